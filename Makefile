@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# A page of shortcuts; CMake is the build.
+BUILD   ?= build
+TEXT    ?= Hello. This is a small voice of our own, made to try and to test.
+OUT     ?= out.wav
+PREFIX  ?= /usr/local
+JOBS    ?= $(shell getconf _NPROCESSORS_ONLN)
+CMAKE_ARGS ?=
+
+.PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test
+
+build: deps  ## install what is missing and build the library and the command
+	@cmake -S . -B $(BUILD) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+	@cmake --build $(BUILD) -j $(JOBS)
+
+say: build  ## make say TEXT="..." [OUT=out.wav]: speak with the embedded voice
+	$(BUILD)/bin/csm generate --text "$(TEXT)" --output $(OUT)
+
+test: deps-test  ## install what is missing, build and run all tests
+	@scripts/test
+
+test-long: deps-test  ## the tests that take longer than a coffee; logs under tests/log
+	@scripts/test-long
+
+bench: build  ## how to run each benchmark
+	@cat bench/README.md
+
+asan: deps-test  ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/test-sanitized address,undefined
+ubsan: deps-test  ## unit tests under UndefinedBehaviorSanitizer
+	@scripts/test-sanitized undefined
+tsan: deps-test  ## unit tests under ThreadSanitizer
+	@scripts/test-sanitized thread
+fuzz: deps-test  ## every fuzz target, FUZZ_SECONDS each
+	@scripts/fuzz
+
+install: build  ## install under PREFIX
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+clean:  ## remove what was built
+	rm -rf build build-*
+
+deps:
+	@scripts/install-deps
+deps-test:
+	@scripts/install-deps test

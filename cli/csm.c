@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * csm.c - the command: finds the subcommand and runs it. */
+#include "command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {NULL, NULL, NULL},
+};
+
+int report(csm_status status, const csm_error *err)
+{
+    fprintf(stderr, "csm: %s\n", err->text);
+    switch (status) {
+    case CSM_OK:
+        return EXIT_OK;
+    case CSM_BAD_ARG:
+        return EXIT_USAGE;
+    case CSM_BAD_FILE:
+    case CSM_BAD_FORMAT:
+        return EXIT_REFUSED;
+    case CSM_NO_MEMORY:
+    case CSM_BAD_LOGITS:
+    case CSM_ENGINE:
+    case CSM_NO_ENGINE:
+    case CSM_CANCELLED:
+        break;
+    }
+    return EXIT_ENGINE;
+}
+
+static int usage(FILE *to)
+{
+    fputs("usage: csm COMMAND [OPTIONS]; csm COMMAND --help tells more\n\n", to);
+    for (const struct command *c = commands; c->name != NULL; c++)
+        fprintf(to, "  %-10s %s\n", c->name, c->summary);
+    return to == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return usage(stderr);
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+        return usage(stdout);
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("csm %s\n", csm_version());
+        return EXIT_OK;
+    }
+    for (const struct command *c = commands; c->name != NULL; c++)
+        if (strcmp(argv[1], c->name) == 0)
+            return c->run(argc - 1, argv + 1);
+    fprintf(stderr, "csm: no command '%s'\n", argv[1]);
+    return usage(stderr);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine.h - what an engine is: a table of block-sized operations.
+ *
+ * The model (src/model/) is written once, in C, over this table; an engine
+ * (native, mlx, torch) knows arrays and arithmetic and nothing of CSM's loop.
+ * It is a table of functions and a context; every function takes the context
+ * first and an error last.
+ *
+ *   weight   a matrix, table or vector of the checkpoint, in the engine's form
+ *   value    an activation, [rows, cols]; rows are positions (time), cols are
+ *            channels; filled by the operation that has it as `out`, which
+ *            gives it its shape. An engine may evaluate lazily: `read` is what
+ *            asks for numbers. `out` may be the same value as an input only
+ *            where said.
+ *   cache    keys and values of one transformer's layers, for n_lanes
+ *            independent sequences (1, or a batch of sentences)
+ *
+ * Rows of a value with several lanes: lane-major, T rows for each lane.
+ *
+ * Threads: one caller at a time per context. Errors: CSM_ENGINE with a message
+ * that begins with the engine's name, CSM_NO_MEMORY, CSM_BAD_ARG for what an
+ * engine declines. No exception leaves an engine and no engine prints. */
+#ifndef CSM_ENGINE_H
+#define CSM_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <csm/status.h>
+#include <csm/tensors.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct csm_weight csm_weight;
+typedef struct csm_value csm_value;
+typedef struct csm_cache csm_cache;
+typedef struct csm_conv_state csm_conv_state;
+
+/* In which arithmetic and storage an engine keeps a model's matrices.
+ * AS_STORED: as the checkpoint has them. Q8 and Q4 are MLX's affine
+ * quantization (w = scale * q + bias), group 64; norms, biases and the codec
+ * are never quantized. */
+typedef enum csm_precision {
+    CSM_AS_STORED,
+    CSM_IN_F32,
+    CSM_IN_BF16,
+    CSM_IN_F16,
+    CSM_IN_Q8,
+    CSM_IN_Q4
+} csm_precision;
+
+struct csm_engine_options {
+    csm_precision precision;
+    int n_threads;      /* 0: one per core that this process may use */
+    const char *device; /* NULL: the engine's default; else "cpu", "gpu", "cuda:0", "mps" */
+};
+
+/* A tensor of the checkpoint, as it lies in the file. Its bytes outlive the
+ * weight made of it, so that an engine may keep pointing at them. */
+struct csm_weight_source {
+    csm_tensor tensor; /* logical shape; for a quantized one: dtype U32, packed */
+    /* MLX's affine quantization of a matrix [rows, cols]: bits 4 or 8 (0: not
+     * quantized); scales and biases are [rows, cols / group_size]. */
+    int bits;
+    int group_size;
+    csm_tensor scales;
+    csm_tensor biases;
+    /* The matrix lies as [in, out] (csm's depth heads), not [out, in]. */
+    bool transposed;
+    /* Keep full precision whatever `precision` says (codec, norms). */
+    bool exact;
+};
+
+/* ---- blocks ------------------------------------------------------------- */
+
+/* RMS:   scale * x / sqrt(mean(x^2) + eps)
+ * LAYER: scale * (x - mean) / sqrt(var + eps) + bias */
+struct csm_norm {
+    enum { CSM_NORM_RMS, CSM_NORM_LAYER } kind;
+    csm_weight *scale; /* [width] */
+    csm_weight *bias;  /* [width]; NULL for RMS */
+    float eps;
+};
+
+/* Rotary positions. f_i = theta^(-2i/head_dim), rescaled as Llama 3 does when
+ * factor is not 0 (csm-reference: wl < hi keeps f, wl > lo divides it, between
+ * them a blend). Parameters, not a table: an engine that must equal a reference
+ * bit for bit computes them in that reference's arithmetic. */
+struct csm_rope {
+    double theta;
+    double factor; /* 0: no rescaling */
+    double low_freq_factor;
+    double high_freq_factor;
+    double original_max_positions;
+    bool interleaved; /* pairs (2i, 2i+1) as Sesame and kyutai; else (i, i + head_dim/2) as HF */
+};
+
+/* x += layer_scale * o(attention(norm(x)));  query head i uses key/value head
+ * i / (n_heads / n_kv_heads); scale head_dim^-0.5; causal, and with a window w
+ * position i sees j iff 0 <= i - j < w. */
+struct csm_attention {
+    struct csm_norm norm;
+    csm_weight *q;           /* [n_heads * head_dim, width] */
+    csm_weight *k, *v;       /* [n_kv_heads * head_dim, width] */
+    csm_weight *o;           /* [width, n_heads * head_dim] */
+    csm_weight *layer_scale; /* [width]; NULL: 1 */
+    size_t width, n_heads, n_kv_heads, head_dim;
+    size_t window; /* 0: unlimited */
+    struct csm_rope rope;
+};
+
+/* gated:  x += layer_scale * down(silu(gate(norm(x))) * up(norm(x)))
+ * plain:  x += layer_scale * down(gelu(up(norm(x)))), gelu with erf; gate NULL */
+struct csm_mlp {
+    struct csm_norm norm;
+    csm_weight *gate;        /* [hidden, width] or NULL */
+    csm_weight *up;          /* [hidden, width] */
+    csm_weight *down;        /* [width, hidden] */
+    csm_weight *layer_scale; /* [width]; NULL: 1 */
+    size_t width, hidden;
+};
+
+/* Causal convolution over time; k_eff = (kernel - 1) * dilation + 1.
+ * Forward: left context k_eff - stride, right pad to a whole stride, so
+ * ceil(T / stride) rows come out. Transposed (dilation 1): T * stride rows come
+ * out, kernel - stride are cut from the right.
+ * Weight: [out, in/groups, kernel] forward, [in, out/groups, kernel] transposed,
+ * as PyTorch stores them. */
+struct csm_conv {
+    csm_weight *weight;
+    csm_weight *bias; /* [out] or NULL */
+    size_t in, out, kernel, stride, dilation, groups;
+    bool transposed;
+    bool replicate; /* pad with copies of the edge row, not zeros (Mimi's downsample) */
+    bool elu;       /* take elu(x) as the input, alpha 1 */
+};
+
+/* ---- the table ---------------------------------------------------------- */
+
+struct csm_engine_ops {
+    const char *name; /* "native", "mlx", "torch" */
+
+    /* Make and end a context. `version` is the library's own version ("0.32.4"),
+     * owned by the context. After close, nothing made with it may be used. */
+    csm_status (*open)(const struct csm_engine_options *options, void **ctx, csm_error *err);
+    void (*close)(void *ctx);
+    const char *(*version)(void *ctx);
+
+    /* ---- things that hold data; every *_free takes NULL ---- */
+
+    csm_status (*weight_new)(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+                             csm_error *err);
+    void (*weight_free)(void *ctx, csm_weight *weight);
+
+    csm_status (*value_new)(void *ctx, csm_value **out, csm_error *err);
+    void (*value_free)(void *ctx, csm_value *value);
+
+    /* Room for `capacity` positions in each of n_lanes lanes of n_layers layers;
+     * blocks[l] is layer l (all share head counts). */
+    csm_status (*cache_new)(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
+    /* Forget all but the first n_positions of a lane; 0 empties it. */
+    csm_status (*cache_truncate)(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
+                                 csm_error *err);
+    void (*cache_free)(void *ctx, csm_cache *cache);
+
+    /* ---- host <-> engine, always float32 on the host ---- */
+
+    csm_status (*write)(void *ctx, const float *host, size_t rows, size_t cols, csm_value *out,
+                        csm_error *err);
+    /* host [rows, cols] of x, whose shape the caller knows. */
+    csm_status (*read)(void *ctx, const csm_value *x, size_t rows, size_t cols, float *host,
+                       csm_error *err);
+
+    /* ---- arithmetic ---- */
+
+    /* out[r] = sum over j of table[ids[r * n_per_row + j]], j < n_per_row.
+     * ids are in range; the model checked them. */
+    csm_status (*embed)(void *ctx, const csm_weight *table, const int32_t *ids, size_t rows,
+                        size_t n_per_row, csm_value *out, csm_error *err);
+
+    /* Rows first..first+n-1 of src become rows at..at+n-1 of dst; at 0 gives dst
+     * the shape [n, cols], at equal to dst's rows appends. */
+    csm_status (*copy_rows)(void *ctx, const csm_value *src, size_t first, size_t n, csm_value *dst,
+                            size_t at, csm_error *err);
+
+    csm_status (*norm)(void *ctx, const struct csm_norm *norm, const csm_value *x, csm_value *out,
+                       csm_error *err);
+
+    /* out = x W^T (+ bias, may be NULL) */
+    csm_status (*linear)(void *ctx, const csm_weight *weight, const csm_weight *bias,
+                         const csm_value *x, csm_value *out, csm_error *err);
+
+    /* In place. x is [n_lanes * T, width] for lanes first_lane.. of the cache;
+     * layer `layer` of each lane grows by T positions, which begin where that
+     * layer of the lane ended. */
+    csm_status (*attention)(void *ctx, const struct csm_attention *block, size_t layer,
+                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                            csm_error *err);
+
+    /* In place. */
+    csm_status (*mlp)(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err);
+
+    /* x += y, same shape */
+    csm_status (*add)(void *ctx, csm_value *x, const csm_value *y, csm_error *err);
+
+    /* ---- convolutions (optional as a group: an engine without them leaves all
+     * four NULL, and the codec runs on another engine) ---- */
+
+    /* The past of one convolution of one stream: starts empty; a stream fed in
+     * pieces (forward: whole strides) gives the rows that the whole would. */
+    csm_status (*conv_state_new)(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
+                                 csm_error *err);
+    csm_status (*conv_state_reset)(void *ctx, csm_conv_state *state, csm_error *err);
+    void (*conv_state_free)(void *ctx, csm_conv_state *state);
+
+    /* state NULL: x is the whole signal. */
+    csm_status (*conv)(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
+                       const csm_value *x, csm_value *out, csm_error *err);
+};
+
+/* The engine inside libcsm. */
+extern const struct csm_engine_ops csm_engine_native;
+
+/* What an engine's shared object exports: one function of this name and type,
+ * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
+ * CSM_ENGINE_ABI. */
+#define CSM_ENGINE_ABI 1
+typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

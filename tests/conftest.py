@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the Python tests find what was built."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def csm():
+    """Run the csm command: csm("generate", "--text", ...) gives the completed process."""
+    build = pathlib.Path(os.environ.get("CSM_BUILD_DIR", ROOT / "build"))
+
+    def run(*args, check=True, **kwargs):
+        done = subprocess.run([build / "bin" / "csm", *map(str, args)],
+                              capture_output=True, text=True, **kwargs)
+        if check:
+            assert done.returncode == 0, f"csm {args}: exit {done.returncode}: {done.stderr}"
+        return done
+
+    return run

@@ -11,12 +11,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
-def csm():
+def build_dir():
+    return pathlib.Path(os.environ.get("CSM_BUILD_DIR", ROOT / "build"))
+
+
+@pytest.fixture(scope="session")
+def csm(build_dir):
     """Run the csm command: csm("generate", "--text", ...) gives the completed process."""
-    build = pathlib.Path(os.environ.get("CSM_BUILD_DIR", ROOT / "build"))
 
     def run(*args, check=True, **kwargs):
-        done = subprocess.run([build / "bin" / "csm", *map(str, args)],
+        done = subprocess.run([build_dir / "bin" / "csm", *map(str, args)],
                               capture_output=True, text=True, **kwargs)
         if check:
             assert done.returncode == 0, f"csm {args}: exit {done.returncode}: {done.stderr}"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An installed tree serves a user's own program, by pkg-config and by CMake."""
+
+import os
+import subprocess
+
+import pytest
+
+PROGRAM = """
+#include <csm/status.h>
+#include <stdio.h>
+int main(void) { puts(csm_version()); return 0; }
+"""
+
+PROJECT = """
+cmake_minimum_required(VERSION 3.22)
+project(user C)
+find_package(csm REQUIRED)
+add_executable(shared user.c)
+target_link_libraries(shared csm::csm)
+add_executable(static user.c)
+target_link_libraries(static csm::csm_static)
+"""
+
+
+def run(*args, **kwargs):
+    done = subprocess.run(list(map(str, args)), capture_output=True, text=True, **kwargs)
+    assert done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(build_dir, tmp_path_factory):
+    prefix = tmp_path_factory.mktemp("installed")
+    run("cmake", "--install", build_dir, "--prefix", prefix)
+    return prefix
+
+
+@pytest.fixture
+def user(tmp_path):
+    (tmp_path / "user.c").write_text(PROGRAM)
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
+    return tmp_path
+
+
+def test_a_program_links_by_pkg_config(installed, user):
+    pc = next(installed.rglob("csm.pc"))
+    env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent), "LD_LIBRARY_PATH": str(pc.parent.parent)}
+    flags = run("pkg-config", "--cflags", "--libs", "csm", env=env).split()
+    run("cc", user / "user.c", *flags, "-o", user / "user")
+    assert run(user / "user", env=env).strip() in run(installed / "bin" / "csm", "--version")
+
+
+def test_a_project_links_by_find_package(installed, user):
+    run("cmake", "-S", user, "-B", user / "build", f"-DCMAKE_PREFIX_PATH={installed}")
+    run("cmake", "--build", user / "build")
+    version = run(installed / "bin" / "csm", "--version").split()[1]
+    assert run(user / "build" / "shared").strip() == version
+    assert run(user / "build" / "static").strip() == version

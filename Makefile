@@ -6,6 +6,7 @@ OUT     ?= out.wav
 PREFIX  ?= /usr/local
 JOBS    ?= $(shell getconf _NPROCESSORS_ONLN)
 CMAKE_ARGS ?=
+MAKEFLAGS += --no-print-directory
 
 .PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test
 

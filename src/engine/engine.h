@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <csm/csm.h>
 #include <csm/status.h>
 #include <csm/tensors.h>
 
@@ -40,19 +41,8 @@ typedef struct csm_value csm_value;
 typedef struct csm_cache csm_cache;
 typedef struct csm_conv_state csm_conv_state;
 
-/* In which arithmetic and storage an engine keeps a model's matrices.
- * AS_STORED: as the checkpoint has them. Q8 and Q4 are MLX's affine
- * quantization (w = scale * q + bias), group 64; norms, biases and the codec
- * are never quantized. */
-typedef enum csm_precision {
-    CSM_AS_STORED,
-    CSM_IN_F32,
-    CSM_IN_BF16,
-    CSM_IN_F16,
-    CSM_IN_Q8,
-    CSM_IN_Q4
-} csm_precision;
-
+/* csm_precision (csm.h) is of the language model's matrices: norms, biases and the
+ * codec are never quantized. */
 struct csm_engine_options {
     csm_precision precision;
     int n_threads;      /* 0: one per core that this process may use */

@@ -150,10 +150,13 @@ struct csm_engine_ops {
     void (*value_free)(void *ctx, csm_value *value);
 
     /* Room for `capacity` positions in each of n_lanes lanes of n_layers layers;
-     * blocks[l] is layer l (all share head counts). */
+     * blocks[l] is layer l (all share head counts and window). With a window w a
+     * lane may grow without end and the cache is a ring: a call that brings T rows
+     * needs capacity >= w - 1 + T. */
     csm_status (*cache_new)(void *ctx, const struct csm_attention *blocks, size_t n_layers,
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
-    /* Forget all but the first n_positions of a lane; 0 empties it. */
+    /* Forget all but the first n_positions of a lane; 0 empties it. Other numbers
+     * only without a window. */
     csm_status (*cache_truncate)(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
                                  csm_error *err);
     void (*cache_free)(void *ctx, csm_cache *cache);
@@ -202,7 +205,8 @@ struct csm_engine_ops {
      * four NULL, and the codec runs on another engine) ---- */
 
     /* The past of one convolution of one stream: starts empty; a stream fed in
-     * pieces (forward: whole strides) gives the rows that the whole would. */
+     * pieces gives the rows that the whole would. Forward: all pieces but the last
+     * are whole strides; the last one is padded on the right as the whole is. */
     csm_status (*conv_state_new)(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
                                  csm_error *err);
     csm_status (*conv_state_reset)(void *ctx, csm_conv_state *state, csm_error *err);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * RTLD_LOCAL keeps the symbols of libmlx and libtorch from each other.
+ * RTLD_NODELETE: their worker threads outlive the engine that started them, and
+ * would run on in code that is gone. */
+#define _GNU_SOURCE /* dladdr, RTLD_NODELETE */
+#include "engine/open.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+struct kind {
+    const char *name;
+    const char *entry;   /* what its shared object exports */
+    const char *install; /* how one gets it */
+};
+
+static const struct kind kinds[] = {
+    {"mlx", "csm_engine_mlx", "pip install mlx==0.32.4, then build csm with -DCSM_BUILD_MLX=ON"},
+    {"torch", "csm_engine_torch",
+     "pip install torch==2.13.0, then build csm with -DCSM_BUILD_TORCH=ON"},
+};
+
+/* The directory of the file that holds this code; "." if the loader does not say. */
+static void own_directory(char *dir, size_t size)
+{
+    static const char here = 0;
+    Dl_info info;
+    snprintf(dir, size, "%s", dladdr(&here, &info) != 0 ? info.dli_fname : "./csm");
+    char *slash = strrchr(dir, '/');
+    if (slash != NULL)
+        *slash = 0;
+    else
+        snprintf(dir, size, ".");
+}
+
+/* Where the engine's shared object is; false if nowhere. */
+static bool locate(const struct kind *kind, char *path, size_t size)
+{
+    const char *only = getenv("CSM_ENGINE_DIR");
+    if (only != NULL && *only != 0) {
+        snprintf(path, size, "%s/csm_engine_%s.so", only, kind->name);
+        return access(path, F_OK) == 0;
+    }
+    char own[2048];
+    own_directory(own, sizeof own);
+    static const char *const beside[] = {"", "/csm", "/../lib", "/../lib/csm"};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        snprintf(path, size, "%s%s/csm_engine_%s.so", own, beside[i], kind->name);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    snprintf(path, size, "%s/csm_engine_%s.so", CSM_ENGINE_INSTALL_DIR, kind->name);
+    return access(path, F_OK) == 0;
+}
+
+static csm_status load(const struct kind *kind, struct csm_engine *out, csm_error *err)
+{
+    char path[4096];
+    if (!locate(kind, path, sizeof path))
+        return csm_fail(err, CSM_NO_ENGINE, "engine %s is not installed: %s", kind->name,
+                        kind->install);
+    out->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (out->library == NULL)
+        return csm_fail(err, CSM_NO_ENGINE, "engine %s does not load: %s: %s", kind->name,
+                        dlerror(), kind->install);
+    /* POSIX has object and function pointers of one size; ISO C no cast between them. */
+    void *symbol = dlsym(out->library, kind->entry);
+    csm_engine_entry entry = NULL;
+    memcpy(&entry, &symbol, sizeof entry);
+    if (entry != NULL)
+        out->ops = entry(CSM_ENGINE_ABI);
+    if (out->ops == NULL)
+        return csm_fail(err, CSM_NO_ENGINE,
+                        "engine %s: %s was built for another csm than this one, version %s: "
+                        "build csm again with it",
+                        kind->name, path, csm_version());
+    return CSM_OK;
+}
+
+csm_status csm_engine_open(const char *name, const struct csm_engine_options *options,
+                           struct csm_engine *out, csm_error *err)
+{
+    const struct csm_engine_options defaults = {0};
+    csm_status status = CSM_BAD_ARG;
+    memset(out, 0, sizeof *out);
+
+    if (strcmp(name, "native") == 0) {
+        out->ops = &csm_engine_native;
+        status = CSM_OK;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(name, kinds[i].name) == 0) {
+            status = load(&kinds[i], out, err);
+            if (status != CSM_OK)
+                goto fail;
+        }
+    if (status != CSM_OK)
+        return csm_fail(err, status, "engine '%s': expected native, mlx or torch", name);
+
+    status = out->ops->open(options != NULL ? options : &defaults, &out->ctx, err);
+    if (status == CSM_OK)
+        return CSM_OK;
+fail:
+    out->ctx = NULL;
+    csm_engine_close(out);
+    return status;
+}
+
+void csm_engine_close(struct csm_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    if (engine->ctx != NULL)
+        engine->ops->close(engine->ctx);
+    if (engine->library != NULL)
+        dlclose(engine->library);
+    memset(engine, 0, sizeof *engine);
+}

@@ -3,7 +3,7 @@
 # compiler's liberties: no contraction of a*b+c, no fast-math; what wants a
 # fused multiply-add says fma().
 add_library(csm_compile INTERFACE)
-target_compile_definitions(csm_compile INTERFACE _POSIX_C_SOURCE=200809L)
+target_compile_definitions(csm_compile INTERFACE _XOPEN_SOURCE=700)
 target_compile_options(csm_compile INTERFACE
   -ffp-contract=off -fno-math-errno
   -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef

@@ -15,6 +15,11 @@ csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    /* Names out of files may hold anything; a message stays one line, and no
+     * terminal takes orders from it. */
+    for (char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
     memcpy(err->text, text, sizeof text);
     return status;
 }

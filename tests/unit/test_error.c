@@ -33,6 +33,14 @@ static void fail_cuts_a_long_message(void **state)
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
 }
 
+static void fail_keeps_to_one_line_and_gives_no_orders_to_a_terminal(void **state)
+{
+    (void)state;
+    csm_error err;
+    (void)csm_fail(&err, CSM_BAD_FORMAT, "%s", "a\nb\033[2Jc\x7f");
+    assert_string_equal(err.text, "a?b?[2Jc?");
+}
+
 static void fail_takes_no_buffer(void **state)
 {
     (void)state;
@@ -53,6 +61,7 @@ int main(void)
         cmocka_unit_test(fail_writes_the_message_and_returns_the_status),
         cmocka_unit_test(fail_may_quote_the_old_message),
         cmocka_unit_test(fail_cuts_a_long_message),
+        cmocka_unit_test(fail_keeps_to_one_line_and_gives_no_orders_to_a_terminal),
         cmocka_unit_test(fail_takes_no_buffer),
         cmocka_unit_test(every_value_has_a_text),
     };

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mapped.h - a whole file as read-only memory. */
+#ifndef CSM_FILES_MAPPED_H
+#define CSM_FILES_MAPPED_H
+
+#include <stddef.h>
+
+#include <csm/status.h>
+
+/* Zeroed: nothing mapped. An empty file has data NULL and size 0. */
+struct csm_mapped {
+    const unsigned char *data;
+    size_t size;
+};
+
+/* Map a regular file. Whoever shortens it while it is mapped makes later reads
+ * fault, as with every mapped file; replacing it by rename is safe.
+ *
+ *   expected  what the file should be, for the message: "a safetensors file"
+ *
+ * Returns CSM_OK; CSM_BAD_FILE (missing, unreadable, a directory, no regular
+ * file), after which `file` is zeroed. */
+CSM_MUST_USE csm_status csm_mapped_open(const char *path, const char *expected,
+                                        struct csm_mapped *file, csm_error *err);
+void csm_mapped_close(struct csm_mapped *file);
+
+#endif

@@ -52,7 +52,7 @@ struct csm_engine_options {
 /* A tensor of the checkpoint, as it lies in the file. Its bytes outlive the
  * weight made of it, so that an engine may keep pointing at them. */
 struct csm_weight_source {
-    csm_tensor tensor; /* logical shape; for a quantized one: dtype U32, packed */
+    csm_tensor tensor; /* for a quantized one: U32 [rows, cols * bits / 32] */
     /* MLX's affine quantization of a matrix [rows, cols]: bits 4 or 8 (0: not
      * quantized); scales and biases are [rows, cols / group_size]. */
     int bits;

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * checkpoint.h - a model directory: finds its files, recognises their layout by
+ * the tensors' names, reads the configuration, and answers for any weight of the
+ * model: "give me W_k of backbone layer 3", checked by name and shape.
+ *
+ *     struct csm_weight_source source;
+ *     csm_checkpoint_find(checkpoint, CSM_BACKBONE, CSM_ROLE_K, 3, &source, err);
+ *
+ * Layouts of the language model:
+ *   HF      transformers; the codec inside as codec_model.*; rotation of halves
+ *   SESAME  torchtune's names; rotation of pairs
+ *   MLX     csm-mlx, and mlx-audio with the prefix "model."; rotation of pairs;
+ *           matrices may be quantized (affine, 4 or 8 bits)
+ * and of the codec:
+ *   HF      inside a model, or transformers' MimiModel alone
+ *   KYUTAI  kyutai's own file; q, k, v fused in one matrix; rotation of pairs
+ *
+ * In a directory, weights are looked for in this order, and the first in HF
+ * layout, else the first of any layout, is taken: *.safetensors.index.json,
+ * model.safetensors, ckpt.safetensors, other *.safetensors. A codec that is not
+ * among them is looked for in mimi.safetensors, kyutai's
+ * tokenizer-*.safetensors, and other *.safetensors. */
+#ifndef CSM_FILES_CHECKPOINT_H
+#define CSM_FILES_CHECKPOINT_H
+
+#include "files/config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct csm_checkpoint csm_checkpoint;
+
+enum csm_layout {
+    CSM_LAYOUT_NONE, /* not there */
+    CSM_LAYOUT_HF,
+    CSM_LAYOUT_SESAME,
+    CSM_LAYOUT_MLX,
+    CSM_LAYOUT_KYUTAI
+};
+
+/* "none", "hf", "sesame", "mlx", "kyutai" */
+const char *csm_layout_name(enum csm_layout layout);
+
+/* What the caller needs of a directory; the other may be missing. */
+enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
+
+/* Open a model directory.
+ *
+ *   needs  CSM_NEEDS_LANGUAGE | CSM_NEEDS_CODEC: what must be there
+ *   out    to be closed with csm_checkpoint_close, after all weights made of it;
+ *          untouched on failure
+ *
+ * Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint **out,
+                                            csm_error *err);
+void csm_checkpoint_close(csm_checkpoint *checkpoint); /* takes NULL */
+
+const struct csm_config *csm_checkpoint_config(const csm_checkpoint *checkpoint);
+
+/* What csm info and a token file tell. Strings live as long as the checkpoint. */
+struct csm_checkpoint_info {
+    enum csm_layout layout, codec_layout; /* NONE: not there */
+    /* 32 hexadecimal digits of config.json and the weights' headers: equal models
+     * have equal digests, other sizes or other tensors another. */
+    const char *digest;
+    /* Of most bytes of the language model's matrices: "F32", "BF16", "F16",
+     * "q8 group 64", "q4 group 32". */
+    const char *stored_dtype;
+    /* Values (those of a tied table once, zero offsets and scales of quantized
+     * ones not counted) and bytes in the files. */
+    uint64_t n_parameters, n_bytes;
+    uint64_t n_codec_parameters, n_codec_bytes;
+};
+struct csm_checkpoint_info csm_checkpoint_describe(const csm_checkpoint *checkpoint);
+
+/* The path of tokenizer.json; CSM_BAD_FILE when the directory has none.
+ * Lives as long as the checkpoint. */
+CSM_MUST_USE csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint,
+                                                 const char **path, csm_error *err);
+
+enum csm_part {
+    CSM_BACKBONE,
+    CSM_DEPTH,
+    CSM_ENCODER, /* of Mimi */
+    CSM_DECODER
+};
+
+/* A weight of a part. `index` is what stands in brackets, else 0; H is the
+ * part's width, h its MLP's, q and kv its heads' n * head_dim, K codebooks, V
+ * vocab, B the backbone's width, D the codec's. Stage s of SEANet goes from 0,
+ * in the order of data; j is s * n_residual_layers + block. */
+enum csm_role {
+    /* backbone, depth; ENCODER and DECODER: Mimi's transformers */
+    CSM_ROLE_ATTENTION_NORM,      /* [layer] (H) */
+    CSM_ROLE_ATTENTION_NORM_BIAS, /* [layer] (H), Mimi */
+    CSM_ROLE_Q,                   /* [layer] (q, H) */
+    CSM_ROLE_K,                   /* [layer] (kv, H) */
+    CSM_ROLE_V,                   /* [layer] (kv, H) */
+    CSM_ROLE_O,                   /* [layer] (H, q) */
+    CSM_ROLE_ATTENTION_SCALE,     /* [layer] (H), Mimi's layer scale */
+    CSM_ROLE_MLP_NORM,            /* [layer] (H) */
+    CSM_ROLE_MLP_NORM_BIAS,       /* [layer] (H), Mimi */
+    CSM_ROLE_GATE,                /* [layer] (h, H), not Mimi */
+    CSM_ROLE_UP,                  /* [layer] (h, H) */
+    CSM_ROLE_DOWN,                /* [layer] (H, h) */
+    CSM_ROLE_MLP_SCALE,           /* [layer] (H), Mimi's layer scale */
+
+    /* backbone, depth */
+    CSM_ROLE_FINAL_NORM,  /* (H) */
+    CSM_ROLE_TEXT_TABLE,  /* backbone: (text_vocab, B) */
+    CSM_ROLE_AUDIO_TABLE, /* (K * V, B), code c of codebook k in row k * V + c; the
+                           * depth decoder's is the backbone's if has_tied_tables */
+    CSM_ROLE_PROJECTION,  /* depth: (H, B) */
+    CSM_ROLE_HEAD,        /* backbone: (V, B), of codebook 0. depth: [k - 1], of codebook k:
+                           * `transposed` (H, V), or quantized (V, H) */
+
+    /* Mimi's SEANet, weights as PyTorch's convolutions and their biases */
+    CSM_ROLE_CONV_IN,         /* encoder: (F, 1, kernel); decoder: (C, D, kernel) */
+    CSM_ROLE_CONV_IN_BIAS,
+    CSM_ROLE_RESIDUAL_1,      /* [j] (C / compress, C, residual_kernel) */
+    CSM_ROLE_RESIDUAL_1_BIAS, /* [j] */
+    CSM_ROLE_RESIDUAL_2,      /* [j] (C, C / compress, 1) */
+    CSM_ROLE_RESIDUAL_2_BIAS, /* [j] */
+    CSM_ROLE_STRIDED,         /* [s] encoder (2C, C, 2r); decoder, transposed convolution:
+                               * (C, C / 2, 2r) */
+    CSM_ROLE_STRIDED_BIAS,    /* [s] */
+    CSM_ROLE_CONV_OUT,        /* encoder: (D, C, last_kernel); decoder: (1, F, last_kernel) */
+    CSM_ROLE_CONV_OUT_BIAS,
+    CSM_ROLE_RESAMPLE,        /* encoder, down: (D, D, 4); decoder, up: (D, D / groups, 4) */
+
+    /* Mimi's quantizer */
+    CSM_ROLE_SEMANTIC_PROJECTION, /* encoder: (dim, D); decoder: (D, dim) */
+    CSM_ROLE_ACOUSTIC_PROJECTION, /* likewise */
+    CSM_ROLE_EMBED_SUM,     /* decoder or encoder, [codebook] (n_entries, dim): an entry's vector
+                             * is embed_sum / max(cluster_usage, 1e-5) */
+    CSM_ROLE_CLUSTER_USAGE, /* [codebook] (n_entries) */
+    CSM_ROLE_COUNT
+};
+
+/* The weight of that role: a view into the mapped file (in a few cases, said in
+ * checkpoint.c, a small tensor that the checkpoint made).
+ *
+ *   source  float tensors F32, BF16 or F16, of the shape above. Quantized
+ *           matrices (rows, cols): tensor is U32, shape [rows, cols * bits / 32];
+ *           scales and biases [rows, cols / group_size], float. `exact` is set
+ *           for norms and for all of the codec.
+ *
+ * Returns CSM_OK; CSM_BAD_FORMAT when the tensor is missing, of another shape or
+ * dtype, or belongs to a part that the directory does not have; the message names
+ * tensor, both shapes and file. Any number of threads. */
+CSM_MUST_USE csm_status csm_checkpoint_find(const csm_checkpoint *checkpoint, enum csm_part part,
+                                            enum csm_role role, size_t index,
+                                            struct csm_weight_source *source, csm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

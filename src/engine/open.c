@@ -3,7 +3,7 @@
  * RTLD_LOCAL keeps the symbols of libmlx and libtorch from each other.
  * RTLD_NODELETE: their worker threads outlive the engine that started them, and
  * would run on in code that is gone. */
-#define _GNU_SOURCE /* dladdr, RTLD_NODELETE */
+#define _GNU_SOURCE /* RTLD_NODELETE */
 #include "engine/open.h"
 
 #include <dlfcn.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/place.h"
 
 struct kind {
     const char *name;
@@ -26,19 +27,6 @@ static const struct kind kinds[] = {
      "pip install torch==2.13.0, then build csm with -DCSM_BUILD_TORCH=ON"},
 };
 
-/* The directory of the file that holds this code; "." if the loader does not say. */
-static void own_directory(char *dir, size_t size)
-{
-    static const char here = 0;
-    Dl_info info;
-    snprintf(dir, size, "%s", dladdr(&here, &info) != 0 ? info.dli_fname : "./csm");
-    char *slash = strrchr(dir, '/');
-    if (slash != NULL)
-        *slash = 0;
-    else
-        snprintf(dir, size, ".");
-}
-
 /* Where the engine's shared object is; false if nowhere. */
 static bool locate(const struct kind *kind, char *path, size_t size)
 {
@@ -48,7 +36,7 @@ static bool locate(const struct kind *kind, char *path, size_t size)
         return access(path, F_OK) == 0;
     }
     char own[2048];
-    own_directory(own, sizeof own);
+    csm_own_directory(own, sizeof own);
     static const char *const beside[] = {"", "/csm", "/../lib", "/../lib/csm"};
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         snprintf(path, size, "%s%s/csm_engine_%s.so", own, beside[i], kind->name);

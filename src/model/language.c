@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/language.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+
+csm_status csm_language_open(struct csm_language *language, const struct csm_engine *engine,
+                             const csm_checkpoint *checkpoint, csm_error *err)
+{
+    const struct csm_config *config = csm_checkpoint_config(checkpoint);
+    struct csm_binder *binder = &language->binder;
+    *language = (struct csm_language){.engine = engine,
+                                      .binder = {.engine = engine, .checkpoint = checkpoint},
+                                      .n_codebooks = config->n_codebooks,
+                                      .vocab = config->vocab,
+                                      .text_vocab = config->text_vocab,
+                                      .width = config->backbone.width,
+                                      .depth_width = config->depth.width};
+    language->heads = calloc(config->n_codebooks, sizeof(csm_weight *));
+    if (language->heads == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "model: %zu heads", config->n_codebooks);
+
+    csm_status st =
+        csm_bind(binder, CSM_BACKBONE, CSM_ROLE_TEXT_TABLE, 0, &language->text_table, err);
+    if (st == CSM_OK)
+        st = csm_bind(binder, CSM_BACKBONE, CSM_ROLE_AUDIO_TABLE, 0, &language->audio_table, err);
+    language->depth_table = language->audio_table;
+    if (st == CSM_OK && !config->has_tied_tables)
+        st = csm_bind(binder, CSM_DEPTH, CSM_ROLE_AUDIO_TABLE, 0, &language->depth_table, err);
+    if (st == CSM_OK)
+        st = csm_bind_stack(binder, CSM_BACKBONE, &config->backbone, &language->backbone, err);
+    if (st == CSM_OK)
+        st = csm_bind_stack(binder, CSM_DEPTH, &config->depth, &language->depth, err);
+    if (st == CSM_OK)
+        st = csm_bind(binder, CSM_DEPTH, CSM_ROLE_PROJECTION, 0, &language->projection, err);
+    if (st == CSM_OK)
+        st = csm_bind(binder, CSM_BACKBONE, CSM_ROLE_HEAD, 0, &language->first_head, err);
+    for (size_t k = 1; st == CSM_OK && k < config->n_codebooks; k++)
+        st = csm_bind(binder, CSM_DEPTH, CSM_ROLE_HEAD, k - 1, &language->heads[k - 1], err);
+    return st;
+}
+
+void csm_language_close(struct csm_language *language)
+{
+    csm_binder_free(&language->binder);
+    csm_stack_free(&language->backbone);
+    csm_stack_free(&language->depth);
+    free(language->heads);
+    *language = (struct csm_language){0};
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mimi.h - Mimi, the codec: frames of codes to 24 kHz sound and back, over an
+ * engine. Causal throughout, so both ways run as streams with a state; whole
+ * sound is one stream fed in pieces.
+ *
+ *   decode  codes -> vectors (RVQ) -> x2 in time -> transformer -> SEANet
+ *   encode  SEANet -> transformer -> /2 in time -> nearest vectors (RVQ) */
+#ifndef CSM_MODEL_MIMI_H
+#define CSM_MODEL_MIMI_H
+
+#include "files/checkpoint.h"
+#include "model/bind.h"
+#include "model/rvq.h"
+#include "model/seanet.h"
+#include "model/stack.h"
+
+struct csm_mimi {
+    const struct csm_engine *engine;
+    struct csm_binder binder;
+    size_t n_codebooks, n_entries, dim, width;
+    size_t frame_samples;
+    struct csm_rvq semantic, acoustic;
+    struct csm_conv down, up;
+    struct csm_stack encoder_stack, decoder_stack;
+    struct csm_seanet encoder, decoder;
+};
+
+/* Bind the codec of a checkpoint; engine and checkpoint outlive it. Closed with
+ * csm_mimi_close, also when this failed (all zero is closed). */
+csm_status csm_mimi_open(struct csm_mimi *mimi, const struct csm_engine *engine,
+                         const csm_checkpoint *checkpoint, csm_error *err);
+void csm_mimi_close(struct csm_mimi *mimi);
+
+/* A stream in either direction. */
+struct csm_mimi_stream {
+    struct csm_mimi *mimi;
+    csm_cache *cache;
+    csm_conv_state *resample; /* up's or down's past */
+    struct csm_seanet_state net;
+    csm_value *a, *b, *c;
+    int32_t *ids;
+};
+
+/* At most this many frames go through in one piece; longer input is cut. */
+enum { CSM_MIMI_PIECE = 32 };
+
+csm_status csm_mimi_decoder_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
+                                 csm_error *err);
+csm_status csm_mimi_encoder_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
+                                 csm_error *err);
+csm_status csm_mimi_reset(struct csm_mimi_stream *stream, csm_error *err);
+void csm_mimi_stream_close(struct csm_mimi_stream *stream);
+
+/* A code that adds nothing to its frame's sound. */
+enum { CSM_MIMI_SILENT = -1 };
+
+/* codes [n_frames, n_codebooks] in [0, n_entries) or CSM_MIMI_SILENT, and
+ * 1 <= n_codebooks <= the codec's; samples [n_frames * frame_samples]. */
+csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes, size_t n_frames,
+                           size_t n_codebooks, const struct csm_watch *watch, float *samples,
+                           csm_error *err);
+
+/* samples [n_samples], whole frames but for the last call of a stream; codes
+ * [ceil(n_samples / frame_samples), n_codebooks]. */
+csm_status csm_mimi_encode(struct csm_mimi_stream *stream, const float *samples, size_t n_samples,
+                           size_t n_codebooks, const struct csm_watch *watch, int32_t *codes,
+                           csm_error *err);
+
+#endif

@@ -113,8 +113,9 @@ typedef struct csm_model_info {
     const char *digest; /* hexadecimal, of the config and the weights' headers */
     const char *name;   /* "csm-1b" when the sizes are its, else "csm" */
 
-    csm_strategy strategy;      /* never AUTO: what it became */
+    csm_strategy strategy;       /* never AUTO: what it became */
     const char *strategy_reason; /* one line: why */
+    bool is_strategy_asked;      /* the options named it */
     const char *engine, *engine_version;
     const char *codec_engine, *codec_engine_version;
     const char *device; /* "" for the engine's default */

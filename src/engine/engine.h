@@ -129,6 +129,45 @@ struct csm_conv {
     bool elu;       /* take elu(x) as the input, alpha 1 */
 };
 
+/* ---- a whole frame ------------------------------------------------------ */
+
+/* What the codes of one frame are made with: the head of codebook 0 over the
+ * backbone's last hidden state, then the depth decoder. */
+struct csm_frame_parts {
+    size_t n_codebooks, vocab;
+    const csm_weight *first_head; /* [vocab, width] of codebook 0 */
+    const csm_weight *codes;      /* [n_codebooks * vocab, width]: row k * vocab + c is code c of
+                                   * codebook k */
+    const csm_weight *projector;  /* [depth width, width] */
+    const struct csm_attention *attention; /* [n_layers] of the depth decoder */
+    const struct csm_mlp *mlp;             /* [n_layers] */
+    size_t n_layers;
+    struct csm_norm norm;
+    csm_weight *const *heads; /* [n_codebooks - 1], each [vocab, depth width] */
+};
+
+/* How an engine is to draw. Temperature 0 is the largest logit, top_k 0 all.
+ *
+ * OWN   as the engine's library draws. MLX: csm-mlx's order, logits - logsumexp,
+ *       mlx-lm's top-k, times 1 / temperature, mx.random.categorical, one subkey
+ *       a draw, codebook 0 first; `key` is the state of the generator,
+ *       {seed >> 32, seed} at first, and is moved on.
+ * RACE  the index of the largest p / q: p the softmax in `dtype` of what top-k
+ *       (ties kept) leaves of logits / temperature, q the row of `noise`. The
+ *       engine's arithmetic is not PyTorch's, so the caller repeats each draw
+ *       from the logits with its own sampler; where the two differ, it asks for
+ *       the frame again with the codes that are right as `known`. */
+struct csm_frame_draw {
+    enum { CSM_DRAW_OWN, CSM_DRAW_RACE } kind;
+    double temperature, depth_temperature;
+    size_t top_k, depth_top_k;
+    uint32_t key[2];      /* OWN */
+    const float *noise;   /* RACE: [n_codebooks, vocab] */
+    csm_dtype dtype;      /* RACE: F32, BF16, F16 */
+    const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */
+    size_t n_known;
+};
+
 /* ---- the table ---------------------------------------------------------- */
 
 struct csm_engine_ops {
@@ -215,6 +254,17 @@ struct csm_engine_ops {
     /* state NULL: x is the whole signal. */
     csm_status (*conv)(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err);
+
+    /* (optional, default: the model composes the frame from the parts and draws
+     * from the logits it reads) All codes of one frame, evaluated at once.
+     *
+     *   cache        the depth decoder's, of one lane; emptied first
+     *   last_hidden  [1, width] of the backbone, normed
+     *   codes        receives [n_codebooks] as drawn, known ones included
+     *   logits       receives [n_codebooks, vocab], before temperature */
+    csm_status (*frame)(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
+                        const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
+                        float *logits, csm_error *err);
 };
 
 /* The engine inside libcsm. */

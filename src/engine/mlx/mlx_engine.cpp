@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine over libmlx: the table of engine.h, each entry a guarded call.
+//
+// A context has one stream of its own, which any thread may use. MLX keeps a
+// stream's thread until the process ends, so the shared object is never unloaded
+// (engine/open.c). MLX's CPU backend decides its threads itself: n_threads is
+// not used.
+#include "engine/mlx/mlx_types.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/error.h"
+
+using namespace csm_mlx;
+
+namespace csm_mlx {
+
+csm_status report(csm_error *err) noexcept
+{
+    try {
+        throw;
+    } catch (const declined &e) {
+        return csm_fail(err, CSM_BAD_ARG, "mlx: %s", e.what());
+    } catch (const std::bad_alloc &) {
+        return csm_fail(err, CSM_NO_MEMORY, "mlx: out of memory");
+    } catch (const std::exception &e) {
+        // MLX has no type of its own for memory; its messages have this word.
+        bool is_memory = std::strstr(e.what(), "llocat") != nullptr;
+        csm_status status = csm_fail(err, is_memory ? CSM_NO_MEMORY : CSM_ENGINE, "mlx: %s", e.what());
+        if (err != nullptr)
+            std::replace(err->text, err->text + std::strlen(err->text), '\n', ' ');
+        return status;
+    } catch (...) {
+        return csm_fail(err, CSM_ENGINE, "mlx: unknown exception");
+    }
+}
+
+} // namespace csm_mlx
+
+// ---- context ---------------------------------------------------------------
+
+static mx::Device device_named(const char *name)
+{
+    bool has_gpu = mx::is_available(mx::Device::gpu);
+    if (name == nullptr)
+        return has_gpu ? mx::Device::gpu : mx::Device::cpu;
+    if (std::strcmp(name, "cpu") == 0)
+        return mx::Device::cpu;
+    if (std::strcmp(name, "gpu") != 0)
+        throw declined(std::string("device '") + name + "', expected cpu or gpu");
+    if (!has_gpu)
+        throw declined("device gpu: this MLX has none, expected cpu");
+    return mx::Device::gpu;
+}
+
+static csm_status open_context(const struct csm_engine_options *options, void **ctx, csm_error *err)
+{
+    // Its C++ interface changes between releases.
+    char built[32];
+    std::snprintf(built, sizeof built, "%d.%d.%d", MLX_VERSION_MAJOR, MLX_VERSION_MINOR,
+                  MLX_VERSION_PATCH);
+    if (std::strncmp(mx::version(), built, std::strlen(built)) != 0)
+        return csm_fail(err, CSM_NO_ENGINE,
+                        "engine mlx: libmlx is version %s, built with %s: build csm again with it",
+                        mx::version(), built);
+    return guarded(err, [&] {
+        mx::Device device = device_named(options->device);
+        *ctx = new context{mx::new_thread_unsafe_stream(device), options->precision, {}};
+    });
+}
+
+static void close_context(void *ctx)
+{
+    (void)guarded(nullptr, [&] {
+        mx::synchronize(of(ctx).stream);
+    });
+    delete static_cast<context *>(ctx);
+}
+
+static const char *version(void *)
+{
+    return mx::version();
+}
+
+// ---- things that hold data -------------------------------------------------
+
+static csm_status weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+                             csm_error *err)
+{
+    return guarded(err, [&] { *out = new csm_weight(make_weight(of(ctx), *source)); });
+}
+
+static void weight_free(void *, csm_weight *weight)
+{
+    delete weight;
+}
+
+static csm_status value_new(void *, csm_value **out, csm_error *err)
+{
+    return guarded(err, [&] { *out = new csm_value{}; });
+}
+
+static void value_free(void *, csm_value *value)
+{
+    delete value;
+}
+
+static csm_status cache_new(void *, const struct csm_attention *blocks, size_t n_layers,
+                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
+{
+    return guarded(err, [&] {
+        *out = new csm_cache{n_lanes, capacity, n_layers > 0 ? blocks[0].window : 0,
+                             std::vector<csm_mlx_lane>(n_layers * n_lanes)};
+    });
+}
+
+static csm_status cache_truncate(void *, csm_cache *cache, size_t lane, size_t n_positions,
+                                 csm_error *err)
+{
+    return guarded(err, [&] {
+        if (cache->window != 0 && n_positions != 0)
+            throw declined("cache with a window: can only be emptied");
+        for (size_t i = lane; i < cache->lanes.size(); i += cache->n_lanes) {
+            csm_mlx_lane &store = cache->lanes[i];
+            store.length = std::min(store.length, n_positions);
+            if (cache->window != 0)
+                store = csm_mlx_lane{};
+        }
+    });
+}
+
+static void cache_free(void *, csm_cache *cache)
+{
+    delete cache;
+}
+
+static csm_status conv_state_new(void *, const struct csm_conv *, csm_conv_state **out,
+                                 csm_error *err)
+{
+    return guarded(err, [&] { *out = new csm_conv_state{}; });
+}
+
+static csm_status conv_state_reset(void *, csm_conv_state *state, csm_error *)
+{
+    state->past.reset();
+    return CSM_OK;
+}
+
+static void conv_state_free(void *, csm_conv_state *state)
+{
+    delete state;
+}
+
+// ---- host <-> engine -------------------------------------------------------
+
+static csm_status write_value(void *, const float *host, size_t rows, size_t cols, csm_value *out,
+                              csm_error *err)
+{
+    return guarded(err, [&] { out->rows = mx::array(host, {dim(rows), dim(cols)}, mx::float32); });
+}
+
+static csm_status read_value(void *ctx, const csm_value *x, size_t rows, size_t cols, float *host,
+                             csm_error *err)
+{
+    return guarded(err, [&] {
+        const mx::array &value = rows_of(x);
+        if (value.shape() != mx::Shape{dim(rows), dim(cols)})
+            throw declined("read of " + std::to_string(rows) + " x " + std::to_string(cols) +
+                           " from a value of " + std::to_string(value.shape(0)) + " x " +
+                           std::to_string(value.shape(1)));
+        const mx::Stream s = of(ctx).stream;
+        mx::array numbers = mx::contiguous(mx::astype(value, mx::float32, s), false, s);
+        numbers.eval();
+        std::copy_n(numbers.data<float>(), rows * cols, host);
+    });
+}
+
+// ---- arithmetic ------------------------------------------------------------
+
+static csm_status embed(void *ctx, const csm_weight *table, const int32_t *ids, size_t rows,
+                        size_t n_per_row, csm_value *out, csm_error *err)
+{
+    return guarded(err, [&] {
+        context &c = of(ctx);
+        mx::array found = lookup(c, *table, mx::array(ids, {dim(rows * n_per_row)}, mx::int32));
+        out->rows = n_per_row == 1
+                        ? found
+                        : mx::sum(mx::reshape(found, {dim(rows), dim(n_per_row), found.shape(1)},
+                                              c.stream),
+                                  1, false, c.stream);
+    });
+}
+
+static csm_status copy_rows(void *ctx, const csm_value *src, size_t first, size_t n, csm_value *dst,
+                            size_t at, csm_error *err)
+{
+    return guarded(err, [&] {
+        const mx::Stream s = of(ctx).stream;
+        const mx::array &from = rows_of(src);
+        const int cols = from.shape(1), end = dim(at + n);
+        mx::array part = mx::slice(from, {dim(first), 0}, {dim(first + n), cols}, s);
+        if (at == 0)
+            dst->rows = part;
+        else if (at == static_cast<size_t>(rows_of(dst).shape(0)))
+            dst->rows = mx::concatenate({*dst->rows, part}, 0, s);
+        else
+            dst->rows = mx::slice_update(rows_of(dst), part, mx::Shape{dim(at), 0}, mx::Shape{end, cols}, s);
+    });
+}
+
+static csm_status norm_op(void *ctx, const struct csm_norm *norm, const csm_value *x,
+                          csm_value *out, csm_error *err)
+{
+    return guarded(err, [&] { out->rows = csm_mlx::norm(of(ctx), *norm, rows_of(x)); });
+}
+
+static csm_status linear_op(void *ctx, const csm_weight *weight, const csm_weight *bias,
+                            const csm_value *x, csm_value *out, csm_error *err)
+{
+    return guarded(err, [&] { out->rows = linear(of(ctx), *weight, bias, rows_of(x)); });
+}
+
+static csm_status attention_op(void *ctx, const struct csm_attention *block, size_t layer,
+                               csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                               csm_error *err)
+{
+    return guarded(err, [&] {
+        csm_mlx_lane *lanes = &cache->lanes[layer * cache->n_lanes + first_lane];
+        x->rows = attention(of(ctx), *block, lanes, n_lanes, cache->capacity, rows_of(x));
+    });
+}
+
+static csm_status mlp_op(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err)
+{
+    return guarded(err, [&] { x->rows = mlp(of(ctx), *block, rows_of(x)); });
+}
+
+static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *err)
+{
+    return guarded(err, [&] { x->rows = mx::add(rows_of(x), rows_of(y), of(ctx).stream); });
+}
+
+static csm_status conv(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
+                       const csm_value *x, csm_value *out, csm_error *err)
+{
+    return guarded(err, [&] { out->rows = convolution(of(ctx), *conv, state, rows_of(x)); });
+}
+
+static csm_status frame_op(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
+                           const csm_value *last_hidden, struct csm_frame_draw *draw,
+                           int32_t *codes, float *logits, csm_error *err)
+{
+    return guarded(err, [&] {
+        frame(of(ctx), *parts, *cache, rows_of(last_hidden), *draw, codes, logits);
+    });
+}
+
+// ---- the table -------------------------------------------------------------
+
+static const struct csm_engine_ops ops = {
+    "mlx",          open_context,   close_context,    version,         weight_new, weight_free,
+    value_new,      value_free,     cache_new,        cache_truncate,  cache_free, write_value,
+    read_value,     embed,          copy_rows,        norm_op,         linear_op,  attention_op,
+    mlp_op,         add,            conv_state_new,   conv_state_reset, conv_state_free, conv,
+    frame_op,
+};
+
+extern "C" CSM_API const struct csm_engine_ops *csm_engine_mlx(int abi);
+
+const struct csm_engine_ops *csm_engine_mlx(int abi)
+{
+    return abi == CSM_ENGINE_ABI ? &ops : nullptr;
+}

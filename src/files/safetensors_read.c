@@ -177,8 +177,11 @@ static csm_status check_tiling(const char *path, const struct extent *extents, s
     return CSM_OK;
 }
 
+/* MLX writes null where it has none. */
 static csm_status check_metadata(const char *path, json_t *metadata, csm_error *err)
 {
+    if (json_is_null(metadata))
+        return CSM_OK;
     if (!json_is_object(metadata))
         return csm_fail(err, CSM_BAD_FORMAT, "%s: __metadata__: expected an object", path);
     const char *key;

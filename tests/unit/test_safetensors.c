@@ -108,6 +108,16 @@ static void padding_spaces_and_an_empty_file_of_tensors_are_fine(void **state)
     csm_tensors_close(file);
 }
 
+static void metadata_of_null_is_none(void **state)
+{
+    (void)state; /* as mx.save_safetensors writes it */
+    csm_tensors *file;
+    csm_error err;
+    assert_int_equal(csm_tensors_open(file_of("{\"__metadata__\":null}", 0), &file, &err), CSM_OK);
+    assert_null(csm_tensors_metadata(file, "format"));
+    csm_tensors_close(file);
+}
+
 static void malformed_headers_are_refused(void **state)
 {
     (void)state;
@@ -269,6 +279,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(a_crooked_tensor_is_read_aligned),
         cmocka_unit_test(padding_spaces_and_an_empty_file_of_tensors_are_fine),
+        cmocka_unit_test(metadata_of_null_is_none),
         cmocka_unit_test(malformed_headers_are_refused),
         cmocka_unit_test(a_file_cut_at_any_byte_is_refused),
         cmocka_unit_test(a_header_length_beyond_the_file_or_the_cap_is_refused),

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sampling.h - exact draws: the token that PyTorch or MLX would have drawn.
+ *
+ * For the same logits, dtype, seed, temperature and top-k, a sampler gives the
+ * very token of the program it stands for, not one that is distributed alike.
+ * Nothing here knows a model: use it to port any.
+ *
+ *   struct csm_sampler_config config = csm_sampler_defaults();
+ *   config.seed = 42;
+ *   csm_sampler *sampler;
+ *   csm_status st = csm_sampler_create(&config, &sampler, &err);
+ *   ...
+ *   st = csm_sampler_draw(sampler, logits, 1, 2051, &token, &margin, NULL, &err);
+ *   ...
+ *   csm_sampler_destroy(sampler);
+ *
+ * A *noise stream* is the other program's random generator; a *sampler* is its
+ * arithmetic from logits to a token, and owns a stream. The *margin* of a draw
+ * says by how much it was won (csm_draw_is_certain).
+ *
+ * What is equal to what, in which versions, and how it was checked:
+ * docs/EXACTNESS.md.
+ *
+ * Threads: one caller at a time per sampler or stream; any number of objects.
+ * A function that fails has moved no stream and written no output. */
+#ifndef CSM_SAMPLING_H
+#define CSM_SAMPLING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <csm/status.h>
+#include <csm/tensors.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- noise streams ------------------------------------------------------- */
+
+/* Which generator. torch.manual_seed(seed) or mx.random.seed(seed) begins it.
+ *
+ *   TORCH_CPU      PyTorch on the CPU: mt19937, one double of 53 bits a number
+ *   TORCH_CPU_MKL  PyTorch on the CPU, x86-64 builds with MKL up to 2.6 (Sesame's
+ *                  pinned 2.4.0): one mt19937 output a call seeds MKL's MCG31
+ *   TORCH_CUDA     PyTorch on CUDA: Philox4x32-10, and the GPU's own logarithm
+ *   MLX            MLX: threefry2x32; each call splits the implicit global key */
+#define CSM_STREAM_MAP(X)                                                                          \
+    X(TORCH_CPU, "torch-cpu")                                                                      \
+    X(TORCH_CPU_MKL, "torch-cpu-mkl")                                                              \
+    X(TORCH_CUDA, "torch-cuda")                                                                    \
+    X(MLX, "mlx")
+#define CSM_STREAM_ENUM(id, name) CSM_STREAM_##id,
+typedef enum csm_stream_kind { CSM_STREAM_MAP(CSM_STREAM_ENUM) CSM_STREAM_COUNT } csm_stream_kind;
+#undef CSM_STREAM_ENUM
+
+/* "torch-cpu", ...; "?" outside the enum. The second gives the kind of a name,
+ * CSM_STREAM_COUNT for a name that is none. */
+CSM_API const char *csm_stream_name(csm_stream_kind kind);
+CSM_API csm_stream_kind csm_stream_find(const char *name);
+
+/* Where a stream stands: all that is needed to go on from there, in another
+ * process too. Positions count
+ *   TORCH_CPU, TORCH_CPU_MKL   32-bit outputs of mt19937
+ *   TORCH_CUDA                 the generator's offset, as torch.cuda's state holds it
+ *   MLX                        keys handed out (one a call) */
+struct csm_stream_state {
+    csm_stream_kind kind;
+    uint64_t seed; /* TORCH_CPU, TORCH_CPU_MKL: only the low 32 bits count, as in PyTorch */
+    uint64_t position;
+    /* TORCH_CUDA: threads that the GPU holds at once (multiprocessors times
+     * threads on each), which shapes the noise of calls over more elements than
+     * that. 0: 270336, an H100 or H200 (132 * 2048). */
+    uint64_t cuda_threads;
+};
+
+typedef struct csm_stream csm_stream;
+
+/* A stream that stands at state->position. CSM_BAD_ARG (unknown kind, a CUDA
+ * position that is not a multiple of 4), CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_stream_create(const struct csm_stream_state *state,
+                                                  csm_stream **out, csm_error *err);
+
+/* Takes NULL. */
+CSM_API void csm_stream_destroy(csm_stream *stream);
+
+/* Where it stands now; csm_stream_create continues from it. */
+CSM_API struct csm_stream_state csm_stream_save(const csm_stream *stream);
+
+/* Go to a position, forward or back. Time: mt19937 and MLX walk there (some
+ * hundred million positions a second), Philox jumps. CSM_BAD_ARG as above. */
+CSM_API CSM_MUST_USE csm_status csm_stream_seek(csm_stream *stream, uint64_t position,
+                                                csm_error *err);
+
+/* One call of the generator over a tensor of this shape:
+ *   torch streams   torch.empty(rows, cols, dtype).exponential_(1)
+ *   MLX             mx.random.uniform(shape=(rows, cols), dtype)
+ *
+ *   dtype  CSM_F32, CSM_BF16 or CSM_F16
+ *   noise  [rows, cols] receives the values, widened to float32 (exact)
+ *
+ * With such rows the race argmax(p / q) can be run anywhere. Moves the stream
+ * by one call. CSM_BAD_ARG (dtype, no element), CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows,
+                                                size_t cols, float *noise, csm_error *err);
+
+/* MLX's explicit keys: mx.random.key(seed); mx.random.split(key, n), keys is
+ * [n, 2]; mx.random.bits((n,), key=key); mx.random.uniform and mx.random.gumbel
+ * of shape (n,) with that key, float32. */
+CSM_API void csm_mlx_key(uint64_t seed, uint32_t key[2]);
+CSM_API void csm_mlx_split(const uint32_t key[2], size_t n, uint32_t *keys);
+CSM_API void csm_mlx_bits(const uint32_t key[2], size_t n, uint32_t *bits);
+CSM_API void csm_mlx_uniform(const uint32_t key[2], size_t n, float *uniform);
+CSM_API void csm_mlx_gumbel(const uint32_t key[2], size_t n, float *gumbel);
+
+/* ---- samplers ------------------------------------------------------------ */
+
+/* Whose arithmetic.
+ *
+ *   TRANSFORMERS     generate(do_sample=True): scores widened to float32; the
+ *                    repetition penalty, temperature, top-k, top-p, min-p in this
+ *                    order; softmax; torch.multinomial. Any torch stream
+ *   SESAME           sample_topk of Sesame's csm: every step rounded to the
+ *                    dtype. Any torch stream; no top-p, min-p or penalty
+ *   CSM_MLX          csm-mlx: logits - logsumexp(logits), then MLX_CATEGORICAL
+ *   MLX_CATEGORICAL  mlx-lm's make_sampler on the logits as they are: top-p,
+ *                    min-p, top-k, mx.random.categorical. Stream MLX */
+#define CSM_SAMPLER_MAP(X)                                                                         \
+    X(TRANSFORMERS, "transformers")                                                                \
+    X(SESAME, "sesame")                                                                            \
+    X(CSM_MLX, "csm-mlx")                                                                          \
+    X(MLX_CATEGORICAL, "mlx-categorical")
+#define CSM_SAMPLER_ENUM(id, name) CSM_SAMPLER_##id,
+typedef enum csm_sampler_kind {
+    CSM_SAMPLER_MAP(CSM_SAMPLER_ENUM) CSM_SAMPLER_COUNT
+} csm_sampler_kind;
+#undef CSM_SAMPLER_ENUM
+
+/* As csm_stream_name and csm_stream_find. */
+CSM_API const char *csm_sampler_name(csm_sampler_kind kind);
+CSM_API csm_sampler_kind csm_sampler_find(const char *name);
+
+struct csm_sampler_config {
+    csm_sampler_kind sampler;
+    csm_stream_kind stream;
+    csm_dtype dtype; /* of the logits in the other program: CSM_F32, CSM_BF16 or CSM_F16 */
+    uint64_t seed;
+    double temperature;        /* finite, above 0 */
+    size_t top_k;              /* 0, or more than there are: all */
+    double top_p;              /* (0, 1]; 0 or 1: all */
+    double min_p;              /* [0, 1]; 0: all */
+    double repetition_penalty; /* above 0; 1: none. Needs csm_sampler_set_history */
+    const char *mlx_version;   /* "0.32.0": what the mlx samplers equal; NULL: the newest known */
+    uint64_t cuda_threads;     /* as in csm_stream_state */
+};
+
+/* TRANSFORMERS over TORCH_CPU in float32, seed 0, temperature 0.9, top-k 50, the
+ * rest off. */
+CSM_API struct csm_sampler_config csm_sampler_defaults(void);
+
+typedef struct csm_sampler csm_sampler;
+
+/* Make a sampler whose stream has just been seeded. The config is copied.
+ *
+ * CSM_BAD_ARG: a value out of its range, or a combination that no program has
+ * (an mlx sampler on a torch stream, top-p with SESAME): the message says which.
+ * CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_sampler_create(const struct csm_sampler_config *config,
+                                                   csm_sampler **out, csm_error *err);
+
+/* Takes NULL. */
+CSM_API void csm_sampler_destroy(csm_sampler *sampler);
+
+/* The sampler's stream, which it owns: to read or set the position, or to draw
+ * noise from it. */
+CSM_API csm_stream *csm_sampler_stream(csm_sampler *sampler);
+
+/* Other settings for the draws to come, from the same stream (CSM's depth
+ * decoder may have its own). Ranges as in the config. */
+CSM_API CSM_MUST_USE csm_status csm_sampler_set_temperature(csm_sampler *sampler,
+                                                            double temperature, csm_error *err);
+CSM_API void csm_sampler_set_top_k(csm_sampler *sampler, size_t top_k);
+
+/* The ids that the repetition penalty of the draws to come looks at.
+ *
+ *   ids  [rows, n_ids], one history for each row of the logits; borrowed until
+ *        the next call; ids outside the vocabulary fail the draw (CSM_BAD_ARG)
+ *   n_ids  0: none (ids may be NULL) */
+CSM_API void csm_sampler_set_history(csm_sampler *sampler, const int32_t *ids, size_t n_ids);
+
+/* One token for each row, as one call of the other program on a tensor of this
+ * shape: rows share one call of the generator. For the MLX samplers a single
+ * row is [1, vocab], the shape that mlx-lm draws from.
+ *
+ *   logits   [rows, vocab] before temperature, float32, rounded to the
+ *            sampler's dtype first (exact if they are of it); read only
+ *   rows     1 or more
+ *   vocab    1 or more; 2051 for each codebook of csm-1b
+ *   tokens   [rows] receives ids in [0, vocab)
+ *   margins  [rows] or NULL: by how much each was won, below
+ *   probs    [rows, vocab] or NULL: the probabilities that the race was run
+ *            with, in the dtype that the program holds them in, widened
+ *
+ * margin, 0 or more, in units of warped logits (logits over temperature):
+ *   torch, and MLX's Gumbel form: log(p1/q1) - log(p2/q2), the winner's lead in
+ *   the race over the runner-up; +inf if nobody else could have won
+ *   MLX's inverse CDF: the distance of the uniform from the nearer end of the
+ *   winner's interval, both as log-odds
+ *
+ * Moves the stream by one call over [rows, vocab]; masked entries count.
+ *
+ * CSM_BAD_LOGITS: a logit is NaN or +Inf (before or after the rounding and the
+ * temperature), or a row has nothing finite: the message says which row and
+ * index. CSM_BAD_ARG: no row, no column, a history id out of range.
+ * CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_sampler_draw(csm_sampler *sampler, const float *logits,
+                                                 size_t rows, size_t vocab, int32_t *tokens,
+                                                 float *margins, float *probs, csm_error *err);
+
+/* n_samples different tokens a row, in the order that
+ * torch.multinomial(probs, n_samples) returns them. TRANSFORMERS and SESAME only.
+ *
+ *   tokens  [rows, n_samples]
+ *
+ * CSM_BAD_ARG: an mlx sampler, or n_samples is 0 or more than vocab;
+ * CSM_BAD_LOGITS: or fewer than n_samples tokens of a row have a probability. */
+CSM_API CSM_MUST_USE csm_status csm_sampler_draw_several(csm_sampler *sampler, const float *logits,
+                                                         size_t rows, size_t vocab,
+                                                         size_t n_samples, int32_t *tokens,
+                                                         csm_error *err);
+
+/* Greedy: the highest logit of each row, the lowest index of equal ones; no
+ * noise. margins ([rows] or NULL): its lead over the second, in logits.
+ * CSM_BAD_LOGITS, CSM_BAD_ARG as above. */
+CSM_API CSM_MUST_USE csm_status csm_draw_greedy(const float *logits, size_t rows, size_t vocab,
+                                                int32_t *tokens, float *margins, csm_error *err);
+
+/* True if no error of the logits up to logit_error (absolute, in the margin's
+ * units: divide by the temperature) could have changed the draw: each of two
+ * rivals may be off by that much, so the margin has to be above twice it. */
+CSM_API bool csm_draw_is_certain(float margin, float logit_error);
+
+/* ---- exact sampling for MLX generators ----------------------------------- */
+
+/* PyTorch's tokens for logits that MLX computed, in one call: what Sesame's
+ * sample_topk(logits, topk, temperature) in float32 draws on the CPU right after
+ * torch.manual_seed(seed), for a [rows, vocab] tensor.
+ *
+ *   topk    1..vocab
+ *   tokens  [rows]
+ *
+ * Returns as csm_sampler_draw; CSM_BAD_ARG also for topk 0. */
+CSM_API CSM_MUST_USE csm_status csm_mlx_sample_exact(const float *logits, size_t rows, size_t vocab,
+                                                     size_t topk, double temperature, uint64_t seed,
+                                                     int32_t *tokens, csm_error *err);
+
+/* The process-wide switch: while it is on, every generator over MLX that has
+ * not chosen a strategy of its own draws with the exact sampler instead of
+ * MLX's. Generators read it when they begin; those under way keep what they
+ * have. Returns what was there before (true: on), so that a caller can restore
+ * it. verbose: say what changed in one line on standard error. Any thread. */
+CSM_API bool csm_patch_mlx_sampling(bool enable, bool verbose);
+
+/* Whether the switch is on. Any thread. */
+CSM_API bool csm_exact_sampling_enabled(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

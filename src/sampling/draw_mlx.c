@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * draw_mlx.c - the samplers of MLX programs: mlx-lm's make_sampler, and csm-mlx,
+ * which hands it log-probabilities.
+ *
+ *   csm-mlx      x - logsumexp(x), both rounded to the dtype
+ *   make_sampler top-p, min-p, top-k, then categorical(x * (1 / temperature)), the
+ *                factor and the product rounded to the dtype
+ *   categorical  float32. One row, MLX 0.32.1 and later: the inverse CDF with one
+ *                uniform. Else Gumbel: argmax(x - log(-log u)), the first maximum */
+#include <string.h>
+
+#include "base/error.h"
+#include "sampling/exact_math.h"
+#include "sampling/noise.h"
+#include "sampling/sampler.h"
+
+enum { MLX_0_32_1 = 32 << 8 | 1 };
+
+static float log_sum_exp(const float *x, size_t n)
+{
+    float m = x[0], sum = 0.0f;
+    for (size_t i = 1; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    for (size_t i = 0; i < n; i++)
+        sum += mlx_expf(x[i] - m);
+    return libm_logf(sum) + m;
+}
+
+csm_status mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+                      csm_error *err)
+{
+    csm_dtype dtype = s->config.dtype;
+    csm_status st = load_logits(logits, row, vocab, dtype, s->scores, err);
+    if (st != CSM_OK || s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
+        return st;
+    float total = round_to(dtype, log_sum_exp(s->scores, vocab));
+    for (size_t i = 0; i < vocab; i++)
+        s->scores[i] = round_to(dtype, s->scores[i] - total);
+    return CSM_OK;
+}
+
+/* argpartition's order: value first, then index, so that exactly k stay and of
+ * equal ones the first. */
+static void keep_top_k(csm_sampler *s, size_t vocab)
+{
+    size_t k = s->config.top_k;
+    memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
+    float lowest = kth_largest(s->scratch, vocab, k);
+    size_t n_above = 0;
+    for (size_t i = 0; i < vocab; i++)
+        n_above += s->scores[i] > lowest;
+    size_t n_equal = k - n_above;
+    for (size_t i = 0; i < vocab; i++) {
+        if (s->scores[i] > lowest)
+            continue;
+        if (s->scores[i] == lowest && n_equal > 0)
+            n_equal--;
+        else
+            s->scores[i] = -INFINITY;
+    }
+}
+
+void mlx_weigh(csm_sampler *s, size_t vocab)
+{
+    csm_dtype dtype = s->config.dtype;
+    if (s->config.top_k > 0 && s->config.top_k < vocab)
+        keep_top_k(s, vocab);
+    keep_from(s, vocab, -INFINITY);
+    float factor = round_to(dtype, (float)(1.0 / s->config.temperature));
+    for (size_t i = 0; i < s->n_left; i++)
+        s->left[i] = round_to(dtype, s->left[i] * factor);
+}
+
+/* The weights of the inverse CDF, in scratch; returns their sum, and the highest
+ * value in *m. All infinities are alike: where the highest is one, those equal to
+ * it weigh 1 and the others nothing. */
+static float weigh_exp(const csm_sampler *s, float *m)
+{
+    *m = s->left[0];
+    for (size_t i = 1; i < s->n_left; i++)
+        *m = s->left[i] > *m ? s->left[i] : *m;
+    float total = 0.0f;
+    for (size_t i = 0; i < s->n_left; i++) {
+        s->scratch[i] = isinf(*m) ? (s->left[i] == *m) : mlx_expf(s->left[i] - *m);
+        total += s->scratch[i];
+    }
+    return total;
+}
+
+void mlx_probabilities(csm_sampler *s)
+{
+    float m, total = weigh_exp(s, &m);
+    for (size_t i = 0; i < s->n_left; i++)
+        s->left[i] = s->scratch[i] / total;
+}
+
+static struct drawn draw_gumbel(const csm_sampler *s, size_t first)
+{
+    float best = -INFINITY, second = -INFINITY;
+    size_t winner = 0;
+    for (size_t i = 0; i < s->n_left; i++) {
+        float u = mlx_uniform_of(mlx_word(&s->stream->mlx, first + s->index[i]), CSM_F32);
+        float x = -libm_logf(-libm_logf(u)) + s->left[i];
+        if (x > best) {
+            second = best;
+            best = x;
+            winner = s->index[i];
+        } else if (x > second) {
+            second = x;
+        }
+    }
+    float margin = best == second ? 0.0f : best - second;
+    return (struct drawn){(int32_t)winner, margin};
+}
+
+/* The token is the last entry that has at most t below it. Masked entries have
+ * what their successor has, so only those left are asked; t is below the total. */
+static struct drawn draw_inverse_cdf(csm_sampler *s, size_t vocab)
+{
+    float u = mlx_uniform_of(mlx_word(&s->stream->mlx, 0), CSM_F32);
+    float m, total = weigh_exp(s, &m);
+    if (m == -INFINITY) /* everything underflowed: all entries are equal */
+        return (struct drawn){(int32_t)(u * (float)vocab), 0.0f};
+
+    float t = u * total, below = 0.0f, above = 0.0f, next = 0.0f;
+    size_t winner = 0;
+    for (size_t i = 0; i < s->n_left && next <= t; i++) {
+        winner = s->index[i];
+        below = next;
+        next += s->scratch[i];
+        above = next;
+    }
+    double odds = log((double)t) - log((double)total - (double)t);
+    double from_below = odds - (log((double)below) - log((double)total - (double)below));
+    double from_above = log((double)above) - log((double)total - (double)above) - odds;
+    double margin = from_below < from_above ? from_below : from_above;
+    return (struct drawn){(int32_t)winner, margin > 0.0 ? (float)margin : 0.0f};
+}
+
+struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab, bool is_alone)
+{
+    if (is_alone && s->mlx_version >= MLX_0_32_1)
+        return draw_inverse_cdf(s, vocab);
+    return draw_gumbel(s, first);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * draw_torch.c - the samplers of PyTorch programs: warp, softmax, race.
+ *
+ *   transformers  everything in float32: penalty, temperature, top-k (ties with
+ *                 the k-th kept), top-p, min-p, softmax, argmax(p / q)
+ *   sesame        sample_topk: logits / temperature, top-k (ties kept),
+ *                 log_softmax, softmax, argmax(p / q), each rounded to the dtype
+ * argmax takes the lowest index of equal values, and NaN before any number. */
+#include "base/error.h"
+#include "sampling/noise.h"
+#include "sampling/numbers.h"
+#include "sampling/sampler.h"
+#include "sampling/softmax_torch_cpu.h"
+
+/* The dtype that the sampler's arithmetic is rounded to. */
+static csm_dtype working_dtype(const csm_sampler *s)
+{
+    return s->config.sampler == CSM_SAMPLER_SESAME ? s->config.dtype : CSM_F32;
+}
+
+csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+                        csm_error *err)
+{
+    csm_status st = load_logits(logits, row, vocab, s->config.dtype, s->scores, err);
+    if (st != CSM_OK)
+        return st;
+    csm_dtype dtype = working_dtype(s);
+    float temperature = (float)s->config.temperature;
+    float highest = -INFINITY;
+    for (size_t i = 0; i < vocab; i++) {
+        s->scores[i] = round_to(dtype, s->scores[i] / temperature);
+        highest = s->scores[i] > highest ? s->scores[i] : highest;
+    }
+    if (!(highest < INFINITY && highest > -INFINITY))
+        return csm_fail(err, CSM_BAD_LOGITS,
+                        "logits: row %zu overflows %s when divided by the temperature %g", row,
+                        csm_dtype_name(dtype), s->config.temperature);
+    return CSM_OK;
+}
+
+void torch_weigh(csm_sampler *s, size_t vocab)
+{
+    float lowest = -INFINITY;
+    if (s->config.top_k > 0 && s->config.top_k < vocab) {
+        for (size_t i = 0; i < vocab; i++)
+            s->scratch[i] = s->scores[i];
+        lowest = kth_largest(s->scratch, vocab, s->config.top_k);
+    }
+    keep_from(s, vocab, lowest);
+    csm_dtype dtype = working_dtype(s);
+    if (s->config.sampler == CSM_SAMPLER_SESAME)
+        log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
+    softmax_torch_cpu(s->left, s->index, s->n_left, vocab, dtype);
+}
+
+/* A masked entry wins when its noise rounds to 0: 0 / 0 is NaN, which argmax
+ * prefers; float16 alone has such noise in practice. Returns vocab if there is
+ * none. */
+static size_t first_nan(const csm_sampler *s, csm_dtype dtype, size_t first, size_t vocab)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < vocab; i++) {
+        if (n < s->n_left && s->index[n] == i && s->left[n] > 0.0f) {
+            n++;
+            continue;
+        }
+        n += n < s->n_left && s->index[n] == i;
+        if (noise_is_zero(s->stream, dtype, first + i))
+            return i;
+    }
+    return vocab;
+}
+
+struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab)
+{
+    csm_dtype dtype = working_dtype(s);
+    size_t nan = first_nan(s, dtype, first, vocab);
+    if (nan < vocab)
+        return (struct drawn){(int32_t)nan, INFINITY};
+    float best = -1.0f, second = 0.0f;
+    size_t winner = 0;
+    for (size_t i = 0; i < s->n_left; i++) {
+        float q = noise_exponential(s->stream, dtype, first + s->index[i]);
+        float ratio = round_to(dtype, s->left[i] / q);
+        if (ratio > best) {
+            second = best > 0.0f ? best : 0.0f;
+            best = ratio;
+            winner = s->index[i];
+        } else if (ratio > second) {
+            second = ratio;
+        }
+    }
+    float margin = best == second ? 0.0f : (float)(log((double)best) - log((double)second));
+    return (struct drawn){(int32_t)winner, margin};
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * noise.h - what a noise stream is inside: a generator that opens one *call*
+ * over n elements, whose values are then asked for by index.
+ *
+ * A race needs the noise of the tokens that top-k left, 50 of 2051, and of
+ * those alone; so a call prepares what is cheap (counters, raw words) and a
+ * value is computed when it is asked for. */
+#ifndef CSM_SAMPLING_NOISE_H
+#define CSM_SAMPLING_NOISE_H
+
+#include <csm/sampling.h>
+
+#include "sampling/mt19937.h"
+
+/* PyTorch's CPU generator: two words of mt19937 an element. */
+struct noise_torch_cpu {
+    struct mt19937 engine;
+    uint32_t *words; /* of the open call, not tempered yet */
+    size_t capacity; /* of words, in elements */
+};
+
+/* The same generator under MKL: one word a call seeds MCG31. */
+struct noise_torch_mkl {
+    struct mt19937 engine;
+    uint32_t first;   /* MCG31's state for element 0 of the open call */
+    uint32_t *powers; /* the multiplier to the power i, modulo 2^31 - 1 */
+    size_t n_powers;
+};
+
+/* Philox4x32-10 with ATen's launch geometry. */
+struct noise_torch_cuda {
+    uint32_t key[2];
+    uint64_t offset;    /* of the open call, in the generator's units */
+    uint64_t n_threads; /* of the open call's grid */
+};
+
+/* threefry2x32 with the implicit global key. */
+struct noise_mlx {
+    uint32_t global[2];
+    uint32_t key[2]; /* of the open call */
+    size_t n;        /* its elements: the layout depends on it */
+};
+
+struct csm_stream {
+    struct csm_stream_state state;
+    union {
+        struct noise_torch_cpu torch_cpu;
+        struct noise_torch_mkl torch_mkl;
+        struct noise_torch_cuda torch_cuda;
+        struct noise_mlx mlx;
+    };
+};
+
+/* Open the next call, over n elements, and move the stream past it.
+ * CSM_NO_MEMORY: nothing has moved. */
+csm_status noise_open(csm_stream *stream, size_t n, csm_error *err);
+
+/* Element i of the open call of a torch stream: the exponential in dtype. */
+float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i);
+
+/* True if element i rounds to 0 in dtype; cheaper than the value. */
+bool noise_is_zero(const csm_stream *stream, csm_dtype dtype, size_t i);
+
+/* ---- the generators; begin puts one at a position, open opens a call ----- */
+
+void torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t position);
+csm_status torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *position,
+                          csm_error *err);
+float torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i);
+bool torch_cpu_is_zero(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i);
+
+void torch_mkl_begin(struct noise_torch_mkl *noise, uint64_t seed, uint64_t position);
+csm_status torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *position,
+                          csm_error *err);
+float torch_mkl_value(const struct noise_torch_mkl *noise, csm_dtype dtype, size_t i);
+
+void torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed);
+void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
+                     uint64_t *position);
+float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i);
+
+void mlx_begin(struct noise_mlx *noise, uint64_t seed, uint64_t position);
+void mlx_open(struct noise_mlx *noise, size_t n, uint64_t *position);
+uint32_t mlx_word(const struct noise_mlx *noise, size_t i);
+float mlx_uniform_of(uint32_t word, csm_dtype dtype);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * noise_torch_cuda.c - Tensor.exponential_(1) of PyTorch on CUDA.
+ *
+ * Philox4x32-10 (Salmon et al., 2011) under ATen's launch geometry:
+ *   key       the seed's low and high word
+ *   grid      blocks of 256 threads, as many as the tensor needs or the GPU holds
+ *   element i belongs to thread t = i mod T at its step i / T; its word is number
+ *             step mod 4 of the thread's block offset / 4 + step / 4
+ *   counter   (block low, block high, t low, t high)
+ *   offset    grows by 4 for each 4 steps that the grid needs
+ *   uniform   word * 2^-32 + 2^-33 in float32, in (0, 1]
+ *   exponential  -log(u), or 2^-24 for u >= 1 - 2^-24, then to the 16-bit type */
+#include "sampling/noise.h"
+#include "sampling/numbers.h"
+
+enum { BLOCK = 256, UNROLL = 4 };
+
+void torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed)
+{
+    noise->key[0] = (uint32_t)seed;
+    noise->key[1] = (uint32_t)(seed >> 32);
+}
+
+void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
+                     uint64_t *position)
+{
+    uint64_t n_blocks = ((uint64_t)n + BLOCK - 1) / BLOCK;
+    uint64_t max_blocks = max_threads / BLOCK;
+    noise->n_threads = BLOCK * (n_blocks < max_blocks ? n_blocks : max_blocks);
+    noise->offset = *position;
+    *position += UNROLL * (((uint64_t)n - 1) / (noise->n_threads * UNROLL) + 1);
+}
+
+static uint32_t philox(const uint32_t key[2], uint64_t block, uint64_t thread, unsigned word)
+{
+    uint32_t c[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)thread,
+                     (uint32_t)(thread >> 32)};
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        uint64_t a = UINT64_C(0xd2511f53) * c[0];
+        uint64_t b = UINT64_C(0xcd9e8d57) * c[2];
+        uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k0, (uint32_t)b,
+                            (uint32_t)(a >> 32) ^ c[3] ^ k1, (uint32_t)a};
+        memcpy(c, next, sizeof c);
+        k0 += 0x9e3779b9u;
+        k1 += 0xbb67ae85u;
+    }
+    return c[word];
+}
+
+float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i)
+{
+    uint64_t step = i / noise->n_threads;
+    uint32_t word = philox(noise->key, noise->offset / UNROLL + step / UNROLL,
+                           i % noise->n_threads, step % UNROLL);
+    float u = (float)word * 0x1p-32f + 0x1p-33f;
+    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : logf(u);
+    return round_to(dtype, -log_u);
+}

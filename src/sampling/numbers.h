@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * numbers.h - the bits of floats, and rounding to bfloat16 and float16.
+ *
+ * Values of a 16-bit type travel as float32 (exact). Rounding is to nearest,
+ * ties to even, overflow to infinity, subnormals kept, as PyTorch and MLX do. */
+#ifndef CSM_SAMPLING_NUMBERS_H
+#define CSM_SAMPLING_NUMBERS_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <csm/tensors.h>
+
+static inline uint32_t bits_of(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static inline float float_of(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static inline uint64_t bits_of_double(double x)
+{
+    uint64_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static inline double double_of(uint64_t u)
+{
+    double x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static inline float round_bf16(float x)
+{
+    uint32_t u = bits_of(x);
+    if (x != x)
+        return x;
+    return float_of((u + 0x7fffu + (u >> 16 & 1)) & 0xffff0000u);
+}
+
+static inline float round_f16(float x)
+{
+    uint32_t u = bits_of(x);
+    uint32_t magnitude = u & 0x7fffffffu;
+    if (magnitude >= 0x477ff000u) /* 65520 and above, infinities, NaN */
+        return x != x ? x : float_of((u & 0x80000000u) | 0x7f800000u);
+    if (magnitude < 0x38800000u) {
+        /* Below 2^-14 the spacing is 2^-24, float32's own just above 0.5. */
+        float r = (float_of(magnitude) + 0.5f) - 0.5f;
+        return float_of(bits_of(r) | (u & 0x80000000u));
+    }
+    return float_of((u + 0xfffu + (u >> 13 & 1)) & 0xffffe000u);
+}
+
+static inline float round_to(csm_dtype dtype, float x)
+{
+    switch (dtype) {
+    case CSM_BF16:
+        return round_bf16(x);
+    case CSM_F16:
+        return round_f16(x);
+    default:
+        return x;
+    }
+}
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sampler.c - making samplers, and the course of a draw. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "sampling/noise.h"
+#include "sampling/numbers.h"
+#include "sampling/sampler.h"
+
+static const char *const names[CSM_SAMPLER_COUNT] = {
+#define NAME(id, name) name,
+    CSM_SAMPLER_MAP(NAME)
+#undef NAME
+};
+
+const char *csm_sampler_name(csm_sampler_kind kind)
+{
+    return (unsigned)kind < CSM_SAMPLER_COUNT ? names[kind] : "?";
+}
+
+csm_sampler_kind csm_sampler_find(const char *name)
+{
+    unsigned kind = 0;
+    while (kind < CSM_SAMPLER_COUNT && strcmp(names[kind], name) != 0)
+        kind++;
+    return (csm_sampler_kind)kind;
+}
+
+struct csm_sampler_config csm_sampler_defaults(void)
+{
+    return (struct csm_sampler_config){
+        .sampler = CSM_SAMPLER_TRANSFORMERS,
+        .stream = CSM_STREAM_TORCH_CPU,
+        .dtype = CSM_F32,
+        .temperature = 0.9,
+        .top_k = 50,
+        .repetition_penalty = 1.0,
+    };
+}
+
+static bool is_mlx(csm_sampler_kind kind)
+{
+    return kind == CSM_SAMPLER_CSM_MLX || kind == CSM_SAMPLER_MLX_CATEGORICAL;
+}
+
+static csm_status check_temperature(double temperature, csm_error *err)
+{
+    /* As float32 it divides or multiplies: it may not become 0 or infinite. */
+    if (!((float)temperature > 0.0f && (float)temperature < INFINITY) ||
+        !((float)(1.0 / temperature) < INFINITY))
+        return csm_fail(err, CSM_BAD_ARG, "temperature: %g, expected a finite number above 0",
+                        temperature);
+    return CSM_OK;
+}
+
+static csm_status read_version(const char *text, uint32_t *version, csm_error *err)
+{
+    unsigned part[3];
+    int length = 0;
+    if (text == NULL)
+        return CSM_OK; /* the newest */
+    if (sscanf(text, "%3u.%3u.%3u%n", &part[0], &part[1], &part[2], &length) != 3 ||
+        text[length] != '\0' || part[0] > 255 || part[1] > 255 || part[2] > 255)
+        return csm_fail(err, CSM_BAD_ARG, "MLX version: '%s', expected X.Y.Z such as 0.32.4", text);
+    *version = part[0] << 16 | part[1] << 8 | part[2];
+    return CSM_OK;
+}
+
+static csm_status check(const struct csm_sampler_config *c, csm_error *err)
+{
+    if ((unsigned)c->sampler >= CSM_SAMPLER_COUNT)
+        return csm_fail(err, CSM_BAD_ARG, "sampler: %d, expected one of csm_sampler_kind",
+                        (int)c->sampler);
+    if ((unsigned)c->stream >= CSM_STREAM_COUNT)
+        return csm_fail(err, CSM_BAD_ARG, "stream: %d, expected one of csm_stream_kind",
+                        (int)c->stream);
+    if (is_mlx(c->sampler) != (c->stream == CSM_STREAM_MLX))
+        return csm_fail(err, CSM_BAD_ARG, "sampler %s on stream %s, expected %s",
+                        csm_sampler_name(c->sampler), csm_stream_name(c->stream),
+                        is_mlx(c->sampler) ? "stream mlx"
+                                           : "torch-cpu, torch-cpu-mkl or torch-cuda");
+    if (c->dtype != CSM_F32 && c->dtype != CSM_BF16 && c->dtype != CSM_F16)
+        return csm_fail(err, CSM_BAD_ARG, "dtype: %s, expected F32, BF16 or F16",
+                        csm_dtype_name(c->dtype));
+    if (!(c->top_p >= 0.0 && c->top_p <= 1.0))
+        return csm_fail(err, CSM_BAD_ARG, "top-p: %g, expected 0 (none) to 1", c->top_p);
+    if (!(c->min_p >= 0.0 && c->min_p <= 1.0))
+        return csm_fail(err, CSM_BAD_ARG, "min-p: %g, expected 0 (none) to 1", c->min_p);
+    if (!((float)c->repetition_penalty > 0.0f && (float)c->repetition_penalty < INFINITY))
+        return csm_fail(err, CSM_BAD_ARG, "repetition penalty: %g, expected a finite number above 0",
+                        c->repetition_penalty);
+    if (c->sampler != CSM_SAMPLER_TRANSFORMERS && c->repetition_penalty != 1.0)
+        return csm_fail(err, CSM_BAD_ARG, "repetition penalty with sampler %s, expected transformers",
+                        csm_sampler_name(c->sampler));
+    if (c->sampler == CSM_SAMPLER_SESAME && c->top_p > 0.0 && c->top_p < 1.0)
+        return csm_fail(err, CSM_BAD_ARG, "top-p with sampler sesame, which has none");
+    if (c->sampler == CSM_SAMPLER_SESAME && c->min_p > 0.0)
+        return csm_fail(err, CSM_BAD_ARG, "min-p with sampler sesame, which has none");
+    if (c->mlx_version != NULL && !is_mlx(c->sampler))
+        return csm_fail(err, CSM_BAD_ARG, "MLX version with sampler %s, expected csm-mlx or "
+                                          "mlx-categorical",
+                        csm_sampler_name(c->sampler));
+    return check_temperature(c->temperature, err);
+}
+
+csm_status csm_sampler_create(const struct csm_sampler_config *config, csm_sampler **out,
+                              csm_error *err)
+{
+    csm_status st = check(config, err);
+    if (st != CSM_OK)
+        return st;
+    uint32_t version = UINT32_MAX;
+    st = read_version(config->mlx_version, &version, err);
+    if (st != CSM_OK)
+        return st;
+    csm_sampler *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "sampler: %zu bytes", sizeof *s);
+    s->config = *config;
+    s->config.mlx_version = NULL; /* the caller's string; its number is kept */
+    s->mlx_version = version;
+    struct csm_stream_state state = {
+        .kind = config->stream,
+        .seed = config->seed,
+        .cuda_threads = config->cuda_threads,
+    };
+    st = csm_stream_create(&state, &s->stream, err);
+    if (st != CSM_OK) {
+        csm_sampler_destroy(s);
+        return st;
+    }
+    *out = s;
+    return CSM_OK;
+}
+
+void csm_sampler_destroy(csm_sampler *sampler)
+{
+    if (sampler == NULL)
+        return;
+    csm_stream_destroy(sampler->stream);
+    free(sampler->scores);
+    free(sampler->index);
+    free(sampler->left);
+    free(sampler->scratch);
+    free(sampler->order);
+    free(sampler);
+}
+
+csm_stream *csm_sampler_stream(csm_sampler *sampler)
+{
+    return sampler->stream;
+}
+
+csm_status csm_sampler_set_temperature(csm_sampler *sampler, double temperature, csm_error *err)
+{
+    csm_status st = check_temperature(temperature, err);
+    if (st == CSM_OK)
+        sampler->config.temperature = temperature;
+    return st;
+}
+
+void csm_sampler_set_top_k(csm_sampler *sampler, size_t top_k)
+{
+    sampler->config.top_k = top_k;
+}
+
+void csm_sampler_set_history(csm_sampler *sampler, const int32_t *ids, size_t n_ids)
+{
+    sampler->history = ids;
+    sampler->n_history = n_ids;
+}
+
+static bool grow(void *array, size_t n)
+{
+    void **p = array;
+    void *bigger = realloc(*p, 4 * n);
+    if (bigger != NULL)
+        *p = bigger;
+    return bigger != NULL;
+}
+
+static csm_status reserve(csm_sampler *s, size_t rows, size_t vocab, csm_error *err)
+{
+    if (rows == 0 || vocab == 0 || vocab > INT32_MAX || rows > SIZE_MAX / 8 / vocab)
+        return csm_fail(err, CSM_BAD_ARG, "logits: shape [%zu, %zu], expected at least one entry",
+                        rows, vocab);
+    if (vocab <= s->capacity)
+        return CSM_OK;
+    if (!grow(&s->scores, vocab) || !grow(&s->index, vocab) || !grow(&s->left, vocab) ||
+        !grow(&s->scratch, vocab) || !grow(&s->order, vocab))
+        return csm_fail(err, CSM_NO_MEMORY, "sampler: %zu entries", vocab);
+    s->capacity = vocab;
+    return CSM_OK;
+}
+
+static csm_status load(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+                       csm_error *err)
+{
+    return is_mlx(s->config.sampler) ? mlx_scores(s, logits, row, vocab, err)
+                                     : torch_scores(s, logits, row, vocab, err);
+}
+
+/* Check every row, then open the call: after that nothing fails. A single row's
+ * scores stay in place. */
+static csm_status prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                          size_t n_noise, csm_error *err)
+{
+    csm_status st = reserve(s, rows, vocab, err);
+    for (size_t row = 0; row < rows && st == CSM_OK; row++)
+        st = load(s, logits, row, vocab, err);
+    return st == CSM_OK ? noise_open(s->stream, n_noise, err) : st;
+}
+
+static void spread_probabilities(csm_sampler *s, size_t vocab, float *probs)
+{
+    if (is_mlx(s->config.sampler))
+        mlx_probabilities(s);
+    memset(probs, 0, vocab * sizeof *probs);
+    for (size_t i = 0; i < s->n_left; i++)
+        probs[s->index[i]] = s->left[i];
+}
+
+csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                            int32_t *tokens, float *margins, float *probs, csm_error *err)
+{
+    bool mlx = is_mlx(s->config.sampler);
+    csm_status st = prepare(s, logits, rows, vocab, rows * vocab, err);
+    if (st != CSM_OK)
+        return st;
+    for (size_t row = 0; row < rows; row++) {
+        if (rows > 1)
+            (void)load(s, logits, row, vocab, NULL);
+        if (mlx)
+            mlx_weigh(s, vocab);
+        else
+            torch_weigh(s, vocab);
+        struct drawn drawn =
+            mlx ? mlx_draw(s, row * vocab, vocab, rows == 1) : torch_draw(s, row * vocab, vocab);
+        tokens[row] = drawn.token;
+        if (margins != NULL)
+            margins[row] = drawn.margin;
+        if (probs != NULL)
+            spread_probabilities(s, vocab, probs + row * vocab);
+    }
+    return CSM_OK;
+}
+
+csm_status csm_draw_greedy(const float *logits, size_t rows, size_t vocab, int32_t *tokens,
+                           float *margins, csm_error *err)
+{
+    if (rows == 0 || vocab == 0 || vocab > INT32_MAX)
+        return csm_fail(err, CSM_BAD_ARG, "logits: shape [%zu, %zu], expected at least one entry",
+                        rows, vocab);
+    for (size_t row = 0; row < rows; row++) {
+        csm_status st = check_logits(logits, row, vocab, err);
+        if (st != CSM_OK)
+            return st;
+    }
+    for (size_t row = 0; row < rows; row++) {
+        const float *x = logits + row * vocab;
+        float best = x[0], second = -INFINITY;
+        tokens[row] = 0;
+        for (size_t i = 1; i < vocab; i++)
+            if (x[i] > best) {
+                second = best;
+                best = x[i];
+                tokens[row] = (int32_t)i;
+            } else if (x[i] > second) {
+                second = x[i];
+            }
+        if (margins != NULL)
+            margins[row] = best - second;
+    }
+    return CSM_OK;
+}
+
+bool csm_draw_is_certain(float margin, float logit_error)
+{
+    return margin > 2.0f * logit_error;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sampler.h - what a sampler is inside, and the steps of a draw.
+ *
+ * A row goes logits -> scores (rounded, warped) -> *left*, the few entries that
+ * masking left, as (index, score) in ascending order of index -> weights -> token.
+ * Masked entries have probability 0 exactly, so that nothing is computed for
+ * them, except where a reference lets a masked entry win (draw_torch.c). */
+#ifndef CSM_SAMPLING_SAMPLER_H
+#define CSM_SAMPLING_SAMPLER_H
+
+#include <csm/sampling.h>
+
+struct csm_sampler {
+    struct csm_sampler_config config;
+    uint32_t mlx_version; /* major << 16 | minor << 8 | patch */
+    csm_stream *stream;
+    const int32_t *history; /* [rows, n_history], borrowed */
+    size_t n_history;
+
+    size_t capacity;  /* of each array below */
+    float *scores;    /* [vocab] of the row at hand */
+    uint32_t *index;  /* [n_left] */
+    float *left;      /* [n_left] their scores, then their probabilities or weights */
+    float *scratch;   /* [vocab] */
+    uint32_t *order;  /* [vocab] */
+    size_t n_left;
+};
+
+struct drawn {
+    int32_t token;
+    float margin;
+};
+
+/* The scores of one row: logits rounded to the dtype, checked, and warped as far
+ * as that does not mask. CSM_BAD_LOGITS, CSM_BAD_ARG as csm_sampler_draw. */
+csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+                        csm_error *err);
+csm_status mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+                      csm_error *err);
+
+/* Mask, and turn what is left into probabilities (torch) or the values that
+ * reach mx.random.categorical (MLX). */
+void torch_weigh(csm_sampler *s, size_t vocab);
+void mlx_weigh(csm_sampler *s, size_t vocab);
+
+/* Turn the values that reached mx.random.categorical into probabilities. */
+void mlx_probabilities(csm_sampler *s);
+
+/* One token from what is left, with the open call's noise; element `first` is
+ * that of the row's entry 0. is_alone: the row is the whole call. */
+struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab);
+struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab, bool is_alone);
+
+/* Round and check one row of logits; the message names row and index. */
+csm_status load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
+                       float *scores, csm_error *err);
+
+/* The check alone, in float32. */
+csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error *err);
+
+/* Put the entries of scores [vocab] that are at least `lowest`, and not -inf, into
+ * left. */
+void keep_from(csm_sampler *s, size_t vocab, float lowest);
+
+/* The k-th largest of v [n], 1 <= k <= n; reorders v. */
+float kth_largest(float *v, size_t n, size_t k);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * select.c - loading a row of logits, and choosing its largest entries. */
+#include "base/error.h"
+#include "sampling/numbers.h"
+#include "sampling/sampler.h"
+
+static csm_status name_bad(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
+                           csm_error *err)
+{
+    const float *x = logits + row * vocab;
+    for (size_t i = 0; i < vocab; i++)
+        if (!(round_to(dtype, x[i]) < INFINITY))
+            return csm_fail(err, CSM_BAD_LOGITS,
+                            "logits: row %zu, index %zu is %g as %s, expected a number or -inf", row,
+                            i, (double)x[i], csm_dtype_name(dtype));
+    return csm_fail(err, CSM_BAD_LOGITS,
+                    "logits: row %zu, all %zu entries are -inf, expected one that is finite", row,
+                    vocab);
+}
+
+csm_status load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
+                       float *scores, csm_error *err)
+{
+    const float *x = logits + row * vocab;
+    float highest = -INFINITY;
+    size_t n_bad = 0;
+    for (size_t i = 0; i < vocab; i++) {
+        float v = round_to(dtype, x[i]);
+        scores[i] = v;
+        highest = v > highest ? v : highest;
+        n_bad += !(v < INFINITY);
+    }
+    return n_bad > 0 || highest == -INFINITY ? name_bad(logits, row, vocab, dtype, err) : CSM_OK;
+}
+
+csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error *err)
+{
+    const float *x = logits + row * vocab;
+    float highest = -INFINITY;
+    size_t n_bad = 0;
+    for (size_t i = 0; i < vocab; i++) {
+        highest = x[i] > highest ? x[i] : highest;
+        n_bad += !(x[i] < INFINITY);
+    }
+    return n_bad > 0 || highest == -INFINITY ? name_bad(logits, row, vocab, CSM_F32, err) : CSM_OK;
+}
+
+void keep_from(csm_sampler *s, size_t vocab, float lowest)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < vocab; i++) {
+        s->index[n] = (uint32_t)i;
+        s->left[n] = s->scores[i];
+        n += s->scores[i] >= lowest && s->scores[i] > -INFINITY;
+    }
+    s->n_left = n;
+}
+
+/* Hoare's selection; the pivot is the median of three. */
+float kth_largest(float *v, size_t n, size_t k)
+{
+    size_t low = 0, high = n - 1, wanted = k - 1;
+    while (low < high) {
+        float a = v[low], b = v[low + (high - low) / 2], c = v[high];
+        float pivot = a > b ? (b > c ? b : a > c ? c : a) : (a > c ? a : b > c ? c : b);
+        size_t i = low, j = high;
+        for (;;) {
+            while (v[i] > pivot)
+                i++;
+            while (v[j] < pivot)
+                j--;
+            if (i >= j)
+                break;
+            float t = v[i];
+            v[i++] = v[j];
+            v[j--] = t;
+        }
+        /* v[low..j] >= pivot >= v[j+1..high], up to the entry where both met */
+        if (i == j && v[i] == pivot) {
+            if (wanted == i)
+                return pivot;
+            if (wanted < i)
+                high = i - 1;
+            else
+                low = i + 1;
+        } else if (wanted <= j) {
+            high = j;
+        } else {
+            low = j + 1;
+        }
+    }
+    return v[low];
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stream.c - the public face of the four generators. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "sampling/noise.h"
+
+/* The threads that an H100 or H200 holds: 132 multiprocessors of 2048. */
+static const uint64_t hopper_threads = 270336;
+
+static const char *const names[CSM_STREAM_COUNT] = {
+#define NAME(id, name) name,
+    CSM_STREAM_MAP(NAME)
+#undef NAME
+};
+
+const char *csm_stream_name(csm_stream_kind kind)
+{
+    return (unsigned)kind < CSM_STREAM_COUNT ? names[kind] : "?";
+}
+
+csm_stream_kind csm_stream_find(const char *name)
+{
+    unsigned kind = 0;
+    while (kind < CSM_STREAM_COUNT && strcmp(names[kind], name) != 0)
+        kind++;
+    return (csm_stream_kind)kind;
+}
+
+static csm_status begin(csm_stream *stream, uint64_t position, csm_error *err)
+{
+    uint64_t seed = stream->state.seed;
+    switch (stream->state.kind) {
+    case CSM_STREAM_TORCH_CPU:
+        torch_cpu_begin(&stream->torch_cpu, seed, position);
+        break;
+    case CSM_STREAM_TORCH_CPU_MKL:
+        torch_mkl_begin(&stream->torch_mkl, seed, position);
+        break;
+    case CSM_STREAM_TORCH_CUDA:
+        if (position % 4 != 0)
+            return csm_fail(err, CSM_BAD_ARG, "stream: position %llu, expected a multiple of 4",
+                            (unsigned long long)position);
+        torch_cuda_begin(&stream->torch_cuda, seed);
+        break;
+    case CSM_STREAM_MLX:
+        mlx_begin(&stream->mlx, seed, position);
+        break;
+    default:
+        return csm_fail(err, CSM_BAD_ARG, "stream: kind %d, expected one of csm_stream_kind",
+                        (int)stream->state.kind);
+    }
+    stream->state.position = position;
+    return CSM_OK;
+}
+
+csm_status csm_stream_create(const struct csm_stream_state *state, csm_stream **out,
+                             csm_error *err)
+{
+    csm_stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "stream: %zu bytes", sizeof *stream);
+    stream->state = *state;
+    if (stream->state.cuda_threads == 0)
+        stream->state.cuda_threads = hopper_threads;
+    csm_status st = begin(stream, state->position, err);
+    if (st != CSM_OK) {
+        csm_stream_destroy(stream);
+        return st;
+    }
+    *out = stream;
+    return CSM_OK;
+}
+
+void csm_stream_destroy(csm_stream *stream)
+{
+    if (stream == NULL)
+        return;
+    if (stream->state.kind == CSM_STREAM_TORCH_CPU)
+        free(stream->torch_cpu.words);
+    if (stream->state.kind == CSM_STREAM_TORCH_CPU_MKL)
+        free(stream->torch_mkl.powers);
+    free(stream);
+}
+
+struct csm_stream_state csm_stream_save(const csm_stream *stream)
+{
+    return stream->state;
+}
+
+csm_status csm_stream_seek(csm_stream *stream, uint64_t position, csm_error *err)
+{
+    return begin(stream, position, err);
+}
+
+csm_status noise_open(csm_stream *stream, size_t n, csm_error *err)
+{
+    uint64_t *position = &stream->state.position;
+    switch (stream->state.kind) {
+    case CSM_STREAM_TORCH_CPU:
+        return torch_cpu_open(&stream->torch_cpu, n, position, err);
+    case CSM_STREAM_TORCH_CPU_MKL:
+        return torch_mkl_open(&stream->torch_mkl, n, position, err);
+    case CSM_STREAM_TORCH_CUDA:
+        torch_cuda_open(&stream->torch_cuda, n, stream->state.cuda_threads, position);
+        break;
+    case CSM_STREAM_MLX:
+    default:
+        mlx_open(&stream->mlx, n, position);
+    }
+    return CSM_OK;
+}
+
+float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
+{
+    switch (stream->state.kind) {
+    case CSM_STREAM_TORCH_CPU:
+        return torch_cpu_value(&stream->torch_cpu, dtype, i);
+    case CSM_STREAM_TORCH_CPU_MKL:
+        return torch_mkl_value(&stream->torch_mkl, dtype, i);
+    default:
+        return torch_cuda_value(&stream->torch_cuda, dtype, i);
+    }
+}
+
+bool noise_is_zero(const csm_stream *stream, csm_dtype dtype, size_t i)
+{
+    if (stream->state.kind == CSM_STREAM_TORCH_CPU)
+        return torch_cpu_is_zero(&stream->torch_cpu, dtype, i);
+    return noise_exponential(stream, dtype, i) == 0.0f;
+}
+
+csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, size_t cols,
+                           float *noise, csm_error *err)
+{
+    if (dtype != CSM_F32 && dtype != CSM_BF16 && dtype != CSM_F16)
+        return csm_fail(err, CSM_BAD_ARG, "noise: dtype %s, expected F32, BF16 or F16",
+                        csm_dtype_name(dtype));
+    if (rows == 0 || cols == 0 || rows > SIZE_MAX / cols)
+        return csm_fail(err, CSM_BAD_ARG, "noise: shape [%zu, %zu], expected at least one element",
+                        rows, cols);
+    size_t n = rows * cols;
+    csm_status st = noise_open(stream, n, err);
+    if (st != CSM_OK)
+        return st;
+    if (stream->state.kind == CSM_STREAM_MLX)
+        for (size_t i = 0; i < n; i++)
+            noise[i] = mlx_uniform_of(mlx_word(&stream->mlx, i), dtype);
+    else
+        for (size_t i = 0; i < n; i++)
+            noise[i] = noise_exponential(stream, dtype, i);
+    return CSM_OK;
+}

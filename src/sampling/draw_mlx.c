@@ -138,9 +138,12 @@ static struct drawn draw_inverse_cdf(csm_sampler *s, size_t vocab)
     return (struct drawn){(int32_t)winner, margin > 0.0 ? (float)margin : 0.0f};
 }
 
-struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab, bool is_alone)
+size_t mlx_n_noise(const csm_sampler *s, size_t rows, size_t vocab)
 {
-    if (is_alone && s->mlx_version >= MLX_0_32_1)
-        return draw_inverse_cdf(s, vocab);
-    return draw_gumbel(s, first);
+    return rows == 1 && s->mlx_version >= MLX_0_32_1 ? 1 : rows * vocab;
+}
+
+struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab)
+{
+    return s->stream->mlx.n == 1 ? draw_inverse_cdf(s, vocab) : draw_gumbel(s, first);
 }

@@ -227,7 +227,7 @@ csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, si
                             int32_t *tokens, float *margins, float *probs, csm_error *err)
 {
     bool mlx = is_mlx(s->config.sampler);
-    csm_status st = prepare(s, logits, rows, vocab, rows * vocab, err);
+    csm_status st = prepare(s, logits, rows, vocab, mlx ? mlx_n_noise(s, rows, vocab) : rows * vocab, err);
     if (st != CSM_OK)
         return st;
     for (size_t row = 0; row < rows; row++) {
@@ -238,7 +238,7 @@ csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, si
         else
             torch_weigh(s, vocab);
         struct drawn drawn =
-            mlx ? mlx_draw(s, row * vocab, vocab, rows == 1) : torch_draw(s, row * vocab, vocab);
+            mlx ? mlx_draw(s, row * vocab, vocab) : torch_draw(s, row * vocab, vocab);
         tokens[row] = drawn.token;
         if (margins != NULL)
             margins[row] = drawn.margin;

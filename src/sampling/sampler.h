@@ -48,9 +48,12 @@ void mlx_weigh(csm_sampler *s, size_t vocab);
 void mlx_probabilities(csm_sampler *s);
 
 /* One token from what is left, with the open call's noise; element `first` is
- * that of the row's entry 0. is_alone: the row is the whole call. */
+ * that of the row's entry 0. */
 struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab);
-struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab, bool is_alone);
+struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab);
+
+/* How many uniforms one call over [rows, vocab] takes: one for the inverse CDF. */
+size_t mlx_n_noise(const csm_sampler *s, size_t rows, size_t vocab);
 
 /* Round and check one row of logits; the message names row and index. */
 csm_status load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,

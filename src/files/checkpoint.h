@@ -41,7 +41,7 @@ enum csm_layout {
 };
 
 /* "none", "hf", "sesame", "mlx", "kyutai" */
-const char *csm_layout_name(enum csm_layout layout);
+const char *csm_layout_text(enum csm_layout layout);
 
 /* What the caller needs of a directory; the other may be missing. */
 enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
@@ -65,7 +65,7 @@ struct csm_checkpoint_info {
     /* 32 hexadecimal digits of config.json and the weights' headers: equal models
      * have equal digests, other sizes or other tensors another. */
     const char *digest;
-    /* Of most bytes of the language model's matrices: "F32", "BF16", "F16",
+    /* Of most values in the language model's matrices: "F32", "BF16", "F16",
      * "q8 group 64", "q4 group 32". */
     const char *stored_dtype;
     /* Values (those of a tied table once, zero offsets and scales of quantized

@@ -9,7 +9,7 @@
  *
  * Files of old writers may place a tensor at an address that is no multiple of
  * its element size; such tensors are copied once, at open. */
-#include <csm/tensors.h>
+#include "files/safetensors.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100 * 1000 * 1000 };
 
 struct csm_tensors {
     struct csm_mapped file;
+    size_t n_header;  /* bytes of JSON */
     json_t *header;   /* owns the tensors' names */
     json_t *metadata; /* borrowed from header; NULL: none */
     json_t *by_name;  /* name -> index in tensors */
@@ -309,7 +310,8 @@ csm_status csm_tensors_open(const char *path, csm_tensors **out, csm_error *err)
                           json.text);
         goto fail;
     }
-    const size_t data_begin = LENGTH_BYTES + (size_t)n_header;
+    file->n_header = (size_t)n_header;
+    const size_t data_begin = LENGTH_BYTES + file->n_header;
     status = read_header(file, path, bytes + data_begin, size - data_begin, err);
     if (status != CSM_OK)
         goto fail;
@@ -354,4 +356,10 @@ const csm_tensor *csm_tensors_find(const csm_tensors *file, const char *name)
 const char *csm_tensors_metadata(const csm_tensors *file, const char *key)
 {
     return json_string_value(json_object_get(file->metadata, key));
+}
+
+const void *csm_tensors_header(const csm_tensors *file, size_t *n_bytes)
+{
+    *n_bytes = file->n_header;
+    return file->file.data + LENGTH_BYTES;
 }

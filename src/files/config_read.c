@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config_read.c - the files of a directory, and generation_config.json.
+ * config_language.c and config_codec.c read the two halves of config.json. */
+#include "files/config_read.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "files/json_file.h"
+#include "files/path.h"
+
+/* The object in DIRECTORY/NAME; NULL where there is no such file. */
+static csm_status load_if_there(const char *directory, const char *name, json_t **out,
+                                csm_error *err)
+{
+    *out = NULL;
+    if (!csm_path_has(directory, name))
+        return CSM_OK;
+    char *path = csm_path_join(directory, name);
+    if (path == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
+    csm_status status = csm_json_load(path, out, err);
+    free(path);
+    return status;
+}
+
+void csm_config_generation(struct csm_json_reader *reader, const json_t *root,
+                           struct csm_generation_config *config)
+{
+    config->temperature = csm_json_number(reader, root, "temperature", 0.9, 0, 1e6);
+    config->top_k = (int)csm_json_integer(reader, root, "top_k", 50, 0, INT_MAX);
+    if (!csm_json_bool(reader, root, "do_sample", true))
+        config->temperature = 0;
+    config->depth_temperature = csm_json_number(reader, root, "depth_decoder_temperature",
+                                                config->temperature, 0, 1e6);
+    config->depth_top_k =
+        (int)csm_json_integer(reader, root, "depth_decoder_top_k", config->top_k, 0, INT_MAX);
+    if (!csm_json_bool(reader, root, "depth_decoder_do_sample", true))
+        config->depth_temperature = 0;
+    config->max_frames =
+        (size_t)csm_json_integer(reader, root, "max_new_tokens", 125, 1, INT_MAX);
+    config->default_speaker =
+        (int)csm_json_integer(reader, root, "default_speaker", 0, 0, INT_MAX);
+}
+
+/* The config whose flavors name no sizes may stand beside one that has them. */
+static csm_status load_merged(const char *directory, const struct csm_place *language,
+                              json_t **root, csm_error *err)
+{
+    if (language->layout == CSM_LAYOUT_NONE || json_object_get(*root, "hidden_size") != NULL)
+        return CSM_OK;
+    json_t *merged;
+    csm_status status = load_if_there(directory, "config.merged.json", &merged, err);
+    if (status == CSM_OK && merged != NULL) {
+        json_decref(*root);
+        *root = merged;
+    }
+    return status;
+}
+
+csm_status csm_config_read(const char *directory, const struct csm_place *language,
+                           const struct csm_place *codec, struct csm_config *config, json_t **out,
+                           csm_error *err)
+{
+    memset(config, 0, sizeof *config);
+    json_t *root = NULL, *generation = NULL, *kyutai = NULL;
+    csm_status status = load_if_there(directory, "config.json", &root, err);
+    if (status == CSM_OK && root == NULL) {
+        if (language->layout == CSM_LAYOUT_HF)
+            status = csm_fail(err, CSM_BAD_FILE, "%s/config.json: missing", directory);
+        else if ((root = json_object()) == NULL)
+            status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+    }
+    if (status == CSM_OK)
+        status = load_merged(directory, language, &root, err);
+    if (status == CSM_OK)
+        status = load_if_there(directory, "mimi_config.json", &kyutai, err);
+    if (status == CSM_OK)
+        status = load_if_there(directory, "generation_config.json", &generation, err);
+
+    struct csm_json_reader reader = {"config.json", status, err};
+    if (reader.status == CSM_OK && language->layout != CSM_LAYOUT_NONE)
+        csm_config_language(&reader, root, language, config);
+    if (reader.status == CSM_OK && codec->layout != CSM_LAYOUT_NONE)
+        csm_config_codec(&reader, root, kyutai, codec, &config->codec);
+    reader.path = "generation_config.json";
+    if (reader.status == CSM_OK)
+        csm_config_generation(&reader, generation, &config->generation);
+
+    json_decref(generation);
+    json_decref(kyutai);
+    if (reader.status != CSM_OK)
+        json_decref(root);
+    else
+        *out = root;
+    return reader.status;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+char *csm_path_join(const char *directory, const char *name)
+{
+    size_t size = strlen(directory) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path != NULL)
+        snprintf(path, size, "%s/%s", directory, name);
+    return path;
+}
+
+bool csm_path_ends_with(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+bool csm_path_has(const char *directory, const char *name)
+{
+    char *path = csm_path_join(directory, name);
+    bool has = path != NULL && access(path, F_OK) == 0;
+    free(path);
+    return has;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+csm_status csm_listing_read(const char *directory, struct csm_listing *listing, csm_error *err)
+{
+    memset(listing, 0, sizeof *listing);
+    DIR *open = opendir(directory);
+    if (open == NULL)
+        return errno == ENOTDIR
+                   ? csm_fail(err, CSM_BAD_FILE, "%s: is a file, expected a model directory",
+                              directory)
+                   : csm_fail(err, CSM_BAD_FILE, "%s: cannot be read: %s, expected a model directory",
+                              directory, strerror(errno));
+    size_t capacity = 0;
+    csm_status status = CSM_OK;
+    for (const struct dirent *entry; status == CSM_OK && (entry = readdir(open)) != NULL;) {
+        if (listing->n == capacity) {
+            capacity = 2 * capacity + 16;
+            char **grown = realloc(listing->names, capacity * sizeof *grown);
+            if (grown == NULL) {
+                status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+                break;
+            }
+            listing->names = grown;
+        }
+        listing->names[listing->n] = strdup(entry->d_name);
+        if (listing->names[listing->n] == NULL)
+            status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+        else
+            listing->n++;
+    }
+    closedir(open);
+    if (status != CSM_OK)
+        csm_listing_free(listing);
+    else
+        qsort(listing->names, listing->n, sizeof *listing->names, compare_names);
+    return status;
+}
+
+void csm_listing_free(struct csm_listing *listing)
+{
+    for (size_t i = 0; i < listing->n; i++)
+        free(listing->names[i]);
+    free(listing->names);
+    memset(listing, 0, sizeof *listing);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * path.h - paths, and what lies in a directory. */
+#ifndef CSM_FILES_PATH_H
+#define CSM_FILES_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <csm/status.h>
+
+/* "DIRECTORY/NAME" to be freed, NULL when out of memory. */
+char *csm_path_join(const char *directory, const char *name);
+
+bool csm_path_ends_with(const char *path, const char *suffix);
+
+/* Whether something of that name is in the directory. */
+bool csm_path_has(const char *directory, const char *name);
+
+/* The names in a directory, sorted by byte. */
+struct csm_listing {
+    size_t n;
+    char **names;
+};
+CSM_MUST_USE csm_status csm_listing_read(const char *directory, struct csm_listing *listing,
+                                         csm_error *err);
+void csm_listing_free(struct csm_listing *listing);
+
+#endif

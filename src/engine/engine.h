@@ -40,6 +40,7 @@ typedef struct csm_weight csm_weight;
 typedef struct csm_value csm_value;
 typedef struct csm_cache csm_cache;
 typedef struct csm_conv_state csm_conv_state;
+typedef struct csm_random csm_random; /* an engine's own random stream */
 
 /* csm_precision (csm.h) is of the language model's matrices: norms, biases and the
  * codec are never quantized. */
@@ -168,6 +169,25 @@ struct csm_frame_draw {
     size_t n_known;
 };
 
+/* ---- the engine's own draws ---------------------------------------------- */
+
+/* How one code is drawn of its logits: the whole row over temperature, the top k
+ * kept with all ties of the k-th, softmax, argmax(p / q) with q of the stream. */
+struct csm_draw {
+    double temperature; /* above 0 */
+    size_t top_k;       /* 0: all */
+    /* Sesame: every step in the logits' dtype, softmax of log_softmax. Else
+     * transformers: in float32. */
+    bool as_sesame;
+};
+
+/* One code as drawn. */
+struct csm_drawn {
+    int32_t code;
+    float margin; /* log of (best / second) in the race */
+    float prob;   /* of the code, after temperature and top-k */
+};
+
 /* ---- the table ---------------------------------------------------------- */
 
 struct csm_engine_ops {
@@ -265,6 +285,18 @@ struct csm_engine_ops {
     csm_status (*frame)(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
                         const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
                         float *logits, csm_error *err);
+
+    /* ---- the engine's own draws (optional as a group: an engine without them
+     * leaves all three NULL, and codes are drawn of logits read back) ---- */
+
+    /* A stream as the engine's library seeds one (torch.manual_seed). */
+    csm_status (*random_new)(void *ctx, uint64_t seed, csm_random **out, csm_error *err);
+    void (*random_free)(void *ctx, csm_random *random);
+
+    /* Draw of the one row [1, vocab] of logits; the stream moves on by that row.
+     * CSM_BAD_LOGITS: NaN or +inf among them, or nothing finite. */
+    csm_status (*draw)(void *ctx, const struct csm_draw *how, csm_random *random,
+                       const csm_value *logits, struct csm_drawn *out, csm_error *err);
 };
 
 /* The engine inside libcsm. */

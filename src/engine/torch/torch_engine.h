@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * torch_engine.h - what the files of the torch engine share (C++).
+ *
+ * Tensors are what PyTorch's CSM has at the same place: activations are
+ * [1, rows, cols] in the model's dtype, keys and values [1, heads, positions,
+ * head_dim]. Every function here may throw; torch_table.cpp lets none out.
+ * Operations give new tensors and never write into old ones, so that values may
+ * be views of each other. */
+#ifndef CSM_TORCH_ENGINE_H
+#define CSM_TORCH_ENGINE_H
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "engine/engine.h"
+
+struct csm_weight {
+    at::Tensor tensor;       /* as PyTorch's module has it; a matrix is [out, in] */
+    bool transposed = false; /* the matrix is [in, out] */
+};
+
+struct csm_value {
+    at::Tensor tensor; /* [1, rows, cols] */
+};
+
+struct csm_random {
+    at::Generator generator;
+};
+
+namespace csm_torch {
+
+/* Thrown for what this engine declines. */
+struct declined : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct context {
+    at::Device device = at::kCPU;
+    /* Of all weights and activations: what `precision` says, else that of the
+     * first matrix. */
+    c10::optional<at::ScalarType> dtype;
+    std::string version;
+};
+
+/* cos and sin as the reference makes them. Transformers: each [1, T, head_dim] in
+ * the activations' dtype, made at each step of a shape; Sesame: a table of 2048
+ * positions, [2048, head_dim / 2, 2], in the model's dtype. */
+class rope {
+public:
+    rope(const csm_rope &parameters, size_t head_dim, const context &ctx, at::ScalarType dtype);
+
+    /* x [1, heads, T, head_dim], as transformers rotates it. */
+    at::Tensor rotate_halves(const at::Tensor &x, int64_t first);
+    /* x [1, T, heads, head_dim], as torchtune rotates it. */
+    at::Tensor rotate_pairs(const at::Tensor &x, int64_t first) const;
+
+private:
+    at::Device device;
+    at::ScalarType dtype;
+    at::Tensor frequencies; /* [head_dim / 2] float32 */
+    at::Tensor table;       /* Sesame's */
+    std::map<std::pair<int64_t, int64_t>, std::pair<at::Tensor, at::Tensor>> steps;
+};
+
+} // namespace csm_torch
+
+/* Keys and values of layer l of lane i: entry i * n_layers + l.
+ * transformers: [1, key heads, length, head_dim], made anew at each step as its
+ * DynamicCache does; rows written into a larger tensor would lie at other
+ * addresses, and PyTorch's products round by alignment where head_dim is odd.
+ * Sesame: [1, query heads, capacity, head_dim], since torchtune keeps expanded
+ * keys and attends to the whole cache under a mask. */
+struct csm_cache {
+    struct entry {
+        at::Tensor keys, values; /* transformers, length 0: [0] */
+        int64_t length = 0;
+    };
+    std::vector<entry> entries;
+    size_t n_layers, n_lanes;
+    int64_t capacity;
+    at::Tensor causal; /* Sesame's mask [capacity, capacity]; else undefined */
+    csm_torch::rope rope;
+};
+
+namespace csm_torch {
+
+/* The tensor as PyTorch would load it with the context's dtype. */
+at::Tensor load_weight(context &ctx, const csm_weight_source &source);
+
+at::Tensor embed(const csm_weight &table, const int32_t *ids, size_t rows, size_t n_per_row);
+at::Tensor rms_norm(const csm_norm &norm, const at::Tensor &x);
+at::Tensor linear(const csm_weight &weight, const csm_weight *bias, const at::Tensor &x);
+at::Tensor mlp(const csm_mlp &block, const at::Tensor &x);
+
+csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_layers,
+                      size_t n_lanes, size_t capacity);
+void truncate(csm_cache &cache, size_t lane, size_t n_positions);
+/* x [1, T, width] of one lane: its layer grows by T positions. */
+at::Tensor attention(const csm_attention &block, csm_cache &cache, size_t lane, size_t layer,
+                     const at::Tensor &x);
+
+at::Generator make_generator(const context &ctx, uint64_t seed);
+csm_drawn draw(const csm_draw &how, at::Generator &generator, const at::Tensor &logits);
+
+} // namespace csm_torch
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * torch_table.cpp - the engine table over libtorch. Each entry is one call into
+ * the other files, with every exception turned into a status. */
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include <dlfcn.h>
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/headeronly/version.h>
+
+#include "base/error.h"
+#include "torch_engine.h"
+
+using csm_torch::context;
+
+/* Run `body` without autograd and turn what it throws into a status. */
+template <class Body> static csm_status guarded(csm_error *err, Body &&body) noexcept
+{
+    try {
+        c10::InferenceMode mode;
+        body();
+        return CSM_OK;
+    } catch (const csm_torch::declined &e) {
+        return csm_fail(err, CSM_BAD_ARG, "torch: %s", e.what());
+    } catch (const c10::OutOfMemoryError &e) {
+        return csm_fail(err, CSM_NO_MEMORY, "torch: the device is out of memory");
+    } catch (const c10::Error &e) {
+        const char *what = e.what_without_backtrace();
+        if (strstr(what, "can't allocate memory") != nullptr)
+            return csm_fail(err, CSM_NO_MEMORY, "torch: out of memory");
+        return csm_fail(err, CSM_ENGINE, "torch: %.*s", static_cast<int>(strcspn(what, "\n")),
+                        what);
+    } catch (const std::bad_alloc &) {
+        return csm_fail(err, CSM_NO_MEMORY, "torch: out of memory");
+    } catch (const std::exception &e) {
+        return csm_fail(err, CSM_ENGINE, "torch: %.*s", static_cast<int>(strcspn(e.what(), "\n")),
+                        e.what());
+    } catch (...) {
+        return csm_fail(err, CSM_ENGINE, "torch: unknown exception");
+    }
+}
+
+static context *of(void *ctx)
+{
+    return static_cast<context *>(ctx);
+}
+
+/* ---- the context -------------------------------------------------------- */
+
+static at::Device device_of(const char *name)
+{
+    if (name == nullptr)
+        return at::kCPU;
+    at::Device device(strcmp(name, "gpu") == 0 ? "cuda" : name);
+    if (device.is_cuda()) {
+        /* Loading it registers CUDA with the dispatcher; a build for the CPU has none. */
+        dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
+        if (!at::globalContext().hasCUDA())
+            throw csm_torch::declined(std::string("device ") + name +
+                                      ": this PyTorch sees no CUDA device");
+        at::globalContext().lazyInitDevice(at::kCUDA);
+        if (!device.has_index())
+            device.set_index(0);
+    }
+    return device;
+}
+
+static c10::optional<at::ScalarType> dtype_of(csm_precision precision)
+{
+    switch (precision) {
+    case CSM_IN_F32:
+        return at::kFloat;
+    case CSM_IN_BF16:
+        return at::kBFloat16;
+    case CSM_IN_F16:
+        return at::kHalf;
+    case CSM_AS_STORED:
+        return c10::nullopt;
+    case CSM_IN_Q8:
+    case CSM_IN_Q4:
+        break;
+    }
+    throw csm_torch::declined("quantized precision, expected stored, f32, bf16 or f16");
+}
+
+static csm_status open_context(const struct csm_engine_options *options, void **out,
+                               csm_error *err)
+{
+    return guarded(err, [&] {
+        auto ctx = std::make_unique<context>();
+        ctx->device = device_of(options->device);
+        ctx->dtype = dtype_of(options->precision);
+        uint64_t version = aoti_torch_abi_version();
+        ctx->version = std::to_string(version >> 56) + "." + std::to_string(version >> 48 & 255) +
+                       "." + std::to_string(version >> 40 & 255);
+        if (options->n_threads > 0)
+            at::set_num_threads(options->n_threads);
+        *out = ctx.release();
+    });
+}
+
+static void close_context(void *ctx)
+{
+    delete of(ctx);
+}
+
+static const char *version(void *ctx)
+{
+    return of(ctx)->version.c_str();
+}
+
+/* ---- things that hold data ---------------------------------------------- */
+
+static csm_status weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+                             csm_error *err)
+{
+    return guarded(err, [&] {
+        *out = new csm_weight{csm_torch::load_weight(*of(ctx), *source), source->transposed};
+    });
+}
+
+static void weight_free(void *, csm_weight *weight)
+{
+    delete weight;
+}
+
+static csm_status value_new(void *, csm_value **out, csm_error *err)
+{
+    return guarded(err, [&] { *out = new csm_value; });
+}
+
+static void value_free(void *, csm_value *value)
+{
+    delete value;
+}
+
+static csm_status cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
+{
+    return guarded(err, [&] {
+        *out = csm_torch::make_cache(*of(ctx), blocks, n_layers, n_lanes, capacity);
+    });
+}
+
+static csm_status cache_truncate(void *, csm_cache *cache, size_t lane, size_t n_positions,
+                                 csm_error *err)
+{
+    return guarded(err, [&] { csm_torch::truncate(*cache, lane, n_positions); });
+}
+
+static void cache_free(void *, csm_cache *cache)
+{
+    delete cache;
+}
+
+/* ---- host <-> engine ---------------------------------------------------- */
+
+static csm_status write(void *ctx, const float *host, size_t rows, size_t cols, csm_value *out,
+                        csm_error *err)
+{
+    return guarded(err, [&] {
+        at::Tensor view = at::from_blob(
+            const_cast<float *>(host),
+            {1, static_cast<int64_t>(rows), static_cast<int64_t>(cols)}, at::dtype(at::kFloat));
+        out->tensor = at::empty_like(view, at::device(of(ctx)->device)
+                                               .dtype(of(ctx)->dtype.value_or(at::kFloat)))
+                          .copy_(view);
+    });
+}
+
+static csm_status read(void *, const csm_value *x, size_t rows, size_t cols, float *host,
+                       csm_error *err)
+{
+    return guarded(err, [&] {
+        at::Tensor view =
+            at::from_blob(host, {1, static_cast<int64_t>(rows), static_cast<int64_t>(cols)},
+                          at::dtype(at::kFloat));
+        TORCH_CHECK(x->tensor.sizes() == view.sizes(), "read of ", rows, " x ", cols,
+                    " from a value of shape ", x->tensor.sizes());
+        view.copy_(x->tensor);
+    });
+}
+
+/* ---- arithmetic --------------------------------------------------------- */
+
+static csm_status embed(void *, const csm_weight *table, const int32_t *ids, size_t rows,
+                        size_t n_per_row, csm_value *out, csm_error *err)
+{
+    return guarded(err, [&] { out->tensor = csm_torch::embed(*table, ids, rows, n_per_row); });
+}
+
+static csm_status copy_rows(void *, const csm_value *src, size_t first, size_t n, csm_value *dst,
+                            size_t at, csm_error *err)
+{
+    return guarded(err, [&] {
+        auto count = static_cast<int64_t>(n), start = static_cast<int64_t>(at);
+        at::Tensor rows = src->tensor.narrow(1, static_cast<int64_t>(first), count);
+        if (start == 0) {
+            dst->tensor = rows;
+            return;
+        }
+        at::Tensor all = dst->tensor;
+        std::vector<at::Tensor> parts{all.narrow(1, 0, start), rows};
+        if (all.size(1) > start + count)
+            parts.push_back(all.slice(1, start + count));
+        dst->tensor = at::cat(parts, 1);
+    });
+}
+
+static csm_status norm(void *, const struct csm_norm *norm, const csm_value *x, csm_value *out,
+                       csm_error *err)
+{
+    return guarded(err, [&] { out->tensor = csm_torch::rms_norm(*norm, x->tensor); });
+}
+
+static csm_status linear(void *, const csm_weight *weight, const csm_weight *bias,
+                         const csm_value *x, csm_value *out, csm_error *err)
+{
+    return guarded(err, [&] { out->tensor = csm_torch::linear(*weight, bias, x->tensor); });
+}
+
+static csm_status attention(void *, const struct csm_attention *block, size_t layer,
+                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                            csm_error *err)
+{
+    return guarded(err, [&] {
+        std::vector<at::Tensor> lanes = x->tensor.chunk(static_cast<int64_t>(n_lanes), 1);
+        for (size_t i = 0; i < n_lanes; i++)
+            lanes[i] = csm_torch::attention(*block, *cache, first_lane + i, layer, lanes[i]);
+        x->tensor = n_lanes == 1 ? lanes[0] : at::cat(lanes, 1);
+    });
+}
+
+static csm_status mlp(void *, const struct csm_mlp *block, csm_value *x, csm_error *err)
+{
+    return guarded(err, [&] { x->tensor = csm_torch::mlp(*block, x->tensor); });
+}
+
+static csm_status add(void *, csm_value *x, const csm_value *y, csm_error *err)
+{
+    return guarded(err, [&] { x->tensor = x->tensor + y->tensor; });
+}
+
+/* ---- draws -------------------------------------------------------------- */
+
+static csm_status random_new(void *ctx, uint64_t seed, csm_random **out, csm_error *err)
+{
+    return guarded(
+        err, [&] { *out = new csm_random{csm_torch::make_generator(*of(ctx), seed)}; });
+}
+
+static void random_free(void *, csm_random *random)
+{
+    delete random;
+}
+
+static csm_status draw(void *, const struct csm_draw *how, csm_random *random,
+                       const csm_value *logits, struct csm_drawn *out, csm_error *err)
+{
+    struct csm_drawn drawn = {};
+    csm_status status = guarded(
+        err, [&] { drawn = csm_torch::draw(*how, random->generator, logits->tensor); });
+    if (status != CSM_OK)
+        return status;
+    if (!std::isfinite(drawn.prob)) /* one NaN or inf makes all of softmax so */
+        return csm_fail(err, CSM_BAD_LOGITS, "torch: NaN or inf in the logits");
+    *out = drawn;
+    return CSM_OK;
+}
+
+/* ---- the table ---------------------------------------------------------- */
+
+static constexpr struct csm_engine_ops make_table()
+{
+    struct csm_engine_ops ops = {};
+    ops.name = "torch";
+    ops.open = open_context;
+    ops.close = close_context;
+    ops.version = version;
+    ops.weight_new = weight_new;
+    ops.weight_free = weight_free;
+    ops.value_new = value_new;
+    ops.value_free = value_free;
+    ops.cache_new = cache_new;
+    ops.cache_truncate = cache_truncate;
+    ops.cache_free = cache_free;
+    ops.write = write;
+    ops.read = read;
+    ops.embed = embed;
+    ops.copy_rows = copy_rows;
+    ops.norm = norm;
+    ops.linear = linear;
+    ops.attention = attention;
+    ops.mlp = mlp;
+    ops.add = add;
+    ops.random_new = random_new;
+    ops.random_free = random_free;
+    ops.draw = draw;
+    return ops;
+}
+
+static constexpr struct csm_engine_ops table = make_table();
+
+extern "C" CSM_API const struct csm_engine_ops *csm_engine_torch(int abi);
+
+extern "C" const struct csm_engine_ops *csm_engine_torch(int abi)
+{
+    /* An adapter built against another libtorch may round differently, or crash. */
+    bool is_same_torch = aoti_torch_abi_version() >> 48 == TORCH_ABI_VERSION >> 48;
+    return abi == CSM_ENGINE_ABI && is_same_torch ? &table : nullptr;
+}

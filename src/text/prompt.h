@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * prompt.h - what a turn's text looks like to the model: begin, "[speaker]text",
+ * end. */
+#ifndef CSM_TEXT_PROMPT_H
+#define CSM_TEXT_PROMPT_H
+
+#include "text/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The ids of one turn's text. The template of csm-1b's tokenizer.json puts begin
+ * and end around it; Llama's own file, which many keep beside Sesame's weights,
+ * has no end (or neither), and then <|begin_of_text|> and <|end_of_text|> are put
+ * there as Sesame's code does.
+ *
+ *   text     zero-terminated UTF-8
+ *   ids      receives an array to be freed with free()
+ *
+ * Returns as csm_tokenizer_encode. */
+CSM_MUST_USE csm_status csm_prompt_encode(const csm_tokenizer *tokenizer, const char *text,
+                                          int speaker, int32_t **ids, size_t *n_ids,
+                                          csm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

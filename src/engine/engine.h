@@ -163,7 +163,7 @@ struct csm_frame_draw {
     double temperature, depth_temperature;
     size_t top_k, depth_top_k;
     uint32_t key[2];      /* OWN */
-    const float *noise;   /* RACE: [n_codebooks, vocab] */
+    const float *noise;   /* RACE: [n_codebooks, vocab]; NULL if both temperatures are 0 */
     csm_dtype dtype;      /* RACE: F32, BF16, F16 */
     const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */
     size_t n_known;

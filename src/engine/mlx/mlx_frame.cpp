@@ -48,9 +48,6 @@ static mx::array draw_race(context &c, const mx::array &logits, double temperatu
 {
     const mx::Stream s = c.stream;
     mx::array x = mx::astype(logits, noise.dtype(), s);
-    if (temperature == 0)
-        return mx::argmax(x, -1, false, s);
-
     x = mx::divide(x, scalar(temperature, x.dtype()), s);
     if (top_k > 0 && top_k < x.shape(1)) {
         mx::array least = mx::min(mx::topk(x, top_k, -1, s), -1, true, s);
@@ -76,8 +73,8 @@ void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,
         lane.length = 0;
 
     mx::array key = mx::array({draw.key[0], draw.key[1]}, mx::uint32);
-    std::optional<mx::array> noise;
-    if (!own)
+    std::optional<mx::array> noise; // none when every draw is greedy
+    if (!own && draw.noise != nullptr)
         noise = mx::astype(mx::array(draw.noise, {n, vocab}, mx::float32), race_dtype(draw.dtype), s);
 
     std::vector<mx::array> all_codes, all_logits;
@@ -85,9 +82,10 @@ void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,
         double temperature = k == 0 ? draw.temperature : draw.depth_temperature;
         int top_k = dim(k == 0 ? draw.top_k : draw.depth_top_k);
         mx::array code =
-            own ? draw_own(c, row, temperature, top_k, key)
-                : draw_race(c, row, temperature, top_k,
-                            mx::slice(*noise, {k, 0}, {k + 1, vocab}, s));
+            own                ? draw_own(c, row, temperature, top_k, key)
+            : temperature == 0 ? mx::argmax(row, -1, false, s)
+                               : draw_race(c, row, temperature, top_k,
+                                           mx::slice(*noise, {k, 0}, {k + 1, vocab}, s));
         all_logits.push_back(mx::astype(row, mx::float32, s));
         all_codes.push_back(mx::astype(code, mx::int32, s));
     };

@@ -97,8 +97,7 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
             }
             is_complete = (checkpoint->language.layout == CSM_LAYOUT_HF ||
                            (needs & CSM_NEEDS_LANGUAGE) == 0) &&
-                          (checkpoint->codec.layout != CSM_LAYOUT_NONE ||
-                           (needs & CSM_NEEDS_CODEC) == 0);
+                          checkpoint->codec.layout != CSM_LAYOUT_NONE;
         }
     csm_listing_free(&listing);
     if (status != CSM_OK)

@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test
 
-build: deps  ## install what is missing and build the library and the command
-	@cmake -S . -B $(BUILD) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+build: deps  ## install what is missing; build library, command, and engines whose package is there
+	@cmake -S . -B $(BUILD) $$(scripts/engines) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS)
 

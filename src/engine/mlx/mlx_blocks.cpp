@@ -187,6 +187,21 @@ static mx::array window_mask(context &c, int t, int n, size_t window)
                            mx::less(distance, mx::array(dim(window)), s), s);
 }
 
+// MLX 0.32 puts a flag, not to fall back, before the stream in its later releases.
+static mx::array fast_attention(auto stream, const mx::array &q, const mx::array &k,
+                                const mx::array &v, float scale, const std::string &mode,
+                                const std::optional<mx::array> &mask)
+{
+    using mx::fast::scaled_dot_product_attention;
+    const std::optional<mx::array> sinks;
+    if constexpr (requires {
+                      scaled_dot_product_attention(q, k, v, scale, mode, mask, sinks, false, stream);
+                  })
+        return scaled_dot_product_attention(q, k, v, scale, mode, mask, sinks, false, stream);
+    else
+        return scaled_dot_product_attention(q, k, v, scale, mode, mask, sinks, stream);
+}
+
 // One lane: q [1, T, n_heads, hd], k and v [1, T, n_kv_heads, hd] -> [T, n_heads * hd]
 static mx::array attend(context &c, const csm_attention &block, csm_mlx_lane &lane, size_t capacity,
                         mx::array q, mx::array k, mx::array v)
@@ -218,8 +233,7 @@ static mx::array attend(context &c, const csm_attention &block, csm_mlx_lane &la
     lane.length += t;
 
     const float scale = static_cast<float>(std::pow(static_cast<double>(block.head_dim), -0.5));
-    mx::array out = mx::fast::scaled_dot_product_attention(q, k, v, scale, mode, mask, std::nullopt,
-                                                           false, s);
+    mx::array out = fast_attention(s, q, k, v, scale, mode, mask);
     return mx::reshape(mx::swapaxes(out, 1, 2, s), {dim(t), dim(block.n_heads * block.head_dim)},
                        s);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tensors of a checkpoint as MLX arrays: views of the mapped file where MLX can
-// read it in place (its CPU backend; Metal where pages are aligned), copies in
+// Tensors of a checkpoint as MLX arrays, which are views of the mapped file where
+// MLX can use its pages (Metal, if they are aligned) and copies else, or in
 // another precision where one was asked for.
 #include "engine/mlx/mlx_types.h"
 

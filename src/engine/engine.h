@@ -64,6 +64,8 @@ struct csm_weight_source {
     bool transposed;
     /* Keep full precision whatever `precision` says (codec, norms). */
     bool exact;
+    /* A hint: only `embed` reads it, so no form for products is made of it. */
+    bool is_table;
 };
 
 /* ---- blocks ------------------------------------------------------------- */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/affine.h"
+
+#include <math.h>
+
+bool csm_affine_fits(int bits, int group, size_t cols)
+{
+    return (bits == 4 || bits == 8) && (group == 32 || group == 64 || group == 128) &&
+           cols % (size_t)group == 0;
+}
+
+/* The edge farther from zero becomes code 0 exactly, and scale is bent so that
+ * zero itself is a code. */
+static void quantize_group(const float *w, int n, float n_bins, uint8_t *codes, float *scale_out,
+                           float *bias_out)
+{
+    float low = INFINITY, high = -INFINITY;
+    for (int i = 0; i < n; i++) {
+        low = w[i] < low ? w[i] : low;
+        high = w[i] > high ? w[i] : high;
+    }
+    bool low_is_edge = fabsf(low) > fabsf(high);
+    float scale = (high - low) / n_bins;
+    scale = scale > 1e-7f ? scale : 1e-7f;
+    scale = low_is_edge ? scale : -scale;
+    float edge = low_is_edge ? low : high, bias = 0;
+    float zero = rintf(edge / scale);
+    if (zero != 0) {
+        scale = edge / zero;
+        bias = edge;
+    }
+    for (int i = 0; i < n; i++) {
+        float q = rintf((w[i] - bias) / scale);
+        codes[i] = (uint8_t)(q > 0 ? (q < n_bins ? q : n_bins) : 0);
+    }
+    *scale_out = scale;
+    *bias_out = bias;
+}
+
+void csm_affine_quantize(const float *row, size_t cols, int bits, int group, uint8_t *codes,
+                         float *scales, float *biases)
+{
+    size_t n = (size_t)group;
+    for (size_t g = 0; g < cols / n; g++)
+        quantize_group(row + g * n, group, (float)((1 << bits) - 1), codes + g * n, scales + g,
+                       biases + g);
+}
+
+void csm_affine_pack(const uint8_t *codes, size_t cols, int bits, uint32_t *words)
+{
+    size_t per_word = 32 / (size_t)bits;
+    for (size_t i = 0; i < cols / per_word; i++) {
+        uint32_t word = 0;
+        for (size_t j = 0; j < per_word; j++)
+            word |= (uint32_t)codes[i * per_word + j] << (j * (size_t)bits);
+        words[i] = word;
+    }
+}
+
+void csm_affine_unpack(const uint32_t *words, size_t cols, int bits, uint8_t *codes)
+{
+    size_t per_word = 32 / (size_t)bits;
+    for (size_t j = 0; j < cols; j++)
+        codes[j] = (uint8_t)(words[j / per_word] >> (j % per_word * (size_t)bits) &
+                             ((1u << bits) - 1));
+}

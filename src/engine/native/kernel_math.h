@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernel_math.h - what is the same C in every kernel table, for the compiler to
+ * put into that table's registers: functions, norms, digits, attention.
+ *
+ * No library function but sqrtf, rintf and fmaf, whose results IEEE 754 fixes; so
+ * every compiler and instruction set gives the same bits. The polynomials are
+ * weighted Chebyshev fits made for this file; errors were measured against
+ * double over the whole range and are asserted in tests/unit/test_kernels.c. */
+#ifndef CSM_NATIVE_KERNEL_MATH_H
+#define CSM_NATIVE_KERNEL_MATH_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "engine/native/kernels.h"
+
+enum { LANES = 16 };
+
+/* 16 lanes to their sum, in the order of kernels.h. */
+static inline float fold(const float lanes[LANES])
+{
+    float a[8];
+    for (int l = 0; l < 8; l++)
+        a[l] = lanes[l] + lanes[l + 8];
+    for (int l = 0; l < 4; l++)
+        a[l] += a[l + 4];
+    return (a[0] + a[2]) + (a[1] + a[3]);
+}
+
+/* x = n * ln 2 + r; returns expm1(r) and 2^(n/2), 2^(n - n/2), whose product 2^n
+ * may lie outside float32. For |x| < 104. */
+static inline float expm1_reduced(float x, float *scale1, float *scale2)
+{
+    const float to_int = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    float shifted = x * 1.44269504f + to_int;
+    float n = shifted - to_int;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    int32_t k = (int32_t)(bits - 0x4b400000u);
+    int32_t half = k >> 1;
+    *scale1 = csm_float_of_bits((uint32_t)(half + 127) << 23);
+    *scale2 = csm_float_of_bits((uint32_t)(k - half + 127) << 23);
+
+    float r = fmaf(n, -0.693359375f, x); /* ln 2 in two parts, the first exact times n */
+    r = fmaf(n, 2.12194440e-4f, r);
+    float p = 1.9916198e-4f;
+    p = fmaf(p, r, 1.39461271e-3f);
+    p = fmaf(p, r, 8.33326858e-3f);
+    p = fmaf(p, r, 4.16662693e-2f);
+    p = fmaf(p, r, 1.66666672e-1f);
+    p = fmaf(p, r, 0.5f);
+    return fmaf(p * r, r, r);
+}
+
+/* e^x: 0 below -104, infinity above 88.8, NaN of NaN. */
+static inline float exp_f(float x)
+{
+    x = x < -104.0f ? -104.0f : x;
+    x = x > 89.0f ? 89.0f : x;
+    float scale1, scale2;
+    float m = expm1_reduced(x, &scale1, &scale2);
+    return (1.0f + m) * scale1 * scale2;
+}
+
+static inline float silu_f(float x)
+{
+    return x / (1.0f + exp_f(-x));
+}
+
+/* e^x - 1 below 0, x above. */
+static inline float elu_f(float x)
+{
+    float scale1, scale2;
+    float m = expm1_reduced(x < -104.0f ? -104.0f : (x > 0.0f ? 0.0f : x), &scale1, &scale2);
+    float scale = scale1 * scale2;
+    float below = fmaf(m, scale, scale - 1.0f);
+    return x > 0.0f ? x : below;
+}
+
+static inline float erf_f(float x)
+{
+    float t = fabsf(x), s = x * x;
+    float near = -9.68013046e-6f; /* |x| < 1: x + x * polynomial of x^2 */
+    near = fmaf(near, s, 1.12705427e-4f);
+    near = fmaf(near, s, -8.48471129e-4f);
+    near = fmaf(near, s, 5.22107491e-3f);
+    near = fmaf(near, s, -2.68654451e-2f);
+    near = fmaf(near, s, 1.12837829e-1f);
+    near = fmaf(near, s, -3.76126379e-1f);
+    near = fmaf(near, s, 1.28379166e-1f);
+    near = fmaf(near, x, x);
+
+    float u = t < 4.0f ? t : 4.0f; /* 1..4: 1 - exp(polynomial); 1 from 4 on */
+    float far = 8.3306378e-7f;
+    far = fmaf(far, u, -3.32530581e-5f);
+    far = fmaf(far, u, 5.10258833e-4f);
+    far = fmaf(far, u, -4.43488220e-3f);
+    far = fmaf(far, u, 2.56805494e-2f);
+    far = fmaf(far, u, -1.09027430e-1f);
+    far = fmaf(far, u, -6.32737756e-1f);
+    far = fmaf(far, u, -1.12979293f);
+    far = fmaf(far, u, 2.29135228e-4f);
+    far = 1.0f - exp_f(far);
+    far = x < 0.0f ? -far : far;
+    return t < 1.0f ? near : (t >= 1.0f ? far : x); /* NaN of NaN */
+}
+
+static void silu_times(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = silu_f(gate[i]) * up[i];
+}
+
+static void gelu(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = 0.5f * x[i] * (1.0f + erf_f(x[i] * 0.707106781f));
+}
+
+static void elu(const float *x, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = elu_f(x[i]);
+}
+
+static void norm_rms(const float *x, const float *scale, size_t n, float eps, float *out)
+{
+    float squares[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            squares[l] = fmaf(x[i + l], x[i + l], squares[l]);
+    for (size_t l = 0; i + l < n; l++)
+        squares[l] = fmaf(x[i + l], x[i + l], squares[l]);
+    float root = 1.0f / sqrtf(fold(squares) / (float)n + eps);
+    for (i = 0; i < n; i++)
+        out[i] = x[i] * root * scale[i];
+}
+
+static void norm_layer(const float *x, const float *scale, const float *bias, size_t n, float eps,
+                       float *out)
+{
+    float sums[LANES] = {0}, squares[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        sums[i % LANES] += x[i];
+    float mean = fold(sums) / (float)n;
+    for (size_t i = 0; i < n; i++) {
+        float d = x[i] - mean;
+        squares[i % LANES] = fmaf(d, d, squares[i % LANES]);
+    }
+    float root = 1.0f / sqrtf(fold(squares) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (x[i] - mean) * root * scale[i] + bias[i];
+}
+
+/* The group's largest magnitude has its leading bit at 2^21, so that the number
+ * fits three balanced bytes with room. */
+static void to_digits(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
+                      float *sums)
+{
+    for (size_t g = 0; g < n_groups; g++, x += group, planes += CSM_PLANES * group) {
+        uint32_t largest = 0;
+        for (size_t i = 0; i < group; i++) {
+            uint32_t magnitude = csm_bits_of_float(x[i]) & 0x7fffffffu;
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        int exponent = (int)(largest >> 23); /* biased by 127 */
+        if (exponent == 255) {
+            memset(planes, 0, CSM_PLANES * group);
+            steps[g] = sums[g] = NAN;
+            continue;
+        }
+        exponent = exponent < 32 ? 32 : exponent; /* below 2^-95: less than a step of 2^-116 */
+        float step = csm_float_of_bits((uint32_t)(exponent - 21) << 23);
+        float per_step = csm_float_of_bits((uint32_t)(254 - (exponent - 21)) << 23);
+        int32_t sum = 0;
+        for (size_t i = 0; i < group; i++) {
+            int32_t v = (int32_t)rintf(x[i] * per_step);
+            sum += v;
+            int32_t low = (int8_t)(uint8_t)(v & 255);
+            v = (v - low) >> 8;
+            int32_t middle = (int8_t)(uint8_t)(v & 255);
+            planes[i] = (int8_t)low;
+            planes[group + i] = (int8_t)middle;
+            planes[2 * group + i] = (int8_t)((v - middle) >> 8);
+        }
+        steps[g] = step;
+        sums[g] = (float)sum * step;
+    }
+}
+
+static void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
+                   float *scores, float *out)
+{
+    size_t dim = kv->head_dim;
+    size_t first_block = first / LANES, end_block = (end + LANES - 1) / LANES;
+    float largest = -INFINITY;
+    /* scores[i] is position 16 * first_block + i; what is not visible is -inf. */
+    for (size_t b = first_block; b < end_block; b++) {
+        const float *keys = kv->keys + b % kv->n_blocks * dim * LANES;
+        float dots[LANES] = {0}, *row = scores + (b - first_block) * LANES;
+        for (size_t d = 0; d < dim; d++)
+            for (size_t l = 0; l < LANES; l++)
+                dots[l] = fmaf(q[d], keys[d * LANES + l], dots[l]);
+        for (size_t l = 0; l < LANES; l++) {
+            size_t p = b * LANES + l;
+            row[l] = p >= first && p < end ? dots[l] * scale : -INFINITY;
+        }
+        for (size_t l = 0; l < LANES; l++)
+            largest = row[l] > largest ? row[l] : largest;
+    }
+    float sums[LANES] = {0};
+    size_t n = (end_block - first_block) * LANES;
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            scores[i + l] = exp_f(scores[i + l] - largest);
+            sums[l] += scores[i + l];
+        }
+    float inverse = 1.0f / fold(sums);
+    memset(out, 0, dim * sizeof *out);
+    for (size_t p = first; p < end; p++) {
+        const float *v = kv->values + p % (kv->n_blocks * LANES) * dim;
+        float weight = scores[p - first_block * LANES];
+        for (size_t d = 0; d < dim; d++)
+            out[d] = fmaf(weight, v[d], out[d]);
+    }
+    for (size_t d = 0; d < dim; d++)
+        out[d] *= inverse;
+}
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels.h - the inner loops of the native engine: one table for each
+ * instruction set, chosen when an engine is opened.
+ *
+ * Every table gives the same bits. The order of every sum is part of the
+ * definition, kept by kernels_generic.c in plain C and by all others with their
+ * registers:
+ *
+ *   dot product   16 lanes; lane l takes elements l, l + 16, ... in order with a
+ *                 fused multiply-add from 0; then lanes fold 16 -> 8 -> 4 -> 2 -> 1,
+ *                 each time adding the upper half to the lower
+ *   affine        integers: an activation is three signed bytes under one power of
+ *                 two for each group, so a group's dot product is exact in any
+ *                 order; groups are added in order with fused multiply-adds
+ *   exp, erf ...  the polynomials of kernel_math.h
+ *
+ * So a product of one row has the bits it has among many, on any number of threads. */
+#ifndef CSM_NATIVE_KERNELS_H
+#define CSM_NATIVE_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CSM_TILE = 16, CSM_PLANES = 3 };
+
+/* An affine-quantized matrix, repacked for kernels: tiles of 16 rows; a tile is
+ * n_groups blocks; a block is, for `group` columns of the 16 rows,
+ *
+ *   codes    4 bit: 64 bytes for each 8 columns c..c+7: byte 4 * r + i has the codes of
+ *            row r, columns c + i (low half) and c + 4 + i (high half)
+ *            8 bit: 64 bytes for each 4 columns c..c+3: byte 4 * r + i
+ *   scales   [16], then biases [16]: bfloat16, or float32 if wide_scales
+ *
+ * Missing rows of the last tile are zero. */
+struct affine_tiles {
+    const unsigned char *data; /* 64-byte aligned */
+    size_t n_groups;
+    int bits, group;
+    bool wide_scales;
+    size_t block_bytes;
+};
+
+/* Activations for affine products. x[j] of a group is
+ * step * (planes[0][j] + 256 * planes[1][j] + 65536 * planes[2][j]), rounded to
+ * 22 bits below the group's largest. */
+struct digits {
+    int8_t *planes; /* [n_rows][n_groups][3][group] */
+    float *steps;   /* [n_rows][n_groups]; NaN if the group is not finite */
+    float *sums;    /* [n_rows][n_groups] of the group's x */
+};
+
+/* Keys and values of one layer, lane and kv head. Position p lies in slot
+ * p % (16 * n_blocks); keys [n_blocks][head_dim][16], values [16 * n_blocks][head_dim]. */
+struct kv_view {
+    const float *keys, *values;
+    size_t n_blocks, head_dim;
+};
+
+struct kernels {
+    const char *name;
+
+    /* y[t * ldy + r] = dot(w row r, x row t), r < n_rows, t < n_x.
+     * w: [n_rows, cols], x row t begins at x + t * ldx. */
+    void (*dots_f32)(const float *w, size_t n_rows, size_t cols, const float *x, size_t ldx,
+                     size_t n_x, float *y, size_t ldy);
+    void (*dots_bf16)(const uint16_t *w, size_t n_rows, size_t cols, const float *x, size_t ldx,
+                      size_t n_x, float *y, size_t ldy);
+    void (*dots_f16)(const uint16_t *w, size_t n_rows, size_t cols, const float *x, size_t ldx,
+                     size_t n_x, float *y, size_t ldy);
+
+    /* The same for rows 16 * tile .. 16 * tile + n_rows - 1; y[0] is the first of them. */
+    void (*dots_affine)(const struct affine_tiles *w, size_t tile, size_t n_rows,
+                        const struct digits *x, size_t n_x, float *y, size_t ldy);
+
+    /* One row of digits: planes [n_groups][3][group], steps and sums [n_groups]. */
+    void (*to_digits)(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
+                      float *sums);
+
+    /* out = scale * x / sqrt(mean(x^2) + eps); and with mean and bias. out may be x. */
+    void (*norm_rms)(const float *x, const float *scale, size_t n, float eps, float *out);
+    void (*norm_layer)(const float *x, const float *scale, const float *bias, size_t n, float eps,
+                       float *out);
+
+    /* One query over positions first..end-1: out[head_dim] = sum of softmax(scale * q.k) v.
+     * scores: room for end - first + 32. */
+    void (*attend)(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
+                   float *scores, float *out);
+
+    void (*silu_times)(float *gate, const float *up, size_t n); /* gate = silu(gate) * up */
+    void (*gelu)(float *x, size_t n);
+    void (*elu)(const float *x, size_t n, float *out);
+};
+
+extern const struct kernels csm_kernels_generic;
+
+/* The fastest table that this processor runs. */
+const struct kernels *csm_kernels_best(void);
+
+#endif

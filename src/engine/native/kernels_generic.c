@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels_generic.c - the truth that every other table equals, bit for bit. */
+#include "engine/native/kernel_math.h"
+
+static float widen_f32(float w)
+{
+    return w;
+}
+
+/* dots_NAME over weights of one type. */
+#define DEFINE_DOTS(name, type, widen)                                                             \
+    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
+                     size_t n_x, float *y, size_t ldy)                                             \
+    {                                                                                              \
+        for (size_t t = 0; t < n_x; t++)                                                           \
+            for (size_t r = 0; r < n_rows; r++) {                                                  \
+                const type *row = w + r * cols;                                                    \
+                const float *in = x + t * ldx;                                                     \
+                float lanes[LANES] = {0};                                                          \
+                for (size_t c = 0; c < cols; c++)                                                  \
+                    lanes[c % LANES] = fmaf(widen(row[c]), in[c], lanes[c % LANES]);               \
+                y[t * ldy + r] = fold(lanes);                                                      \
+            }                                                                                      \
+    }
+DEFINE_DOTS(dots_f32, float, widen_f32)
+DEFINE_DOTS(dots_bf16, uint16_t, csm_from_bf16)
+DEFINE_DOTS(dots_f16, uint16_t, csm_from_f16)
+
+static int code_at(const struct affine_tiles *w, const unsigned char *block, size_t r, size_t c)
+{
+    if (w->bits == 8)
+        return block[c / 4 * 64 + 4 * r + c % 4];
+    return block[c / 8 * 64 + 4 * r + c % 4] >> (c % 8 / 4 * 4) & 15;
+}
+
+/* Entry i of the block's scales and biases, [2][16]. */
+static float scale_at(const struct affine_tiles *w, const unsigned char *block, size_t i)
+{
+    const unsigned char *scales = block + (size_t)(w->bits * w->group * CSM_TILE) / 8;
+    if (w->wide_scales)
+        return ((const float *)(const void *)scales)[i];
+    return csm_from_bf16(((const uint16_t *)(const void *)scales)[i]);
+}
+
+static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
+                        const struct digits *x, size_t n_x, float *y, size_t ldy)
+{
+    size_t group = (size_t)w->group, n_groups = w->n_groups;
+    for (size_t t = 0; t < n_x; t++)
+        for (size_t i = 0; i < n_rows; i++) {
+            size_t r = i % CSM_TILE;
+            const unsigned char *block =
+                w->data + (tile + i / CSM_TILE) * n_groups * w->block_bytes;
+            float acc = 0;
+            for (size_t g = 0; g < n_groups; g++, block += w->block_bytes) {
+                const int8_t *digits = x->planes + (t * n_groups + g) * CSM_PLANES * group;
+                int32_t sums[CSM_PLANES] = {0};
+                for (size_t p = 0; p < CSM_PLANES; p++)
+                    for (size_t c = 0; c < group; c++)
+                        sums[p] += code_at(w, block, r, c) * digits[p * group + c];
+                float step = x->steps[t * n_groups + g];
+                float dot = (float)sums[0] * step;
+                dot = fmaf((float)sums[1], step * 256.0f, dot);
+                dot = fmaf((float)sums[2], step * 65536.0f, dot);
+                acc = fmaf(scale_at(w, block, r), dot, acc);
+                acc = fmaf(scale_at(w, block, CSM_TILE + r), x->sums[t * n_groups + g], acc);
+            }
+            y[t * ldy + i] = acc;
+        }
+}
+
+const struct kernels csm_kernels_generic = {
+    .name = "generic",
+    .dots_f32 = dots_f32,
+    .dots_bf16 = dots_bf16,
+    .dots_f16 = dots_f16,
+    .dots_affine = dots_affine,
+    .to_digits = to_digits,
+    .norm_rms = norm_rms,
+    .norm_layer = norm_layer,
+    .attend = attend,
+    .silu_times = silu_times,
+    .gelu = gelu,
+    .elu = elu,
+};
+
+const struct kernels *csm_kernels_best(void)
+{
+    return &csm_kernels_generic;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * native.c - the engine inside libcsm: context, values and the small operations.
+ *
+ * Activations are float32 rows; weights stay as they are stored unless a
+ * precision is asked for. Every operation is done when it returns. */
+#include "engine/native/native.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+void *native_alloc(size_t n_bytes)
+{
+    if (n_bytes > SIZE_MAX - 64)
+        return NULL;
+    return aligned_alloc(64, (n_bytes + 64) / 64 * 64);
+}
+
+csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err)
+{
+    if (n_bytes <= buffer->n_bytes)
+        return CSM_OK;
+    size_t wanted = n_bytes + n_bytes / 2; /* lengths that creep up do not allocate each time */
+    void *data = native_alloc(wanted);
+    if (data == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "native: no memory for %zu bytes", wanted);
+    free(buffer->data);
+    *buffer = (struct buffer){.data = data, .n_bytes = wanted};
+    return CSM_OK;
+}
+
+csm_status native_scratch(struct native *native, enum scratch which, size_t n_floats, float **out,
+                          csm_error *err)
+{
+    csm_status st = native_reserve(&native->scratch[which], n_floats * sizeof(float), err);
+    *out = native->scratch[which].data;
+    return st;
+}
+
+csm_status native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err)
+{
+    csm_status st = native_reserve(&value->buffer, rows * cols * sizeof(float), err);
+    if (st == CSM_OK) {
+        value->rows = rows;
+        value->cols = cols;
+    }
+    return st;
+}
+
+float *native_data(const csm_value *value)
+{
+    return value->buffer.data;
+}
+
+static void native_close(void *ctx)
+{
+    struct native *native = ctx;
+    if (native == NULL)
+        return;
+    csm_threads_free(native->threads);
+    for (int i = 0; i < SCRATCH_COUNT; i++)
+        free(native->scratch[i].data);
+    free(native);
+}
+
+static csm_status native_open(const struct csm_engine_options *options, void **ctx, csm_error *err)
+{
+    if (options->device != NULL && strcmp(options->device, "cpu") != 0)
+        return csm_fail(err, CSM_BAD_ARG, "native: device '%s', expected cpu", options->device);
+    struct native *native = calloc(1, sizeof *native);
+    if (native == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a context");
+    native->precision = options->precision;
+    native->kernels = csm_kernels_best();
+    csm_status st = csm_threads_new(options->n_threads, &native->threads, err);
+    if (st != CSM_OK) {
+        native_close(native);
+        return st;
+    }
+    *ctx = native;
+    return CSM_OK;
+}
+
+static const char *native_version(void *ctx)
+{
+    (void)ctx;
+    return csm_version();
+}
+
+static csm_status value_new(void *ctx, csm_value **out, csm_error *err)
+{
+    (void)ctx;
+    csm_value *value = calloc(1, sizeof *value);
+    if (value == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a value");
+    *out = value;
+    return CSM_OK;
+}
+
+static void value_free(void *ctx, csm_value *value)
+{
+    (void)ctx;
+    if (value == NULL)
+        return;
+    free(value->buffer.data);
+    free(value);
+}
+
+static csm_status write_rows(void *ctx, const float *host, size_t rows, size_t cols, csm_value *out,
+                             csm_error *err)
+{
+    (void)ctx;
+    csm_status st = native_shape(out, rows, cols, err);
+    if (st == CSM_OK && rows * cols > 0)
+        memcpy(native_data(out), host, rows * cols * sizeof *host);
+    return st;
+}
+
+static csm_status read_rows(void *ctx, const csm_value *x, size_t rows, size_t cols, float *host,
+                            csm_error *err)
+{
+    (void)ctx;
+    if (x->rows != rows || x->cols != cols)
+        return csm_fail(err, CSM_BAD_ARG, "native: read of [%zu, %zu] from a value of [%zu, %zu]",
+                        rows, cols, x->rows, x->cols);
+    if (rows * cols > 0)
+        memcpy(host, native_data(x), rows * cols * sizeof *host);
+    return CSM_OK;
+}
+
+/* A sum of many rows: the first is taken as it is, the others are added in order. */
+static csm_status embed(void *ctx, const csm_weight *table, const int32_t *ids, size_t rows,
+                        size_t n_per_row, csm_value *out, csm_error *err)
+{
+    struct native *native = ctx;
+    size_t cols = table->cols;
+    csm_status st = native_shape(out, rows, cols, err);
+    if (st != CSM_OK)
+        return st;
+    float *row; /* and as many bytes for codes */
+    st = native_scratch(native, SCRATCH_NORMED, cols + cols / 4 + 1, &row, err);
+    if (st != CSM_OK)
+        return st;
+    uint8_t *codes = (uint8_t *)(row + cols);
+    for (size_t r = 0; r < rows; r++) {
+        float *sum = native_data(out) + r * cols;
+        if (n_per_row == 0)
+            memset(sum, 0, cols * sizeof *sum);
+        for (size_t j = 0; j < n_per_row; j++) {
+            size_t id = (size_t)ids[r * n_per_row + j];
+            native_weight_row(table, id, j == 0 ? sum : row, codes);
+            for (size_t c = 0; j > 0 && c < cols; c++)
+                sum[c] += row[c];
+        }
+    }
+    return CSM_OK;
+}
+
+static csm_status copy_rows(void *ctx, const csm_value *src, size_t first, size_t n, csm_value *dst,
+                            size_t at, csm_error *err)
+{
+    (void)ctx;
+    if (src == dst || first > src->rows || n > src->rows - first ||
+        (at != 0 && (dst->cols != src->cols || at > dst->rows)))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "native: copy of rows %zu+%zu of [%zu, %zu] to row %zu of [%zu, %zu]",
+                        first, n, src->rows, src->cols, at, dst->rows, dst->cols);
+    size_t rows = at == 0 ? n : (at + n > dst->rows ? at + n : dst->rows);
+    size_t n_bytes = rows * src->cols * sizeof(float);
+    if (n_bytes > dst->buffer.n_bytes) {
+        struct buffer grown = {0};
+        csm_status st = native_reserve(&grown, n_bytes, err);
+        if (st != CSM_OK)
+            return st;
+        if (at > 0)
+            memcpy(grown.data, dst->buffer.data, dst->rows * dst->cols * sizeof(float));
+        free(dst->buffer.data);
+        dst->buffer = grown;
+    }
+    dst->rows = rows;
+    dst->cols = src->cols;
+    if (n > 0)
+        memcpy(native_data(dst) + at * src->cols, native_data(src) + first * src->cols,
+               n * src->cols * sizeof(float));
+    return CSM_OK;
+}
+
+static csm_status norm(void *ctx, const struct csm_norm *norm_of, const csm_value *x,
+                       csm_value *out, csm_error *err)
+{
+    if (out != x) {
+        csm_status st = native_shape(out, x->rows, x->cols, err);
+        if (st != CSM_OK)
+            return st;
+    }
+    return native_norm_rows(ctx, norm_of, native_data(x), x->rows, x->cols, native_data(out), err);
+}
+
+static csm_status linear(void *ctx, const csm_weight *weight, const csm_weight *bias,
+                         const csm_value *x, csm_value *out, csm_error *err)
+{
+    struct native *native = ctx;
+    /* The form for products is a cache of what the weight is: made on first use. */
+    csm_status st = native_weight_prepare(native, (csm_weight *)weight, err);
+    if (st != CSM_OK)
+        return st;
+    if (x->cols != weight->cols || x == out)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s [%zu, %zu] times a value of width %zu",
+                        weight->source.tensor.name, weight->rows, weight->cols, x->cols);
+    st = native_shape(out, x->rows, weight->rows, err);
+    if (st != CSM_OK)
+        return st;
+    struct product product = {.weight = weight,
+                              .bias = bias == NULL ? NULL : bias->vector,
+                              .out = native_data(out),
+                              .ld_out = weight->rows};
+    return native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE},
+                          native_data(x), x->cols, x->rows, err);
+}
+
+static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *err)
+{
+    (void)ctx;
+    if (x->rows != y->rows || x->cols != y->cols)
+        return csm_fail(err, CSM_BAD_ARG, "native: [%zu, %zu] += [%zu, %zu]", x->rows, x->cols,
+                        y->rows, y->cols);
+    float *a = native_data(x);
+    const float *b = native_data(y);
+    for (size_t i = 0; i < x->rows * x->cols; i++)
+        a[i] += b[i];
+    return CSM_OK;
+}
+
+const struct csm_engine_ops csm_engine_native = {
+    .name = "native",
+    .open = native_open,
+    .close = native_close,
+    .version = native_version,
+    .weight_new = native_weight_new,
+    .weight_free = native_weight_free,
+    .value_new = value_new,
+    .value_free = value_free,
+    .cache_new = native_cache_new,
+    .cache_truncate = native_cache_truncate,
+    .cache_free = native_cache_free,
+    .write = write_rows,
+    .read = read_rows,
+    .embed = embed,
+    .copy_rows = copy_rows,
+    .norm = norm,
+    .linear = linear,
+    .attention = native_attention,
+    .mlp = native_mlp,
+    .add = add,
+    .conv_state_new = native_conv_state_new,
+    .conv_state_reset = native_conv_state_reset,
+    .conv_state_free = native_conv_state_free,
+    .conv = native_conv,
+};

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * native.h - what the native engine's files share: its context, the forms that
+ * weights and values take, and the one parallel product that all blocks use. */
+#ifndef CSM_ENGINE_NATIVE_H
+#define CSM_ENGINE_NATIVE_H
+
+#include "base/threads.h"
+#include "engine/engine.h"
+#include "engine/native/kernels.h"
+
+/* Memory that grows and is kept: in steady state nothing is allocated. */
+struct buffer {
+    void *data;
+    size_t n_bytes;
+};
+
+enum scratch {
+    SCRATCH_NORMED,  /* the input of a block, normed */
+    SCRATCH_A,       /* queries; gate */
+    SCRATCH_B,       /* keys; up */
+    SCRATCH_C,       /* values */
+    SCRATCH_D,       /* attention's result */
+    SCRATCH_PRODUCT, /* what is added to x */
+    SCRATCH_PLANES,  /* struct digits */
+    SCRATCH_STEPS,
+    SCRATCH_SUMS,
+    SCRATCH_SCORES, /* of each thread */
+    SCRATCH_WINDOW, /* input of a convolution with its past */
+    SCRATCH_COUNT
+};
+
+struct native {
+    csm_threads *threads;
+    const struct kernels *kernels;
+    csm_precision precision;
+    struct buffer scratch[SCRATCH_COUNT];
+};
+
+struct csm_value {
+    size_t rows, cols;
+    struct buffer buffer;
+};
+
+/* How a matrix lies for products. */
+enum form { FORM_NONE, FORM_F32, FORM_BF16, FORM_F16, FORM_AFFINE };
+
+/* A convolution as a product with a sliding window; see native_conv.c. */
+struct conv_form {
+    float *weight; /* [out_rows, window * in]; NULL until first used */
+    float *bias;   /* [out_rows] or NULL */
+};
+
+struct csm_weight {
+    struct csm_weight_source source;
+    csm_precision precision; /* what the values are rounded to */
+    size_t rows, cols;       /* logical: out, in */
+
+    enum form form;
+    const void *data; /* FORM_F32..F16: [rows, cols] */
+    void *owned;      /* data, if it is not the source's */
+    struct affine_tiles tiles;
+
+    float *vector; /* rank 1: [rows] */
+    struct conv_form conv;
+};
+
+/* At least n_bytes, 64-byte aligned; contents are lost when it grows. */
+csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err);
+csm_status native_scratch(struct native *native, enum scratch which, size_t n_floats, float **out,
+                          csm_error *err);
+/* Give a value its shape; contents are lost unless the buffer is large enough. */
+csm_status native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err);
+float *native_data(const csm_value *value);
+/* Aligned memory of a weight, to be freed with free; NULL when there is none. */
+void *native_alloc(size_t n_bytes);
+
+/* ---- native_weight.c ---- */
+csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+                             csm_error *err);
+void native_weight_free(void *ctx, csm_weight *weight);
+/* Make the form for products, unless it is there. */
+csm_status native_weight_prepare(struct native *native, csm_weight *weight, csm_error *err);
+/* One row as the model sees it, at the weight's precision; codes: room for cols bytes. */
+void native_weight_row(const csm_weight *weight, size_t row, float *out, uint8_t *codes);
+
+/* ---- native_product.c ---- */
+
+/* One matrix of a parallel product: out[t * ld_out + r] = w[r] . x[t] (+ bias[r]). */
+struct product {
+    const csm_weight *weight; /* prepared; or NULL, then: */
+    const float *matrix;      /* [rows, cols] float32 */
+    size_t rows, cols;        /* of `matrix` */
+    const float *bias;        /* [rows] or NULL */
+    float *out;
+    size_t ld_out;
+};
+
+enum finish {
+    FINISH_STORE,
+    FINISH_GATED,   /* two matrices of one shape: out of the first = silu(first) * second */
+    FINISH_GELU,
+    FINISH_RESIDUAL /* residual += layer_scale * out */
+};
+
+struct finishing {
+    enum finish kind;
+    float *residual; /* same layout as out */
+    const float *layer_scale; /* [rows] or NULL */
+};
+
+enum { MAX_PRODUCTS = 3 };
+
+/* x: row t begins at x + t * ld_x. All matrices have the same number of columns. */
+csm_status native_product(struct native *native, const struct product *products, size_t n_products,
+                          struct finishing finishing, const float *x, size_t ld_x, size_t n_x,
+                          csm_error *err);
+
+/* ---- native_block.c ---- */
+csm_status native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,
+                            size_t rows, size_t width, float *out, csm_error *err);
+csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err);
+
+/* ---- native_attention.c ---- */
+csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
+csm_status native_cache_truncate(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
+                                 csm_error *err);
+void native_cache_free(void *ctx, csm_cache *cache);
+csm_status native_attention(void *ctx, const struct csm_attention *block, size_t layer,
+                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                            csm_error *err);
+
+/* ---- native_conv.c ---- */
+csm_status native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
+                                 csm_error *err);
+csm_status native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *err);
+void native_conv_state_free(void *ctx, csm_conv_state *state);
+csm_status native_conv(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
+                       const csm_value *x, csm_value *out, csm_error *err);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * native_conv.c - causal convolutions as products with a sliding window.
+ *
+ * Rows are time and channels lie together, so the `window` rows that one output
+ * needs are one stretch of memory, and a convolution is a plain product whose
+ * input rows overlap:
+ *
+ *   forward     window = k_eff rows, moving by `stride`; weight [out, window * in]
+ *               (zeros where a dilated kernel has no tap)
+ *   transposed  window = ceil(kernel / stride) rows, moving by 1; weight
+ *               [stride * out, window * in]: the `stride` rows that one step puts
+ *               out lie together too
+ *
+ * In front of the window goes the past: zeros, copies of the first row, or what
+ * a stream kept. Grouped convolutions (Mimi's depthwise upsampling) are small and
+ * take a direct loop over the same window. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "engine/native/native.h"
+
+struct csm_conv_state {
+    size_t n_past; /* rows */
+    size_t in;
+    bool has_past; /* false: nothing has come yet */
+    float *past;   /* [n_past, in], elu taken */
+};
+
+static size_t extent(const struct csm_conv *c)
+{
+    return (c->kernel - 1) * c->dilation + 1;
+}
+
+static size_t window_of(const struct csm_conv *c)
+{
+    return c->transposed ? (c->kernel + c->stride - 1) / c->stride : extent(c);
+}
+
+/* By how many rows the window moves. */
+static size_t hop_of(const struct csm_conv *c)
+{
+    return c->transposed ? 1 : c->stride;
+}
+
+static size_t past_of(const struct csm_conv *c)
+{
+    return window_of(c) - hop_of(c);
+}
+
+static float weight_at(const csm_weight *w, size_t i)
+{
+    const csm_tensor *t = &w->source.tensor;
+    if (t->dtype == CSM_F32)
+        return ((const float *)t->data)[i];
+    if (t->dtype == CSM_F64)
+        return (float)((const double *)t->data)[i];
+    uint16_t h = ((const uint16_t *)t->data)[i];
+    return t->dtype == CSM_BF16 ? csm_from_bf16(h) : csm_from_f16(h);
+}
+
+static csm_status check(const struct csm_conv *c, csm_error *err)
+{
+    const csm_tensor *t = &c->weight->source.tensor;
+    bool counts = c->groups > 0 && c->stride > 0 && c->kernel > 0 && c->dilation > 0 &&
+                  c->in % c->groups == 0 && c->out % c->groups == 0;
+    if (!counts || window_of(c) < hop_of(c) || (c->transposed && c->dilation != 1))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "native: %s: no causal convolution has kernel %zu, stride %zu, dilation "
+                        "%zu, %zu groups",
+                        t->name, c->kernel, c->stride, c->dilation, c->groups);
+    size_t first = c->transposed ? c->in : c->out;
+    size_t second = (c->transposed ? c->out : c->in) / c->groups;
+    if (t->rank != 3 || c->weight->source.bits != 0 || t->shape[0] != first ||
+        t->shape[1] != second || t->shape[2] != c->kernel)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: not of shape [%zu, %zu, %zu]", t->name,
+                        first, second, c->kernel);
+    if (c->bias != NULL && (c->bias->vector == NULL || c->bias->rows != c->out))
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: bias not of shape [%zu]", t->name, c->out);
+    return CSM_OK;
+}
+
+/* The product's weight. Grouped: [out_rows, window * in / groups]. */
+static csm_status prepare(const struct csm_conv *c, csm_error *err)
+{
+    csm_weight *w = c->weight;
+    if (w->conv.weight != NULL)
+        return CSM_OK;
+    size_t in = c->in / c->groups, window = window_of(c), phases = c->transposed ? c->stride : 1;
+    size_t cols = window * in, rows = phases * c->out, out = c->out / c->groups;
+    w->conv.weight = native_alloc(rows * cols * sizeof(float));
+    if (w->conv.weight == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
+    memset(w->conv.weight, 0, rows * cols * sizeof(float));
+    for (size_t o = 0; o < c->out; o++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t k = 0; k < c->kernel; k++) {
+                if (!c->transposed) {
+                    w->conv.weight[o * cols + k * c->dilation * in + i] =
+                        weight_at(w, (o * in + i) * c->kernel + k);
+                    continue;
+                }
+                /* Tap k reaches phase k % stride of the step k / stride later. */
+                size_t row = k % c->stride * c->out + o, back = k / c->stride;
+                size_t source = o / out * in + i;
+                w->conv.weight[row * cols + (window - 1 - back) * in + i] =
+                    weight_at(w, (source * out + o % out) * c->kernel + k);
+            }
+    if (c->bias != NULL) {
+        w->conv.bias = native_alloc(rows * sizeof(float));
+        if (w->conv.bias == NULL) {
+            free(w->conv.weight);
+            w->conv.weight = NULL;
+            return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
+        }
+        for (size_t r = 0; r < rows; r++)
+            w->conv.bias[r] = c->bias->vector[r % c->out];
+    }
+    return CSM_OK;
+}
+
+csm_status native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
+                                 csm_error *err)
+{
+    (void)ctx;
+    csm_status st = check(conv, err);
+    if (st != CSM_OK)
+        return st;
+    csm_conv_state *state = calloc(1, sizeof *state);
+    if (state != NULL) {
+        state->n_past = past_of(conv);
+        state->in = conv->in;
+        state->past = calloc(state->n_past * state->in + 1, sizeof *state->past);
+    }
+    if (state == NULL || state->past == NULL) {
+        free(state);
+        return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a convolution's past");
+    }
+    *out = state;
+    return CSM_OK;
+}
+
+csm_status native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *err)
+{
+    (void)ctx;
+    (void)err;
+    state->has_past = false;
+    return CSM_OK;
+}
+
+void native_conv_state_free(void *ctx, csm_conv_state *state)
+{
+    (void)ctx;
+    if (state == NULL)
+        return;
+    free(state->past);
+    free(state);
+}
+
+struct grouped_job {
+    const struct csm_conv *conv;
+    const float *input;
+    float *out;
+    size_t out_rows;
+};
+
+static void grouped_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct grouped_job *job = user;
+    const struct csm_conv *c = job->conv;
+    size_t in = c->in / c->groups, out = c->out / c->groups, window = window_of(c);
+    (void)thread;
+    for (size_t t = first; t < end; t++) {
+        const float *rows = job->input + t * hop_of(c) * c->in;
+        for (size_t r = 0; r < job->out_rows; r++) {
+            const float *w = c->weight->conv.weight + r * window * in;
+            const float *x = rows + r % c->out / out * in;
+            float sum = 0;
+            for (size_t j = 0; j < window; j++)
+                for (size_t i = 0; i < in; i++)
+                    sum = fmaf(w[j * in + i], x[j * c->in + i], sum);
+            job->out[t * job->out_rows + r] =
+                c->weight->conv.bias == NULL ? sum : sum + c->weight->conv.bias[r];
+        }
+    }
+}
+
+static void fill_rows(float *to, size_t n, const float *row, size_t cols)
+{
+    for (size_t i = 0; i < n; i++)
+        if (row == NULL)
+            memset(to + i * cols, 0, cols * sizeof *to);
+        else
+            memcpy(to + i * cols, row, cols * sizeof *to);
+}
+
+csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *state,
+                       const csm_value *x, csm_value *out, csm_error *err)
+{
+    struct native *native = ctx;
+    csm_status st = check(c, err);
+    if (st == CSM_OK)
+        st = prepare(c, err);
+    if (st != CSM_OK)
+        return st;
+    size_t in = c->in, rows = x->rows, n_past = past_of(c), hop = hop_of(c);
+    if (x->cols != in || x == out || (state != NULL && (state->n_past != n_past || state->in != in)))
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: input of width %zu, expected %zu",
+                        c->weight->source.tensor.name, x->cols, in);
+    size_t phases = c->transposed ? c->stride : 1;
+    size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
+    st = native_shape(out, n_steps * phases, c->out, err);
+    if (st != CSM_OK || rows == 0)
+        return st;
+
+    float *input;
+    st = native_scratch(native, SCRATCH_WINDOW, (n_past + rows + n_padding) * in, &input, err);
+    if (st != CSM_OK)
+        return st;
+    float *now = input + n_past * in;
+    if (c->elu)
+        native->kernels->elu(native_data(x), rows * in, now);
+    else
+        memcpy(now, native_data(x), rows * in * sizeof *now);
+    if (state != NULL && state->has_past)
+        memcpy(input, state->past, n_past * in * sizeof *input);
+    else
+        fill_rows(input, n_past, c->replicate ? now : NULL, in);
+    fill_rows(now + rows * in, n_padding, c->replicate ? now + (rows - 1) * in : NULL, in);
+    if (state != NULL) {
+        memcpy(state->past, input + rows * in, n_past * in * sizeof *input);
+        state->has_past = true;
+    }
+
+    size_t out_rows = phases * c->out;
+    if (c->groups > 1) {
+        struct grouped_job job = {c, input, native_data(out), out_rows};
+        csm_threads_run(native->threads, grouped_work, &job, n_steps, 4);
+        return CSM_OK;
+    }
+    struct product product = {.matrix = c->weight->conv.weight,
+                              .rows = out_rows,
+                              .cols = window_of(c) * in,
+                              .bias = c->weight->conv.bias,
+                              .out = native_data(out),
+                              .ld_out = out_rows};
+    return native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE}, input,
+                          hop * in, n_steps, err);
+}

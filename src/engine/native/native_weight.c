@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * native_weight.c - weights: read as stored, or converted once when loaded.
+ *
+ * A float matrix is used where it lies (mapped file), unless another precision
+ * is asked for or it lies transposed. Affine matrices, stored or made here, are
+ * repacked into the tiles of kernels.h. A table is read row by row: only the rows
+ * that are asked for are converted, each time, to the same values.
+ *
+ * Asked-for precision meets stored type: what is stored narrower stays as it is
+ * (float32 holds every bfloat16). A float32 source is rounded to bfloat16 before it
+ * is quantized, as mlx-lm's convert does, so that scales take 2 bytes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/affine.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "engine/native/native.h"
+
+enum { DEFAULT_GROUP = 64 };
+
+static int bits_of(csm_precision precision)
+{
+    return precision == CSM_IN_Q4 ? 4 : (precision == CSM_IN_Q8 ? 8 : 0);
+}
+
+static float element(const csm_tensor *t, size_t i)
+{
+    switch (t->dtype) {
+    case CSM_F64:
+        return (float)((const double *)t->data)[i];
+    case CSM_F16:
+        return csm_from_f16(((const uint16_t *)t->data)[i]);
+    case CSM_BF16:
+        return csm_from_bf16(((const uint16_t *)t->data)[i]);
+    default:
+        return ((const float *)t->data)[i];
+    }
+}
+
+static bool is_float(const csm_tensor *t)
+{
+    return t->dtype == CSM_F64 || t->dtype == CSM_F32 || t->dtype == CSM_F16 ||
+           t->dtype == CSM_BF16;
+}
+
+/* The source's row, unrounded. */
+static void source_row(const csm_weight *w, size_t row, float *out)
+{
+    const csm_tensor *t = &w->source.tensor;
+    if (w->source.transposed) {
+        for (size_t c = 0; c < w->cols; c++)
+            out[c] = element(t, c * w->rows + row);
+        return;
+    }
+    size_t at = row * w->cols;
+    if (t->dtype == CSM_F32)
+        memcpy(out, (const float *)t->data + at, w->cols * sizeof *out);
+    else
+        for (size_t c = 0; c < w->cols; c++)
+            out[c] = element(t, at + c);
+}
+
+/* The float type to which scales and biases of this weight are rounded. */
+static float round_scale(const csm_weight *w, float x)
+{
+    if (w->source.tensor.dtype == CSM_F16)
+        return csm_from_f16(csm_to_f16(x));
+    return csm_from_bf16(csm_to_bf16(x));
+}
+
+/* A row's codes, scales and biases, stored or made. scales and biases: [cols / group];
+ * row: room for cols. */
+static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float *scales,
+                       float *biases, float *row)
+{
+    const struct csm_weight_source *s = &w->source;
+    size_t n_groups = w->cols / (size_t)w->tiles.group;
+    if (s->bits != 0) {
+        size_t n_words = w->cols * (size_t)s->bits / 32;
+        csm_affine_unpack((const uint32_t *)s->tensor.data + index * n_words, w->cols, s->bits,
+                          codes);
+        for (size_t g = 0; g < n_groups; g++) {
+            scales[g] = element(&s->scales, index * n_groups + g);
+            biases[g] = element(&s->biases, index * n_groups + g);
+        }
+        return;
+    }
+    source_row(w, index, row);
+    if (s->tensor.dtype != CSM_F16)
+        for (size_t c = 0; c < w->cols; c++)
+            row[c] = csm_from_bf16(csm_to_bf16(row[c]));
+    csm_affine_quantize(row, w->cols, w->tiles.bits, w->tiles.group, codes, scales, biases);
+    for (size_t g = 0; g < n_groups; g++) {
+        scales[g] = round_scale(w, scales[g]);
+        biases[g] = round_scale(w, biases[g]);
+    }
+}
+
+void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
+{
+    size_t group = (size_t)w->tiles.group;
+    if (group != 0) {
+        /* Group by group, so that no room for scales is needed. */
+        const struct csm_weight_source *s = &w->source;
+        if (s->bits != 0)
+            csm_affine_unpack((const uint32_t *)s->tensor.data +
+                                  row * (w->cols * (size_t)s->bits / 32),
+                              w->cols, s->bits, codes);
+        else
+            source_row(w, row, out);
+        for (size_t g = 0; g < w->cols / group; g++) {
+            float *values = out + g * group, scale, bias;
+            uint8_t *group_codes = codes + g * group;
+            if (s->bits != 0) {
+                scale = element(&s->scales, row * (w->cols / group) + g);
+                bias = element(&s->biases, row * (w->cols / group) + g);
+            } else {
+                if (s->tensor.dtype != CSM_F16)
+                    for (size_t i = 0; i < group; i++)
+                        values[i] = csm_from_bf16(csm_to_bf16(values[i]));
+                csm_affine_quantize(values, group, w->tiles.bits, w->tiles.group, group_codes,
+                                    &scale, &bias);
+                scale = round_scale(w, scale);
+                bias = round_scale(w, bias);
+            }
+            for (size_t i = 0; i < group; i++)
+                values[i] = scale * (float)group_codes[i] + bias;
+        }
+        return;
+    }
+    source_row(w, row, out);
+    for (size_t c = 0; w->precision == CSM_IN_BF16 && c < w->cols; c++)
+        out[c] = csm_from_bf16(csm_to_bf16(out[c]));
+    for (size_t c = 0; w->precision == CSM_IN_F16 && c < w->cols; c++)
+        out[c] = csm_from_f16(csm_to_f16(out[c]));
+}
+
+/* ---- forms -------------------------------------------------------------- */
+
+struct convert_job {
+    csm_weight *weight;
+    unsigned char *to;
+    float *rows; /* of each thread: 3 * cols floats */
+};
+
+static void convert_work(void *user, size_t first, size_t end, int thread)
+{
+    struct convert_job *job = user;
+    csm_weight *w = job->weight;
+    float *row = job->rows + (size_t)thread * 3 * w->cols;
+    for (size_t r = first; r < end; r++) {
+        source_row(w, r, row);
+        if (w->form == FORM_F32) {
+            memcpy((float *)(void *)job->to + r * w->cols, row, w->cols * sizeof *row);
+            continue;
+        }
+        uint16_t *half = (uint16_t *)(void *)job->to + r * w->cols;
+        for (size_t c = 0; c < w->cols; c++)
+            half[c] = w->form == FORM_BF16 ? csm_to_bf16(row[c]) : csm_to_f16(row[c]);
+    }
+}
+
+static void put_codes(const struct affine_tiles *tiles, unsigned char *block, size_t r,
+                      const uint8_t *codes)
+{
+    for (size_t c = 0; c < (size_t)tiles->group; c++) {
+        if (tiles->bits == 8)
+            block[c / 4 * 64 + 4 * r + c % 4] = codes[c];
+        else
+            block[c / 8 * 64 + 4 * r + c % 4] |= (unsigned char)(codes[c] << (c % 8 / 4 * 4));
+    }
+}
+
+static void put_scales(const struct affine_tiles *tiles, unsigned char *block, size_t r,
+                       float scale, float bias)
+{
+    unsigned char *at = block + (size_t)(tiles->bits * tiles->group * CSM_TILE) / 8;
+    if (tiles->wide_scales) {
+        ((float *)(void *)at)[r] = scale;
+        ((float *)(void *)at)[CSM_TILE + r] = bias;
+    } else {
+        ((uint16_t *)(void *)at)[r] = csm_to_bf16(scale);
+        ((uint16_t *)(void *)at)[CSM_TILE + r] = csm_to_bf16(bias);
+    }
+}
+
+static void tile_work(void *user, size_t first, size_t end, int thread)
+{
+    struct convert_job *job = user;
+    const csm_weight *w = job->weight;
+    const struct affine_tiles *tiles = &w->tiles;
+    size_t n_groups = tiles->n_groups, group = (size_t)tiles->group;
+    float *row = job->rows + (size_t)thread * 3 * w->cols;
+    float *scales = row + w->cols, *biases = scales + n_groups;
+    uint8_t *codes = (uint8_t *)(row + 2 * w->cols);
+    for (size_t tile = first; tile < end; tile++) {
+        unsigned char *blocks = job->to + tile * n_groups * tiles->block_bytes;
+        memset(blocks, 0, n_groups * tiles->block_bytes);
+        for (size_t r = 0; r < CSM_TILE && tile * CSM_TILE + r < w->rows; r++) {
+            affine_row(w, tile * CSM_TILE + r, codes, scales, biases, row);
+            for (size_t g = 0; g < n_groups; g++) {
+                put_codes(tiles, blocks + g * tiles->block_bytes, r, codes + g * group);
+                put_scales(tiles, blocks + g * tiles->block_bytes, r, scales[g], biases[g]);
+            }
+        }
+    }
+}
+
+static enum form float_form(const csm_weight *w)
+{
+    bool is_half = w->source.tensor.dtype == CSM_F16 || w->source.tensor.dtype == CSM_BF16;
+    if (w->precision == CSM_IN_BF16)
+        return FORM_BF16;
+    if (w->precision == CSM_IN_F16)
+        return FORM_F16;
+    if (!is_half)
+        return FORM_F32;
+    return w->source.tensor.dtype == CSM_BF16 ? FORM_BF16 : FORM_F16;
+}
+
+static csm_status convert(struct native *native, csm_weight *w, enum form form, csm_work work,
+                          size_t n_items, size_t n_bytes, csm_error *err)
+{
+    size_t n_threads = (size_t)csm_threads_count(native->threads);
+    struct convert_job job = {.weight = w,
+                              .to = native_alloc(n_bytes),
+                              .rows = malloc(n_threads * 3 * w->cols * sizeof(float) + 1)};
+    if (job.to == NULL || job.rows == NULL) {
+        free(job.to);
+        free(job.rows);
+        return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory for %zu bytes",
+                        w->source.tensor.name, n_bytes);
+    }
+    w->form = form;
+    csm_threads_run(native->threads, work, &job, n_items, 1);
+    free(job.rows);
+    w->owned = job.to;
+    w->data = w->owned;
+    w->tiles.data = w->owned;
+    return CSM_OK;
+}
+
+csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error *err)
+{
+    if (w->form != FORM_NONE)
+        return CSM_OK;
+    if (w->source.tensor.rank < 2)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: a vector where a matrix was expected",
+                        w->source.tensor.name);
+    if (w->tiles.group != 0) {
+        struct affine_tiles *tiles = &w->tiles;
+        size_t n_tiles = (w->rows + CSM_TILE - 1) / CSM_TILE;
+        csm_dtype scales = w->source.bits != 0 ? w->source.scales.dtype : w->source.tensor.dtype;
+        csm_dtype biases = w->source.bits != 0 ? w->source.biases.dtype : scales;
+        /* bfloat16 holds scales of bfloat16 checkpoints, and those made of float32. */
+        tiles->wide_scales = w->source.bits != 0 ? scales != CSM_BF16 || biases != CSM_BF16
+                                                 : scales == CSM_F16;
+        tiles->n_groups = w->cols / (size_t)tiles->group;
+        tiles->block_bytes = (size_t)(tiles->bits * tiles->group) * CSM_TILE / 8 +
+                             2 * CSM_TILE * (tiles->wide_scales ? 4 : 2);
+        return convert(native, w, FORM_AFFINE, tile_work, n_tiles,
+                       n_tiles * tiles->n_groups * tiles->block_bytes, err);
+    }
+    enum form form = float_form(w);
+    csm_dtype as_is = form == FORM_F32 ? CSM_F32 : (form == FORM_BF16 ? CSM_BF16 : CSM_F16);
+    if (w->source.tensor.dtype == as_is && !w->source.transposed) {
+        w->form = form;
+        w->data = w->source.tensor.data;
+        return CSM_OK;
+    }
+    return convert(native, w, form, convert_work, w->rows,
+                   w->rows * w->cols * (form == FORM_F32 ? 4 : 2), err);
+}
+
+static csm_status check_affine_source(const struct csm_weight_source *s, size_t rows, size_t cols,
+                                      csm_precision precision, csm_error *err)
+{
+    const char *name = s->tensor.name;
+    size_t n_scales = s->group_size > 0 ? rows * (cols / (size_t)s->group_size) : 0;
+    if (s->tensor.dtype != CSM_U32 || s->transposed ||
+        !csm_affine_fits(s->bits, s->group_size, cols) || !is_float(&s->scales) ||
+        !is_float(&s->biases) || s->scales.n_bytes != n_scales * csm_dtype_size(s->scales.dtype) ||
+        s->biases.n_bytes != n_scales * csm_dtype_size(s->biases.dtype))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "native: %s: quantized to %d bits in groups of %d, expected words, scales "
+                        "and biases of 4 or 8 bits in groups of 32, 64 or 128",
+                        name, s->bits, s->group_size);
+    if (bits_of(precision) != 0 && bits_of(precision) != s->bits)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "native: %s: stored in %d bits, cannot be quantized again to %d", name,
+                        s->bits, bits_of(precision));
+    return CSM_OK;
+}
+
+static csm_status make_vector(csm_weight *w, csm_error *err)
+{
+    w->vector = native_alloc(w->rows * sizeof(float));
+    if (w->vector == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
+    for (size_t i = 0; i < w->rows; i++)
+        w->vector[i] = element(&w->source.tensor, i);
+    return CSM_OK;
+}
+
+csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+                             csm_error *err)
+{
+    struct native *native = ctx;
+    const csm_tensor *t = &source->tensor;
+    if (t->rank < 1 || t->rank > 3 || (source->bits == 0 && !is_float(t)) ||
+        (source->transposed && t->rank != 2))
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: %s of rank %zu is no weight", t->name,
+                        csm_dtype_name(t->dtype), t->rank);
+    csm_weight *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a weight");
+    w->source = *source;
+    w->precision = source->exact ? CSM_AS_STORED : native->precision;
+    w->rows = t->shape[0];
+    w->cols = t->rank == 1 ? 1 : t->shape[1] * (t->rank == 3 ? t->shape[2] : 1);
+    if (source->transposed) {
+        w->rows = t->shape[1];
+        w->cols = t->shape[0];
+    }
+    csm_status st = CSM_OK;
+    if (source->bits != 0) {
+        /* The shape may be the matrix's own or that of its words. */
+        if (source->bits > 0 && t->n_bytes == w->rows * w->cols * 4)
+            w->cols = w->cols * 32 / (size_t)source->bits;
+        w->tiles.bits = source->bits;
+        w->tiles.group = source->group_size;
+        st = check_affine_source(source, w->rows, w->cols, w->precision, err);
+    } else if (t->rank == 2 && bits_of(w->precision) != 0 && w->cols % DEFAULT_GROUP == 0) {
+        w->tiles.bits = bits_of(w->precision);
+        w->tiles.group = DEFAULT_GROUP;
+    }
+    if (st == CSM_OK && t->rank == 1)
+        st = make_vector(w, err);
+    else if (st == CSM_OK && t->rank == 2 && !source->is_table)
+        st = native_weight_prepare(native, w, err);
+    if (st != CSM_OK) {
+        native_weight_free(native, w);
+        return st;
+    }
+    *out = w;
+    return CSM_OK;
+}
+
+void native_weight_free(void *ctx, csm_weight *w)
+{
+    (void)ctx;
+    if (w == NULL)
+        return;
+    free(w->owned);
+    free(w->vector);
+    free(w->conv.weight);
+    free(w->conv.bias);
+    free(w);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Convolutions of the native engine against the definitions of engine.h in double,
+ * whole and in a stream. */
+#include "unit/native_case.h"
+
+enum { STEPS = 23 };
+
+static double at(const double *x, size_t cols, long t, size_t c, bool replicate, long n)
+{
+    if (t >= 0 && t < n)
+        return x[(size_t)t * cols + c];
+    return replicate ? x[(size_t)(t < 0 ? 0 : n - 1) * cols + c] : 0;
+}
+
+static double *expected_conv(const struct csm_conv *c, const float *w, const float *bias,
+                             const float *input, size_t n, size_t *rows)
+{
+    double *x = malloc(n * c->in * sizeof *x);
+    for (size_t i = 0; i < n * c->in; i++)
+        x[i] = c->elu && input[i] < 0 ? expm1((double)input[i]) : (double)input[i];
+    size_t in = c->in / c->groups, out = c->out / c->groups;
+    long left = (long)((c->kernel - 1) * c->dilation + 1) - (long)c->stride;
+    *rows = c->transposed ? n * c->stride : (n + c->stride - 1) / c->stride;
+    double *y = calloc(*rows * c->out, sizeof *y);
+    for (size_t t = 0; t < *rows; t++)
+        for (size_t o = 0; bias != NULL && o < c->out; o++)
+            y[t * c->out + o] = (double)bias[o];
+    if (!c->transposed) {
+        for (size_t t = 0; t < *rows; t++)
+            for (size_t o = 0; o < c->out; o++)
+                for (size_t i = 0; i < in; i++)
+                    for (size_t k = 0; k < c->kernel; k++)
+                        y[t * c->out + o] +=
+                            (double)w[(o * in + i) * c->kernel + k] *
+                            at(x, c->in, (long)(t * c->stride + k * c->dilation) - left,
+                               o / out * in + i, c->replicate, (long)n);
+    } else {
+        for (size_t t = 0; t < n; t++)
+            for (size_t i = 0; i < c->in; i++)
+                for (size_t o = 0; o < out; o++)
+                    for (size_t k = 0; k < c->kernel; k++)
+                        if (t * c->stride + k < *rows)
+                            y[(t * c->stride + k) * c->out + i / in * out + o] +=
+                                (double)w[(i * out + o) * c->kernel + k] * x[t * c->in + i];
+    }
+    free(x);
+    return y;
+}
+
+static void check_conv(struct csm_conv c, bool has_bias)
+{
+    void *ctx = open_engine(CSM_IN_Q4, 2); /* convolutions are never quantized */
+    size_t second = (c.transposed ? c.out : c.in) / c.groups;
+    size_t first = c.transposed ? c.in : c.out;
+    float *w = random_floats(first * second * c.kernel), *bias = random_floats(c.out);
+    float *x = random_floats(STEPS * c.in);
+    c.weight = weight_f32(ctx, w, first, second, c.kernel);
+    c.bias = has_bias ? weight_f32(ctx, bias, c.out, 0, 0) : NULL;
+    size_t rows;
+    double *expected = expected_conv(&c, w, has_bias ? bias : NULL, x, STEPS, &rows);
+    csm_value *in = value_of(ctx, x, STEPS, c.in), *out = value_of(ctx, x, 1, 1);
+    OK(ops->conv(ctx, &c, NULL, in, out, err));
+    float *whole = read_value(ctx, out, rows, c.out);
+    near_all(whole, expected, rows * c.out, 1e-5);
+
+    csm_conv_state *stream = NULL;
+    OK(ops->conv_state_new(ctx, &c, &stream, err));
+    for (int round = 0; round < 2; round++) { /* a second time after a reset */
+        size_t done = 0, step = c.transposed ? 1 : c.stride;
+        for (size_t t = 0, n = step; t < STEPS; t += n, n = n % (3 * step) + step) {
+            n = t + n > STEPS ? STEPS - t : n;
+            OK(ops->write(ctx, x + t * c.in, n, c.in, in, err));
+            OK(ops->conv(ctx, &c, stream, in, out, err));
+            size_t piece = c.transposed ? n * c.stride : (n + c.stride - 1) / c.stride;
+            float *y = read_value(ctx, out, piece, c.out);
+            equal_all(y, whole + done * c.out, piece * c.out);
+            done += piece;
+            free(y);
+        }
+        assert_int_equal(done, rows);
+        OK(ops->conv_state_reset(ctx, stream, err));
+    }
+    ops->conv_state_free(ctx, stream);
+    ops->value_free(ctx, in);
+    ops->value_free(ctx, out);
+    ops->weight_free(ctx, c.weight);
+    ops->weight_free(ctx, c.bias);
+    ops->close(ctx);
+    free(expected);
+    free(whole);
+    free(w);
+    free(bias);
+    free(x);
+}
+
+static void forward_convolutions_equal_plain_loops(void **state)
+{
+    (void)state;
+    check_conv((struct csm_conv){.in = 1, .out = 8, .kernel = 7, .stride = 1, .dilation = 1,
+                                 .groups = 1}, true);
+    check_conv((struct csm_conv){.in = 5, .out = 3, .kernel = 3, .stride = 1, .dilation = 1,
+                                 .groups = 1, .elu = true}, true);
+    check_conv((struct csm_conv){.in = 4, .out = 6, .kernel = 1, .stride = 1, .dilation = 1,
+                                 .groups = 1}, false);
+    check_conv((struct csm_conv){.in = 4, .out = 20, .kernel = 8, .stride = 4, .dilation = 1,
+                                 .groups = 1, .elu = true}, true);
+    check_conv((struct csm_conv){.in = 6, .out = 4, .kernel = 3, .stride = 1, .dilation = 4,
+                                 .groups = 1}, true);
+    check_conv((struct csm_conv){.in = 6, .out = 9, .kernel = 3, .stride = 2, .dilation = 2,
+                                 .groups = 3}, true);
+}
+
+static void the_edge_may_be_replicated(void **state)
+{
+    (void)state;
+    check_conv((struct csm_conv){.in = 8, .out = 8, .kernel = 4, .stride = 2, .dilation = 1,
+                                 .groups = 1, .replicate = true}, false);
+}
+
+static void transposed_convolutions_equal_plain_loops(void **state)
+{
+    (void)state;
+    check_conv((struct csm_conv){.in = 6, .out = 4, .kernel = 8, .stride = 4, .dilation = 1,
+                                 .groups = 1, .transposed = true, .elu = true}, true);
+    check_conv((struct csm_conv){.in = 6, .out = 5, .kernel = 7, .stride = 3, .dilation = 1,
+                                 .groups = 1, .transposed = true}, true);
+    check_conv((struct csm_conv){.in = 16, .out = 16, .kernel = 4, .stride = 2, .dilation = 1,
+                                 .groups = 16, .transposed = true}, false);
+    check_conv((struct csm_conv){.in = 6, .out = 4, .kernel = 4, .stride = 2, .dilation = 1,
+                                 .groups = 2, .transposed = true}, true);
+}
+
+static void a_convolution_that_sees_the_future_is_refused(void **state)
+{
+    (void)state;
+    void *ctx = open_engine(CSM_AS_STORED, 1);
+    float w[16] = {0};
+    struct csm_conv c = {.in = 2, .out = 4, .kernel = 2, .stride = 3, .dilation = 1, .groups = 1};
+    c.weight = weight_f32(ctx, w, 4, 2, 2);
+    csm_value *in = value_of(ctx, w, 3, 2), *out = value_of(ctx, w, 1, 1);
+    assert_int_equal(ops->conv(ctx, &c, NULL, in, out, NULL), CSM_BAD_ARG);
+    c.stride = 1;
+    c.kernel = 3;
+    assert_int_equal(ops->conv(ctx, &c, NULL, in, out, NULL), CSM_BAD_ARG);
+    ops->value_free(ctx, in);
+    ops->value_free(ctx, out);
+    ops->weight_free(ctx, c.weight);
+    ops->close(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward_convolutions_equal_plain_loops),
+        cmocka_unit_test(the_edge_may_be_replicated),
+        cmocka_unit_test(transposed_convolutions_equal_plain_loops),
+        cmocka_unit_test(a_convolution_that_sees_the_future_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -43,7 +43,8 @@ enum csm_layout {
 /* "none", "hf", "sesame", "mlx", "kyutai" */
 const char *csm_layout_text(enum csm_layout layout);
 
-/* What the caller needs of a directory; the other may be missing. */
+/* What the caller needs of a directory. A codec is taken where there is one; a
+ * language model is looked at only if it is needed. */
 enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
 
 /* Open a model directory.

@@ -200,6 +200,8 @@ csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint 
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
     if (status == CSM_OK)
         status = csm_checkpoint_search(checkpoint, needs, err);
+    if ((needs & CSM_NEEDS_LANGUAGE) == 0)
+        checkpoint->language = (struct csm_place){0}; /* not asked for, not judged */
     if (status == CSM_OK)
         status = csm_config_read(directory, &checkpoint->language, &checkpoint->codec,
                                  &checkpoint->config, &checkpoint->root, err);

@@ -55,9 +55,8 @@ typedef struct csm_generation csm_generation;
 
 /* Whose logits, and whose draws.
  *
- *   AUTO    pure where the mlx engine is, else exact on the native engine; an
- *           engine that fails (error, NaN or Inf in the logits) is replaced by
- *           hybrid if torch is there, and the report says so
+ *   AUTO    pure where MLX is at home (Apple's GPU) and its engine is installed,
+ *           else exact on the native engine, which is the faster one elsewhere
  *   PURE    the draws of MLX: what mx.random.categorical gives for the seed
  *   EXACT   logits of mlx or native; PyTorch's random stream and arithmetic
  *   HYBRID  logits and draws of PyTorch: the tokens of transformers or Sesame;
@@ -97,8 +96,9 @@ typedef struct csm_model_options {
     csm_precision precision;  /* of the language model */
     int n_threads;            /* 0: one per core that this process may use */
     const char *device;       /* NULL: the engine's default; "cpu", "gpu", "cuda:0", "mps" */
-    const char *codec_engine; /* NULL: the model's engine if it has convolutions and the
-                               * strategy is not hybrid, else mlx where it is, else native */
+    const char *codec_engine; /* NULL: the model's engine; for HYBRID, what AUTO would take */
+    bool describe_only;       /* check every tensor's name and shape, but load nothing: the
+                               * model is for csm_model_describe alone */
 } csm_model_options;
 
 /* A transformer's sizes. */
@@ -110,6 +110,7 @@ typedef struct csm_transformer_info {
 typedef struct csm_model_info {
     const char *path;   /* the directory */
     const char *layout; /* "hf", "sesame", "mlx" */
+    const char *codec_layout; /* "hf", "kyutai", "none" */
     const char *digest; /* hexadecimal, of the config and the weights' headers */
     const char *name;   /* "csm-1b" when the sizes are its, else "csm" */
 
@@ -117,7 +118,7 @@ typedef struct csm_model_info {
     const char *strategy_reason; /* one line: why */
     bool is_strategy_asked;      /* the options named it */
     const char *engine, *engine_version;
-    const char *codec_engine, *codec_engine_version;
+    const char *codec_engine, *codec_engine_version; /* "none" without codec */
     const char *device; /* "" for the engine's default */
     csm_precision precision;
     const char *stored_dtype; /* of most of the language model's bytes: "BF16", "q4 group 64" */
@@ -126,7 +127,8 @@ typedef struct csm_model_info {
     size_t n_codebooks; /* codes a frame */
     size_t vocab;       /* values of a code, special ones included */
     size_t text_vocab;
-    size_t n_entries; /* values of a code that the codec can decode */
+    bool has_codec;   /* without, there is no sound: neither out nor as context */
+    size_t n_entries; /* values of a code that the codec can decode; 0 without codec */
     csm_transformer_info backbone, depth;
     size_t max_positions; /* prompt and frames together may not exceed it */
     uint64_t n_parameters, n_bytes;              /* the language model */
@@ -139,6 +141,7 @@ typedef struct csm_model_info {
     /* generation_config.json; 0.9 and 50 where it says nothing */
     double temperature, depth_temperature;
     int top_k, depth_top_k; /* 0: all */
+    size_t max_frames;      /* 125 where it says nothing */
     int default_speaker;    /* the clearest speaker of the embedded voice; else 0 */
 } csm_model_info;
 
@@ -206,7 +209,8 @@ typedef void (*csm_observer)(void *user, const char *name, size_t frame, size_t 
 
 /* One frame as drawn. Pointers are valid until the generation moves on. */
 typedef struct csm_frame {
-    size_t index;         /* 0, 1, ... */
+    const csm_generation *generation; /* that drew it */
+    size_t index;                     /* 0, 1, ... */
     const int32_t *codes; /* [n_codebooks] */
     const float *margins; /* [n_codebooks] log of (best / second) in the race of each draw */
     const float *probs;   /* [n_codebooks] probability of each code drawn */
@@ -321,7 +325,7 @@ CSM_API CSM_MUST_USE csm_status csm_generation_next(csm_generation *generation, 
                                                     bool *has_frame, csm_error *err);
 
 /* So far; lives as long as the generation. */
-CSM_API const csm_report *csm_generation_report(csm_generation *generation);
+CSM_API const csm_report *csm_generation_report(const csm_generation *generation);
 
 /* The most probable codes of the last frame's codebook k, best first, with their
  * probabilities after temperature and top-k; n of them, fewer when fewer are

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "generate/model.h"
+
+struct csm_decoder {
+    csm_codec *codec;
+    struct csm_mimi_stream stream;
+};
+
+csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
+                          const csm_checkpoint *checkpoint, csm_error *err)
+{
+    const struct csm_codec_config *config = &csm_checkpoint_config(checkpoint)->codec;
+    codec->info = (csm_codec_info){.sample_rate_hz = config->sample_rate_hz,
+                                   .frame_samples = config->frame_samples,
+                                   .n_codebooks = config->n_codebooks,
+                                   .n_entries = config->n_entries};
+    return csm_mimi_open(&codec->mimi, engine, checkpoint, err);
+}
+
+void csm_codec_release(csm_codec *codec)
+{
+    csm_mimi_close(&codec->mimi);
+}
+
+csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm_codec **out,
+                          csm_error *err)
+{
+    const csm_model_options defaults = {0};
+    char voice[4096];
+    if (options == NULL)
+        options = &defaults;
+    csm_status st = dir == NULL ? csm_voice_dir(voice, sizeof voice, err) : CSM_OK;
+    if (st != CSM_OK)
+        return st;
+    csm_codec *codec = calloc(1, sizeof *codec);
+    if (codec == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "codec: %zu bytes", sizeof *codec);
+    const struct csm_engine_options engine = {.n_threads = options->n_threads,
+                                              .device = options->device};
+    const char *name = options->codec_engine != NULL ? options->codec_engine : "native";
+    st = csm_checkpoint_open(dir != NULL ? dir : voice, CSM_NEEDS_CODEC, &codec->own_checkpoint,
+                             err);
+    if (st == CSM_OK)
+        st = csm_engine_open(name, &engine, &codec->own_engine, err);
+    if (st == CSM_OK && codec->own_engine.ops->conv == NULL)
+        st = csm_fail(err, CSM_BAD_ARG, "engine %s: it has no convolutions, expected one for codecs",
+                      name);
+    if (st == CSM_OK)
+        st = csm_codec_bind(codec, &codec->own_engine, codec->own_checkpoint, err);
+    if (st != CSM_OK) {
+        csm_codec_close(codec);
+        return st;
+    }
+    *out = codec;
+    return CSM_OK;
+}
+
+void csm_codec_close(csm_codec *codec)
+{
+    if (codec == NULL)
+        return;
+    csm_codec_release(codec);
+    csm_engine_close(&codec->own_engine);
+    csm_checkpoint_close(codec->own_checkpoint);
+    free(codec);
+}
+
+csm_codec *csm_model_codec(csm_model *model)
+{
+    return &model->codec;
+}
+
+csm_codec_info csm_codec_describe(const csm_codec *codec)
+{
+    return codec->info;
+}
+
+static csm_status check_codebooks(const csm_codec *codec, size_t n_codebooks, csm_error *err)
+{
+    if (n_codebooks < 1 || n_codebooks > codec->info.n_codebooks)
+        return csm_fail(err, CSM_BAD_ARG, "%zu codebooks, expected 1 to the codec's %zu",
+                        n_codebooks, codec->info.n_codebooks);
+    return CSM_OK;
+}
+
+csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_samples,
+                            size_t n_codebooks, int32_t *codes, csm_error *err)
+{
+    csm_status st = check_codebooks(codec, n_codebooks, err);
+    for (size_t i = 0; st == CSM_OK && i < n_samples; i++)
+        if (!isfinite(samples[i]))
+            st = csm_fail(err, CSM_BAD_ARG, "sample %zu: %g, expected a finite value", i,
+                          (double)samples[i]);
+    if (st != CSM_OK)
+        return st;
+    struct csm_mimi_stream stream = {0};
+    st = csm_mimi_encoder_open(&codec->mimi, &stream, err);
+    if (st == CSM_OK)
+        st = csm_mimi_encode(&stream, samples, n_samples, n_codebooks, NULL, codes, err);
+    csm_mimi_stream_close(&stream);
+    return st;
+}
+
+csm_status csm_codec_decode(csm_codec *codec, const int32_t *codes, size_t n_frames,
+                            size_t n_codebooks, float *samples, csm_error *err)
+{
+    csm_decoder *decoder = NULL;
+    csm_status st = csm_decoder_new(codec, &decoder, err);
+    if (st == CSM_OK)
+        st = csm_decoder_push(decoder, codes, n_frames, n_codebooks, samples, err);
+    csm_decoder_free(decoder);
+    return st;
+}
+
+csm_status csm_decoder_new(csm_codec *codec, csm_decoder **out, csm_error *err)
+{
+    csm_decoder *decoder = calloc(1, sizeof *decoder);
+    if (decoder == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "decoder: %zu bytes", sizeof *decoder);
+    decoder->codec = codec;
+    csm_status st = csm_mimi_decoder_open(&codec->mimi, &decoder->stream, err);
+    if (st != CSM_OK) {
+        csm_decoder_free(decoder);
+        return st;
+    }
+    *out = decoder;
+    return CSM_OK;
+}
+
+csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n_frames,
+                            size_t n_codebooks, float *samples, csm_error *err)
+{
+    csm_status st = check_codebooks(decoder->codec, n_codebooks, err);
+    size_t n_entries = decoder->codec->info.n_entries;
+    for (size_t i = 0; st == CSM_OK && i < n_frames * n_codebooks; i++)
+        if (codes[i] < 0 || (size_t)codes[i] >= n_entries)
+            st = csm_fail(err, CSM_BAD_ARG, "frame %zu, codebook %zu: code %d, expected 0 to %zu",
+                          i / n_codebooks, i % n_codebooks, codes[i], n_entries - 1);
+    if (st == CSM_OK)
+        st = csm_mimi_decode(&decoder->stream, codes, n_frames, n_codebooks, NULL, samples, err);
+    return st;
+}
+
+csm_status csm_decoder_reset(csm_decoder *decoder, csm_error *err)
+{
+    return csm_mimi_reset(&decoder->stream, err);
+}
+
+void csm_decoder_free(csm_decoder *decoder)
+{
+    if (decoder == NULL)
+        return;
+    csm_mimi_stream_close(&decoder->stream);
+    free(decoder);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The frame loop: logits of code 0 from the backbone's last position, a draw,
+ * the other codes from the depth decoder, sound; then the frame is fed back,
+ * when the next one is asked for. */
+#include "generate/generation.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "generate/choose.h"
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+csm_generate_options csm_generate_defaults(void)
+{
+    return (csm_generate_options){.temperature = CSM_FROM_MODEL,
+                                  .top_k = CSM_FROM_MODEL,
+                                  .depth_temperature = CSM_FROM_MODEL,
+                                  .depth_top_k = CSM_FROM_MODEL,
+                                  .max_frames = 125};
+}
+
+static csm_status allocate(csm_generation *g, csm_error *err)
+{
+    size_t k = g->model->info.n_codebooks;
+    size_t v = g->model->info.vocab;
+    g->codes = calloc(k, sizeof *g->codes);
+    g->fed = calloc(k, sizeof *g->fed);
+    g->heard = calloc(k, sizeof *g->heard);
+    g->margins = calloc(k, sizeof *g->margins);
+    g->probs = calloc(k, sizeof *g->probs);
+    g->logits = calloc(k * v, sizeof *g->logits);
+    g->all_probs = calloc(k * v, sizeof *g->all_probs);
+    g->samples = calloc(g->model->info.frame_samples, sizeof *g->samples);
+    if (g->codes == NULL || g->fed == NULL || g->heard == NULL || g->margins == NULL ||
+        g->probs == NULL || g->logits == NULL || g->all_probs == NULL || g->samples == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "generation: a frame of %zu codes", k);
+    return CSM_OK;
+}
+
+static csm_status check_forced(const csm_model *model, const csm_generate_options *options,
+                               csm_error *err)
+{
+    size_t k = model->info.n_codebooks;
+    for (size_t i = 0; i < options->n_forced * k; i++)
+        if (options->forced[i] < 0 || (size_t)options->forced[i] >= model->info.vocab)
+            return csm_fail(err, CSM_BAD_ARG,
+                            "forced frame %zu, codebook %zu: code %d, expected 0 to %zu", i / k,
+                            i % k, options->forced[i], model->info.vocab - 1);
+    return CSM_OK;
+}
+
+static csm_status check_room(const csm_model *model, size_t n_prompt, size_t max_frames,
+                             csm_error *err)
+{
+    size_t most = model->info.max_positions;
+    if (n_prompt >= most)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "the prompt has %zu positions, expected fewer than the model's %zu: "
+                        "shorten text or context",
+                        n_prompt, most);
+    if (max_frames > most - n_prompt)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "%zu frames after a prompt of %zu positions, expected at most %zu "
+                        "(%.0f ms): the model has %zu positions",
+                        max_frames, n_prompt, most - n_prompt,
+                        (double)(most - n_prompt) * model->info.frame_ms, most);
+    return CSM_OK;
+}
+
+/* The prompt into the model's state, which this generation now has. */
+static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t n_context,
+                              const char *text, int speaker, csm_error *err)
+{
+    csm_model *m = g->model;
+    struct csm_prompt prompt = {0};
+    double start = now_ms();
+    csm_status st = csm_prompt_build(m, context, n_context, text, speaker, &prompt, err);
+    double built = now_ms();
+    if (st == CSM_OK)
+        st = check_room(m, prompt.n, g->options.max_frames, err);
+    if (st == CSM_OK && m->state.language == NULL)
+        st = csm_language_state_open(&m->language, 1, m->info.max_positions, &m->state, err);
+    if (st == CSM_OK) {
+        m->state.watch = (struct csm_watch){.observe = g->options.observe, .user = g->options.user};
+        st = csm_language_truncate(&m->state, 0, 0, err);
+    }
+    if (st == CSM_OK)
+        st = csm_backbone_prompt(&m->state, 0, &prompt, 0, err);
+    g->report.n_prompt = prompt.n;
+    g->report.encode_ms = built - start;
+    g->report.prompt_ms = now_ms() - built;
+    csm_prompt_free(&prompt);
+    return st;
+}
+
+csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_t n_context,
+                                const char *text, int speaker, const csm_generate_options *options,
+                                csm_generation **out, csm_error *err)
+{
+    const csm_generate_options defaults = csm_generate_defaults();
+    csm_generation *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
+    g->started_ms = now_ms();
+    g->model = model;
+    g->options = options != NULL ? *options : defaults;
+
+    csm_status st = csm_choose(g, err);
+    if (st == CSM_OK)
+        st = check_forced(model, &g->options, err);
+    if (st == CSM_OK)
+        st = allocate(g, err);
+    if (st == CSM_OK && !g->options.without_sound)
+        st = csm_mimi_decoder_open(&model->codec.mimi, &g->decoder, err);
+    if (st == CSM_OK) {
+        if (model->generation != NULL)
+            model->generation->is_done = true;
+        model->generation = g;
+        st = feed_prompt(g, context, n_context, text, speaker, err);
+    }
+    if (st != CSM_OK) {
+        csm_generation_free(g);
+        return st;
+    }
+    *out = g;
+    return CSM_OK;
+}
+
+/* softmax of n logits, for the reader: greedy draws have no race of their own */
+static void softmax(const float *logits, size_t n, float *probs)
+{
+    float most = logits[0];
+    for (size_t i = 1; i < n; i++)
+        most = logits[i] > most ? logits[i] : most;
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += probs[i] = expf(logits[i] - most);
+    for (size_t i = 0; i < n; i++)
+        probs[i] = (float)(probs[i] / sum);
+}
+
+/* Draw code k of the frame from its logits. */
+static csm_status draw(csm_generation *g, size_t k, csm_error *err)
+{
+    size_t vocab = g->model->info.vocab;
+    const float *logits = g->logits + k * vocab;
+    float *probs = g->all_probs + k * vocab;
+    double temperature = k == 0 ? g->report.temperature : g->report.depth_temperature;
+    int top_k = k == 0 ? g->report.top_k : g->report.depth_top_k;
+
+    csm_status st = CSM_OK;
+    if (temperature == 0.0) {
+        st = csm_draw_greedy(logits, 1, vocab, &g->codes[k], &g->margins[k], err);
+        if (st == CSM_OK)
+            softmax(logits, vocab, probs);
+    } else {
+        if (k <= 1) {
+            st = csm_sampler_set_temperature(g->sampler, temperature, err);
+            csm_sampler_set_top_k(g->sampler, (size_t)top_k);
+        }
+        if (st == CSM_OK)
+            st = csm_sampler_draw(g->sampler, logits, 1, vocab, &g->codes[k], &g->margins[k], probs,
+                                  err);
+    }
+    if (st == CSM_BAD_LOGITS && err != NULL) {
+        csm_error inner = *err;
+        return csm_fail(err, st, "frame %zu, codebook %zu: %s", g->n_drawn, k, inner.text);
+    }
+    if (st == CSM_OK)
+        g->probs[k] = probs[g->codes[k]];
+    return st;
+}
+
+/* All codes of one frame. */
+static csm_status draw_frame(csm_generation *g, csm_error *err)
+{
+    csm_model *m = g->model;
+    size_t n_codebooks = m->info.n_codebooks;
+    const int32_t *forced =
+        g->n_drawn < g->options.n_forced ? g->options.forced + g->n_drawn * n_codebooks : NULL;
+    for (size_t k = 0; k < n_codebooks; k++) {
+        float *logits = g->logits + k * m->info.vocab;
+        double start = now_ms();
+        csm_status st = k == 0 ? csm_backbone_logits(&m->state, logits, err)
+                               : csm_depth_step(&m->state, k, &g->fed[k - 1], logits, err);
+        double drawn = now_ms();
+        *(k == 0 ? &g->report.backbone_ms : &g->report.depth_ms) += drawn - start;
+        if (st == CSM_OK)
+            st = draw(g, k, err);
+        if (st != CSM_OK)
+            return st;
+        g->report.draw_ms += now_ms() - drawn;
+        g->fed[k] = forced != NULL ? forced[k] : g->codes[k];
+    }
+    return CSM_OK;
+}
+
+/* transformers looks at all codes but the last, and what it stops at is sound if
+ * the last one is not 0; the others look at all. Frame of zeros: no sound. */
+static void judge_end(csm_generation *g, bool *is_sound)
+{
+    size_t n = g->model->info.n_codebooks;
+    size_t n_zero = 0;
+    while (n_zero < n && g->fed[n_zero] == 0)
+        n_zero++;
+    *is_sound = n_zero < n;
+    size_t wanted = g->sampler_kind == CSM_SAMPLER_TRANSFORMERS && n > 1 ? n - 1 : n;
+    if (n_zero >= wanted && g->n_drawn >= g->options.n_forced) {
+        g->report.has_ended = true;
+        g->is_done = true;
+    } else {
+        *is_sound = true;
+    }
+}
+
+/* The samples of the frame. A code that the codec does not know (the language
+ * model has a few more than it) adds nothing to it. */
+static csm_status make_sound(csm_generation *g, csm_error *err)
+{
+    size_t n = g->model->info.n_codebooks;
+    for (size_t k = 0; k < n; k++)
+        g->heard[k] = (size_t)g->fed[k] < g->model->info.n_entries ? g->fed[k] : CSM_MIMI_SILENT;
+    return csm_mimi_decode(&g->decoder, g->heard, 1, n, NULL, g->samples, err);
+}
+
+static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
+{
+    csm_model *m = g->model;
+    double start = now_ms();
+    csm_status st = CSM_OK;
+    m->state.watch.frame = g->n_drawn;
+    if (g->n_drawn > 0)
+        st = csm_backbone_step(&m->state, g->fed, err);
+    g->report.backbone_ms += now_ms() - start;
+    if (st == CSM_OK)
+        st = draw_frame(g, err);
+    if (st != CSM_OK)
+        return st;
+
+    bool is_sound;
+    g->n_drawn++;
+    judge_end(g, &is_sound);
+    if (!is_sound)
+        return CSM_OK;
+    double drawn = now_ms();
+    if (g->report.n_frames == 0)
+        g->report.first_frame_ms = drawn - g->started_ms;
+    if (!g->options.without_sound) {
+        st = make_sound(g, err);
+        double sound = now_ms();
+        g->report.codec_ms += sound - drawn;
+        if (g->report.n_frames == 0)
+            g->report.first_sound_ms = sound - g->started_ms;
+        if (st != CSM_OK)
+            return st;
+    }
+    *frame = (csm_frame){.generation = g,
+                         .index = g->report.n_frames,
+                         .codes = g->codes,
+                         .margins = g->margins,
+                         .probs = g->probs,
+                         .logits = g->logits,
+                         .samples = g->options.without_sound ? NULL : g->samples,
+                         .n_samples = g->options.without_sound ? 0 : m->info.frame_samples};
+    g->report.n_frames++;
+    *has_frame = true;
+    return CSM_OK;
+}
+
+csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
+{
+    *has_frame = false;
+    if (g->is_done || g->report.n_frames >= g->options.max_frames)
+        return CSM_OK;
+    csm_status st = next_frame(g, frame, has_frame, err);
+    g->report.total_ms = now_ms() - g->started_ms;
+    if (st == CSM_OK && *has_frame && g->options.on_frame != NULL &&
+        !g->options.on_frame(g->options.user, frame))
+        st = csm_fail(err, CSM_CANCELLED, "generation: cancelled at frame %zu", frame->index);
+    if (st != CSM_OK)
+        g->is_done = true;
+    return st;
+}
+
+const csm_report *csm_generation_report(const csm_generation *g)
+{
+    return &g->report;
+}
+
+size_t csm_generation_candidates(const csm_generation *g, size_t codebook, size_t n, int32_t *codes,
+                                 float *probs)
+{
+    size_t vocab = g->model->info.vocab;
+    if (codebook >= g->model->info.n_codebooks)
+        return 0;
+    const float *p = g->all_probs + codebook * vocab;
+    size_t count = 0;
+    for (size_t v = 0; v < vocab; v++) {
+        if (p[v] <= 0.0f || (count == n && (n == 0 || p[v] <= probs[count - 1])))
+            continue;
+        size_t at = count < n ? count++ : n - 1;
+        for (; at > 0 && probs[at - 1] < p[v]; at--) {
+            probs[at] = probs[at - 1];
+            codes[at] = codes[at - 1];
+        }
+        probs[at] = p[v];
+        codes[at] = (int32_t)v;
+    }
+    return count;
+}
+
+void csm_generation_free(csm_generation *g)
+{
+    if (g == NULL)
+        return;
+    if (g->model->generation == g)
+        g->model->generation = NULL;
+    csm_sampler_destroy(g->sampler);
+    csm_mimi_stream_close(&g->decoder);
+    free(g->codes);
+    free(g->fed);
+    free(g->heard);
+    free(g->margins);
+    free(g->probs);
+    free(g->logits);
+    free(g->all_probs);
+    free(g->samples);
+    free(g);
+}

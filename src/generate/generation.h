@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * generation.h - what a generation under way holds. */
+#ifndef CSM_GENERATE_GENERATION_H
+#define CSM_GENERATE_GENERATION_H
+
+#include <csm/sampling.h>
+
+#include "generate/model.h"
+
+struct csm_generation {
+    csm_model *model;
+    csm_generate_options options;
+    csm_report report;
+    char mlx_version[32];
+
+    csm_sampler_kind sampler_kind;
+    csm_sampler *sampler; /* NULL when every draw is greedy */
+
+    struct csm_mimi_stream decoder; /* all zero without sound */
+    int32_t *codes;   /* [n_codebooks] as drawn */
+    int32_t *fed;     /* [n_codebooks] as the model goes on with */
+    int32_t *heard;   /* [n_codebooks] as the codec is given them */
+    float *margins;   /* [n_codebooks] */
+    float *probs;     /* [n_codebooks] of the codes drawn */
+    float *logits;    /* [n_codebooks, vocab] */
+    float *all_probs; /* [n_codebooks, vocab] */
+    float *samples;   /* [frame_samples] */
+
+    size_t n_drawn; /* frames, with one that ended speech */
+    bool is_done;
+    double started_ms; /* on the monotonic clock */
+};
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "generate/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "generate/generation.h"
+#include "generate/nothing.h"
+#include "text/prompt.h"
+
+const char *csm_precision_name(csm_precision precision)
+{
+    switch (precision) {
+    case CSM_AS_STORED:
+        return "stored";
+    case CSM_IN_F32:
+        return "f32";
+    case CSM_IN_BF16:
+        return "bf16";
+    case CSM_IN_F16:
+        return "f16";
+    case CSM_IN_Q8:
+        return "q8";
+    case CSM_IN_Q4:
+        return "q4";
+    }
+    return "?";
+}
+
+static csm_transformer_info sizes(const struct csm_transformer_config *c)
+{
+    return (csm_transformer_info){.n_layers = c->n_layers,
+                                  .width = c->width,
+                                  .n_heads = c->n_heads,
+                                  .n_kv_heads = c->n_kv_heads,
+                                  .head_dim = c->head_dim,
+                                  .hidden = c->hidden};
+}
+
+static bool is_same(const csm_transformer_info *a, const csm_transformer_info *b)
+{
+    return a->n_layers == b->n_layers && a->width == b->width && a->n_heads == b->n_heads &&
+           a->n_kv_heads == b->n_kv_heads && a->head_dim == b->head_dim && a->hidden == b->hidden;
+}
+
+/* Sesame's model has a name; others of its kind do not. */
+static const char *known_name(const struct csm_config *config)
+{
+    static const csm_transformer_info backbone = {16, 2048, 32, 8, 64, 8192};
+    static const csm_transformer_info depth = {4, 1024, 8, 2, 128, 8192};
+    const csm_transformer_info b = sizes(&config->backbone), d = sizes(&config->depth);
+    return is_same(&b, &backbone) && is_same(&d, &depth) && config->n_codebooks == 32 ? "csm-1b"
+                                                                                      : "csm";
+}
+
+static void describe(csm_model *m, const csm_model_options *options)
+{
+    const struct csm_config *config = csm_checkpoint_config(m->checkpoint);
+    struct csm_checkpoint_info files = csm_checkpoint_describe(m->checkpoint);
+    bool has_codec = files.codec_layout != CSM_LAYOUT_NONE;
+    const struct csm_engine *language = &m->engines.language;
+    const struct csm_engine *codec =
+        m->engines.codec.ops != NULL ? &m->engines.codec : &m->engines.language;
+    long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    m->info = (csm_model_info){
+        .path = m->path,
+        .layout = csm_layout_text(files.layout),
+        .codec_layout = csm_layout_text(files.codec_layout),
+        .digest = files.digest,
+        .name = known_name(config),
+        .strategy = m->engines.strategy,
+        .strategy_reason = m->engines.reason,
+        .is_strategy_asked = options->strategy != CSM_STRATEGY_AUTO,
+        .engine = language->ops->name,
+        .engine_version = language->ops->version(language->ctx),
+        .codec_engine = has_codec ? codec->ops->name : "none",
+        .codec_engine_version = has_codec ? codec->ops->version(codec->ctx) : "",
+        .device = options->device != NULL ? options->device : "",
+        .precision = options->precision,
+        .stored_dtype = files.stored_dtype,
+        .n_threads = options->n_threads > 0 ? options->n_threads : (int)n_cores,
+        .n_codebooks = config->n_codebooks,
+        .vocab = config->vocab,
+        .text_vocab = config->text_vocab,
+        .has_codec = has_codec,
+        .n_entries = has_codec ? config->codec.n_entries : 0,
+        .backbone = sizes(&config->backbone),
+        .depth = sizes(&config->depth),
+        .max_positions = config->backbone.max_positions,
+        .n_parameters = files.n_parameters,
+        .n_bytes = files.n_bytes,
+        .n_codec_parameters = files.n_codec_parameters,
+        .n_codec_bytes = files.n_codec_bytes,
+        .sample_rate_hz = config->codec.sample_rate_hz,
+        .frame_samples = config->codec.frame_samples,
+        .frame_ms =
+            1e3 * (double)config->codec.frame_samples / (double)config->codec.sample_rate_hz,
+        .temperature = config->generation.temperature,
+        .depth_temperature = config->generation.depth_temperature,
+        .top_k = config->generation.top_k,
+        .depth_top_k = config->generation.depth_top_k,
+        .max_frames = config->generation.max_frames,
+        .default_speaker = config->generation.default_speaker,
+    };
+}
+
+static csm_status open_tokenizer(csm_model *m, csm_error *err)
+{
+    const char *path;
+    csm_error missing;
+    csm_status st = csm_checkpoint_tokenizer(m->checkpoint, &path, &missing);
+    if (st == CSM_BAD_FILE)
+        return CSM_OK; /* said when a text is to be tokenized */
+    return st == CSM_OK ? csm_tokenizer_open(path, &m->tokenizer, err)
+                        : csm_fail(err, st, "%s", missing.text);
+}
+
+static csm_status open_parts(csm_model *m, const csm_model_options *options, csm_error *err)
+{
+    csm_status st = csm_checkpoint_open(m->path, CSM_NEEDS_LANGUAGE, &m->checkpoint, err);
+    if (st == CSM_OK && options->describe_only)
+        m->engines = (struct csm_engines){.reason = "nothing is loaded",
+                                          .language = {.ops = &csm_engine_nothing}};
+    else if (st == CSM_OK)
+        st = csm_engines_open(options, &m->engines, err);
+    if (st == CSM_OK)
+        st = open_tokenizer(m, err);
+    if (st != CSM_OK)
+        return st;
+    describe(m, options);
+    st = csm_language_open(&m->language, &m->engines.language, m->checkpoint, err);
+    if (st == CSM_OK && m->info.has_codec)
+        st = csm_codec_bind(&m->codec,
+                            m->engines.codec.ops != NULL ? &m->engines.codec : &m->engines.language,
+                            m->checkpoint, err);
+    if (st == CSM_OK && m->info.has_codec && m->info.n_codebooks > m->codec.info.n_codebooks)
+        st = csm_fail(err, CSM_BAD_FORMAT,
+                      "%s: the codec has %zu codebooks, expected at least the model's %zu", m->path,
+                      m->codec.info.n_codebooks, m->info.n_codebooks);
+    return st;
+}
+
+csm_status csm_model_open(const char *dir, const csm_model_options *options, csm_model **out,
+                          csm_error *err)
+{
+    const csm_model_options defaults = {0};
+    char voice[4096];
+    csm_status st = dir == NULL ? csm_voice_dir(voice, sizeof voice, err) : CSM_OK;
+    if (st != CSM_OK)
+        return st;
+    csm_model *m = calloc(1, sizeof *m);
+    if (m != NULL)
+        m->path = strdup(dir != NULL ? dir : voice);
+    if (m == NULL || m->path == NULL) {
+        free(m);
+        return csm_fail(err, CSM_NO_MEMORY, "model: %zu bytes", sizeof *m);
+    }
+    st = open_parts(m, options != NULL ? options : &defaults, err);
+    if (st != CSM_OK) {
+        csm_model_close(m);
+        return st;
+    }
+    *out = m;
+    return CSM_OK;
+}
+
+void csm_model_close(csm_model *m)
+{
+    if (m == NULL)
+        return;
+    csm_language_state_close(&m->state);
+    csm_codec_release(&m->codec);
+    csm_language_close(&m->language);
+    csm_tokenizer_close(m->tokenizer);
+    csm_engines_close(&m->engines);
+    csm_checkpoint_close(m->checkpoint);
+    free(m->path);
+    free(m);
+}
+
+const csm_model_info *csm_model_describe(const csm_model *model)
+{
+    return &model->info;
+}
+
+csm_status csm_model_tokenize(const csm_model *model, const char *text, int speaker, int32_t **ids,
+                              size_t *n_ids, csm_error *err)
+{
+    const char *path;
+    if (model->tokenizer == NULL) /* this call says what is missing */
+        return csm_checkpoint_tokenizer(model->checkpoint, &path, err);
+    return csm_prompt_encode(model->tokenizer, text, speaker, ids, n_ids, err);
+}
+
+void csm_free(void *memory)
+{
+    free(memory);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model.h - what an open csm_model and csm_codec hold. */
+#ifndef CSM_GENERATE_MODEL_H
+#define CSM_GENERATE_MODEL_H
+
+#include <csm/csm.h>
+
+#include "files/checkpoint.h"
+#include "generate/strategy.h"
+#include "model/language.h"
+#include "model/mimi.h"
+#include "text/tokenizer.h"
+
+struct csm_codec {
+    struct csm_engine own_engine;   /* all zero when the engine is the model's */
+    csm_checkpoint *own_checkpoint; /* NULL when the checkpoint is the model's */
+    struct csm_mimi mimi;
+    csm_codec_info info;
+};
+
+struct csm_model {
+    csm_model_info info;
+    char *path;
+    csm_checkpoint *checkpoint;
+    struct csm_engines engines;
+    csm_tokenizer *tokenizer; /* NULL when the directory has none */
+    struct csm_language language;
+    struct csm_language_state state; /* opened by the first generation */
+    csm_codec codec;
+    csm_generation *generation; /* the one that has the state, or NULL */
+};
+
+/* Bind the codec of a checkpoint into `codec` (all zero before); engine and
+ * checkpoint outlive it. Released also when this failed. */
+csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
+                          const csm_checkpoint *checkpoint, csm_error *err);
+void csm_codec_release(csm_codec *codec);
+
+/* The prompt of a conversation; freed with csm_prompt_free, also when this failed. */
+csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_context,
+                            const char *text, int speaker, struct csm_prompt *prompt,
+                            csm_error *err);
+void csm_prompt_free(struct csm_prompt *prompt);
+
+#endif

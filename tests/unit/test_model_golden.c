@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The model against stored tensors of the references (tests/golden/README.md):
+ * every hidden state and logit within 2e-4 of the largest magnitude of its
+ * tensor, greedy tokens identical; Mimi's sound within 1e-4 of full scale, its
+ * codes identical but where two entries are closer than 1e-5.
+ *
+ *   test_model_golden [MODEL_DIR GOLDEN_FILE]      (default: tests/golden/csm-a)
+ *   CSM_TEST_ENGINE   scalar, native (default), mlx, torch */
+#include "unit/cmocka_all.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files/checkpoint.h"
+#include "model/language.h"
+#include "model/mimi.h"
+#include "unit/scalar_engine.h"
+
+static const char *model_dir = CSM_SOURCE_DIR "/tests/golden/csm-a";
+static const char *golden_file = CSM_SOURCE_DIR "/tests/golden/csm-a/golden.safetensors";
+
+static csm_checkpoint *checkpoint;
+static csm_tensors *golden;
+static struct csm_engine engine;
+
+static const csm_tensor *find(const char *prefix, const char *name)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s%s", prefix, name);
+    return csm_tensors_find(golden, key);
+}
+
+static void ok(csm_status st, const csm_error *err)
+{
+    if (st != CSM_OK)
+        fail_msg("%s", err->text);
+}
+
+/* got [n] against the tensor's values from `at` on; turned: the tensor is [cols,
+ * rows] of got [rows, cols]. */
+static void near(const csm_tensor *want, size_t at, const float *got, size_t n, float tolerance)
+{
+    const float *values = (const float *)want->data + at;
+    float most = 0.0f, worst = 0.0f;
+    for (size_t i = 0; i < n; i++)
+        most = fmaxf(most, fabsf(values[i]));
+    for (size_t i = 0; i < n; i++) {
+        float off = fabsf(values[i] - got[i]);
+        worst = !(off <= worst) ? off : worst;
+    }
+    if (!(worst <= tolerance * most))
+        fail_msg("%s: off by %g at most, expected %g of %g", want->name, (double)worst,
+                 (double)(tolerance * most), (double)most);
+}
+
+static void turn(const float *x, size_t rows, size_t cols, float *out)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            out[c * rows + r] = x[r * cols + c];
+}
+
+/* ---- the language model -------------------------------------------------- */
+
+struct seen {
+    const char *prefix; /* "nc.f32." */
+    size_t n;           /* tensors compared */
+};
+
+static void compare(void *user, const char *name, size_t frame, size_t at, const float *data,
+                    size_t rows, size_t cols)
+{
+    struct seen *seen = user;
+    char key[96];
+    if (frame != 0)
+        return;
+    if (strncmp(name, "depth.", 6) == 0)
+        snprintf(key, sizeof key, "%sdepth0.%s", seen->prefix, name + 6);
+    else
+        snprintf(key, sizeof key, "%s%s", seen->prefix, name);
+    const csm_tensor *want = csm_tensors_find(golden, key);
+    if (want == NULL)
+        return;
+    near(want, at * cols, data, rows * cols, 2e-4f);
+    seen->n++;
+}
+
+static void run_case(const char *name, const char *dtype)
+{
+    char prefix[32], at_name[32];
+    snprintf(prefix, sizeof prefix, "%s.%s.", name, dtype);
+    snprintf(at_name, sizeof at_name, "%s.", name);
+    const csm_tensor *tokens = find(prefix, "greedy.tokens");
+    if (tokens == NULL)
+        skip();
+    /* Prompts are csm-a's, whatever the layout of the weights. */
+    csm_tensors *prompts = NULL;
+    csm_error err;
+    ok(csm_tensors_open(CSM_SOURCE_DIR "/tests/golden/csm-a/golden.safetensors", &prompts, &err),
+       &err);
+    char key[64];
+    snprintf(key, sizeof key, "%sframes", at_name);
+    const csm_tensor *frames = csm_tensors_find(prompts, key);
+    snprintf(key, sizeof key, "%sframes_mask", at_name);
+    const csm_tensor *mask = csm_tensors_find(prompts, key);
+
+    struct csm_language language = {0};
+    struct csm_language_state state = {0};
+    ok(csm_language_open(&language, &engine, checkpoint, &err), &err);
+    size_t k = language.n_codebooks, vocab = language.vocab;
+    struct csm_prompt prompt = {.n = frames->shape[0]};
+    prompt.text = malloc(prompt.n * sizeof *prompt.text);
+    prompt.codes = malloc(prompt.n * k * sizeof *prompt.codes);
+    for (size_t i = 0; i < prompt.n; i++) {
+        const int32_t *row = (const int32_t *)frames->data + i * (k + 1);
+        bool is_text = ((const uint8_t *)mask->data)[i * (k + 1) + k] != 0;
+        prompt.text[i] = is_text ? row[k] : -1;
+        memcpy(prompt.codes + i * k, row, k * sizeof *row);
+    }
+    size_t n_frames = tokens->shape[0];
+    ok(csm_language_state_open(&language, 1, prompt.n + n_frames, &state, &err), &err);
+    struct seen seen = {.prefix = prefix};
+    state.watch = (struct csm_watch){.observe = compare, .user = &seen};
+    ok(csm_backbone_prompt(&state, 0, &prompt, 0, &err), &err);
+
+    const csm_tensor *stored = find(prefix, "greedy.logits");
+    const csm_tensor *last = find(prefix, "greedy.backbone_last");
+    float *logits = malloc(vocab * sizeof *logits);
+    float *hidden = malloc(language.width * sizeof *hidden);
+    int32_t *codes = malloc(k * sizeof *codes);
+    for (size_t f = 0; f < n_frames; f++) {
+        state.watch.frame = f;
+        if (f > 0)
+            ok(csm_backbone_step(&state, codes, &err), &err);
+        ok(engine.ops->read(engine.ctx, state.hidden, 1, language.width, hidden, &err), &err);
+        if (last != NULL)
+            near(last, f * language.width, hidden, language.width, 2e-4f);
+        for (size_t c = 0; c < k; c++) {
+            ok(c == 0 ? csm_backbone_logits(&state, logits, &err)
+                      : csm_depth_step(&state, c, &codes[c - 1], logits, &err),
+               &err);
+            if (f < stored->shape[0])
+                near(stored, (f * k + c) * vocab, logits, vocab, 2e-4f);
+            codes[c] = 0;
+            for (size_t v = 1; v < vocab; v++)
+                if (logits[v] > logits[codes[c]])
+                    codes[c] = (int32_t)v;
+            assert_int_equal(codes[c], ((const int32_t *)tokens->data)[f * k + c]);
+        }
+    }
+    if (find(prefix, "inputs_embeds") != NULL)
+        assert_true(seen.n > 8);
+    free(logits);
+    free(hidden);
+    free(codes);
+    free(prompt.text);
+    free(prompt.codes);
+    csm_language_state_close(&state);
+    csm_language_close(&language);
+    csm_tensors_close(prompts);
+}
+
+static void hidden_states_logits_and_greedy_tokens_without_context(void **unused)
+{
+    (void)unused;
+    run_case("nc", find("nc.f32act.", "greedy.tokens") != NULL ? "f32act" : "f32");
+}
+
+static void hidden_states_logits_and_greedy_tokens_with_context(void **unused)
+{
+    (void)unused;
+    run_case("ctx", find("ctx.f32act.", "greedy.tokens") != NULL ? "f32act" : "f32");
+}
+
+/* ---- Mimi ----------------------------------------------------------------- */
+
+static void open_mimi(struct csm_mimi *mimi)
+{
+    csm_error err;
+    if (csm_checkpoint_describe(checkpoint).codec_layout == CSM_LAYOUT_NONE)
+        skip();
+    ok(csm_mimi_open(mimi, &engine, checkpoint, &err), &err);
+}
+
+/* The golden's names are "mimi.dec_enc.wave", kyutai's "dec_enc.wave". */
+static const csm_tensor *find_mimi(const char *run, const char *name)
+{
+    char key[64];
+    snprintf(key, sizeof key, "mimi.%s.%s", run, name);
+    const csm_tensor *found = csm_tensors_find(golden, key);
+    return found != NULL ? found : csm_tensors_find(golden, key + strlen("mimi."));
+}
+
+struct mimi_seen {
+    const char *run;
+    size_t at; /* rows of "transformer" compared so far */
+};
+
+static void compare_mimi(void *user, const char *name, size_t frame, size_t at, const float *data,
+                         size_t rows, size_t cols)
+{
+    (void)frame;
+    (void)at;
+    struct mimi_seen *seen = user;
+    const csm_tensor *want = find_mimi(seen->run, name);
+    if (want == NULL || want->shape[1] != rows)
+        return;
+    float *turned = malloc(rows * cols * sizeof *turned);
+    turn(data, rows, cols, turned);
+    near(want, 0, turned, rows * cols, 2e-4f);
+    free(turned);
+}
+
+/* Pieces of `piece` frames; 0: all at once. */
+static void decode(struct csm_mimi *mimi, const csm_tensor *codes, size_t n_codebooks,
+                   size_t n_frames, size_t piece, const struct csm_watch *watch, float *samples)
+{
+    csm_error err;
+    int32_t *turned = malloc(n_frames * n_codebooks * sizeof *turned);
+    for (size_t t = 0; t < n_frames; t++)
+        for (size_t k = 0; k < n_codebooks; k++)
+            turned[t * n_codebooks + k] =
+                ((const int32_t *)codes->data)[k * codes->shape[1] + t];
+    struct csm_mimi_stream stream = {0};
+    ok(csm_mimi_decoder_open(mimi, &stream, &err), &err);
+    for (size_t at = 0; at < n_frames;) {
+        size_t n = piece == 0 || piece > n_frames - at ? n_frames - at : piece;
+        ok(csm_mimi_decode(&stream, turned + at * n_codebooks, n, n_codebooks, watch,
+                           samples + at * mimi->frame_samples, &err),
+           &err);
+        at += n;
+    }
+    csm_mimi_stream_close(&stream);
+    free(turned);
+}
+
+static void mimi_decodes_as_the_reference(void **unused)
+{
+    (void)unused;
+    static const char *const runs[] = {"dec_enc", "dec_rand"};
+    struct csm_mimi mimi = {0};
+    open_mimi(&mimi);
+    for (size_t i = 0; i < 2; i++) {
+        const csm_tensor *codes = find_mimi(runs[i], "codes");
+        const csm_tensor *wave = find_mimi(runs[i], "wave");
+        if (codes == NULL)
+            continue;
+        float *samples = malloc(wave->n_bytes);
+        struct mimi_seen seen = {.run = runs[i]};
+        const struct csm_watch watch = {.observe = compare_mimi, .user = &seen, .name = ""};
+        decode(&mimi, codes, codes->shape[0], codes->shape[1], 0, &watch, samples);
+        near(wave, 0, samples, wave->shape[0], 1e-4f);
+        free(samples);
+    }
+    csm_mimi_close(&mimi);
+}
+
+static void mimi_decodes_fewer_codebooks(void **unused)
+{
+    (void)unused;
+    struct csm_mimi mimi = {0};
+    const csm_tensor *wave = find("mimi.dec_first3.", "wave");
+    if (wave == NULL)
+        skip();
+    open_mimi(&mimi);
+    float *samples = malloc(wave->n_bytes);
+    decode(&mimi, find("mimi.dec_enc.", "codes"), 3, 12, 0, NULL, samples);
+    near(wave, 0, samples, wave->shape[0], 1e-4f);
+    free(samples);
+    csm_mimi_close(&mimi);
+}
+
+static void mimi_decodes_in_pieces_what_it_decodes_whole(void **unused)
+{
+    (void)unused;
+    struct csm_mimi mimi = {0};
+    open_mimi(&mimi);
+    const csm_tensor *codes = find_mimi("dec_rand", "codes");
+    size_t n = codes->shape[1] * mimi.frame_samples;
+    float *whole = malloc(n * sizeof *whole);
+    float *pieces = malloc(n * sizeof *pieces);
+    decode(&mimi, codes, codes->shape[0], codes->shape[1], 0, NULL, whole);
+    for (size_t piece = 1; piece <= 7; piece++) {
+        decode(&mimi, codes, codes->shape[0], codes->shape[1], piece, NULL, pieces);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabsf(whole[i] - pieces[i]) <= 1e-5f);
+    }
+    free(whole);
+    free(pieces);
+    csm_mimi_close(&mimi);
+}
+
+static void check_codes(const char *run, const csm_tensor *want, const int32_t *codes)
+{
+    const csm_tensor *margin = find_mimi(run, "margin");
+    size_t k = want->shape[0], n = want->shape[1];
+    for (size_t t = 0; t < n; t++)
+        for (size_t c = 0; c < k; c++) {
+            if (margin != NULL && ((const float *)margin->data)[c * n + t] < 1e-5f)
+                break; /* the residuals after a near tie are others */
+            assert_int_equal(codes[t * k + c], ((const int32_t *)want->data)[c * n + t]);
+        }
+}
+
+static void mimi_encodes_as_the_reference(void **unused)
+{
+    (void)unused;
+    static const char *const runs[] = {"enc_full", "enc_part", "enc_short"};
+    struct csm_mimi mimi = {0};
+    open_mimi(&mimi);
+    for (size_t i = 0; i < 3; i++) {
+        csm_error err;
+        const csm_tensor *wave = find_mimi(runs[i], "wave_i16");
+        const csm_tensor *want = find_mimi(runs[i], "codes");
+        size_t n = wave->shape[0];
+        float *samples = malloc(n * sizeof *samples);
+        int32_t *codes = malloc(want->n_bytes);
+        for (size_t s = 0; s < n; s++)
+            samples[s] = (float)((const int16_t *)wave->data)[s] / 32768.0f;
+        struct mimi_seen seen = {.run = runs[i]};
+        const struct csm_watch watch = {.observe = compare_mimi, .user = &seen, .name = ""};
+        struct csm_mimi_stream stream = {0};
+        ok(csm_mimi_encoder_open(&mimi, &stream, &err), &err);
+        ok(csm_mimi_encode(&stream, samples, n, want->shape[0], &watch, codes, &err), &err);
+        check_codes(runs[i], want, codes);
+        csm_mimi_stream_close(&stream);
+
+        /* The same in pieces of three frames. */
+        size_t piece = 3 * mimi.frame_samples;
+        ok(csm_mimi_encoder_open(&mimi, &stream, &err), &err);
+        for (size_t at = 0; at < n; at += piece)
+            ok(csm_mimi_encode(&stream, samples + at, n - at < piece ? n - at : piece,
+                               want->shape[0], NULL,
+                               codes + at / mimi.frame_samples * want->shape[0], &err),
+               &err);
+        check_codes(runs[i], want, codes);
+        csm_mimi_stream_close(&stream);
+        free(samples);
+        free(codes);
+    }
+    csm_mimi_close(&mimi);
+}
+
+int main(int argc, char **argv)
+{
+    csm_error err;
+    if (argc == 3) {
+        model_dir = argv[1];
+        golden_file = argv[2];
+    }
+    const char *name = getenv("CSM_TEST_ENGINE");
+    if (name == NULL)
+        name = "native";
+    if (strcmp(name, "scalar") == 0) {
+        engine.ops = &scalar_engine;
+    } else if (csm_engine_open(name, NULL, &engine, &err) != CSM_OK) {
+        fprintf(stderr, "SKIP: %s\n", err.text);
+        return 77;
+    }
+    if (csm_tensors_open(golden_file, &golden, &err) != CSM_OK ||
+        csm_checkpoint_open(model_dir, 0, &checkpoint, &err) != CSM_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    const struct CMUnitTest language_tests[] = {
+        cmocka_unit_test(hidden_states_logits_and_greedy_tokens_without_context),
+        cmocka_unit_test(hidden_states_logits_and_greedy_tokens_with_context),
+    };
+    const struct CMUnitTest mimi_tests[] = {
+        cmocka_unit_test(mimi_decodes_as_the_reference),
+        cmocka_unit_test(mimi_decodes_fewer_codebooks),
+        cmocka_unit_test(mimi_decodes_in_pieces_what_it_decodes_whole),
+        cmocka_unit_test(mimi_encodes_as_the_reference),
+    };
+    int failed = 0;
+    struct csm_checkpoint_info info = csm_checkpoint_describe(checkpoint);
+    if (info.layout != CSM_LAYOUT_NONE)
+        failed += cmocka_run_group_tests(language_tests, NULL, NULL);
+    if (info.codec_layout != CSM_LAYOUT_NONE)
+        failed += cmocka_run_group_tests(mimi_tests, NULL, NULL);
+    csm_checkpoint_close(checkpoint);
+    csm_tensors_close(golden);
+    csm_engine_close(&engine);
+    return failed;
+}

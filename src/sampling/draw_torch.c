@@ -12,6 +12,7 @@
 #include "sampling/numbers.h"
 #include "sampling/sampler.h"
 #include "sampling/softmax_torch_cpu.h"
+#include "sampling/softmax_torch_cuda.h"
 
 /* The dtype that the sampler's arithmetic is rounded to. */
 static csm_dtype working_dtype(const csm_sampler *s)
@@ -27,9 +28,11 @@ csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t 
         return st;
     csm_dtype dtype = working_dtype(s);
     float temperature = (float)s->config.temperature;
+    bool cuda = s->config.stream == CSM_STREAM_TORCH_CUDA; /* multiplies by the reciprocal */
     float highest = -INFINITY;
     for (size_t i = 0; i < vocab; i++) {
-        s->scores[i] = round_to(dtype, s->scores[i] / temperature);
+        float x = s->scores[i];
+        s->scores[i] = round_to(dtype, cuda ? x * (1.0f / temperature) : x / temperature);
         highest = s->scores[i] > highest ? s->scores[i] : highest;
     }
     if (!(highest < INFINITY && highest > -INFINITY))
@@ -39,7 +42,23 @@ csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t 
     return CSM_OK;
 }
 
-void torch_weigh(csm_sampler *s, size_t vocab)
+static void softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtype)
+{
+    if (s->config.stream == CSM_STREAM_TORCH_CUDA)
+        softmax_torch_cuda(s->left, s->index, s->n_left, row, vocab, dtype);
+    else
+        softmax_torch_cpu(s->left, s->index, s->n_left, vocab, dtype);
+}
+
+static void log_softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtype)
+{
+    if (s->config.stream == CSM_STREAM_TORCH_CUDA)
+        log_softmax_torch_cuda(s->left, s->scratch, s->index, s->n_left, row, vocab, dtype);
+    else
+        log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
+}
+
+void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
 {
     float lowest = -INFINITY;
     if (s->config.top_k > 0 && s->config.top_k < vocab) {
@@ -50,8 +69,8 @@ void torch_weigh(csm_sampler *s, size_t vocab)
     keep_from(s, vocab, lowest);
     csm_dtype dtype = working_dtype(s);
     if (s->config.sampler == CSM_SAMPLER_SESAME)
-        log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
-    softmax_torch_cpu(s->left, s->index, s->n_left, vocab, dtype);
+        log_softmax(s, row, vocab, dtype);
+    softmax(s, row, vocab, dtype);
 }
 
 /* A masked entry wins when its noise rounds to 0: 0 / 0 is NaN, which argmax

@@ -10,7 +10,8 @@
  *   counter   (block low, block high, t low, t high)
  *   offset    grows by 4 for each 4 steps that the grid needs
  *   uniform   word * 2^-32 + 2^-33 in float32, in (0, 1]
- *   exponential  -log(u), or 2^-24 for u >= 1 - 2^-24, then to the 16-bit type */
+ *   exponential  -__logf(u), or 2^-24 for u >= 1 - 2^-24, then to the 16-bit type */
+#include "sampling/cuda_math.h"
 #include "sampling/noise.h"
 #include "sampling/numbers.h"
 
@@ -55,6 +56,6 @@ float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, si
     uint32_t word = philox(noise->key, noise->offset / UNROLL + step / UNROLL,
                            i % noise->n_threads, step % UNROLL);
     float u = (float)word * 0x1p-32f + 0x1p-33f;
-    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : logf(u);
+    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : cuda_fast_logf(u);
     return round_to(dtype, -log_u);
 }

@@ -236,7 +236,7 @@ csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, si
         if (mlx)
             mlx_weigh(s, vocab);
         else
-            torch_weigh(s, vocab);
+            torch_weigh(s, row, vocab);
         struct drawn drawn =
             mlx ? mlx_draw(s, row * vocab, vocab) : torch_draw(s, row * vocab, vocab);
         tokens[row] = drawn.token;

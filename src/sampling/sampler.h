@@ -41,7 +41,7 @@ csm_status mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vo
 
 /* Mask, and turn what is left into probabilities (torch) or the values that
  * reach mx.random.categorical (MLX). */
-void torch_weigh(csm_sampler *s, size_t vocab);
+void torch_weigh(csm_sampler *s, size_t row, size_t vocab);
 void mlx_weigh(csm_sampler *s, size_t vocab);
 
 /* Turn the values that reached mx.random.categorical into probabilities. */

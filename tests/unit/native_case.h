@@ -19,13 +19,13 @@ static const struct csm_engine_ops *const ops = &csm_engine_native;
 
 static uint64_t random_state = 81923;
 
-static float random_float(void) /* about uniform in (-1, 1) */
+static inline float random_float(void) /* about uniform in (-1, 1) */
 {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
     return (float)((int32_t)(random_state >> 32)) * 0x1p-31f;
 }
 
-static float *random_floats(size_t n)
+static inline float *random_floats(size_t n)
 {
     float *x = malloc(n * sizeof *x + 1);
     for (size_t i = 0; i < n; i++)
@@ -33,7 +33,7 @@ static float *random_floats(size_t n)
     return x;
 }
 
-static void *open_engine(csm_precision precision, int n_threads)
+static inline void *open_engine(csm_precision precision, int n_threads)
 {
     void *ctx = NULL;
     csm_error err = {{0}};
@@ -52,7 +52,7 @@ static void *open_engine(csm_precision precision, int n_threads)
             fail_msg("%s", ok_err.text);                                                           \
     } while (0)
 
-static csm_tensor tensor_f32(const float *data, size_t a, size_t b, size_t c)
+static inline csm_tensor tensor_f32(const float *data, size_t a, size_t b, size_t c)
 {
     csm_tensor t = {.name = "w", .dtype = CSM_F32, .rank = 1, .data = data};
     t.shape[0] = a;
@@ -68,7 +68,7 @@ static csm_tensor tensor_f32(const float *data, size_t a, size_t b, size_t c)
     return t;
 }
 
-static csm_weight *weight_f32(void *ctx, const float *data, size_t a, size_t b, size_t c)
+static inline csm_weight *weight_f32(void *ctx, const float *data, size_t a, size_t b, size_t c)
 {
     struct csm_weight_source source = {.tensor = tensor_f32(data, a, b, c)};
     csm_weight *w = NULL;
@@ -76,7 +76,7 @@ static csm_weight *weight_f32(void *ctx, const float *data, size_t a, size_t b, 
     return w;
 }
 
-static csm_value *value_of(void *ctx, const float *data, size_t rows, size_t cols)
+static inline csm_value *value_of(void *ctx, const float *data, size_t rows, size_t cols)
 {
     csm_value *v = NULL;
     OK(ops->value_new(ctx, &v, err));
@@ -84,21 +84,21 @@ static csm_value *value_of(void *ctx, const float *data, size_t rows, size_t col
     return v;
 }
 
-static float *read_value(void *ctx, const csm_value *v, size_t rows, size_t cols)
+static inline float *read_value(void *ctx, const csm_value *v, size_t rows, size_t cols)
 {
     float *x = malloc(rows * cols * sizeof *x + 1);
     OK(ops->read(ctx, v, rows, cols, x, err));
     return x;
 }
 
-static void near_all(const float *x, const double *expected, size_t n, double tolerance)
+static inline void near_all(const float *x, const double *expected, size_t n, double tolerance)
 {
     for (size_t i = 0; i < n; i++)
         if (!(fabs(x[i] - expected[i]) <= tolerance))
             fail_msg("[%zu] is %.9g, expected %.9g +- %g", i, (double)x[i], expected[i], tolerance);
 }
 
-static void equal_all(const float *x, const float *expected, size_t n)
+static inline void equal_all(const float *x, const float *expected, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (csm_bits_of_float(x[i]) != csm_bits_of_float(expected[i]))

@@ -109,25 +109,25 @@ static inline float erf_f(float x)
     return t < 1.0f ? near : (t >= 1.0f ? far : x); /* NaN of NaN */
 }
 
-static void silu_times(float *gate, const float *up, size_t n)
+static inline void silu_times(float *gate, const float *up, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         gate[i] = silu_f(gate[i]) * up[i];
 }
 
-static void gelu(float *x, size_t n)
+static inline void gelu(float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = 0.5f * x[i] * (1.0f + erf_f(x[i] * 0.707106781f));
 }
 
-static void elu(const float *x, size_t n, float *out)
+static inline void elu(const float *x, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = elu_f(x[i]);
 }
 
-static void norm_rms(const float *x, const float *scale, size_t n, float eps, float *out)
+static inline void norm_rms(const float *x, const float *scale, size_t n, float eps, float *out)
 {
     float squares[LANES] = {0};
     size_t i = 0;
@@ -141,7 +141,7 @@ static void norm_rms(const float *x, const float *scale, size_t n, float eps, fl
         out[i] = x[i] * root * scale[i];
 }
 
-static void norm_layer(const float *x, const float *scale, const float *bias, size_t n, float eps,
+static inline void norm_layer(const float *x, const float *scale, const float *bias, size_t n, float eps,
                        float *out)
 {
     float sums[LANES] = {0}, squares[LANES] = {0};
@@ -159,7 +159,7 @@ static void norm_layer(const float *x, const float *scale, const float *bias, si
 
 /* The group's largest magnitude has its leading bit at 2^21, so that the number
  * fits three balanced bytes with room. */
-static void to_digits(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
+static inline void to_digits(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
                       float *sums)
 {
     for (size_t g = 0; g < n_groups; g++, x += group, planes += CSM_PLANES * group) {
@@ -193,7 +193,7 @@ static void to_digits(const float *x, size_t n_groups, size_t group, int8_t *pla
     }
 }
 
-static void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
+static inline void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
                    float *scores, float *out)
 {
     size_t dim = kv->head_dim;

@@ -95,7 +95,10 @@ struct kernels {
 
 extern const struct kernels csm_kernels_generic;
 
-/* The fastest table that this processor runs. */
-const struct kernels *csm_kernels_best(void);
+extern const struct kernels csm_kernels_avx512;
+
+/* The i-th of the tables that this processor runs, fastest first; NULL after the
+ * last, which is generic. */
+const struct kernels *csm_kernels_at(size_t i);
 
 #endif

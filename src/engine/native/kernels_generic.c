@@ -84,8 +84,3 @@ const struct kernels csm_kernels_generic = {
     .gelu = gelu,
     .elu = elu,
 };
-
-const struct kernels *csm_kernels_best(void)
-{
-    return &csm_kernels_generic;
-}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels_avx512.c - AVX-512 with VNNI: a register is the 16 lanes of kernels.h.
+ *
+ * One row of activations (decoding) is bound by memory: four matrix rows are read
+ * side by side. Many rows (prefill, batches, convolutions) are bound by arithmetic:
+ * tiles of 4 matrix rows and 6 activation rows in 24 registers, over stretches of
+ * columns that stay in the first cache. */
+#include <immintrin.h>
+
+#include "engine/native/kernel_math.h"
+
+enum {
+    TILE_ROWS = 4,
+    TILE_X = 6,
+    STRETCH = 1024,       /* columns: 4 rows of them are 16 KiB */
+    X_BLOCK_BYTES = 1 << 19 /* activations that stay in the second cache */
+};
+
+static inline float fold_zmm(__m512 v)
+{
+    __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
+/* 16 weights from element i on; fewer if the mask says so. */
+static inline __m512 load_f32(const float *w, size_t i, __mmask16 mask)
+{
+    return _mm512_maskz_loadu_ps(mask, w + i);
+}
+static inline __m512 load_bf16(const uint16_t *w, size_t i, __mmask16 mask)
+{
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, w + i));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+static inline __m512 load_f16(const uint16_t *w, size_t i, __mmask16 mask)
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, w + i));
+}
+
+static inline __mmask16 mask_of(size_t n)
+{
+    return n >= LANES ? 0xffff : (__mmask16)((1u << n) - 1);
+}
+
+/* lanes += the next n columns of R rows times X rows; constants R and X make the
+ * arrays registers. */
+__attribute__((always_inline)) static inline void tile_f32(const float *w, size_t ldw, size_t n,
+                                                           const float *x, size_t ldx,
+                                                           const int R, const int X,
+                                                           float (*lanes)[TILE_X][LANES])
+{
+    __m512 sums[TILE_ROWS][TILE_X];
+    for (int r = 0; r < R; r++)
+        for (int t = 0; t < X; t++)
+            sums[r][t] = _mm512_loadu_ps(lanes[r][t]);
+    size_t c = 0;
+    for (; c + LANES <= n; c += LANES) {
+        __m512 rows[TILE_ROWS];
+        for (int r = 0; r < R; r++)
+            rows[r] = _mm512_loadu_ps(w + (size_t)r * ldw + c);
+        for (int t = 0; t < X; t++) {
+            __m512 in = _mm512_loadu_ps(x + (size_t)t * ldx + c);
+            for (int r = 0; r < R; r++)
+                sums[r][t] = _mm512_fmadd_ps(rows[r], in, sums[r][t]);
+        }
+    }
+    if (c < n) {
+        __mmask16 mask = mask_of(n - c);
+        for (int t = 0; t < X; t++) {
+            __m512 in = _mm512_maskz_loadu_ps(mask, x + (size_t)t * ldx + c);
+            for (int r = 0; r < R; r++)
+                sums[r][t] = _mm512_fmadd_ps(
+                    _mm512_maskz_loadu_ps(mask, w + (size_t)r * ldw + c), in, sums[r][t]);
+        }
+    }
+    for (int r = 0; r < R; r++)
+        for (int t = 0; t < X; t++)
+            _mm512_storeu_ps(lanes[r][t], sums[r][t]);
+}
+
+static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_t ldx, int R,
+                     int X, float (*lanes)[TILE_X][LANES])
+{
+    if (R == TILE_ROWS && X == TILE_X) {
+        tile_f32(w, ldw, n, x, ldx, TILE_ROWS, TILE_X, lanes);
+        return;
+    }
+    for (int r = 0; r < R; r++) /* edges */
+        switch (X) {
+        case 6:
+            tile_f32(w + (size_t)r * ldw, ldw, n, x, ldx, 1, 6, lanes + r);
+            break;
+        default:
+            for (int t = 0; t < X; t++)
+                tile_f32(w + (size_t)r * ldw, ldw, n, x + (size_t)t * ldx, ldx, 1, 1,
+                         (float(*)[TILE_X][LANES])&lanes[r][t]);
+        }
+}
+
+/* dots_NAME for one type of weight: few rows of x straight from the weights, many
+ * through a widened copy of each stretch. */
+#define DEFINE_DOTS(name, type, load)                                                              \
+    __attribute__((always_inline)) static inline void name##_few(                                  \
+        const type *w, size_t cols, const float *x, size_t ldx, const int R, const int X,          \
+        float *y, size_t ldy)                                                                      \
+    {                                                                                              \
+        __m512 sums[TILE_ROWS][4];                                                                 \
+        for (int r = 0; r < R; r++)                                                                \
+            for (int t = 0; t < X; t++)                                                            \
+                sums[r][t] = _mm512_setzero_ps();                                                  \
+        size_t c = 0;                                                                              \
+        for (; c + LANES <= cols; c += LANES) {                                                    \
+            __m512 rows[TILE_ROWS];                                                                \
+            for (int r = 0; r < R; r++)                                                            \
+                rows[r] = load(w, (size_t)r * cols + c, 0xffff);                                   \
+            for (int t = 0; t < X; t++) {                                                          \
+                __m512 in = _mm512_loadu_ps(x + (size_t)t * ldx + c);                              \
+                for (int r = 0; r < R; r++)                                                        \
+                    sums[r][t] = _mm512_fmadd_ps(rows[r], in, sums[r][t]);                         \
+            }                                                                                      \
+        }                                                                                          \
+        if (c < cols) {                                                                            \
+            __mmask16 mask = mask_of(cols - c);                                                    \
+            for (int t = 0; t < X; t++) {                                                          \
+                __m512 in = _mm512_maskz_loadu_ps(mask, x + (size_t)t * ldx + c);                  \
+                for (int r = 0; r < R; r++)                                                        \
+                    sums[r][t] = _mm512_fmadd_ps(load(w, (size_t)r * cols + c, mask), in,          \
+                                                 sums[r][t]);                                      \
+            }                                                                                      \
+        }                                                                                          \
+        for (int r = 0; r < R; r++)                                                                \
+            for (int t = 0; t < X; t++)                                                            \
+                y[(size_t)t * ldy + (size_t)r] = fold_zmm(sums[r][t]);                             \
+    }                                                                                              \
+                                                                                                   \
+    static void name##_many(const type *w, int n_rows, size_t cols, const float *x, size_t ldx,    \
+                            size_t n_x, float *y, size_t ldy)                                      \
+    {                                                                                              \
+        enum { MOST = 32 };                                                                        \
+        float lanes[MOST][TILE_ROWS][TILE_X][LANES], stretch[TILE_ROWS][STRETCH];                  \
+        size_t n_tiles = (n_x + TILE_X - 1) / TILE_X;                                              \
+        memset(lanes, 0, n_tiles * sizeof lanes[0]);                                               \
+        for (size_t from = 0; from < cols; from += STRETCH) {                                      \
+            size_t n = cols - from < STRETCH ? cols - from : STRETCH;                              \
+            for (int r = 0; r < n_rows; r++)                                                       \
+                for (size_t c = 0; c < n; c += LANES) {                                            \
+                    __mmask16 mask = mask_of(n - c);                                               \
+                    _mm512_mask_storeu_ps(stretch[r] + c, mask,                                    \
+                                          load(w, (size_t)r * cols + from + c, mask));             \
+                }                                                                                  \
+            for (size_t i = 0; i < n_tiles; i++) {                                                 \
+                size_t t = i * TILE_X;                                                             \
+                int X = n_x - t < TILE_X ? (int)(n_x - t) : TILE_X;                                \
+                tile_any(stretch[0], STRETCH, n, x + t * ldx + from, ldx, n_rows, X, lanes[i]);    \
+            }                                                                                      \
+        }                                                                                          \
+        for (size_t t = 0; t < n_x; t++)                                                           \
+            for (int r = 0; r < n_rows; r++)                                                       \
+                y[t * ldy + (size_t)r] =                                                           \
+                    fold_zmm(_mm512_loadu_ps(lanes[t / TILE_X][r][t % TILE_X]));                   \
+    }                                                                                              \
+                                                                                                   \
+    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
+                     size_t n_x, float *y, size_t ldy)                                             \
+    {                                                                                              \
+        if (n_x > 4) {                                                                             \
+            size_t most = X_BLOCK_BYTES / (cols * sizeof(float) + 1) / TILE_X * TILE_X;            \
+            most = most < TILE_X ? TILE_X : (most > 32 * TILE_X ? 32 * TILE_X : most);             \
+            for (size_t t = 0; t < n_x; t += most)                                                 \
+                for (size_t r = 0; r < n_rows; r += TILE_ROWS)                                     \
+                    name##_many(w + r * cols,                                                      \
+                                n_rows - r < TILE_ROWS ? (int)(n_rows - r) : TILE_ROWS, cols,      \
+                                x + t * ldx, ldx, n_x - t < most ? n_x - t : most,                 \
+                                y + t * ldy + r, ldy);                                             \
+            return;                                                                                \
+        }                                                                                          \
+        size_t r = 0;                                                                              \
+        for (; r + TILE_ROWS <= n_rows; r += TILE_ROWS)                                            \
+            switch (n_x) {                                                                         \
+            case 1:                                                                                \
+                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 1, y + r, ldy);                  \
+                break;                                                                             \
+            case 2:                                                                                \
+                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 2, y + r, ldy);                  \
+                break;                                                                             \
+            case 3:                                                                                \
+                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 3, y + r, ldy);                  \
+                break;                                                                             \
+            case 4:                                                                                \
+                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 4, y + r, ldy);                  \
+                break;                                                                             \
+            }                                                                                      \
+        for (; r < n_rows; r++)                                                                    \
+            for (size_t t = 0; t < n_x; t++)                                                       \
+                name##_few(w + r * cols, cols, x + t * ldx, ldx, 1, 1, y + t * ldy + r, ldy);      \
+    }
+DEFINE_DOTS(dots_f32, float, load_f32)
+DEFINE_DOTS(dots_bf16, uint16_t, load_bf16)
+DEFINE_DOTS(dots_f16, uint16_t, load_f16)
+
+/* ---- affine ------------------------------------------------------------- */
+
+static inline __m512 load_scales(const unsigned char *at, bool is_wide)
+{
+    if (is_wide)
+        return _mm512_loadu_ps((const float *)(const void *)at);
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)at);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+static inline __m512i four_digits(const int8_t *digits)
+{
+    int32_t four;
+    memcpy(&four, digits, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+
+/* acc += scale * dot + bias * sum, of one group. */
+static inline __m512 add_group(__m512 acc, const __m512i sums[CSM_PLANES], float step, float sum,
+                               __m512 scales, __m512 biases)
+{
+    __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[0]), _mm512_set1_ps(step));
+    dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[1]), _mm512_set1_ps(step * 256.0f), dot);
+    dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[2]), _mm512_set1_ps(step * 65536.0f), dot);
+    acc = _mm512_fmadd_ps(scales, dot, acc);
+    return _mm512_fmadd_ps(biases, _mm512_set1_ps(sum), acc);
+}
+
+/* Codes of 8 columns, as two registers of 4 columns each. */
+__attribute__((always_inline)) static inline void load_codes(const unsigned char *codes, int bits,
+                                                             size_t c, __m512i *low, __m512i *high)
+{
+    if (bits == 8) {
+        *low = _mm512_loadu_si512(codes + c * CSM_TILE);
+        *high = _mm512_loadu_si512(codes + c * CSM_TILE + 64);
+    } else {
+        __m512i both = _mm512_loadu_si512(codes + c * CSM_TILE / 2);
+        __m512i mask = _mm512_set1_epi8(15);
+        *low = _mm512_and_si512(both, mask);
+        *high = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
+    }
+}
+
+/* One row of x: each code is used as it is loaded. */
+__attribute__((always_inline)) static inline __m512 tile_one(const struct affine_tiles *w,
+                                                             const unsigned char *block,
+                                                             const struct digits *x,
+                                                             const int bits)
+{
+    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
+    __m512 acc = _mm512_setzero_ps();
+    const int8_t *digits = x->planes;
+    for (size_t g = 0; g < w->n_groups; g++) {
+        __m512i sums[CSM_PLANES], more[CSM_PLANES];
+        for (int p = 0; p < CSM_PLANES; p++)
+            sums[p] = more[p] = _mm512_setzero_si512();
+        for (size_t c = 0; c < group; c += 8) {
+            __m512i low, high;
+            load_codes(block, bits, c, &low, &high);
+            for (int p = 0; p < CSM_PLANES; p++) {
+                const int8_t *d = digits + (size_t)p * group + c;
+                sums[p] = _mm512_dpbusd_epi32(sums[p], low, four_digits(d));
+                more[p] = _mm512_dpbusd_epi32(more[p], high, four_digits(d + 4));
+            }
+        }
+        for (int p = 0; p < CSM_PLANES; p++)
+            sums[p] = _mm512_add_epi32(sums[p], more[p]);
+        size_t bytes = w->wide_scales ? 64 : 32;
+        acc = add_group(acc, sums, x->steps[g], x->sums[g],
+                        load_scales(block + scales_at, w->wide_scales),
+                        load_scales(block + scales_at + bytes, w->wide_scales));
+        block += w->block_bytes;
+        digits += CSM_PLANES * group;
+    }
+    return acc;
+}
+
+/* Many rows of x: a stretch of codes stays in registers while all rows go by. */
+enum { MOST_X = 96 };
+
+__attribute__((always_inline)) static inline void tile_many(const struct affine_tiles *w,
+                                                            const unsigned char *block,
+                                                            const struct digits *x, size_t n_x,
+                                                            const int bits, const int chunk,
+                                                            float (*accs)[LANES])
+{
+    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
+    size_t bytes = w->wide_scales ? 64 : 32, x_bytes = w->n_groups * CSM_PLANES * group;
+    for (size_t t = 0; t < n_x; t++)
+        memset(accs[t], 0, sizeof accs[t]);
+    for (size_t g = 0; g < w->n_groups; g++, block += w->block_bytes) {
+        __m512 scales = load_scales(block + scales_at, w->wide_scales);
+        __m512 biases = load_scales(block + scales_at + bytes, w->wide_scales);
+        int32_t kept[MOST_X][CSM_PLANES][LANES]; /* of a group of two chunks */
+        for (size_t from = 0; from < group; from += (size_t)chunk) {
+            __m512i codes[16];
+            for (int c = 0; c < chunk / 8; c++)
+                load_codes(block, bits, from + 8 * (size_t)c, &codes[2 * c], &codes[2 * c + 1]);
+            const int8_t *digits = x->planes + g * CSM_PLANES * group + from;
+            for (size_t t = 0; t < n_x; t++, digits += x_bytes) {
+                __m512i sums[CSM_PLANES];
+                for (int p = 0; p < CSM_PLANES; p++)
+                    sums[p] = from == 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(kept[t][p]);
+                for (int p = 0; p < CSM_PLANES; p++)
+                    for (int c = 0; c < chunk / 4; c++)
+                        sums[p] = _mm512_dpbusd_epi32(
+                            sums[p], codes[c], four_digits(digits + (size_t)p * group + 4 * c));
+                if (from + (size_t)chunk < group) {
+                    for (int p = 0; p < CSM_PLANES; p++)
+                        _mm512_storeu_si512(kept[t][p], sums[p]);
+                    continue;
+                }
+                size_t at = t * w->n_groups + g;
+                _mm512_storeu_ps(accs[t], add_group(_mm512_loadu_ps(accs[t]), sums, x->steps[at],
+                                                    x->sums[at], scales, biases));
+            }
+        }
+    }
+}
+
+static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
+                        const struct digits *x, size_t n_x, float *y, size_t ldy)
+{
+    const unsigned char *block = w->data + tile * w->n_groups * w->block_bytes;
+    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += w->n_groups * w->block_bytes) {
+        __mmask16 mask = mask_of(n_rows - r);
+        if (n_x == 1) {
+            __m512 acc = w->bits == 8 ? tile_one(w, block, x, 8) : tile_one(w, block, x, 4);
+            _mm512_mask_storeu_ps(y + r, mask, acc);
+            continue;
+        }
+        for (size_t t = 0; t < n_x; t += MOST_X) {
+            float accs[MOST_X][LANES];
+            size_t n = n_x - t < MOST_X ? n_x - t : MOST_X, at = t * w->n_groups;
+            struct digits part = {x->planes + at * CSM_PLANES * (size_t)w->group, x->steps + at,
+                                  x->sums + at};
+            if (w->group == 32 && w->bits == 8)
+                tile_many(w, block, &part, n, 8, 32, accs);
+            else if (w->group == 32)
+                tile_many(w, block, &part, n, 4, 32, accs);
+            else if (w->bits == 8)
+                tile_many(w, block, &part, n, 8, 64, accs);
+            else
+                tile_many(w, block, &part, n, 4, 64, accs);
+            for (size_t i = 0; i < n; i++)
+                _mm512_mask_storeu_ps(y + (t + i) * ldy + r, mask, _mm512_loadu_ps(accs[i]));
+        }
+    }
+}
+
+const struct kernels csm_kernels_avx512 = {
+    .name = "avx512",
+    .dots_f32 = dots_f32,
+    .dots_bf16 = dots_bf16,
+    .dots_f16 = dots_f16,
+    .dots_affine = dots_affine,
+    .to_digits = to_digits,
+    .norm_rms = norm_rms,
+    .norm_layer = norm_layer,
+    .attend = attend,
+    .silu_times = silu_times,
+    .gelu = gelu,
+    .elu = elu,
+};

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every kernel table that this processor runs gives the bits of the portable one,
+ * whose functions are within a few units in the last place of the C library's. */
+#include "unit/native_case.h"
+
+#include "engine/native/kernel_math.h"
+
+static const struct kernels *truth = &csm_kernels_generic;
+
+static void dots_have_the_same_bits(void **state)
+{
+    (void)state;
+    static const size_t cols[] = {1, 15, 16, 17, 100, 1024, 2050}, rows[] = {1, 4, 7, 16};
+    static const size_t n_x[] = {1, 2, 3, 4, 5, 6, 13};
+    float *w = random_floats(16 * 2050), *x = random_floats(13 * 2060);
+    uint16_t *half = malloc(16 * 2050 * 2), *brain = malloc(16 * 2050 * 2);
+    for (size_t i = 0; i < 16 * 2050; i++) {
+        half[i] = csm_to_f16(w[i]);
+        brain[i] = csm_to_bf16(w[i]);
+    }
+    float y[13 * 20], expected[13 * 20];
+    for (size_t table = 0; csm_kernels_at(table) != NULL; table++)
+        for (size_t c = 0; c < 7; c++)
+            for (size_t r = 0; r < 4; r++)
+                for (size_t t = 0; t < 7; t++) {
+                    const struct kernels *k = csm_kernels_at(table);
+                    memset(y, 0, sizeof y);
+                    memset(expected, 0, sizeof expected);
+                    k->dots_f32(w, rows[r], cols[c], x, cols[c] + 10, n_x[t], y, 20);
+                    truth->dots_f32(w, rows[r], cols[c], x, cols[c] + 10, n_x[t], expected, 20);
+                    equal_all(y, expected, 13 * 20);
+                    k->dots_bf16(brain, rows[r], cols[c], x, cols[c] + 10, n_x[t], y, 20);
+                    truth->dots_bf16(brain, rows[r], cols[c], x, cols[c] + 10, n_x[t], expected, 20);
+                    equal_all(y, expected, 13 * 20);
+                    k->dots_f16(half, rows[r], cols[c], x, cols[c] + 10, n_x[t], y, 20);
+                    truth->dots_f16(half, rows[r], cols[c], x, cols[c] + 10, n_x[t], expected, 20);
+                    equal_all(y, expected, 13 * 20);
+                }
+    free(w);
+    free(x);
+    free(half);
+    free(brain);
+}
+
+static void affine_products_have_the_same_bits(void **state)
+{
+    (void)state;
+    enum { COLS = 384, ROWS = 40, N_X = 100 };
+    unsigned char *data = aligned_alloc(64, 1 << 20);
+    float *x = random_floats(N_X * COLS), *y = malloc(N_X * ROWS * 4);
+    float *expected = malloc(N_X * ROWS * 4);
+    for (size_t i = 0; i < COLS; i++)
+        x[i] *= i % 50 == 0 ? 1e6f : 1e-3f;
+    int8_t *planes = malloc(N_X * COLS * CSM_PLANES);
+    float *steps = malloc(N_X * COLS * 4), *sums = malloc(N_X * COLS * 4);
+    for (int bits = 4; bits <= 8; bits += 4)
+        for (size_t group = 32; group <= 128; group *= 2)
+            for (int wide = 0; wide < 2; wide++) {
+                size_t code_bytes = group * CSM_TILE * (size_t)bits / 8;
+                struct affine_tiles w = {.data = data,
+                                         .n_groups = COLS / group,
+                                         .bits = bits,
+                                         .group = (int)group,
+                                         .wide_scales = wide,
+                                         .block_bytes = code_bytes + (wide ? 128 : 64)};
+                for (size_t b = 0; b < 3 * w.n_groups; b++) {
+                    unsigned char *block = data + b * w.block_bytes;
+                    for (size_t i = 0; i < code_bytes; i++)
+                        block[i] = (unsigned char)(random_float() * 1000);
+                    for (size_t i = 0; i < 32; i++) {
+                        float scale = random_float();
+                        uint16_t half = csm_to_bf16(scale);
+                        if (wide)
+                            memcpy(block + code_bytes + 4 * i, &scale, 4);
+                        else
+                            memcpy(block + code_bytes + 2 * i, &half, 2);
+                    }
+                }
+                for (size_t table = 0; csm_kernels_at(table) != NULL; table++) {
+                    const struct kernels *k = csm_kernels_at(table);
+                    struct digits digits = {planes, steps, sums};
+                    for (size_t t = 0; t < N_X; t++)
+                        k->to_digits(x + t * COLS, w.n_groups, group,
+                                     planes + t * COLS * CSM_PLANES, steps + t * w.n_groups,
+                                     sums + t * w.n_groups);
+                    static const size_t n_x[] = {1, 2, 5, N_X};
+                    for (int i = 0; i < 4; i++) {
+                        k->dots_affine(&w, 1, 32 - 11, &digits, n_x[i], y, ROWS);
+                        truth->dots_affine(&w, 1, 32 - 11, &digits, n_x[i], expected, ROWS);
+                        for (size_t t = 0; t < n_x[i]; t++)
+                            equal_all(y + t * ROWS, expected + t * ROWS, 21);
+                    }
+                }
+            }
+    free(data);
+    free(x);
+    free(y);
+    free(expected);
+    free(planes);
+    free(steps);
+    free(sums);
+}
+
+static void digits_hold_an_activation_to_22_bits(void **state)
+{
+    (void)state;
+    enum { N = 64 };
+    float x[N], step, sum;
+    int8_t planes[CSM_PLANES * N];
+    for (int e = -90; e <= 120; e += 15) {
+        double largest = 0, total = 0;
+        for (int i = 0; i < N; i++) {
+            x[i] = ldexpf(random_float(), e);
+            largest = fabs((double)x[i]) > largest ? fabs((double)x[i]) : largest;
+        }
+        truth->to_digits(x, 1, N, planes, &step, &sum);
+        for (int i = 0; i < N; i++) {
+            double value = (planes[i] + 256.0 * planes[N + i] + 65536.0 * planes[2 * N + i]) *
+                           (double)step;
+            total += value;
+            assert_true(fabs(value - (double)x[i]) <= largest * 0x1p-22);
+        }
+        assert_true(fabs(total - (double)sum) <= fabs(total) * 0x1p-23);
+    }
+    memset(x, 0, sizeof x);
+    truth->to_digits(x, 1, N, planes, &step, &sum);
+    assert_true(sum == 0);
+}
+
+static void everything_else_has_the_same_bits(void **state)
+{
+    (void)state;
+    enum { N = 1234, DIM = 24, BLOCKS = 4 };
+    float *x = random_floats(N), *up = random_floats(N), *shift = random_floats(N);
+    float y[N], expected[N];
+    for (size_t i = 0; i < N; i++)
+        x[i] *= i % 3 == 0 ? 200.0f : 2.0f;
+    x[7] = INFINITY;
+    x[8] = -INFINITY;
+    float *keys = random_floats(BLOCKS * 16 * DIM), *values = random_floats(BLOCKS * 16 * DIM);
+    float scores[BLOCKS * 16 + 32];
+    struct kv_view kv = {keys, values, BLOCKS, DIM};
+    for (size_t table = 0; csm_kernels_at(table) != NULL; table++) {
+        const struct kernels *k = csm_kernels_at(table);
+        memcpy(y, x, sizeof y);
+        memcpy(expected, x, sizeof y);
+        k->silu_times(y, up, N);
+        truth->silu_times(expected, up, N);
+        equal_all(y, expected, N);
+        memcpy(y, x, sizeof y);
+        memcpy(expected, x, sizeof y);
+        k->gelu(y, N);
+        truth->gelu(expected, N);
+        equal_all(y, expected, N);
+        k->elu(x, N, y);
+        truth->elu(x, N, expected);
+        equal_all(y, expected, N);
+        k->norm_rms(up, shift, N, 1e-5f, y);
+        truth->norm_rms(up, shift, N, 1e-5f, expected);
+        equal_all(y, expected, N);
+        k->norm_layer(up, x, shift, N, 1e-5f, y);
+        truth->norm_layer(up, x, shift, N, 1e-5f, expected);
+        equal_all(y, expected, 7);
+        for (size_t end = 1; end < 150; end += 7) {
+            size_t first = end < 40 ? 0 : end - 40;
+            k->attend(up, &kv, first, end, 0.5f, scores, y);
+            truth->attend(up, &kv, first, end, 0.5f, scores, expected);
+            equal_all(y, expected, DIM);
+        }
+    }
+    free(x);
+    free(up);
+    free(shift);
+    free(keys);
+    free(values);
+}
+
+static double units_apart(float x, double expected)
+{
+    int exponent;
+    (void)frexp(expected, &exponent);
+    exponent = exponent < -125 ? -125 : exponent; /* subnormals */
+    return fabs((double)x - expected) / ldexp(1, exponent - 24);
+}
+
+static void functions_are_near_the_c_librarys(void **state)
+{
+    (void)state;
+    double worst_exp = 0, worst_elu = 0, worst_erf = 0, worst_silu = 0;
+    for (float x = -103; x < 88.7f; x += 0.00137f) {
+        double d = (double)x;
+        worst_exp = fmax(worst_exp, units_apart(exp_f(x), exp(d)));
+        if (x > -88) /* below, exp(-x) overflows, as in the references */
+            worst_silu = fmax(worst_silu, units_apart(silu_f(x), d / (1 + exp(-d))));
+        worst_elu = fmax(worst_elu, units_apart(elu_f(x), x > 0 ? d : expm1(d)));
+        worst_erf = fmax(worst_erf, units_apart(erf_f(x / 20), erf((double)(x / 20))));
+    }
+    print_message("units in the last place: exp %.2f silu %.2f elu %.2f erf %.2f\n", worst_exp,
+                  worst_silu, worst_elu, worst_erf);
+    assert_true(worst_exp < 1.5);
+    assert_true(worst_silu < 4);
+    assert_true(worst_elu < 2);
+    assert_true(worst_erf < 3);
+    assert_true(exp_f(-200) == 0 && isinf(exp_f(100)) && isnan(exp_f(NAN)));
+    assert_true(silu_f(-INFINITY) != silu_f(-INFINITY) || silu_f(-1e30f) == 0);
+    assert_true(isnan(erf_f(NAN)) && erf_f(30) == 1 && erf_f(-30) == -1 && isnan(elu_f(NAN)));
+}
+
+int main(void)
+{
+    for (size_t table = 0; csm_kernels_at(table) != NULL; table++)
+        print_message("table: %s\n", csm_kernels_at(table)->name);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dots_have_the_same_bits),
+        cmocka_unit_test(affine_products_have_the_same_bits),
+        cmocka_unit_test(digits_hold_an_activation_to_22_bits),
+        cmocka_unit_test(everything_else_has_the_same_bits),
+        cmocka_unit_test(functions_are_near_the_c_librarys),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

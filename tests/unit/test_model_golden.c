@@ -20,10 +20,12 @@
 #include "unit/scalar_engine.h"
 
 static const char *model_dir = CSM_SOURCE_DIR "/tests/golden/csm-a";
+static const char *const inputs_file = CSM_SOURCE_DIR "/tests/golden/csm-a/golden.safetensors";
 static const char *golden_file = CSM_SOURCE_DIR "/tests/golden/csm-a/golden.safetensors";
 
 static csm_checkpoint *checkpoint;
-static csm_tensors *golden;
+static csm_tensors *golden; /* outputs */
+static csm_tensors *inputs; /* prompts and sound: csm-a's, whatever the layout of the weights */
 static struct csm_engine engine;
 
 static const csm_tensor *find(const char *prefix, const char *name)
@@ -96,16 +98,12 @@ static void run_case(const char *name, const char *dtype)
     const csm_tensor *tokens = find(prefix, "greedy.tokens");
     if (tokens == NULL)
         skip();
-    /* Prompts are csm-a's, whatever the layout of the weights. */
-    csm_tensors *prompts = NULL;
     csm_error err;
-    ok(csm_tensors_open(CSM_SOURCE_DIR "/tests/golden/csm-a/golden.safetensors", &prompts, &err),
-       &err);
     char key[64];
     snprintf(key, sizeof key, "%sframes", at_name);
-    const csm_tensor *frames = csm_tensors_find(prompts, key);
+    const csm_tensor *frames = csm_tensors_find(inputs, key);
     snprintf(key, sizeof key, "%sframes_mask", at_name);
-    const csm_tensor *mask = csm_tensors_find(prompts, key);
+    const csm_tensor *mask = csm_tensors_find(inputs, key);
 
     struct csm_language language = {0};
     struct csm_language_state state = {0};
@@ -160,7 +158,6 @@ static void run_case(const char *name, const char *dtype)
     free(prompt.codes);
     csm_language_state_close(&state);
     csm_language_close(&language);
-    csm_tensors_close(prompts);
 }
 
 static void hidden_states_logits_and_greedy_tokens_without_context(void **unused)
@@ -190,8 +187,10 @@ static const csm_tensor *find_mimi(const char *run, const char *name)
 {
     char key[64];
     snprintf(key, sizeof key, "mimi.%s.%s", run, name);
-    const csm_tensor *found = csm_tensors_find(golden, key);
-    return found != NULL ? found : csm_tensors_find(golden, key + strlen("mimi."));
+    const csm_tensor *found = csm_tensors_find(golden, key + strlen("mimi."));
+    if (found == NULL)
+        found = csm_tensors_find(golden, key);
+    return found != NULL ? found : csm_tensors_find(inputs, key);
 }
 
 struct mimi_seen {
@@ -361,6 +360,7 @@ int main(int argc, char **argv)
         return 77;
     }
     if (csm_tensors_open(golden_file, &golden, &err) != CSM_OK ||
+        csm_tensors_open(inputs_file, &inputs, &err) != CSM_OK ||
         csm_checkpoint_open(model_dir, 0, &checkpoint, &err) != CSM_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
@@ -383,6 +383,7 @@ int main(int argc, char **argv)
         failed += cmocka_run_group_tests(mimi_tests, NULL, NULL);
     csm_checkpoint_close(checkpoint);
     csm_tensors_close(golden);
+    csm_tensors_close(inputs);
     csm_engine_close(&engine);
     return failed;
 }

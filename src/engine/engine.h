@@ -299,6 +299,11 @@ struct csm_engine_ops {
      * CSM_BAD_LOGITS: NaN or +inf among them, or nothing finite. */
     csm_status (*draw)(void *ctx, const struct csm_draw *how, csm_random *random,
                        const csm_value *logits, struct csm_drawn *out, csm_error *err);
+
+    /* (default: false) A row's numbers do not depend, in any bit, on the rows beside
+     * it in a call. So a cache holds the same whichever calls filled it, and what a
+     * new prompt shares with the last one need not be computed again. */
+    bool has_independent_rows;
 };
 
 /* The engine inside libcsm. */

@@ -78,6 +78,17 @@ static csm_status check_room(const csm_model *model, size_t n_prompt, size_t max
     return CSM_OK;
 }
 
+/* How much of the prompt the state has read already; at least one position is
+ * left, whose hidden state begins the first frame. An observer wants them all. */
+static size_t count_reusable(const csm_generation *g, const struct csm_prompt *prompt)
+{
+    const csm_model *m = g->model;
+    if (!m->engines.language.ops->has_independent_rows || g->options.observe != NULL)
+        return 0;
+    size_t n = csm_prompt_shared(&m->read, prompt, m->info.n_codebooks);
+    return n < prompt->n ? n : prompt->n - 1;
+}
+
 /* The prompt into the model's state, which this generation now has. */
 static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t n_context,
                               const char *text, int speaker, csm_error *err)
@@ -91,16 +102,23 @@ static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t
         st = check_room(m, prompt.n, g->options.max_frames, err);
     if (st == CSM_OK && m->state.language == NULL)
         st = csm_language_state_open(&m->language, 1, m->info.max_positions, &m->state, err);
-    if (st == CSM_OK) {
-        m->state.watch = (struct csm_watch){.observe = g->options.observe, .user = g->options.user};
-        st = csm_language_truncate(&m->state, 0, 0, err);
+    if (st != CSM_OK) {
+        csm_prompt_free(&prompt);
+        return st;
     }
-    if (st == CSM_OK)
-        st = csm_backbone_prompt(&m->state, 0, &prompt, 0, err);
+    m->state.watch = (struct csm_watch){.observe = g->options.observe, .user = g->options.user};
     g->report.n_prompt = prompt.n;
+    g->report.n_reused = count_reusable(g, &prompt);
+    csm_prompt_free(&m->read);
+    st = csm_language_truncate(&m->state, 0, g->report.n_reused, err);
+    if (st == CSM_OK)
+        st = csm_backbone_prompt(&m->state, 0, &prompt, g->report.n_reused, err);
+    if (st == CSM_OK)
+        m->read = prompt;
+    else
+        csm_prompt_free(&prompt);
     g->report.encode_ms = built - start;
     g->report.prompt_ms = now_ms() - built;
-    csm_prompt_free(&prompt);
     return st;
 }
 
@@ -234,6 +252,18 @@ static csm_status make_sound(csm_generation *g, csm_error *err)
     return csm_mimi_decode(&g->decoder, g->heard, 1, n, NULL, g->samples, err);
 }
 
+/* The frame last drawn becomes a position of the state. */
+static csm_status feed_frame(csm_generation *g, csm_error *err)
+{
+    csm_model *m = g->model;
+    csm_status st = csm_backbone_step(&m->state, g->fed, err);
+    if (st == CSM_OK)
+        st = csm_prompt_append(&m->read, g->fed, m->info.n_codebooks, err);
+    if (st != CSM_OK)
+        csm_prompt_free(&m->read);
+    return st;
+}
+
 static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
 {
     csm_model *m = g->model;
@@ -241,7 +271,7 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
     csm_status st = CSM_OK;
     m->state.watch.frame = g->n_drawn;
     if (g->n_drawn > 0)
-        st = csm_backbone_step(&m->state, g->fed, err);
+        st = feed_frame(g, err);
     g->report.backbone_ms += now_ms() - start;
     if (st == CSM_OK)
         st = draw_frame(g, err);

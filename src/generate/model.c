@@ -172,6 +172,7 @@ void csm_model_close(csm_model *m)
     if (m == NULL)
         return;
     csm_language_state_close(&m->state);
+    csm_prompt_free(&m->read);
     csm_codec_release(&m->codec);
     csm_language_close(&m->language);
     csm_tokenizer_close(m->tokenizer);

@@ -27,6 +27,7 @@ struct csm_model {
     csm_tokenizer *tokenizer; /* NULL when the directory has none */
     struct csm_language language;
     struct csm_language_state state; /* opened by the first generation */
+    struct csm_prompt read;          /* the positions that `state` holds; none when unsure */
     csm_codec codec;
     csm_generation *generation; /* the one that has the state, or NULL */
 };
@@ -42,5 +43,13 @@ csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_
                             const char *text, int speaker, struct csm_prompt *prompt,
                             csm_error *err);
 void csm_prompt_free(struct csm_prompt *prompt);
+
+/* How many positions two prompts share at their beginning. */
+size_t csm_prompt_shared(const struct csm_prompt *a, const struct csm_prompt *b,
+                         size_t n_codebooks);
+
+/* Append a frame that was generated. CSM_NO_MEMORY. */
+csm_status csm_prompt_append(struct csm_prompt *prompt, const int32_t *codes, size_t n_codebooks,
+                             csm_error *err);
 
 #endif

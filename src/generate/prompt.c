@@ -111,3 +111,26 @@ csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_
         st = add_text(model, text, speaker, prompt, err);
     return st;
 }
+
+size_t csm_prompt_shared(const struct csm_prompt *a, const struct csm_prompt *b,
+                         size_t n_codebooks)
+{
+    size_t n = 0;
+    while (n < a->n && n < b->n && a->text[n] == b->text[n] &&
+           (a->text[n] >= 0 || memcmp(a->codes + n * n_codebooks, b->codes + n * n_codebooks,
+                                      n_codebooks * sizeof *a->codes) == 0))
+        n++;
+    return n;
+}
+
+csm_status csm_prompt_append(struct csm_prompt *prompt, const int32_t *codes, size_t n_codebooks,
+                             csm_error *err)
+{
+    csm_status st = grow(prompt, n_codebooks, 1, err);
+    if (st != CSM_OK)
+        return st;
+    prompt->text[prompt->n] = -1;
+    memcpy(prompt->codes + prompt->n * n_codebooks, codes, n_codebooks * sizeof *codes);
+    prompt->n++;
+    return CSM_OK;
+}

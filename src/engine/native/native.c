@@ -258,4 +258,5 @@ const struct csm_engine_ops csm_engine_native = {
     .conv_state_reset = native_conv_state_reset,
     .conv_state_free = native_conv_state_free,
     .conv = native_conv,
+    .has_independent_rows = true,
 };

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * session.h - what a session holds. */
+#ifndef CSM_GENERATE_SESSION_H
+#define CSM_GENERATE_SESSION_H
+
+#include <csm/session.h>
+
+struct csm_session_turn {
+    csm_turn turn;      /* text and codes are the session's own */
+    size_t n_positions; /* in the prompt */
+};
+
+struct csm_session {
+    csm_model *model;
+    struct csm_session_turn *turns; /* [n_turns] */
+    size_t n_turns, capacity;
+    size_t n_pinned;
+};
+
+/* Append a turn of codes; the text and codes are copied. The session is as it was
+ * when this failed. */
+csm_status csm_session_append(csm_session *session, const char *text, int speaker,
+                              const int32_t *codes, size_t n_frames, csm_error *err);
+
+/* Forget n turns from the i-th on. */
+void csm_session_remove(csm_session *session, size_t i, size_t n);
+
+#endif

@@ -48,6 +48,10 @@ int32_t csm_tokenizer_id(const csm_tokenizer *tokenizer, const char *content);
 /* The largest id that encode can give, plus one. */
 size_t csm_tokenizer_size(const csm_tokenizer *tokenizer);
 
+/* How many ids the template puts before a text, and after it. */
+size_t csm_tokenizer_before(const csm_tokenizer *tokenizer);
+size_t csm_tokenizer_after(const csm_tokenizer *tokenizer);
+
 #ifdef __cplusplus
 }
 #endif

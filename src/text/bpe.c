@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bpe.c - vocabulary and merges as two hash tables, and the merging.
+ *
+ * The pair with the lowest rank, the leftmost of equals, is merged until none is
+ * left, as `tokenizers` does it: candidates wait in a heap, and one that no
+ * longer stands for two neighbours of that kind is skipped when it comes up. */
+#include "text/bpe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "text/byte_alphabet.h"
+
+/* A token: its bytes in the arena. Free slots have id -1. */
+struct token {
+    size_t offset, n;
+    int32_t id;
+};
+
+/* A merge of two neighbours: key first << 32 | second. Free slots have `into` -1. */
+struct merge {
+    uint64_t key;
+    uint32_t rank;
+    int32_t into;
+};
+
+struct csm_bpe {
+    struct csm_alphabet alphabet;
+    unsigned char *arena;
+    struct token *tokens;
+    size_t token_mask; /* slots - 1, a power of two */
+    struct merge *merges;
+    size_t merge_mask;
+    int32_t byte_ids[256]; /* token of each single byte, or -1 */
+    int32_t last;
+    bool ignore_merges;
+};
+
+/* Slots for n entries, at most half full. */
+static size_t table_mask(size_t n)
+{
+    size_t slots = 16;
+    while (slots < 2 * n)
+        slots *= 2;
+    return slots - 1;
+}
+
+/* Where those bytes are, or the free slot where they would be. */
+static struct token *token_slot(const struct csm_bpe *bpe, const void *bytes, size_t n)
+{
+    size_t i = XXH3_64bits(bytes, n) & bpe->token_mask;
+    for (;; i = (i + 1) & bpe->token_mask) {
+        struct token *t = &bpe->tokens[i];
+        if (t->id < 0 || (t->n == n && memcmp(bpe->arena + t->offset, bytes, n) == 0))
+            return t;
+    }
+}
+
+static struct merge *merge_slot(const struct csm_bpe *bpe, int32_t first, int32_t second)
+{
+    const uint64_t key = (uint64_t)(uint32_t)first << 32 | (uint32_t)second;
+    size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 20) & bpe->merge_mask;
+    for (;; i = (i + 1) & bpe->merge_mask) {
+        struct merge *m = &bpe->merges[i];
+        if (m->into < 0 || m->key == key)
+            return m;
+    }
+}
+
+int32_t csm_bpe_id(const struct csm_bpe *bpe, const void *bytes, size_t n)
+{
+    return token_slot(bpe, bytes, n)->id;
+}
+
+int32_t csm_bpe_last(const struct csm_bpe *bpe)
+{
+    return bpe->last;
+}
+
+static csm_status read_vocabulary(struct csm_bpe *bpe, const char *path, json_t *vocab,
+                                  csm_error *err)
+{
+    if (!json_is_object(vocab))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: expected an object", path);
+    size_t n_bytes = 0;
+    const char *spelling;
+    json_t *id;
+    json_object_foreach(vocab, spelling, id)
+        n_bytes += strlen(spelling);
+    bpe->token_mask = table_mask(json_object_size(vocab));
+    bpe->tokens = malloc((bpe->token_mask + 1) * sizeof *bpe->tokens);
+    bpe->arena = malloc(n_bytes + 1);
+    if (bpe->tokens == NULL || bpe->arena == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    for (size_t i = 0; i <= bpe->token_mask; i++)
+        bpe->tokens[i].id = -1;
+
+    size_t offset = 0;
+    bpe->last = -1;
+    json_object_foreach(vocab, spelling, id) {
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) > 1 << 24)
+            return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: id of %s: expected 0 to %d",
+                            path, spelling, 1 << 24);
+        if (json_integer_value(id) > bpe->last)
+            bpe->last = (int32_t)json_integer_value(id);
+        ptrdiff_t n = csm_alphabet_bytes(&bpe->alphabet, spelling, strlen(spelling),
+                                         bpe->arena + offset);
+        if (n <= 0)
+            continue; /* no piece of text can spell it */
+        struct token *slot = token_slot(bpe, bpe->arena + offset, (size_t)n);
+        *slot = (struct token){offset, (size_t)n, (int32_t)json_integer_value(id)};
+        offset += (size_t)n;
+    }
+    for (int b = 0; b < 256; b++) {
+        const unsigned char byte = (unsigned char)b;
+        bpe->byte_ids[b] = csm_bpe_id(bpe, &byte, 1);
+    }
+    return CSM_OK;
+}
+
+/* The two halves of a merge: "a b", or ["a", "b"]. */
+static bool split_merge(const json_t *merge, const char **first, size_t *n_first,
+                        const char **second, size_t *n_second)
+{
+    if (json_is_array(merge) && json_array_size(merge) == 2) {
+        const json_t *a = json_array_get(merge, 0), *b = json_array_get(merge, 1);
+        if (!json_is_string(a) || !json_is_string(b))
+            return false;
+        *first = json_string_value(a);
+        *n_first = json_string_length(a);
+        *second = json_string_value(b);
+        *n_second = json_string_length(b);
+        return true;
+    }
+    const char *text = json_string_value(merge);
+    const char *space = text != NULL ? strchr(text, ' ') : NULL;
+    if (space == NULL || strchr(space + 1, ' ') != NULL)
+        return false;
+    *first = text;
+    *n_first = (size_t)(space - text);
+    *second = space + 1;
+    *n_second = strlen(space + 1);
+    return true;
+}
+
+/* One merge: both halves and the whole must be tokens. */
+static csm_status read_merge(struct csm_bpe *bpe, const char *path, size_t rank, const json_t *merge,
+                             unsigned char **buffer, size_t *capacity, csm_error *err)
+{
+    const char *first, *second;
+    size_t n_first, n_second;
+    if (!split_merge(merge, &first, &n_first, &second, &n_second))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: model.merges, number %zu: expected \"a b\" or [\"a\", \"b\"]", path,
+                        rank);
+    if (n_first + n_second > *capacity) {
+        unsigned char *grown = realloc(*buffer, n_first + n_second);
+        if (grown == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+        *buffer = grown;
+        *capacity = n_first + n_second;
+    }
+    ptrdiff_t a = csm_alphabet_bytes(&bpe->alphabet, first, n_first, *buffer);
+    ptrdiff_t b =
+        a < 0 ? -1 : csm_alphabet_bytes(&bpe->alphabet, second, n_second, *buffer + a);
+    int32_t ids[3] = {-1, -1, -1};
+    if (a > 0 && b > 0) {
+        ids[0] = csm_bpe_id(bpe, *buffer, (size_t)a);
+        ids[1] = csm_bpe_id(bpe, *buffer + a, (size_t)b);
+        ids[2] = csm_bpe_id(bpe, *buffer, (size_t)(a + b));
+    }
+    if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: model.merges, number %zu: expected two tokens of model.vocab that "
+                        "make a third",
+                        path, rank);
+    struct merge *slot = merge_slot(bpe, ids[0], ids[1]);
+    *slot = (struct merge){(uint64_t)(uint32_t)ids[0] << 32 | (uint32_t)ids[1], (uint32_t)rank,
+                           ids[2]};
+    return CSM_OK;
+}
+
+static csm_status read_merges(struct csm_bpe *bpe, const char *path, const json_t *merges,
+                              csm_error *err)
+{
+    if (!json_is_array(merges))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.merges: expected an array", path);
+    bpe->merge_mask = table_mask(json_array_size(merges));
+    bpe->merges = malloc((bpe->merge_mask + 1) * sizeof *bpe->merges);
+    if (bpe->merges == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    for (size_t i = 0; i <= bpe->merge_mask; i++)
+        bpe->merges[i].into = -1;
+    unsigned char *buffer = NULL;
+    size_t capacity = 0;
+    csm_status status = CSM_OK;
+    for (size_t i = 0; status == CSM_OK && i < json_array_size(merges); i++)
+        status = read_merge(bpe, path, i, json_array_get(merges, i), &buffer, &capacity, err);
+    free(buffer);
+    return status;
+}
+
+/* What other BPE models have and this one must not. */
+static csm_status check_plain(const struct csm_bpe *bpe, const char *path, const json_t *model,
+                              csm_error *err)
+{
+    const char *type = json_string_value(json_object_get(model, "type"));
+    if (type != NULL && strcmp(type, "BPE") != 0)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.type: %s, expected BPE", path, type);
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *affix = json_string_value(json_object_get(model, affixes[i]));
+        if (affix != NULL && *affix != '\0')
+            return csm_fail(err, CSM_BAD_FORMAT, "%s: model.%s: expected none", path, affixes[i]);
+    }
+    const json_t *dropout = json_object_get(model, "dropout");
+    if (json_is_number(dropout) && json_number_value(dropout) != 0)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.dropout: expected none", path);
+    for (int b = 0; b < 256; b++)
+        if (bpe->byte_ids[b] < 0 && (json_is_string(json_object_get(model, "unk_token")) ||
+                                     json_is_true(json_object_get(model, "byte_fallback"))))
+            return csm_fail(err, CSM_BAD_FORMAT,
+                            "%s: model.vocab: byte %d has no token, expected all 256", path, b);
+    return CSM_OK;
+}
+
+csm_status csm_bpe_new(const char *path, const json_t *model, struct csm_bpe **out, csm_error *err)
+{
+    struct csm_bpe *bpe = calloc(1, sizeof *bpe);
+    if (bpe == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    csm_alphabet_fill(&bpe->alphabet);
+    bpe->ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
+    csm_status status = CSM_OK;
+    if (!json_is_object(model))
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: model: expected an object", path);
+    if (status == CSM_OK)
+        status = read_vocabulary(bpe, path, json_object_get(model, "vocab"), err);
+    if (status == CSM_OK)
+        status = check_plain(bpe, path, model, err);
+    if (status == CSM_OK)
+        status = read_merges(bpe, path, json_object_get(model, "merges"), err);
+    if (status != CSM_OK)
+        csm_bpe_free(bpe);
+    else
+        *out = bpe;
+    return status;
+}
+
+void csm_bpe_free(struct csm_bpe *bpe)
+{
+    if (bpe == NULL)
+        return;
+    free(bpe->merges);
+    free(bpe->tokens);
+    free(bpe->arena);
+    free(bpe);
+}
+
+/* ---- merging -------------------------------------------------------------- */
+
+/* A symbol of the piece, in a list; id -1: merged into the one before it. */
+struct symbol {
+    int32_t id;
+    int32_t before, after; /* -1: none */
+};
+
+/* The pair that begins at a symbol may be merged into a token. */
+struct candidate {
+    uint32_t rank;
+    int32_t at;
+    int32_t into;
+};
+
+static bool is_earlier(struct candidate a, struct candidate b)
+{
+    return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
+}
+
+/* A binary heap, the earliest candidate first. */
+struct heap {
+    struct candidate *items;
+    size_t n;
+};
+
+static void heap_push(struct heap *heap, struct candidate item)
+{
+    size_t i = heap->n++;
+    for (; i > 0 && is_earlier(item, heap->items[(i - 1) / 2]); i = (i - 1) / 2)
+        heap->items[i] = heap->items[(i - 1) / 2];
+    heap->items[i] = item;
+}
+
+static struct candidate heap_pop(struct heap *heap)
+{
+    const struct candidate top = heap->items[0], last = heap->items[--heap->n];
+    size_t i = 0;
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= heap->n)
+            break;
+        if (child + 1 < heap->n && is_earlier(heap->items[child + 1], heap->items[child]))
+            child++;
+        if (!is_earlier(heap->items[child], last))
+            break;
+        heap->items[i] = heap->items[child];
+        i = child;
+    }
+    if (heap->n > 0)
+        heap->items[i] = last;
+    return top;
+}
+
+/* Offer the pair of `at` and what follows it, if it has a merge. */
+static void offer(const struct csm_bpe *bpe, struct heap *heap, const struct symbol *symbols,
+                  int32_t at)
+{
+    if (at < 0 || symbols[at].after < 0)
+        return;
+    const struct merge *m = merge_slot(bpe, symbols[at].id, symbols[symbols[at].after].id);
+    if (m->into >= 0)
+        heap_push(heap, (struct candidate){m->rank, at, m->into});
+}
+
+static void merge_all(const struct csm_bpe *bpe, struct symbol *symbols, int32_t n,
+                      struct heap *heap)
+{
+    for (int32_t i = 0; i < n; i++)
+        offer(bpe, heap, symbols, i);
+    while (heap->n > 0) {
+        const struct candidate c = heap_pop(heap);
+        struct symbol *left = &symbols[c.at];
+        if (left->id < 0 || left->after < 0)
+            continue;
+        struct symbol *right = &symbols[left->after];
+        const struct merge *m = merge_slot(bpe, left->id, right->id);
+        if (m->into != c.into)
+            continue; /* the neighbours have changed since */
+        left->id = c.into;
+        right->id = -1;
+        left->after = right->after;
+        if (right->after >= 0)
+            symbols[right->after].before = c.at;
+        offer(bpe, heap, symbols, left->before);
+        offer(bpe, heap, symbols, c.at);
+    }
+}
+
+bool csm_bpe_piece(const struct csm_bpe *bpe, const unsigned char *bytes, size_t n,
+                   struct csm_ids *ids)
+{
+    if (n == 0)
+        return true;
+    if (bpe->ignore_merges) {
+        const int32_t whole = csm_bpe_id(bpe, bytes, n);
+        if (whole >= 0)
+            return csm_ids_push(ids, whole);
+    }
+    if (n > INT32_MAX / 4)
+        return false;
+    /* Each merge removes a symbol and offers two pairs: at most 3 n candidates. */
+    enum { ON_STACK = 64 };
+    struct symbol few_symbols[ON_STACK];
+    struct candidate few_candidates[3 * ON_STACK];
+    struct symbol *symbols = few_symbols;
+    struct heap heap = {few_candidates, 0};
+    if (n > ON_STACK) {
+        symbols = malloc(n * sizeof *symbols);
+        heap.items = malloc(3 * n * sizeof *heap.items);
+    }
+    bool is_good = symbols != NULL && heap.items != NULL;
+    if (is_good) {
+        int32_t n_symbols = 0;
+        for (size_t i = 0; i < n; i++)
+            if (bpe->byte_ids[bytes[i]] >= 0) { /* `tokenizers` drops what has no token */
+                symbols[n_symbols] = (struct symbol){bpe->byte_ids[bytes[i]], n_symbols - 1,
+                                                     n_symbols + 1};
+                n_symbols++;
+            }
+        if (n_symbols > 0) {
+            symbols[n_symbols - 1].after = -1;
+            merge_all(bpe, symbols, n_symbols, &heap);
+            for (int32_t i = 0; is_good && i >= 0; i = symbols[i].after)
+                is_good = csm_ids_push(ids, symbols[i].id);
+        }
+    }
+    if (n > ON_STACK) {
+        free(symbols);
+        free(heap.items);
+    }
+    return is_good;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * encode_texts TOKENIZER.json [template]: texts from standard input, each ended
+ * by a zero byte; for each one a line with its ids. A text that is not UTF-8
+ * gives "refused". The time of opening goes to standard error. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "text/tokenizer.h"
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+int main(int argc, char **argv)
+{
+    csm_error err;
+    csm_tokenizer *tokenizer;
+    const double begun = now_ms();
+    if (argc < 2)
+        return 2;
+    if (csm_tokenizer_open(argv[1], &tokenizer, &err) != CSM_OK) {
+        fprintf(stderr, "csm: %s\n", err.text);
+        return 3;
+    }
+    fprintf(stderr, "opened in %.1f ms\n", now_ms() - begun);
+
+    char *text = NULL;
+    size_t capacity = 0;
+    ssize_t n;
+    const double encoding = now_ms();
+    while ((n = getdelim(&text, &capacity, '\0', stdin)) > 0) {
+        int32_t *ids = NULL;
+        size_t n_ids = 0;
+        csm_status status =
+            csm_tokenizer_encode(tokenizer, text, (size_t)n - 1, argc > 2, &ids, &n_ids, &err);
+        if (status == CSM_BAD_ARG)
+            printf("refused");
+        else if (status != CSM_OK)
+            return 4;
+        for (size_t i = 0; i < n_ids; i++)
+            printf(i == 0 ? "%d" : " %d", ids[i]);
+        putchar('\n');
+        free(ids);
+    }
+    fprintf(stderr, "encoded in %.1f ms\n", now_ms() - encoding);
+    free(text);
+    csm_tokenizer_close(tokenizer);
+    return 0;
+}

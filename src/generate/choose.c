@@ -138,6 +138,7 @@ csm_status csm_choose(csm_generation *g, csm_error *err)
     csm_report *r = &g->report;
     const csm_model_info *info = &g->model->info;
     g->sampler_kind = config.sampler;
+    g->sampler_dtype = config.dtype;
     r->engine = info->engine;
     r->engine_version = info->engine_version;
     r->codec_engine = info->codec_engine;

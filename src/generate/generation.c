@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "generate/choose.h"
 
-static double now_ms(void)
+double csm_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -95,9 +95,9 @@ static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t
 {
     csm_model *m = g->model;
     struct csm_prompt prompt = {0};
-    double start = now_ms();
+    double start = csm_now_ms();
     csm_status st = csm_prompt_build(m, context, n_context, text, speaker, &prompt, err);
-    double built = now_ms();
+    double built = csm_now_ms();
     if (st == CSM_OK)
         st = check_room(m, prompt.n, g->options.max_frames, err);
     if (st == CSM_OK && m->state.language == NULL)
@@ -118,7 +118,7 @@ static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t
     else
         csm_prompt_free(&prompt);
     g->report.encode_ms = built - start;
-    g->report.prompt_ms = now_ms() - built;
+    g->report.prompt_ms = csm_now_ms() - built;
     return st;
 }
 
@@ -130,7 +130,7 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
     csm_generation *g = calloc(1, sizeof *g);
     if (g == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
-    g->started_ms = now_ms();
+    g->started_ms = csm_now_ms();
     g->model = model;
     g->options = options != NULL ? *options : defaults;
 
@@ -139,6 +139,8 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
         st = check_forced(model, &g->options, err);
     if (st == CSM_OK)
         st = allocate(g, err);
+    if (st == CSM_OK)
+        st = csm_whole_frame_open(g, err);
     if (st == CSM_OK && !g->options.without_sound)
         st = csm_mimi_decoder_open(&model->codec.mimi, &g->decoder, err);
     if (st == CSM_OK) {
@@ -168,8 +170,7 @@ static void softmax(const float *logits, size_t n, float *probs)
         probs[i] = (float)(probs[i] / sum);
 }
 
-/* Draw code k of the frame from its logits. */
-static csm_status draw(csm_generation *g, size_t k, csm_error *err)
+csm_status csm_generation_draw(csm_generation *g, size_t k, csm_error *err)
 {
     size_t vocab = g->model->info.vocab;
     const float *logits = g->logits + k * vocab;
@@ -207,18 +208,20 @@ static csm_status draw_frame(csm_generation *g, csm_error *err)
     size_t n_codebooks = m->info.n_codebooks;
     const int32_t *forced =
         g->n_drawn < g->options.n_forced ? g->options.forced + g->n_drawn * n_codebooks : NULL;
+    if (g->whole.is_used)
+        return csm_whole_frame_draw(g, forced, err);
     for (size_t k = 0; k < n_codebooks; k++) {
         float *logits = g->logits + k * m->info.vocab;
-        double start = now_ms();
+        double start = csm_now_ms();
         csm_status st = k == 0 ? csm_backbone_logits(&m->state, logits, err)
                                : csm_depth_step(&m->state, k, &g->fed[k - 1], logits, err);
-        double drawn = now_ms();
+        double drawn = csm_now_ms();
         *(k == 0 ? &g->report.backbone_ms : &g->report.depth_ms) += drawn - start;
         if (st == CSM_OK)
-            st = draw(g, k, err);
+            st = csm_generation_draw(g, k, err);
         if (st != CSM_OK)
             return st;
-        g->report.draw_ms += now_ms() - drawn;
+        g->report.draw_ms += csm_now_ms() - drawn;
         g->fed[k] = forced != NULL ? forced[k] : g->codes[k];
     }
     return CSM_OK;
@@ -267,12 +270,12 @@ static csm_status feed_frame(csm_generation *g, csm_error *err)
 static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
 {
     csm_model *m = g->model;
-    double start = now_ms();
+    double start = csm_now_ms();
     csm_status st = CSM_OK;
     m->state.watch.frame = g->n_drawn;
     if (g->n_drawn > 0)
         st = feed_frame(g, err);
-    g->report.backbone_ms += now_ms() - start;
+    g->report.backbone_ms += csm_now_ms() - start;
     if (st == CSM_OK)
         st = draw_frame(g, err);
     if (st != CSM_OK)
@@ -283,12 +286,12 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
     judge_end(g, &is_sound);
     if (!is_sound)
         return CSM_OK;
-    double drawn = now_ms();
+    double drawn = csm_now_ms();
     if (g->report.n_frames == 0)
         g->report.first_frame_ms = drawn - g->started_ms;
     if (!g->options.without_sound) {
         st = make_sound(g, err);
-        double sound = now_ms();
+        double sound = csm_now_ms();
         g->report.codec_ms += sound - drawn;
         if (g->report.n_frames == 0)
             g->report.first_sound_ms = sound - g->started_ms;
@@ -314,7 +317,7 @@ csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_fr
     if (g->is_done || g->report.n_frames >= g->options.max_frames)
         return CSM_OK;
     csm_status st = next_frame(g, frame, has_frame, err);
-    g->report.total_ms = now_ms() - g->started_ms;
+    g->report.total_ms = csm_now_ms() - g->started_ms;
     if (st == CSM_OK && *has_frame && g->options.on_frame != NULL &&
         !g->options.on_frame(g->options.user, frame))
         st = csm_fail(err, CSM_CANCELLED, "generation: cancelled at frame %zu", frame->index);
@@ -356,6 +359,7 @@ void csm_generation_free(csm_generation *g)
         return;
     if (g->model->generation == g)
         g->model->generation = NULL;
+    csm_whole_frame_close(&g->whole);
     csm_sampler_destroy(g->sampler);
     csm_mimi_stream_close(&g->decoder);
     free(g->codes);

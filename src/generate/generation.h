@@ -7,6 +7,7 @@
 #include <csm/sampling.h>
 
 #include "generate/model.h"
+#include "generate/whole_frame.h"
 
 struct csm_generation {
     csm_model *model;
@@ -16,6 +17,8 @@ struct csm_generation {
 
     csm_sampler_kind sampler_kind;
     csm_sampler *sampler; /* NULL when every draw is greedy */
+    csm_dtype sampler_dtype;
+    struct csm_whole_frame whole; /* all zero: frames are drawn part by part */
 
     struct csm_mimi_stream decoder; /* all zero without sound */
     int32_t *codes;   /* [n_codebooks] as drawn */
@@ -31,5 +34,11 @@ struct csm_generation {
     bool is_done;
     double started_ms; /* on the monotonic clock */
 };
+
+/* The monotonic clock. */
+double csm_now_ms(void);
+
+/* Draw code k of the frame from its logits: codes, margins, probs. In order. */
+csm_status csm_generation_draw(csm_generation *generation, size_t k, csm_error *err);
 
 #endif

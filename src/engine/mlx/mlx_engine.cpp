@@ -261,12 +261,13 @@ static csm_status frame_op(void *ctx, const struct csm_frame_parts *parts, csm_c
 // ---- the table -------------------------------------------------------------
 
 // random_new, random_free and draw are none: frame() draws with MLX's generator.
+// Rows are not independent: a product of one row is another kernel than one of two.
 static const struct csm_engine_ops ops = {
     "mlx",      open_context,    close_context,  version,          weight_new,      weight_free,
     value_new,  value_free,      cache_new,      cache_truncate,   cache_free,      write_value,
     read_value, embed,           copy_rows,      norm_op,          linear_op,       attention_op,
     mlp_op,     add,             conv_state_new, conv_state_reset, conv_state_free, conv,
-    frame_op,   nullptr,         nullptr,        nullptr,
+    frame_op,   nullptr,         nullptr,        nullptr,          false,
 };
 
 extern "C" CSM_API const struct csm_engine_ops *csm_engine_mlx(int abi);

@@ -27,7 +27,7 @@ def layout_dir(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("engine", ["native", "scalar"])
+@pytest.mark.parametrize("engine", ["native", "scalar", "mlx"])
 @pytest.mark.parametrize("name", layouts.GOLDEN)
 def test_the_layout_gives_its_references_numbers(layout_dir, name, engine):
     outputs = GOLDEN / ("csm-a" if name == "csm-a-hub" else name) / "golden.safetensors"

@@ -270,7 +270,8 @@ static void quantized_matrices_equal_their_numbers(void **state)
         size_t rows = pick(1, 9), in = 128 * pick(1, 2), out = pick(1, 40);
         size_t n_groups = in / (size_t)group, n_words = in * (size_t)bits / 32;
         uint32_t *words = keep(calloc(out * n_words, sizeof *words));
-        float *scales = randoms(out * n_groups, 0.02), *biases = randoms(out * n_groups, 0.1);
+        float *scales = randoms(out * n_groups, 0.2 / (1 << bits));
+        float *biases = randoms(out * n_groups, 0.1);
         float *plain = keep(malloc(out * in * sizeof *plain));
         for (size_t o = 0; o < out; o++)
             for (size_t j = 0; j < in; j++) {

@@ -350,12 +350,13 @@ int main(int argc, char **argv)
         model_dir = argv[1];
         golden_file = argv[2];
     }
+    const struct csm_engine_options options = {.precision = CSM_IN_F32}; /* the references' */
     const char *name = getenv("CSM_TEST_ENGINE");
     if (name == NULL)
         name = "native";
     if (strcmp(name, "scalar") == 0) {
         engine.ops = &scalar_engine;
-    } else if (csm_engine_open(name, NULL, &engine, &err) != CSM_OK) {
+    } else if (csm_engine_open(name, &options, &engine, &err) != CSM_OK) {
         fprintf(stderr, "SKIP: %s\n", err.text);
         return 77;
     }

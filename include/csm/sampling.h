@@ -152,7 +152,10 @@ struct csm_sampler_config {
     double top_p;              /* (0, 1]; 0 or 1: all */
     double min_p;              /* [0, 1]; 0: all */
     double repetition_penalty; /* above 0; 1: none. Needs csm_sampler_set_history */
-    const char *mlx_version;   /* "0.32.0": what the mlx samplers equal; NULL: the newest known */
+    const char *mlx_version;   /* "0.32.0": which MLX the mlx samplers equal; NULL: the newest known */
+    /* Which mlx-lm: 0.25.1 or later. NULL: "0.31.3", whose make_sampler has been the
+     * same since 0.26.4; 0.32.0 took another form of top-p. */
+    const char *mlx_lm_version;
     uint64_t cuda_threads;     /* as in csm_stream_state */
 };
 
@@ -220,12 +223,13 @@ CSM_API CSM_MUST_USE csm_status csm_sampler_draw(csm_sampler *sampler, const flo
                                                  float *margins, float *probs, csm_error *err);
 
 /* n_samples different tokens a row, in the order that
- * torch.multinomial(probs, n_samples) returns them. TRANSFORMERS and SESAME only.
+ * torch.multinomial(probs, n_samples) returns them. TRANSFORMERS only.
  *
  *   tokens  [rows, n_samples]
  *
- * CSM_BAD_ARG: an mlx sampler, or n_samples is 0 or more than vocab;
- * CSM_BAD_LOGITS: or fewer than n_samples tokens of a row have a probability. */
+ * Moves the stream as csm_sampler_draw does, and fails as it does; CSM_BAD_ARG
+ * also for another sampler, and if n_samples is 0 or more than the tokens that
+ * warping left in a row. */
 CSM_API CSM_MUST_USE csm_status csm_sampler_draw_several(csm_sampler *sampler, const float *logits,
                                                          size_t rows, size_t vocab,
                                                          size_t n_samples, int32_t *tokens,

@@ -15,8 +15,6 @@
 #include "sampling/noise.h"
 #include "sampling/sampler.h"
 
-enum { MLX_0_32_1 = 32 << 8 | 1 };
-
 static float log_sum_exp(const float *x, size_t n)
 {
     float m = x[0], sum = 0.0f;
@@ -61,10 +59,68 @@ static void keep_top_k(csm_sampler *s, size_t vocab)
     }
 }
 
+/* mlx-lm 0.25.1 to 0.31.3: from the least probable on, drop entries until their
+ * sum, rounded to the dtype at each step, is above 1 - top_p. */
+static void keep_top_p_by_sum(csm_sampler *s, size_t vocab)
+{
+    csm_dtype dtype = s->config.dtype;
+    float limit = round_to(dtype, (float)(1.0 - s->config.top_p)), sum = 0.0f;
+    sort_ascending(s, s->scores, vocab);
+    for (size_t i = 0; i < vocab; i++) {
+        float *score = &s->scores[s->order[i]];
+        sum = round_to(dtype, sum + round_to(dtype, mlx_expf(*score)));
+        if (!(sum > limit))
+            *score = -INFINITY;
+    }
+}
+
+/* mlx-lm 0.32: drop what lies below the first entry, in ascending order, that has
+ * less than top_p of the mass above it; float32. */
+static void keep_top_p_by_threshold(csm_sampler *s, size_t vocab)
+{
+    sort_ascending(s, s->scores, vocab);
+    float *above = s->scratch; /* the mass above entry i of the order */
+    above[vocab - 1] = 0.0f;
+    for (size_t i = vocab - 1; i > 0; i--)
+        above[i - 1] = above[i] + mlx_expf(s->scores[s->order[i]]);
+    float limit = (float)s->config.top_p * (above[0] + mlx_expf(s->scores[s->order[0]]));
+    size_t n_dropped = 0;
+    for (size_t i = 0; i < vocab; i++)
+        n_dropped += above[i] >= limit;
+    float lowest = s->scores[s->order[n_dropped < vocab ? n_dropped : vocab - 1]];
+    for (size_t i = 0; i < vocab; i++)
+        if (s->scores[i] < lowest)
+            s->scores[i] = -INFINITY;
+}
+
+static void keep_min_p(csm_sampler *s, size_t vocab)
+{
+    csm_dtype dtype = s->config.dtype;
+    float highest = -INFINITY;
+    for (size_t i = 0; i < vocab; i++)
+        highest = s->scores[i] > highest ? s->scores[i] : highest;
+    float lowest = round_to(dtype, highest + round_to(dtype, (float)log(s->config.min_p)));
+    for (size_t i = 0; i < vocab; i++)
+        if (s->scores[i] < lowest)
+            s->scores[i] = -INFINITY;
+}
+
 void mlx_weigh(csm_sampler *s, size_t vocab)
 {
     csm_dtype dtype = s->config.dtype;
-    if (s->config.top_k > 0 && s->config.top_k < vocab)
+    bool has_top_k = s->config.top_k > 0 && s->config.top_k < vocab;
+    bool is_first = s->mlx_lm_version < MLX_LM_0_26_4;
+    if (has_top_k && is_first)
+        keep_top_k(s, vocab);
+    if (s->config.top_p > 0.0 && s->config.top_p < 1.0) {
+        if (s->mlx_lm_version >= MLX_LM_0_32_0)
+            keep_top_p_by_threshold(s, vocab);
+        else
+            keep_top_p_by_sum(s, vocab);
+    }
+    if (s->config.min_p > 0.0)
+        keep_min_p(s, vocab);
+    if (has_top_k && !is_first)
         keep_top_k(s, vocab);
     keep_from(s, vocab, -INFINITY);
     float factor = round_to(dtype, (float)(1.0 / s->config.temperature));
@@ -77,8 +133,8 @@ void mlx_weigh(csm_sampler *s, size_t vocab)
  * it weigh 1 and the others nothing. */
 static float weigh_exp(const csm_sampler *s, float *m)
 {
-    *m = s->left[0];
-    for (size_t i = 1; i < s->n_left; i++)
+    *m = -INFINITY;
+    for (size_t i = 0; i < s->n_left; i++)
         *m = s->left[i] > *m ? s->left[i] : *m;
     float total = 0.0f;
     for (size_t i = 0; i < s->n_left; i++) {
@@ -120,7 +176,7 @@ static struct drawn draw_inverse_cdf(csm_sampler *s, size_t vocab)
 {
     float u = mlx_uniform_of(mlx_word(&s->stream->mlx, 0), CSM_F32);
     float m, total = weigh_exp(s, &m);
-    if (m == -INFINITY) /* everything underflowed: all entries are equal */
+    if (m == -INFINITY) /* nothing is left: all entries are equal */
         return (struct drawn){(int32_t)(u * (float)vocab), 0.0f};
 
     float t = u * total, below = 0.0f, above = 0.0f, next = 0.0f;

@@ -7,6 +7,8 @@
  *   sesame        sample_topk: logits / temperature, top-k (ties kept),
  *                 log_softmax, softmax, argmax(p / q), each rounded to the dtype
  * argmax takes the lowest index of equal values, and NaN before any number. */
+#include <string.h>
+
 #include "base/error.h"
 #include "sampling/noise.h"
 #include "sampling/numbers.h"
@@ -20,10 +22,32 @@ static csm_dtype working_dtype(const csm_sampler *s)
     return s->config.sampler == CSM_SAMPLER_SESAME ? s->config.dtype : CSM_F32;
 }
 
+/* Scores of ids that were drawn before move away from being drawn again. */
+static csm_status penalize(csm_sampler *s, size_t row, size_t vocab, csm_error *err)
+{
+    const int32_t *ids = s->history + row * s->n_history;
+    float penalty = (float)s->config.repetition_penalty;
+    bool cuda = s->config.stream == CSM_STREAM_TORCH_CUDA;
+    for (size_t i = 0; i < s->n_history; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= vocab)
+            return csm_fail(err, CSM_BAD_ARG, "history: row %zu, id %d, expected below %zu", row,
+                            (int)ids[i], vocab);
+    memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
+    for (size_t i = 0; i < s->n_history; i++) {
+        float x = s->scratch[ids[i]];
+        s->scores[ids[i]] = x < 0.0f ? x * penalty : cuda ? x * (1.0f / penalty) : x / penalty;
+    }
+    return CSM_OK;
+}
+
 csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
                         csm_error *err)
 {
     csm_status st = load_logits(logits, row, vocab, s->config.dtype, s->scores, err);
+    if (st != CSM_OK)
+        return st;
+    if (s->config.repetition_penalty != 1.0 && s->n_history > 0)
+        st = penalize(s, row, vocab, err);
     if (st != CSM_OK)
         return st;
     csm_dtype dtype = working_dtype(s);
@@ -42,12 +66,13 @@ csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t 
     return CSM_OK;
 }
 
-static void softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtype)
+static void softmax_at(csm_sampler *s, float *x, const uint32_t *index, size_t row, size_t vocab,
+                       csm_dtype dtype)
 {
     if (s->config.stream == CSM_STREAM_TORCH_CUDA)
-        softmax_torch_cuda(s->left, s->index, s->n_left, row, vocab, dtype);
+        softmax_torch_cuda(x, index, s->n_left, row, vocab, dtype);
     else
-        softmax_torch_cpu(s->left, s->index, s->n_left, vocab, dtype);
+        softmax_torch_cpu(x, index, s->n_left, vocab, dtype);
 }
 
 static void log_softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtype)
@@ -56,6 +81,55 @@ static void log_softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtyp
         log_softmax_torch_cuda(s->left, s->scratch, s->index, s->n_left, row, vocab, dtype);
     else
         log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
+}
+
+/* Forget the entries that were given a score of -inf. */
+static void drop_masked(csm_sampler *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_left; i++) {
+        s->index[n] = s->index[i];
+        s->left[n] = s->left[i];
+        n += s->left[i] > -INFINITY;
+    }
+    s->n_left = n;
+}
+
+/* TopPLogitsWarper: in ascending order, mask while the running sum of the
+ * probabilities is at most 1 - top_p; never the last. The sum runs in double, as
+ * cumsum does on the CPU. */
+static void keep_top_p(csm_sampler *s, size_t row, size_t vocab)
+{
+    size_t n = s->n_left;
+    sort_ascending(s, s->left, n);
+    for (size_t i = 0; i < n; i++) {
+        s->scratch[i] = s->left[s->order[i]];
+        s->positions[i] = (uint32_t)(vocab - n + i); /* behind all that are masked */
+    }
+    softmax_at(s, s->scratch, s->positions, row, vocab, CSM_F32);
+    float limit = (float)(1.0 - s->config.top_p);
+    double sum = 0.0;
+    for (size_t i = 0; i + 1 < n; i++) {
+        sum += (double)s->scratch[i];
+        if ((float)sum <= limit)
+            s->left[s->order[i]] = -INFINITY;
+    }
+    drop_masked(s);
+}
+
+/* MinPLogitsWarper: mask what is less probable than min_p times the highest. */
+static void keep_min_p(csm_sampler *s, size_t row, size_t vocab)
+{
+    memcpy(s->scratch, s->left, s->n_left * sizeof *s->left);
+    softmax_at(s, s->scratch, s->index, row, vocab, CSM_F32);
+    float highest = 0.0f;
+    for (size_t i = 0; i < s->n_left; i++)
+        highest = s->scratch[i] > highest ? s->scratch[i] : highest;
+    float lowest = (float)s->config.min_p * highest;
+    for (size_t i = 0; i < s->n_left; i++)
+        if (s->scratch[i] < lowest)
+            s->left[i] = -INFINITY;
+    drop_masked(s);
 }
 
 void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
@@ -67,10 +141,14 @@ void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
         lowest = kth_largest(s->scratch, vocab, s->config.top_k);
     }
     keep_from(s, vocab, lowest);
+    if (s->config.top_p > 0.0 && s->config.top_p < 1.0)
+        keep_top_p(s, row, vocab);
+    if (s->config.min_p > 0.0)
+        keep_min_p(s, row, vocab);
     csm_dtype dtype = working_dtype(s);
     if (s->config.sampler == CSM_SAMPLER_SESAME)
         log_softmax(s, row, vocab, dtype);
-    softmax(s, row, vocab, dtype);
+    softmax_at(s, s->left, s->index, row, vocab, dtype);
 }
 
 /* A masked entry wins when its noise rounds to 0: 0 / 0 is NaN, which argmax
@@ -112,4 +190,14 @@ struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab)
     }
     float margin = best == second ? 0.0f : (float)(log((double)best) - log((double)second));
     return (struct drawn){(int32_t)winner, margin};
+}
+
+void torch_draw_several(csm_sampler *s, size_t first, size_t n_samples, int32_t *tokens)
+{
+    size_t n = s->n_left;
+    for (size_t i = 0; i < n; i++)
+        s->scratch[i] = -(s->left[i] / noise_exponential(s->stream, CSM_F32, first + s->index[i]));
+    sort_ascending(s, s->scratch, n); /* of negative ratios: descending, first index first */
+    for (size_t i = 0; i < n_samples; i++)
+        tokens[i] = (int32_t)s->index[s->order[i]];
 }

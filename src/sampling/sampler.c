@@ -56,15 +56,15 @@ static csm_status check_temperature(double temperature, csm_error *err)
     return CSM_OK;
 }
 
-static csm_status read_version(const char *text, uint32_t *version, csm_error *err)
+/* "X.Y.Z" as X << 16 | Y << 8 | Z. */
+static csm_status read_version(const char *text, const char *program, uint32_t *version,
+                               csm_error *err)
 {
     unsigned part[3];
     int length = 0;
-    if (text == NULL)
-        return CSM_OK; /* the newest */
     if (sscanf(text, "%3u.%3u.%3u%n", &part[0], &part[1], &part[2], &length) != 3 ||
         text[length] != '\0' || part[0] > 255 || part[1] > 255 || part[2] > 255)
-        return csm_fail(err, CSM_BAD_ARG, "MLX version: '%s', expected X.Y.Z such as 0.32.4", text);
+        return csm_fail(err, CSM_BAD_ARG, "%s version: '%s', expected X.Y.Z", program, text);
     *version = part[0] << 16 | part[1] << 8 | part[2];
     return CSM_OK;
 }
@@ -99,9 +99,9 @@ static csm_status check(const struct csm_sampler_config *c, csm_error *err)
         return csm_fail(err, CSM_BAD_ARG, "top-p with sampler sesame, which has none");
     if (c->sampler == CSM_SAMPLER_SESAME && c->min_p > 0.0)
         return csm_fail(err, CSM_BAD_ARG, "min-p with sampler sesame, which has none");
-    if (c->mlx_version != NULL && !is_mlx(c->sampler))
-        return csm_fail(err, CSM_BAD_ARG, "MLX version with sampler %s, expected csm-mlx or "
-                                          "mlx-categorical",
+    if ((c->mlx_version != NULL || c->mlx_lm_version != NULL) && !is_mlx(c->sampler))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "MLX version with sampler %s, expected csm-mlx or mlx-categorical",
                         csm_sampler_name(c->sampler));
     return check_temperature(c->temperature, err);
 }
@@ -112,16 +112,23 @@ csm_status csm_sampler_create(const struct csm_sampler_config *config, csm_sampl
     csm_status st = check(config, err);
     if (st != CSM_OK)
         return st;
-    uint32_t version = UINT32_MAX;
-    st = read_version(config->mlx_version, &version, err);
+    uint32_t mlx = UINT32_MAX, mlx_lm = MLX_LM_0_31_3;
+    if (config->mlx_version != NULL)
+        st = read_version(config->mlx_version, "MLX", &mlx, err);
+    if (st == CSM_OK && config->mlx_lm_version != NULL)
+        st = read_version(config->mlx_lm_version, "mlx-lm", &mlx_lm, err);
+    if (st == CSM_OK && mlx_lm < MLX_LM_0_25_1)
+        st = csm_fail(err, CSM_BAD_ARG, "mlx-lm version: %s, expected 0.25.1 or later",
+                      config->mlx_lm_version);
     if (st != CSM_OK)
         return st;
     csm_sampler *s = calloc(1, sizeof *s);
     if (s == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "sampler: %zu bytes", sizeof *s);
     s->config = *config;
-    s->config.mlx_version = NULL; /* the caller's string; its number is kept */
-    s->mlx_version = version;
+    s->config.mlx_version = s->config.mlx_lm_version = NULL; /* the caller's; numbers are kept */
+    s->mlx_version = mlx;
+    s->mlx_lm_version = mlx_lm;
     struct csm_stream_state state = {
         .kind = config->stream,
         .seed = config->seed,
@@ -146,6 +153,8 @@ void csm_sampler_destroy(csm_sampler *sampler)
     free(sampler->left);
     free(sampler->scratch);
     free(sampler->order);
+    free(sampler->positions);
+    free(sampler->keys);
     free(sampler);
 }
 
@@ -173,10 +182,10 @@ void csm_sampler_set_history(csm_sampler *sampler, const int32_t *ids, size_t n_
     sampler->n_history = n_ids;
 }
 
-static bool grow(void *array, size_t n)
+static bool grow(void *array, size_t n_bytes)
 {
     void **p = array;
-    void *bigger = realloc(*p, 4 * n);
+    void *bigger = realloc(*p, n_bytes);
     if (bigger != NULL)
         *p = bigger;
     return bigger != NULL;
@@ -189,8 +198,10 @@ static csm_status reserve(csm_sampler *s, size_t rows, size_t vocab, csm_error *
                         rows, vocab);
     if (vocab <= s->capacity)
         return CSM_OK;
-    if (!grow(&s->scores, vocab) || !grow(&s->index, vocab) || !grow(&s->left, vocab) ||
-        !grow(&s->scratch, vocab) || !grow(&s->order, vocab))
+    if (!grow(&s->scores, 4 * vocab) || !grow(&s->index, 4 * vocab) ||
+        !grow(&s->left, 4 * vocab) || !grow(&s->scratch, 4 * vocab) ||
+        !grow(&s->order, 4 * vocab) || !grow(&s->positions, 4 * vocab) ||
+        !grow(&s->keys, 8 * vocab))
         return csm_fail(err, CSM_NO_MEMORY, "sampler: %zu entries", vocab);
     s->capacity = vocab;
     return CSM_OK;
@@ -244,6 +255,34 @@ csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, si
             margins[row] = drawn.margin;
         if (probs != NULL)
             spread_probabilities(s, vocab, probs + row * vocab);
+    }
+    return CSM_OK;
+}
+
+csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                                    size_t n_samples, int32_t *tokens, csm_error *err)
+{
+    if (s->config.sampler != CSM_SAMPLER_TRANSFORMERS)
+        return csm_fail(err, CSM_BAD_ARG, "several samples with sampler %s, expected transformers",
+                        csm_sampler_name(s->config.sampler));
+    csm_status st = reserve(s, rows, vocab, err);
+    for (size_t row = 0; row < rows && st == CSM_OK; row++) {
+        st = load(s, logits, row, vocab, err);
+        if (st != CSM_OK)
+            break;
+        torch_weigh(s, row, vocab);
+        if (n_samples == 0 || n_samples > s->n_left)
+            st = csm_fail(err, CSM_BAD_ARG, "samples: %zu, row %zu has %zu tokens to choose from",
+                          n_samples, row, s->n_left);
+    }
+    if (st == CSM_OK)
+        st = noise_open(s->stream, rows * vocab, err);
+    if (st != CSM_OK)
+        return st;
+    for (size_t row = 0; row < rows; row++) {
+        (void)load(s, logits, row, vocab, NULL);
+        torch_weigh(s, row, vocab);
+        torch_draw_several(s, row * vocab, n_samples, tokens + row * n_samples);
     }
     return CSM_OK;
 }

@@ -11,19 +11,31 @@
 
 #include <csm/sampling.h>
 
+/* Versions at which a form changed. */
+enum {
+    MLX_0_32_1 = 32 << 8 | 1,     /* categorical of one row: the inverse CDF */
+    MLX_LM_0_25_1 = 25 << 8 | 1,  /* the oldest known */
+    MLX_LM_0_26_4 = 26 << 8 | 4,  /* top-k last, not first */
+    MLX_LM_0_31_3 = 31 << 8 | 3,  /* the default */
+    MLX_LM_0_32_0 = 32 << 8,      /* top-p by a threshold */
+};
+
 struct csm_sampler {
     struct csm_sampler_config config;
     uint32_t mlx_version; /* major << 16 | minor << 8 | patch */
+    uint32_t mlx_lm_version;
     csm_stream *stream;
     const int32_t *history; /* [rows, n_history], borrowed */
     size_t n_history;
 
-    size_t capacity;  /* of each array below */
-    float *scores;    /* [vocab] of the row at hand */
-    uint32_t *index;  /* [n_left] */
-    float *left;      /* [n_left] their scores, then their probabilities or weights */
-    float *scratch;   /* [vocab] */
-    uint32_t *order;  /* [vocab] */
+    size_t capacity; /* of each array below */
+    float *scores;   /* [vocab] of the row at hand */
+    uint32_t *index; /* [n_left] */
+    float *left;     /* [n_left] their scores, then their probabilities or weights */
+    float *scratch;  /* [vocab] */
+    uint32_t *order; /* [vocab] */
+    uint32_t *positions; /* [vocab] */
+    uint64_t *keys;      /* [vocab] for sort_ascending */
     size_t n_left;
 };
 
@@ -50,6 +62,7 @@ void mlx_probabilities(csm_sampler *s);
 /* One token from what is left, with the open call's noise; element `first` is
  * that of the row's entry 0. */
 struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab);
+void torch_draw_several(csm_sampler *s, size_t first, size_t n_samples, int32_t *tokens);
 struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab);
 
 /* How many uniforms one call over [rows, vocab] takes: one for the inverse CDF. */
@@ -65,6 +78,10 @@ csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error
 /* Put the entries of scores [vocab] that are at least `lowest`, and not -inf, into
  * left. */
 void keep_from(csm_sampler *s, size_t vocab, float lowest);
+
+/* order [n] receives the indices of v [n] in ascending order of value, of equal
+ * ones in ascending order of index; uses keys. */
+void sort_ascending(csm_sampler *s, const float *v, size_t n);
 
 /* The k-th largest of v [n], 1 <= k <= n; reorders v. */
 float kth_largest(float *v, size_t n, size_t k);

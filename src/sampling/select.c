@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * select.c - loading a row of logits, and choosing its largest entries. */
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "sampling/numbers.h"
 #include "sampling/sampler.h"
@@ -55,6 +57,25 @@ void keep_from(csm_sampler *s, size_t vocab, float lowest)
         n += s->scores[i] >= lowest && s->scores[i] > -INFINITY;
     }
     s->n_left = n;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+void sort_ascending(csm_sampler *s, const float *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        /* The bits of a float, made to order like it as an unsigned number. */
+        uint32_t u = bits_of(v[i] + 0.0f);
+        u ^= u >> 31 != 0 ? 0xffffffffu : 0x80000000u;
+        s->keys[i] = (uint64_t)u << 32 | (uint32_t)i;
+    }
+    qsort(s->keys, n, sizeof *s->keys, compare_keys);
+    for (size_t i = 0; i < n; i++)
+        s->order[i] = (uint32_t)s->keys[i];
 }
 
 /* Hoare's selection; the pivot is the median of three. */

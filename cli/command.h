@@ -25,4 +25,7 @@ struct command {
     const char *summary; /* one line of `csm help` */
 };
 
+int run_sample(int argc, char **argv);
+int run_noise(int argc, char **argv);
+
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 
 static const struct command commands[] = {
+    {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},
+    {"noise", run_noise, "the raw numbers of a random stream"},
     {NULL, NULL, NULL},
 };
 

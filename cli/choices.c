@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "choices.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool choose_dtype(const char *name, csm_dtype *dtype)
+{
+    if (strcmp(name, "f32") == 0)
+        *dtype = CSM_F32;
+    else if (strcmp(name, "bf16") == 0)
+        *dtype = CSM_BF16;
+    else if (strcmp(name, "f16") == 0)
+        *dtype = CSM_F16;
+    else {
+        fprintf(stderr, "csm: --dtype: '%s', expected f32, bf16 or f16\n", name);
+        return false;
+    }
+    return true;
+}
+
+bool choose_sampler(const char *name, csm_sampler_kind *sampler)
+{
+    *sampler = csm_sampler_find(name);
+    if (*sampler == CSM_SAMPLER_COUNT)
+        fprintf(stderr,
+                "csm: --sampler: '%s', expected transformers, sesame, csm-mlx or mlx-categorical\n",
+                name);
+    return *sampler != CSM_SAMPLER_COUNT;
+}
+
+bool choose_stream(const char *name, csm_stream_kind *stream)
+{
+    *stream = csm_stream_find(name);
+    if (*stream == CSM_STREAM_COUNT)
+        fprintf(stderr,
+                "csm: --stream: '%s', expected torch-cpu, torch-cpu-mkl, torch-cuda or mlx\n", name);
+    return *stream != CSM_STREAM_COUNT;
+}

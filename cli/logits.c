@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "logits.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <csm/tensors.h>
+
+static float widen_bf16(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float x;
+    memcpy(&x, &wide, sizeof x);
+    return x;
+}
+
+static float widen_f16(uint16_t bits)
+{
+    unsigned exponent = bits >> 10 & 31;
+    float mantissa = (float)(bits & 1023);
+    float x;
+    if (exponent == 31)
+        x = mantissa == 0.0f ? INFINITY : NAN;
+    else if (exponent == 0)
+        x = ldexpf(mantissa, -24);
+    else
+        x = ldexpf(mantissa + 1024.0f, (int)exponent - 25);
+    return bits >> 15 != 0 ? -x : x;
+}
+
+static csm_status refuse(csm_error *err, const char *path, const char *name, const char *why)
+{
+    snprintf(err->text, sizeof err->text, "%s: %s: %s", path, name, why);
+    return CSM_BAD_FORMAT;
+}
+
+static csm_status convert(const char *path, const csm_tensor *t, struct logits *logits,
+                          csm_error *err)
+{
+    if (t->rank != 1 && t->rank != 2)
+        return refuse(err, path, t->name, "the rank is not 1 or 2; expected [rows, vocab]");
+    if (t->dtype != CSM_F32 && t->dtype != CSM_BF16 && t->dtype != CSM_F16)
+        return refuse(err, path, t->name, "the dtype is not F32, BF16 or F16");
+    size_t rows = t->rank == 2 ? t->shape[0] : 1, vocab = t->shape[t->rank - 1];
+    if (rows == 0 || vocab == 0)
+        return refuse(err, path, t->name, "it is empty; expected [rows, vocab]");
+    float *values = calloc(rows, vocab * sizeof *values);
+    if (values == NULL) {
+        snprintf(err->text, sizeof err->text, "%s: %s: out of memory", path, t->name);
+        return CSM_NO_MEMORY;
+    }
+    const uint16_t *half = t->data;
+    if (t->dtype == CSM_F32)
+        memcpy(values, t->data, t->n_bytes);
+    else
+        for (size_t i = 0; i < rows * vocab; i++)
+            values[i] = t->dtype == CSM_BF16 ? widen_bf16(half[i]) : widen_f16(half[i]);
+    *logits = (struct logits){values, rows, vocab};
+    return CSM_OK;
+}
+
+csm_status logits_read(const char *path, const char *name, struct logits *logits, csm_error *err)
+{
+    csm_tensors *file;
+    csm_status st = csm_tensors_open(path, &file, err);
+    if (st != CSM_OK)
+        return st;
+    const csm_tensor *tensor = NULL;
+    if (name != NULL)
+        tensor = csm_tensors_find(file, name);
+    else if (csm_tensors_count(file) == 1)
+        tensor = csm_tensors_at(file, 0);
+    if (tensor != NULL)
+        st = convert(path, tensor, logits, err);
+    else if (name != NULL)
+        st = refuse(err, path, name, "there is no tensor of that name");
+    else
+        st = refuse(err, path, "--tensor", "needed, since the file does not hold just one tensor");
+    csm_tensors_close(file);
+    return st;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool read_whole(const char *text, uint64_t highest, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n > highest)
+        return false;
+    *value = n;
+    return true;
+}
+
+static bool read_real(const char *text, double *value)
+{
+    char *end;
+    double x = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(x))
+        return false;
+    *value = x;
+    return true;
+}
+
+static bool store(const struct option_spec *option, const char *text)
+{
+    uint64_t whole;
+    switch (option->kind) {
+    case OPTION_FLAG:
+        *(bool *)option->value = true;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)option->value = text;
+        return true;
+    case OPTION_SIZE:
+        if (!read_whole(text, SIZE_MAX, &whole))
+            return false;
+        *(size_t *)option->value = (size_t)whole;
+        return true;
+    case OPTION_U64:
+        return read_whole(text, UINT64_MAX, option->value);
+    case OPTION_REAL:
+        return read_real(text, option->value);
+    }
+    return false;
+}
+
+static const struct option_spec *find(const struct option_spec *options, const char *name,
+                                      size_t length)
+{
+    for (; options->name != NULL; options++)
+        if (strlen(options->name) == length && strncmp(options->name, name, length) == 0)
+            return options;
+    return NULL;
+}
+
+/* One option at argv[*i], which begins with two dashes; moves *i to its value. */
+static enum parsed parse_one(int argc, char **argv, int *i, const struct option_spec *options,
+                             const char *help)
+{
+    const char *name = argv[*i] + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    if (strcmp(name, "help") == 0) {
+        fputs(help, stdout);
+        return PARSED_HELP;
+    }
+    const struct option_spec *option = find(options, name, length);
+    if (option == NULL) {
+        fprintf(stderr, "csm: %s: no option %s; --help lists them\n", argv[0], argv[*i]);
+        return PARSED_WRONG;
+    }
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    if (option->kind == OPTION_FLAG && value != NULL) {
+        fprintf(stderr, "csm: --%s: takes no value\n", option->name);
+        return PARSED_WRONG;
+    }
+    if (option->kind != OPTION_FLAG && value == NULL) {
+        if (*i + 1 == argc) {
+            fprintf(stderr, "csm: --%s: a value is missing\n", option->name);
+            return PARSED_WRONG;
+        }
+        value = argv[++*i];
+    }
+    if (!store(option, value)) {
+        fprintf(stderr, "csm: --%s: '%s', expected a %s number\n", option->name, value,
+                option->kind == OPTION_REAL ? "finite" : "whole");
+        return PARSED_WRONG;
+    }
+    return PARSED;
+}
+
+enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
+                          const char *help, const char **operands, size_t n_operands)
+{
+    size_t n = 0;
+    bool only_operands = false;
+    for (int i = 1; i < argc; i++) {
+        if (!only_operands && strcmp(argv[i], "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands && strncmp(argv[i], "--", 2) == 0) {
+            enum parsed parsed = parse_one(argc, argv, &i, options, help);
+            if (parsed != PARSED)
+                return parsed;
+        } else if (n == n_operands) {
+            fprintf(stderr, "csm: %s: '%s' is one argument too many; --help tells more\n", argv[0],
+                    argv[i]);
+            return PARSED_WRONG;
+        } else {
+            operands[n++] = argv[i];
+        }
+    }
+    return PARSED;
+}

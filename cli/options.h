@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * options.h - command lines: --name VALUE, --name=VALUE, --flag, and operands. */
+#ifndef CSM_CLI_OPTIONS_H
+#define CSM_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum option_kind {
+    OPTION_FLAG, /* bool: set to true */
+    OPTION_TEXT, /* const char * */
+    OPTION_SIZE, /* size_t: a whole number */
+    OPTION_U64,  /* uint64_t: a whole number */
+    OPTION_REAL  /* double, finite */
+};
+
+struct option_spec {
+    const char *name; /* without the dashes; NULL ends the table */
+    enum option_kind kind;
+    void *value; /* keeps what it has if the option is not given; the last one counts */
+};
+
+/* What to do after parsing. */
+enum parsed {
+    PARSED,       /* go on */
+    PARSED_HELP,  /* --help was given and answered: exit with EXIT_OK */
+    PARSED_WRONG, /* a mistake was reported: exit with EXIT_USAGE */
+};
+
+/* Read argv[1..]. Operands go to operands[0..n_operands-1], in order; those not
+ * given stay NULL. `--` ends the options; a lone `-` is an operand. */
+enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
+                          const char *help, const char **operands, size_t n_operands);
+
+#endif

@@ -154,7 +154,8 @@ struct csm_frame_parts {
  * OWN   as the engine's library draws. MLX: csm-mlx's order, logits - logsumexp,
  *       mlx-lm's top-k, times 1 / temperature, mx.random.categorical, one subkey
  *       a draw, codebook 0 first; `key` is the state of the generator,
- *       {seed >> 32, seed} at first, and is moved on.
+ *       {seed >> 32, seed} at first, and is moved on. torch: as csm_draw says, of
+ *       `random`, which is moved on.
  * RACE  the index of the largest p / q: p the softmax in `dtype` of what top-k
  *       (ties kept) leaves of logits / temperature, q the row of `noise`. The
  *       engine's arithmetic is not PyTorch's, so the caller repeats each draw
@@ -164,7 +165,9 @@ struct csm_frame_draw {
     enum { CSM_DRAW_OWN, CSM_DRAW_RACE } kind;
     double temperature, depth_temperature;
     size_t top_k, depth_top_k;
-    uint32_t key[2];      /* OWN */
+    uint32_t key[2];      /* OWN, mlx */
+    csm_random *random;   /* OWN, torch */
+    bool as_sesame;       /* OWN, torch: as in csm_draw */
     const float *noise;   /* RACE: [n_codebooks, vocab]; NULL if both temperatures are 0 */
     csm_dtype dtype;      /* RACE: F32, BF16, F16 */
     const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */

@@ -23,31 +23,39 @@ at::Generator make_generator(const context &ctx, uint64_t seed)
     return generator;
 }
 
-csm_drawn draw(const csm_draw &how, at::Generator &generator, const at::Tensor &logits)
+race run_race(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
+              const std::function<at::Tensor(const at::Tensor &)> &noise_like)
 {
     at::Tensor scores = logits.view({1, -1});
-    if (!how.as_sesame)
+    if (!as_sesame)
         scores = scores.to(at::kFloat);
-    if (how.temperature != 1.0)
-        scores = scores / how.temperature;
-    if (how.top_k != 0) {
-        int64_t k = std::min(static_cast<int64_t>(how.top_k), scores.size(1));
+    if (temperature != 1.0)
+        scores = scores / temperature;
+    if (top_k != 0) {
+        int64_t k = std::min(static_cast<int64_t>(top_k), scores.size(1));
         at::Tensor kth = std::get<0>(at::topk(scores, k)).slice(1, k - 1);
         scores = scores.masked_fill(scores < kth, -INFINITY);
     }
-    if (how.as_sesame)
+    if (as_sesame)
         scores = at::log_softmax(scores, -1);
-    at::Tensor p = at::softmax(scores, -1);
-    at::Tensor q = at::empty_like(p).exponential_(1, generator);
-    at::Tensor race = p / q;
-    at::Tensor winner = at::argmax(race, -1, /*keepdim=*/true);
+    race r;
+    r.p = at::softmax(scores, -1);
+    r.ratio = r.p / noise_like(r.p);
+    r.winner = at::argmax(r.ratio, -1, /*keepdim=*/true);
+    return r;
+}
 
+csm_drawn draw(const csm_draw &how, at::Generator &generator, const at::Tensor &logits)
+{
+    race r = run_race(how.temperature, how.top_k, how.as_sesame, logits, [&](const at::Tensor &p) {
+        return at::empty_like(p).exponential_(1, generator);
+    });
     /* One transfer: the code (exact as a double), its probability, the best two. */
-    at::Tensor best = std::get<0>(at::topk(race, 2));
-    at::Tensor told =
-        at::cat({winner.to(at::kDouble), p.gather(-1, winner).to(at::kDouble), best.to(at::kDouble)},
-                -1)
-            .to(at::kCPU);
+    at::Tensor best = std::get<0>(at::topk(r.ratio, 2));
+    at::Tensor told = at::cat({r.winner.to(at::kDouble), r.p.gather(-1, r.winner).to(at::kDouble),
+                               best.to(at::kDouble)},
+                              -1)
+                          .to(at::kCPU);
     const double *numbers = told.const_data_ptr<double>();
     csm_drawn drawn;
     drawn.code = static_cast<int32_t>(numbers[0]);

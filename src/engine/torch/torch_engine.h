@@ -10,7 +10,9 @@
 #ifndef CSM_TORCH_ENGINE_H
 #define CSM_TORCH_ENGINE_H
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,12 +41,18 @@ struct declined : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+struct frame_graph;
+
 struct context {
+    context();
+    ~context();
+
     at::Device device = at::kCPU;
     /* Of all weights and activations: what `precision` says, else that of the
      * first matrix. */
     c10::optional<at::ScalarType> dtype;
     std::string version;
+    std::unique_ptr<frame_graph> graph; /* CUDA: of the last frame drawn */
 };
 
 /* cos and sin as the reference makes them. Transformers: each [1, T, head_dim] in
@@ -104,8 +112,20 @@ void truncate(csm_cache &cache, size_t lane, size_t n_positions);
 at::Tensor attention(const csm_attention &block, csm_cache &cache, size_t lane, size_t layer,
                      const at::Tensor &x);
 
+/* The race of one draw: p / q, q made in p's shape and dtype. */
+struct race {
+    at::Tensor p, ratio; /* [1, vocab] */
+    at::Tensor winner;   /* [1, 1] */
+};
+race run_race(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
+              const std::function<at::Tensor(const at::Tensor &)> &noise_like);
+
 at::Generator make_generator(const context &ctx, uint64_t seed);
 csm_drawn draw(const csm_draw &how, at::Generator &generator, const at::Tensor &logits);
+
+/* csm_engine_ops.frame; on CUDA the replay of a graph that is captured once. */
+void draw_frame(context &ctx, const csm_frame_parts &parts, csm_cache &cache,
+                const at::Tensor &hidden, const csm_frame_draw &how, int32_t *codes, float *logits);
 
 } // namespace csm_torch
 #endif

@@ -273,6 +273,15 @@ static csm_status draw(void *, const struct csm_draw *how, csm_random *random,
     return CSM_OK;
 }
 
+static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
+                        const csm_value *last_hidden, struct csm_frame_draw *how, int32_t *codes,
+                        float *logits, csm_error *err)
+{
+    return guarded(err, [&] {
+        csm_torch::draw_frame(*of(ctx), *parts, *cache, last_hidden->tensor, *how, codes, logits);
+    });
+}
+
 /* ---- the table ---------------------------------------------------------- */
 
 static constexpr struct csm_engine_ops make_table()
@@ -301,6 +310,7 @@ static constexpr struct csm_engine_ops make_table()
     ops.random_new = random_new;
     ops.random_free = random_free;
     ops.draw = draw;
+    ops.frame = frame;
     return ops;
 }
 

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Frames drawn whole are those drawn part by part, however badly the engine
+ * guesses. The engine here is the native one with a whole-frame operation made of
+ * its parts, which can be told to lie. */
+#include "cmocka_all.h"
+
+#include <csm/csm.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "generate/model.h"
+
+enum { FRAMES = 6 };
+static const char model_dir[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
+static csm_error err;
+
+#define CHECK(call)                                                                                \
+    do {                                                                                           \
+        if ((call) != CSM_OK)                                                                      \
+            fail_msg("%s", err.text);                                                              \
+    } while (0)
+
+/* ---- the engine ------------------------------------------------------------ */
+
+static size_t n_calls, lie_every; /* 0: never */
+static unsigned n_drawn;
+
+/* The largest p / q among the top k, the largest logit if temperature is 0. */
+static int32_t guess(const float *logits, size_t vocab, double temperature, size_t top_k,
+                     const float *noise)
+{
+    int32_t best = -1;
+    double best_score = 0.0;
+    for (size_t i = 0; i < vocab; i++) {
+        size_t n_above = 0;
+        for (size_t j = 0; j < vocab; j++)
+            n_above += logits[j] > logits[i];
+        if (temperature > 0.0 && top_k > 0 && n_above >= top_k)
+            continue;
+        double score = temperature == 0.0 ? (double)logits[i]
+                                          : logits[i] / temperature - log((double)noise[i]);
+        if (best < 0 || score > best_score) {
+            best = (int32_t)i;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
+static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
+                        const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
+                        float *logits, csm_error *error)
+{
+    const struct csm_engine_ops *ops = &csm_engine_native;
+    csm_value *x, *y;
+    int32_t fed = 0;
+    n_calls++;
+    CHECK(ops->cache_truncate(ctx, cache, 0, 0, error));
+    CHECK(ops->value_new(ctx, &x, error));
+    CHECK(ops->value_new(ctx, &y, error));
+    for (size_t k = 0; k < parts->n_codebooks; k++) {
+        float *row = logits + k * parts->vocab;
+        if (k == 0) {
+            CHECK(ops->linear(ctx, parts->first_head, NULL, last_hidden, y, error));
+            CHECK(ops->read(ctx, y, 1, parts->vocab, row, error));
+        }
+        for (size_t pass = k == 1 ? 0 : 1; k > 0 && pass < 2; pass++) {
+            int32_t id = (int32_t)((k - 1) * parts->vocab) + fed;
+            if (pass == 1)
+                CHECK(ops->embed(ctx, parts->codes, &id, 1, 1, y, error));
+            CHECK(ops->linear(ctx, parts->projector, NULL, pass == 0 ? last_hidden : y, x, error));
+            for (size_t l = 0; l < parts->n_layers; l++) {
+                CHECK(ops->attention(ctx, &parts->attention[l], l, cache, 0, 1, x, error));
+                CHECK(ops->mlp(ctx, &parts->mlp[l], x, error));
+            }
+        }
+        if (k > 0) {
+            CHECK(ops->norm(ctx, &parts->norm, x, y, error));
+            CHECK(ops->linear(ctx, parts->heads[k - 1], NULL, y, x, error));
+            CHECK(ops->read(ctx, x, 1, parts->vocab, row, error));
+        }
+        codes[k] = guess(row, parts->vocab, k == 0 ? draw->temperature : draw->depth_temperature,
+                         k == 0 ? draw->top_k : draw->depth_top_k,
+                         draw->noise != NULL ? draw->noise + k * parts->vocab : NULL);
+        if (lie_every > 0 && ++n_drawn % lie_every == 0)
+            codes[k] = (codes[k] + 1) % (int32_t)parts->vocab;
+        fed = k < draw->n_known ? draw->known[k] : codes[k];
+    }
+    ops->value_free(ctx, x);
+    ops->value_free(ctx, y);
+    return CSM_OK;
+}
+
+/* ---- */
+
+static csm_model *open_model(bool is_whole)
+{
+    static struct csm_engine_ops ops;
+    const csm_model_options options = {.engine = "native", .precision = CSM_IN_F32, .n_threads = 1,
+                                       .strategy = CSM_STRATEGY_EXACT};
+    csm_model *model;
+    CHECK(csm_model_open(model_dir, &options, &model, &err));
+    ops = csm_engine_native;
+    ops.frame = frame;
+    if (is_whole)
+        model->engines.language.ops = &ops;
+    return model;
+}
+
+static csm_result *run(bool is_whole, const csm_generate_options *options)
+{
+    csm_model *model = open_model(is_whole);
+    csm_result *result;
+    n_calls = 0;
+    CHECK(csm_generate(model, NULL, 0, "Hello from Sesame.", 0, options, &result, &err));
+    assert_int_equal(result->n_frames, FRAMES);
+    csm_model_close(model);
+    return result;
+}
+
+static csm_generate_options options_of(double temperature, double depth_temperature)
+{
+    csm_generate_options o = csm_generate_defaults();
+    o.seed = 7;
+    o.temperature = temperature;
+    o.depth_temperature = depth_temperature;
+    o.max_frames = FRAMES;
+    o.without_sound = true;
+    return o;
+}
+
+/* Whole and in parts give the same; gives how often the engine was asked. */
+static size_t compare(const csm_generate_options *options)
+{
+    csm_result *parts = run(false, options);
+    assert_int_equal(n_calls, 0);
+    csm_result *whole = run(true, options);
+    size_t n = FRAMES * parts->n_codebooks;
+    assert_memory_equal(whole->codes, parts->codes, n * sizeof *parts->codes);
+    /* the depth decoder's first two positions go in alone here, together there */
+    for (size_t i = 0; i < n; i++) {
+        assert_float_equal(whole->margins[i], parts->margins[i], 1e-4);
+        assert_float_equal(whole->probs[i], parts->probs[i], 1e-4);
+    }
+    csm_result_free(parts);
+    csm_result_free(whole);
+    return n_calls;
+}
+
+static void a_right_guess_is_asked_for_once_a_frame(void **state)
+{
+    (void)state;
+    lie_every = 0;
+    csm_generate_options both = options_of(0.9, 0.9), greedy = options_of(0.0, 0.0),
+                         depth = options_of(0.0, 0.8), backbone = options_of(0.8, 0.0);
+    assert_int_equal(compare(&both), FRAMES);
+    assert_int_equal(compare(&greedy), FRAMES);
+    assert_int_equal(compare(&depth), FRAMES);
+    assert_int_equal(compare(&backbone), FRAMES);
+}
+
+static void a_wrong_guess_changes_nothing(void **state)
+{
+    (void)state;
+    csm_generate_options options = options_of(0.9, 0.9);
+    for (lie_every = 1; lie_every <= 5; lie_every += 2)
+        assert_in_range(compare(&options), FRAMES + 1, FRAMES * 9);
+}
+
+static void forced_codes_need_no_second_guess(void **state)
+{
+    (void)state;
+    int32_t forced[FRAMES * 8];
+    for (int i = 0; i < FRAMES * 8; i++)
+        forced[i] = 1 + i * 37 % 1000;
+    csm_generate_options options = options_of(0.9, 0.9);
+    options.forced = forced;
+    options.n_forced = FRAMES;
+    lie_every = 3;
+    assert_int_equal(compare(&options), FRAMES);
+}
+
+static void look(void *user, const char *name, size_t at_frame, size_t at, const float *data,
+                 size_t rows, size_t cols)
+{
+    (void)name, (void)at_frame, (void)at, (void)data, (void)rows, (void)cols;
+    ++*(size_t *)user;
+}
+
+static void an_observer_is_shown_the_parts(void **state)
+{
+    (void)state;
+    size_t n_seen = 0;
+    csm_generate_options options = options_of(0.9, 0.9);
+    options.observe = look;
+    options.user = &n_seen;
+    csm_result_free(run(true, &options));
+    assert_int_equal(n_calls, 0);
+    assert_true(n_seen > FRAMES);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_right_guess_is_asked_for_once_a_frame),
+        cmocka_unit_test(a_wrong_guess_changes_nothing),
+        cmocka_unit_test(forced_codes_need_no_second_guess),
+        cmocka_unit_test(an_observer_is_shown_the_parts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

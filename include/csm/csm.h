@@ -239,6 +239,10 @@ typedef struct csm_generate_options {
                               * the precision the model was opened with, else "f32" */
     const char *mlx_version; /* whose draws PURE reproduces; NULL: the newest known */
     size_t max_frames;       /* at most so many; 125 are ten seconds */
+    size_t min_frames;       /* speech does not end before: until then code 0 of the first
+                              * codebook is not drawn. Not with an engine that draws itself */
+    bool has_guard;          /* end speech that runs away: a loop, seconds of silence, a length
+                              * out of all proportion to the text; the report says so */
     bool without_sound;      /* do not decode: frames have no samples */
 
     /* Called after each frame; false ends the generation with CSM_CANCELLED. */
@@ -276,6 +280,8 @@ typedef struct csm_report {
     size_t n_reused; /* of these, kept from the last generation */
     size_t n_frames; /* sound frames drawn: without the one that ends speech */
     bool has_ended;  /* the model ended its speech; false: limit, cancel or error */
+    const char *guarded; /* why the guard ended it: "a loop", "silence", "longer than its
+                          * text"; "" if it did not */
 
     double encode_ms;       /* context sound to codes */
     double prompt_ms;       /* prefill */

@@ -143,6 +143,7 @@ csm_status csm_choose(csm_generation *g, csm_error *err)
     r->engine_version = info->engine_version;
     r->codec_engine = info->codec_engine;
     r->fallback = "";
+    r->guarded = "";
     r->sampler = csm_sampler_name(config.sampler);
     const char *version = g->options.mlx_version != NULL ? g->options.mlx_version : "newest known";
     snprintf(g->mlx_version, sizeof g->mlx_version, "%s",

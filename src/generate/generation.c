@@ -133,6 +133,7 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
     g->started_ms = csm_now_ms();
     g->model = model;
     g->options = options != NULL ? *options : defaults;
+    g->guard.n_text = strlen(text);
 
     csm_status st = csm_choose(g, err);
     if (st == CSM_OK)
@@ -217,6 +218,8 @@ static csm_status draw_frame(csm_generation *g, csm_error *err)
                                : csm_depth_step(&m->state, k, &g->fed[k - 1], logits, err);
         double drawn = csm_now_ms();
         *(k == 0 ? &g->report.backbone_ms : &g->report.depth_ms) += drawn - start;
+        if (k == 0 && g->report.n_frames < g->options.min_frames)
+            logits[0] = -INFINITY; /* the frame of zeros begins with it */
         if (st == CSM_OK)
             st = csm_generation_draw(g, k, err);
         if (st != CSM_OK)
@@ -308,6 +311,14 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
                          .n_samples = g->options.without_sound ? 0 : m->info.frame_samples};
     g->report.n_frames++;
     *has_frame = true;
+    if (g->options.has_guard) {
+        const char *why =
+            csm_guard_watch(&g->guard, g->fed[0], frame->samples, frame->n_samples);
+        if (why != NULL) {
+            g->report.guarded = why;
+            g->is_done = true;
+        }
+    }
     return CSM_OK;
 }
 

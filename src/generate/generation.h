@@ -6,6 +6,7 @@
 
 #include <csm/sampling.h>
 
+#include "generate/guard.h"
 #include "generate/model.h"
 #include "generate/whole_frame.h"
 
@@ -30,6 +31,7 @@ struct csm_generation {
     float *all_probs; /* [n_codebooks, vocab] */
     float *samples;   /* [frame_samples] */
 
+    struct csm_guard guard;
     size_t n_drawn; /* frames, with one that ended speech */
     bool is_done;
     double started_ms; /* on the monotonic clock */

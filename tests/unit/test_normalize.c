@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit/cmocka_all.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <csm/csm.h>
+#include <csm/text.h>
+
+static void check(const char *text, const char *expected)
+{
+    char *normalized = NULL;
+    csm_error err;
+    assert_int_equal(csm_text_normalize(text, &normalized, &err), CSM_OK);
+    assert_string_equal(normalized, expected);
+    csm_free(normalized);
+}
+
+static void plain_text_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"", "Hello, world!", "Isn't it? Yes; no: \"well\" - so.",
+                                 "Gr\xC3\xBC\xC3\x9F" "e aus K\xC3\xB6ln", "well-known"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        check(texts[i], texts[i]);
+}
+
+static void cardinals_are_spelled(void **state)
+{
+    (void)state;
+    check("0", "zero");
+    check("13 and 40", "thirteen and forty");
+    check("100 1000 1001000", "one hundred one thousand one million one thousand");
+    check("1,234,567.89", "one million two hundred thirty four thousand five hundred sixty seven "
+                          "point eight nine");
+    check("-5", "minus five");
+    check("007", "zero zero seven");
+    check("999999999999999", "nine hundred ninety nine trillion nine hundred ninety nine billion "
+                             "nine hundred ninety nine million nine hundred ninety nine thousand "
+                             "nine hundred ninety nine");
+    check("1234567890123456", "one two three four five six seven eight nine zero one two three "
+                              "four five six");
+}
+
+static void more_digits_than_fit_are_all_read(void **state)
+{
+    (void)state;
+    char digits[201];
+    memset(digits, '7', 200);
+    digits[200] = '\0';
+    char *normalized = NULL;
+    csm_error err;
+    assert_int_equal(csm_text_normalize(digits, &normalized, &err), CSM_OK);
+    size_t sevens = 0;
+    for (const char *p = normalized; (p = strstr(p, "seven")) != NULL; p++)
+        sevens++;
+    assert_int_equal(sevens, 200);
+    csm_free(normalized);
+}
+
+static void ordinals_and_years_are_read_as_people_do(void **state)
+{
+    (void)state;
+    check("1st 2nd 3rd 5th 12th 20th 100th 21st",
+          "first second third fifth twelfth twentieth one hundredth twenty first");
+    check("in 1984", "in nineteen eighty four");
+    check("1905 1900 2000 2007 2010 2025", "nineteen oh five nineteen hundred two thousand "
+                                           "two thousand seven twenty ten twenty twenty five");
+    check("the 1990s", "the nineteen nineties");
+}
+
+static void money_times_and_units_are_read(void **state)
+{
+    (void)state;
+    check("$5.20", "five dollars and twenty cents");
+    check("$1, $3 million, $2.05", "one dollar, three million dollars, two dollars and five cents");
+    check("\xC2\xA3" "3.01", "three pounds and one penny");
+    check("10:30", "ten thirty");
+    check("9:00", "nine o'clock");
+    check("7:05 a.m. and 9:00pm", "seven oh five a m and nine p m");
+    check("5 km, 1kg, 50%, 20 \xC2\xB0" "C", "five kilometers, one kilogram, fifty percent, "
+                                             "twenty degrees Celsius");
+    check("1/2 or 3/4", "one half or three quarters");
+    check("10-20", "ten to twenty");
+    check("555-1234", "five five five, one two three four");
+}
+
+static void abbreviations_and_symbols_become_words(void **state)
+{
+    (void)state;
+    check("Dr. Smith vs. Mr. Jones, etc.", "Doctor Smith versus Mister Jones, et cetera.");
+    check("No. 5. No. I won't.", "number five. No. I won't.");
+    check("R&D, a+b=c", "R and D, a plus b equals c");
+    check("really (yes) - no [hm].", "really, yes, - no, hm.");
+    check("\xE2\x80\x9Cso\xE2\x80\x9D it\xE2\x80\x99s\xE2\x80\xA6", "\"so\" it's...");
+    check("ok \xF0\x9F\x98\x80 then", "ok then");
+    check(" a \t b\n\nc ", "a b c");
+}
+
+static void text_that_is_not_utf8_is_refused(void **state)
+{
+    (void)state;
+    char *normalized = NULL;
+    csm_error err;
+    assert_int_equal(csm_text_normalize("a\xFF" "b", &normalized, &err), CSM_BAD_ARG);
+    assert_null(normalized);
+}
+
+/* The sentences of a text, joined by '|'. */
+static void check_sentences(const char *text, size_t max_bytes, const char *expected)
+{
+    char joined[512] = "";
+    while (*text != '\0') {
+        size_t n = csm_text_sentence(text, max_bytes);
+        assert_true(n > 0);
+        if (joined[0] != '\0')
+            strcat(joined, "|");
+        strncat(joined, text, n);
+        text += n;
+        text += strspn(text, " \n");
+    }
+    assert_string_equal(joined, expected);
+}
+
+static void sentences_end_where_people_end_them(void **state)
+{
+    (void)state;
+    check_sentences("One. Two! Three? Four", 0, "One.|Two!|Three?|Four");
+    check_sentences("Dr. Smith met J. Doe at 5 p.m. on Friday. Then he left.", 0,
+                    "Dr. Smith met J. Doe at 5 p.m. on Friday.|Then he left.");
+    check_sentences("\"Really?\" she asked. \"Yes.\" Good.", 0, "\"Really?\" she asked.|\"Yes.\"|Good.");
+    check_sentences("It cost 3.50... wow. E.g. this, e.g. that. End", 0,
+                    "It cost 3.50... wow.|E.g. this, e.g. that.|End");
+    check_sentences("No stop here\n\nNew paragraph", 0, "No stop here|New paragraph");
+    check_sentences("Apples, etc. Then pears.", 0, "Apples, etc.|Then pears.");
+}
+
+static void a_long_sentence_is_cut_at_a_clause_or_word(void **state)
+{
+    (void)state;
+    check_sentences("one two, three four five six", 16, "one two,|three four five|six");
+    check_sentences("abcdefghijkl", 5, "abcde|fghij|kl");
+    check_sentences("\xC3\xA4\xC3\xB6\xC3\xBC", 3, "\xC3\xA4|\xC3\xB6|\xC3\xBC");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_text_comes_back_as_it_was),
+        cmocka_unit_test(cardinals_are_spelled),
+        cmocka_unit_test(more_digits_than_fit_are_all_read),
+        cmocka_unit_test(ordinals_and_years_are_read_as_people_do),
+        cmocka_unit_test(money_times_and_units_are_read),
+        cmocka_unit_test(abbreviations_and_symbols_become_words),
+        cmocka_unit_test(text_that_is_not_utf8_is_refused),
+        cmocka_unit_test(sentences_end_where_people_end_them),
+        cmocka_unit_test(a_long_sentence_is_cut_at_a_clause_or_word),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -62,7 +62,7 @@ static struct shape codec_shape(const struct csm_codec_config *c, enum csm_part 
     const bool encoder = part == CSM_ENCODER;
     const size_t last = c->n_ratios, stage = index / c->n_residual_layers;
     /* The decoder's blocks stand behind their stage's strided convolution. */
-    const size_t inside = channels(c, part, encoder ? stage : stage + 1);
+    const size_t inside = stage < last ? channels(c, part, encoder ? stage : stage + 1) : 0;
     switch (role) {
     case CSM_ROLE_CONV_IN:
         return encoder ? shape3(c->n_filters, 1, c->kernel)

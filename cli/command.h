@@ -25,6 +25,7 @@ struct command {
     const char *summary; /* one line of `csm help` */
 };
 
+int run_analyze(int argc, char **argv);
 int run_sample(int argc, char **argv);
 int run_noise(int argc, char **argv);
 

@@ -9,6 +9,7 @@
 static const struct command commands[] = {
     {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},
     {"noise", run_noise, "the raw numbers of a random stream"},
+    {"analyze", run_analyze, "what was drawn, and whether two programs draw alike"},
     {NULL, NULL, NULL},
 };
 

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * replay.c - draws made again, with the very samplers that csm generates with.
+ *
+ * A wrong hypothesis about the noise misses half of its first draws, one about the
+ * temperature a few of a hundred: with the misses bounded, most hypotheses cost a
+ * few rows, so that hundreds can be tried. */
+#include "analysis/replay.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/stream_stats.h"
+#include "base/error.h"
+
+/* ---- what the metadata says ------------------------------------------------- */
+
+static bool dtype_named(const char *name, csm_dtype *dtype)
+{
+    static const struct {
+        const char *name;
+        csm_dtype dtype;
+    } names[] = {{"f32", CSM_F32},  {"float32", CSM_F32},  {"bf16", CSM_BF16},
+                 {"bfloat16", CSM_BF16}, {"f16", CSM_F16}, {"float16", CSM_F16},
+                 {"q8", CSM_F32}, {"q4", CSM_F32}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i].name) == 0) {
+            *dtype = names[i].dtype;
+            return true;
+        }
+    return false;
+}
+
+bool csm_settings_claimed(const csm_tokens *t, struct csm_settings *s, bool *has_seed)
+{
+    memset(s, 0, sizeof *s);
+    const char *seed = csm_tokens_metadata(t, "seed");
+    const char *sampler = csm_tokens_metadata(t, "sampler");
+    const char *stream = csm_tokens_metadata(t, "stream");
+    const char *dtype = csm_tokens_metadata(t, "dtype");
+    const char *mlx = csm_tokens_metadata(t, "mlx_version");
+    char *end = NULL;
+    s->seed = seed != NULL ? strtoull(seed, &end, 10) : 0;
+    *has_seed = seed != NULL && end != seed && *end == '\0';
+    s->temperature[0] = csm_tokens_number(t, "temperature", 0.9);
+    s->temperature[1] = csm_tokens_number(t, "depth_temperature", s->temperature[0]);
+    double top_k = csm_tokens_number(t, "topk", 50);
+    double depth_top_k = csm_tokens_number(t, "depth_topk", top_k);
+    s->top_k[0] = top_k > 0 && top_k < 1e6 ? (size_t)top_k : 0;
+    s->top_k[1] = depth_top_k > 0 && depth_top_k < 1e6 ? (size_t)depth_top_k : 0;
+    s->dtype = CSM_F32;
+    snprintf(s->mlx_version, sizeof s->mlx_version, "%s", mlx != NULL ? mlx : "");
+    s->stream = stream != NULL && strcmp(stream, "none") != 0 ? csm_stream_find(stream)
+                                                              : CSM_STREAM_TORCH_CPU;
+    s->sampler = sampler != NULL                ? csm_sampler_find(sampler)
+                 : s->stream == CSM_STREAM_MLX ? CSM_SAMPLER_CSM_MLX
+                                               : CSM_SAMPLER_TRANSFORMERS;
+    if (dtype != NULL && !dtype_named(dtype, &s->dtype))
+        return false;
+    return s->stream != CSM_STREAM_COUNT && s->sampler != CSM_SAMPLER_COUNT &&
+           s->temperature[0] >= 0 && s->temperature[1] >= 0;
+}
+
+/* ---- one replay --------------------------------------------------------------- */
+
+static csm_status make_sampler(const struct csm_settings *s, csm_sampler **sampler, csm_error *err)
+{
+    struct csm_sampler_config config = csm_sampler_defaults();
+    config.sampler = s->sampler;
+    config.stream = s->stream;
+    config.dtype = s->dtype;
+    config.seed = s->seed;
+    config.temperature = s->temperature[0] > 0 ? s->temperature[0] : 1;
+    config.top_k = s->top_k[0];
+    config.mlx_version = s->mlx_version[0] != '\0' ? s->mlx_version : NULL;
+    return csm_sampler_create(&config, sampler, err);
+}
+
+/* By how much one draw over `vocab` values moves the stream. */
+static csm_status step_of(csm_sampler *sampler, size_t vocab, const float *flat, uint64_t *step,
+                          csm_error *err)
+{
+    csm_stream *stream = csm_sampler_stream(sampler);
+    uint64_t before = csm_stream_save(stream).position;
+    int32_t token;
+    csm_status status = csm_sampler_draw(sampler, flat, 1, vocab, &token, NULL, NULL, err);
+    if (status != CSM_OK)
+        return status;
+    *step = csm_stream_save(stream).position - before;
+    return csm_stream_seek(stream, before, err);
+}
+
+/* Numbers of one element's noise; 0 where elements cannot be skipped alone. */
+static uint64_t element_step(csm_stream_kind kind)
+{
+    return kind == CSM_STREAM_TORCH_CPU ? 2 : 0;
+}
+
+/* A hypothesis with more misses at once is given up, whatever its bound. */
+enum { FIRST_MISSES = 3 };
+
+struct player {
+    csm_sampler *sampler; /* NULL: greedy */
+    csm_stream *stream;
+    uint64_t step;
+    float *row;
+};
+
+/* Draw number `draw`; *is_drawn false if the row is none to draw from. */
+static csm_status draw_again(const struct csm_replay *r, const struct csm_settings *s,
+                             struct player *p, size_t draw, int32_t *token, bool *is_drawn,
+                             csm_error *err)
+{
+    const csm_tokens *t = r->logits;
+    size_t part = draw % r->codes->n_codebooks != 0;
+    csm_status status;
+    *is_drawn = csm_tokens_logits(t, draw / r->codes->n_codebooks, draw % r->codes->n_codebooks,
+                                  p->row);
+    if (s->temperature[part] == 0) {
+        status = csm_draw_greedy(p->row, 1, t->vocab, token, NULL, err);
+    } else {
+        status = csm_sampler_set_temperature(p->sampler, s->temperature[part], err);
+        if (status != CSM_OK)
+            return status;
+        csm_sampler_set_top_k(p->sampler, s->top_k[part]);
+        status = csm_sampler_draw(p->sampler, p->row, 1, t->vocab, token, NULL, NULL, err);
+    }
+    if (status == CSM_BAD_LOGITS) {
+        *is_drawn = false;
+        status = CSM_OK;
+        if (p->stream != NULL)
+            status = csm_stream_seek(p->stream, csm_stream_save(p->stream).position + p->step, err);
+    }
+    return status;
+}
+
+static csm_status open_player(const struct csm_replay *r, const struct csm_settings *s,
+                              struct player *p, csm_error *err)
+{
+    memset(p, 0, sizeof *p);
+    p->row = calloc(r->logits->vocab, sizeof *p->row);
+    if (p->row == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
+    if (s->temperature[0] == 0 && s->temperature[1] == 0)
+        return CSM_OK;
+    csm_status status = make_sampler(s, &p->sampler, err);
+    if (status != CSM_OK)
+        return status;
+    p->stream = csm_sampler_stream(p->sampler);
+    return step_of(p->sampler, r->logits->vocab, p->row, &p->step, err);
+}
+
+static void close_player(struct player *p)
+{
+    csm_sampler_destroy(p->sampler);
+    free(p->row);
+}
+
+csm_status csm_replay_run(const struct csm_replay *r, const struct csm_settings *s,
+                          size_t max_misses, struct csm_replay_result *result, csm_error *err)
+{
+    struct player p;
+    size_t n_misses = 0, draw = 0;
+    *result = (struct csm_replay_result){.first_miss = r->n_draws};
+    csm_status status = open_player(r, s, &p, err);
+    if (status != CSM_OK)
+        goto end;
+    bool is_ahead_from_start = s->slip_at == 0 && (s->ahead != 0 || s->ahead_elements != 0);
+    if (p.stream != NULL && is_ahead_from_start) {
+        long elements = s->ahead_elements * (long)element_step(s->stream);
+        /* behind: the first draws were made with noise from before the stream began */
+        draw = s->ahead < 0 ? (size_t)-s->ahead : 0;
+        status = csm_stream_seek(p.stream,
+                                 (s->ahead > 0 ? (uint64_t)s->ahead * p.step : 0) +
+                                     (uint64_t)elements,
+                                 err);
+    }
+    for (; status == CSM_OK && draw < r->n_draws && n_misses <= max_misses; draw++) {
+        if (n_misses > FIRST_MISSES + result->n / 25)
+            break;
+        int32_t token;
+        bool is_drawn;
+        if (s->slip_at != 0 && draw == s->slip_at && p.stream != NULL)
+            status = csm_stream_seek(p.stream,
+                                     csm_stream_save(p.stream).position +
+                                         (uint64_t)s->ahead * p.step,
+                                     err);
+        if (status == CSM_OK)
+            status = draw_again(r, s, &p, draw, &token, &is_drawn, err);
+        if (status != CSM_OK || !is_drawn)
+            continue;
+        result->n++;
+        if (token == r->codes->codes[draw]) {
+            result->n_hits++;
+        } else {
+            if (n_misses++ == 0)
+                result->first_miss = draw;
+        }
+    }
+    result->is_complete = draw == r->n_draws && n_misses <= max_misses;
+end:
+    close_player(&p);
+    return status;
+}
+
+/* ---- the search ----------------------------------------------------------------- */
+
+struct search {
+    const struct csm_replay *replay;
+    struct csm_replay sample; /* the first draws of it, on which hypotheses compete */
+    struct csm_explanation *best;
+    size_t fewest;  /* misses of the best */
+    bool has_best;
+};
+
+enum {
+    SAMPLE_DRAWS = 600,
+    FULL_DRAWS = 4096,
+    ENOUGH_DRAWS = 6 /* fewer explain nothing */
+};
+
+/* Misses under which a hypothesis still explains n draws. */
+static size_t tolerated(size_t n)
+{
+    return n / 50;
+}
+
+static csm_status try_settings(struct search *search, const struct csm_settings *s, csm_error *err)
+{
+    struct csm_replay_result result;
+    size_t bound = tolerated(search->sample.n_draws);
+    if (search->has_best && search->fewest <= bound)
+        bound = search->fewest;
+    csm_status status = csm_replay_run(&search->sample, s, bound, &result, err);
+    if (status == CSM_BAD_ARG) /* no program has this combination */
+        return CSM_OK;
+    if (status != CSM_OK)
+        return status;
+    size_t n_misses = result.n - result.n_hits;
+    if (!result.is_complete || result.n < ENOUGH_DRAWS || n_misses > bound ||
+        (search->has_best && n_misses >= search->fewest))
+        return CSM_OK;
+    search->has_best = true;
+    search->fewest = n_misses;
+    search->best->settings = *s;
+    search->best->result = result;
+    return CSM_OK;
+}
+
+static bool is_found(const struct search *search)
+{
+    return search->has_best && search->fewest == 0;
+}
+
+static const double temperatures[] = {1.0, 0.9,  0.8,  0.7, 0.6,  0.5, 1.1, 1.2, 0.95, 0.85,
+                                      0.75, 0.65, 1.05, 1.5, 0.3, 2.0, 0.4, 0.1, 1.3};
+static const size_t top_ks[] = {50, 40, 0,  100, 20, 10, 30, 25,  32,  64,  5,
+                                60, 45, 35, 80,  1,  15, 200, 250, 256, 128, 500};
+enum {
+    N_TEMPERATURES = sizeof temperatures / sizeof *temperatures,
+    N_TOP_KS = sizeof top_ks / sizeof *top_ks,
+    MOST_AHEAD = 66,  /* two frames of 32 codebooks and a bit */
+    MOST_ELEMENTS = 8,
+    N_SEEDS = 101
+};
+
+static void set_temperature(struct csm_settings *s, double temperature)
+{
+    s->temperature[0] = s->temperature[1] = temperature;
+}
+
+static void set_top_k(struct csm_settings *s, size_t top_k)
+{
+    s->top_k[0] = s->top_k[1] = top_k;
+}
+
+/* Temperature and top-k around `base`; both == true: in all pairs. */
+static csm_status try_warps(struct search *search, const struct csm_settings *base, bool both,
+                            csm_error *err)
+{
+    csm_status status = CSM_OK;
+    for (size_t i = 0; status == CSM_OK && i < N_TEMPERATURES && !is_found(search); i++) {
+        struct csm_settings s = *base;
+        set_temperature(&s, temperatures[i]);
+        if (!both) {
+            status = try_settings(search, &s, err);
+            continue;
+        }
+        for (size_t j = 0; status == CSM_OK && j < N_TOP_KS && !is_found(search); j++) {
+            set_top_k(&s, top_ks[j]);
+            status = try_settings(search, &s, err);
+        }
+    }
+    for (size_t j = 0; status == CSM_OK && !both && j < N_TOP_KS && !is_found(search); j++) {
+        struct csm_settings s = *base;
+        set_top_k(&s, top_ks[j]);
+        status = try_settings(search, &s, err);
+    }
+    return status;
+}
+
+static csm_status try_arithmetic(struct search *search, const struct csm_settings *base,
+                                 csm_error *err)
+{
+    static const csm_dtype dtypes[] = {CSM_F32, CSM_BF16, CSM_F16};
+    csm_status status = CSM_OK;
+    for (csm_sampler_kind kind = 0; kind < CSM_SAMPLER_COUNT && !is_found(search); kind++)
+        for (size_t i = 0; status == CSM_OK && i < 3 && !is_found(search); i++) {
+            struct csm_settings s = *base;
+            s.sampler = kind;
+            s.dtype = dtypes[i];
+            status = try_settings(search, &s, err);
+        }
+    return status;
+}
+
+static csm_status try_streams(struct search *search, const struct csm_settings *base,
+                              csm_error *err)
+{
+    csm_status status = CSM_OK;
+    for (csm_stream_kind kind = 0; status == CSM_OK && kind < CSM_STREAM_COUNT; kind++) {
+        struct csm_settings s = *base;
+        s.stream = kind;
+        bool is_mlx = kind == CSM_STREAM_MLX;
+        bool was_mlx = base->stream == CSM_STREAM_MLX;
+        if (is_mlx != was_mlx)
+            s.sampler = is_mlx ? CSM_SAMPLER_CSM_MLX : CSM_SAMPLER_TRANSFORMERS;
+        status = try_settings(search, &s, err);
+    }
+    /* MLX draws one row by its inverse CDF since 0.32.1, by Gumbel before */
+    static const char *const versions[] = {"0.32.0", "0.32.4"};
+    for (size_t i = 0; status == CSM_OK && i < 2 && base->stream == CSM_STREAM_MLX; i++) {
+        struct csm_settings s = *base;
+        snprintf(s.mlx_version, sizeof s.mlx_version, "%s", versions[i]);
+        status = try_settings(search, &s, err);
+    }
+    return status;
+}
+
+static csm_status try_offsets(struct search *search, const struct csm_settings *base,
+                              csm_error *err)
+{
+    csm_status status = CSM_OK;
+    for (long ahead = 1; status == CSM_OK && ahead <= MOST_AHEAD && !is_found(search); ahead++)
+        for (int sign = 1; status == CSM_OK && sign >= -1; sign -= 2) {
+            struct csm_settings s = *base;
+            s.ahead = sign * ahead;
+            status = try_settings(search, &s, err);
+        }
+    for (long n = 1; status == CSM_OK && n <= MOST_ELEMENTS && !is_found(search) &&
+                     element_step(base->stream) != 0;
+         n++) {
+        struct csm_settings s = *base;
+        s.ahead_elements = n;
+        status = try_settings(search, &s, err);
+    }
+    return status;
+}
+
+/* A stream in step up to a draw and out of step after it. */
+static csm_status try_slip(struct search *search, const struct csm_settings *base,
+                           const struct csm_replay_result *claimed, csm_error *err)
+{
+    csm_status status = CSM_OK;
+    /* A wrong draw may come out by chance, so the slip may be some draws before
+     * the first miss. */
+    size_t last = claimed->first_miss, first = last > 8 ? last - 8 : 1;
+    if (last >= search->sample.n_draws || last == 0)
+        return CSM_OK;
+    for (long ahead = 1; status == CSM_OK && ahead <= 33 && !is_found(search); ahead++)
+        for (size_t at = last; status == CSM_OK && at >= first && !is_found(search); at--) {
+            struct csm_settings s = *base;
+            s.ahead = ahead;
+            s.slip_at = at;
+            status = try_settings(search, &s, err);
+        }
+    return status;
+}
+
+static csm_status try_seeds(struct search *search, const struct csm_settings *base, csm_error *err)
+{
+    static const uint64_t popular[] = {1234, 1337, 137, 2023, 2024, 2025, 3407, 12345, 31337};
+    enum { N_POPULAR = sizeof popular / sizeof *popular };
+    csm_status status = CSM_OK;
+    for (size_t i = 0; status == CSM_OK && i < N_SEEDS + N_POPULAR && !is_found(search); i++) {
+        struct csm_settings s = *base;
+        s.seed = i < N_SEEDS ? i : popular[i - N_SEEDS];
+        status = try_settings(search, &s, err);
+    }
+    return status;
+}
+
+/* In the order of trust; each step only if nothing before explains every draw. */
+static csm_status search_all(struct search *search, const struct csm_settings *base,
+                             const struct csm_replay_result *claimed, csm_error *err)
+{
+    csm_status status = CSM_OK;
+    if (!is_found(search))
+        status = try_warps(search, base, false, err);
+    if (status == CSM_OK && !is_found(search))
+        status = try_arithmetic(search, base, err);
+    if (status == CSM_OK && !is_found(search))
+        status = try_streams(search, base, err);
+    if (status == CSM_OK && !is_found(search))
+        status = try_offsets(search, base, err);
+    if (status == CSM_OK && !is_found(search))
+        status = try_slip(search, base, claimed, err);
+    if (status == CSM_OK && !is_found(search))
+        status = try_seeds(search, base, err);
+    if (status == CSM_OK && !search->has_best)
+        status = try_warps(search, base, true, err);
+    return status;
+}
+
+static bool is_greedy(const struct csm_replay *r, csm_error *err)
+{
+    struct csm_settings greedy = {.stream = CSM_STREAM_TORCH_CPU};
+    struct csm_replay_result result;
+    return csm_replay_run(r, &greedy, 0, &result, err) == CSM_OK && result.n >= ENOUGH_DRAWS &&
+           result.n_hits == result.n;
+}
+
+csm_status csm_replay_explain(const struct csm_replay *replay, const struct csm_settings *claimed,
+                              bool has_claim, bool may_search, const struct csm_settings *other,
+                              struct csm_explanation *out, csm_error *err)
+{
+    memset(out, 0, sizeof *out);
+    struct search search = {.replay = replay, .sample = *replay, .best = out};
+    if (search.sample.n_draws > SAMPLE_DRAWS)
+        search.sample.n_draws = SAMPLE_DRAWS;
+    struct csm_replay full = *replay;
+    if (full.n_draws > FULL_DRAWS)
+        full.n_draws = FULL_DRAWS;
+
+    /* The claim is held against every draw: one in two hundred may tell of the
+     * sampler's arithmetic. */
+    csm_status status =
+        csm_replay_run(&full, claimed, tolerated(full.n_draws) + 8, &out->claimed, err);
+    if (status == CSM_BAD_ARG)
+        out->claimed = (struct csm_replay_result){0};
+    else if (status != CSM_OK)
+        return status;
+    if (has_claim && out->claimed.n >= ENOUGH_DRAWS && out->claimed.n_hits == out->claimed.n) {
+        out->is_explained = true;
+        out->settings = *claimed;
+        out->result = out->claimed;
+        return CSM_OK;
+    }
+    if (may_search && is_greedy(&full, err)) {
+        out->is_explained = out->is_greedy = true;
+        out->settings = *claimed;
+        out->settings.temperature[0] = out->settings.temperature[1] = 0;
+        out->result.n = out->result.n_hits = full.n_draws;
+        out->result.first_miss = full.n_draws;
+        return CSM_OK;
+    }
+
+    /* When the first miss comes late, the sample must reach beyond it. */
+    if (out->claimed.first_miss + 64 > search.sample.n_draws && out->claimed.n != 0) {
+        size_t wanted = out->claimed.first_miss + 64;
+        search.sample.n_draws = wanted < full.n_draws ? wanted : full.n_draws;
+    }
+    struct csm_replay_result on_sample = out->claimed;
+    status = try_settings(&search, claimed, err);
+    if (status == CSM_OK && other != NULL && !is_found(&search))
+        status = try_settings(&search, other, err);
+    if (status == CSM_OK && may_search && !is_found(&search))
+        status = search_all(&search, claimed, &on_sample, err);
+    if (status != CSM_OK)
+        return status;
+    out->is_explained = search.has_best;
+    return CSM_OK;
+}

@@ -2,7 +2,6 @@
  *
  * analyze.c - csm analyze: statistics of one token file, or of two against each
  * other. */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <csm/analysis.h>
 
 #include "command.h"
+#include "options.h"
 
 static const char usage_text[] =
     "usage: csm analyze A [B] [OPTIONS]\n"
@@ -33,91 +33,66 @@ static const char usage_text[] =
 
 struct arguments {
     const char *files[2];
-    int n_files;
     bool is_json;
     const char *html, *png, *model_path;
     csm_analyze_options options;
 };
 
-static int usage_error(const char *what)
+static int parse(int argc, char **argv, struct arguments *args, enum parsed *parsed)
 {
-    fprintf(stderr, "csm: analyze: %s; csm analyze --help tells more\n", what);
-    return EXIT_USAGE;
-}
-
-static int parse(int argc, char **argv, struct arguments *args)
-{
-    enum { HELP = 256, JSON, HTML, PNG, MODEL, VOCAB };
-    static const struct option options[] = {
-        {"help", no_argument, NULL, HELP},
-        {"json", no_argument, NULL, JSON},
-        {"html", required_argument, NULL, HTML},
-        {"png", required_argument, NULL, PNG},
-        {"model-path", required_argument, NULL, MODEL},
-        {"vocab", required_argument, NULL, VOCAB},
-        {NULL, 0, NULL, 0},
-    };
     memset(args, 0, sizeof *args);
-    optind = 1;
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        char *end;
-        switch (option) {
-        case HELP:
-            fputs(usage_text, stdout);
-            return -1;
-        case JSON:
-            args->is_json = true;
-            break;
-        case HTML:
-            args->html = optarg;
-            break;
-        case PNG:
-            args->png = optarg;
-            break;
-        case MODEL:
-            args->model_path = optarg;
-            break;
-        case VOCAB:
-            args->options.vocab = strtoul(optarg, &end, 10);
-            if (*end != '\0' || *optarg == '-' || args->options.vocab < 1 ||
-                args->options.vocab > 1u << 24)
-                return usage_error("--vocab wants a number from 1 to 16777216");
-            break;
-        default:
-            return usage_error("an option is unknown, or its value is missing");
-        }
+    const struct option_spec options[] = {
+        {"json", OPTION_FLAG, &args->is_json},
+        {"html", OPTION_TEXT, &args->html},
+        {"png", OPTION_TEXT, &args->png},
+        {"model-path", OPTION_TEXT, &args->model_path},
+        {"vocab", OPTION_SIZE, &args->options.vocab},
+        {NULL, OPTION_FLAG, NULL},
+    };
+    *parsed = parse_options(argc, argv, options, usage_text, args->files, 2);
+    if (*parsed != PARSED)
+        return *parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
+    if (args->files[0] == NULL) {
+        fputs("csm: analyze: no file, expected one or two token files\n", stderr);
+        return EXIT_USAGE;
     }
-    args->n_files = argc - optind;
-    if (args->n_files < 1 || args->n_files > 2)
-        return usage_error("expected one or two token files");
-    args->files[0] = argv[optind];
-    args->files[1] = argv[optind + 1];
+    if (args->options.vocab > 1u << 24) {
+        fputs("csm: analyze: --vocab, expected at most 16777216\n", stderr);
+        return EXIT_USAGE;
+    }
     return EXIT_OK;
 }
 
-/* Write beside, then rename: no half-written page. */
-static csm_status write_file(const char *path, const char *text, csm_error *err)
+/* Decode the codes with a model's codec, so that the page has sound. Codes that the
+ * codec has no sound for leave a stream silent: the report counts them. */
+static csm_status add_sound(const char *model_path, csm_tokens **tokens, csm_error *err)
 {
-    size_t size = strlen(path) + 8;
-    char *beside = malloc(size);
-    if (beside == NULL) {
-        snprintf(err->text, sizeof err->text, "%s: out of memory", path);
-        return CSM_NO_MEMORY;
+    csm_codec *codec = NULL;
+    csm_status status = csm_codec_open(model_path, NULL, &codec, err);
+    for (int i = 0; i < 2 && status == CSM_OK; i++) {
+        csm_tokens *t = tokens[i];
+        if (t == NULL || t->n_frames == 0)
+            continue;
+        csm_codec_info info = csm_codec_describe(codec);
+        bool has_sound = t->n_codebooks <= info.n_codebooks;
+        for (size_t c = 0; c < t->n_frames * t->n_codebooks && has_sound; c++)
+            has_sound = t->codes[c] >= 0 && (size_t)t->codes[c] < info.n_entries;
+        if (!has_sound)
+            continue;
+        size_t n = t->n_frames * info.frame_samples;
+        float *samples = calloc(n, sizeof *samples);
+        if (samples == NULL) {
+            snprintf(err->text, sizeof err->text, "%s: out of memory", t->name);
+            status = CSM_NO_MEMORY;
+            break;
+        }
+        status = csm_codec_decode(codec, t->codes, t->n_frames, t->n_codebooks, samples, err);
+        if (status == CSM_OK)
+            status = csm_tokens_set_samples(t, samples, n, info.sample_rate_hz, err);
+        free(samples);
     }
-    snprintf(beside, size, "%s.part", path);
-    FILE *f = fopen(beside, "wb");
-    bool is_written = f != NULL && fputs(text, f) != EOF;
-    if (f != NULL && fclose(f) != 0)
-        is_written = false;
-    is_written = is_written && rename(beside, path) == 0;
-    if (!is_written) {
-        snprintf(err->text, sizeof err->text, "%s: cannot be written", path);
-        if (f != NULL)
-            unlink(beside);
-    }
-    free(beside);
-    return is_written ? CSM_OK : CSM_BAD_FILE;
+    csm_codec_close(codec);
+    return status;
 }
 
 /* The verdict, or of one stream its soundness, as an exit code. */
@@ -144,8 +119,11 @@ static csm_status write_reports(const struct arguments *args, const csm_analysis
         snprintf(err->text, sizeof err->text, "standard output: cannot be written");
         return CSM_BAD_FILE;
     }
-    (void)write_file;
-    return CSM_OK;
+    if (args->html != NULL)
+        status = csm_analysis_html(analysis, args->html, err);
+    if (status == CSM_OK && args->png != NULL)
+        status = csm_analysis_png(analysis, args->png, err);
+    return status;
 }
 
 int run_analyze(int argc, char **argv)
@@ -154,13 +132,16 @@ int run_analyze(int argc, char **argv)
     csm_error err;
     csm_tokens *tokens[2] = {NULL, NULL};
     csm_analysis *analysis = NULL;
-    int code = parse(argc, argv, &args);
-    if (code != EXIT_OK)
-        return code < 0 ? EXIT_OK : code;
+    enum parsed parsed;
+    int code = parse(argc, argv, &args, &parsed);
+    if (parsed != PARSED || code != EXIT_OK)
+        return code;
 
     csm_status status = CSM_OK;
-    for (int i = 0; i < args.n_files && status == CSM_OK; i++)
+    for (int i = 0; i < 2 && args.files[i] != NULL && status == CSM_OK; i++)
         status = csm_tokens_load(args.files[i], &tokens[i], &err);
+    if (status == CSM_OK && args.model_path != NULL)
+        status = add_sound(args.model_path, tokens, &err);
     if (status == CSM_OK)
         status = csm_analyze_distributions(tokens[0], tokens[1], &args.options, &analysis, &err);
     if (status == CSM_OK)

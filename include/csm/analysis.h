@@ -293,13 +293,15 @@ CSM_API void csm_analysis_free(csm_analysis *analysis); /* takes NULL */
 /* ---- reports -------------------------------------------------------------- */
 
 /* A zero-terminated text, to be freed with csm_free: for a terminal (at most 80
- * columns, sparklines), as one JSON object, as one HTML page that needs nothing
- * else. CSM_NO_MEMORY. */
+ * columns, sparklines), or as one JSON object. CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_analysis_text(const csm_analysis *analysis, bool has_colour,
                                                   char **text, csm_error *err);
 CSM_API CSM_MUST_USE csm_status csm_analysis_json(const csm_analysis *analysis, char **text,
                                                   csm_error *err);
-CSM_API CSM_MUST_USE csm_status csm_analysis_html(const csm_analysis *analysis, char **text,
+
+/* Write one HTML page that needs nothing else: inline SVG, light and dark, and the
+ * sound of tokens that have samples. Returns CSM_OK; CSM_BAD_FILE; CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_analysis_html(const csm_analysis *analysis, const char *path,
                                                   csm_error *err);
 
 /* The pictures of the page as PNG files in a directory, which is made if it is

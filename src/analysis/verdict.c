@@ -278,21 +278,21 @@ static bool decide_by_settings(struct case_file *c)
         decide(c, CSM_VERDICT_SAMPLER, "top_k", confidence);
         fprintf(c->text, "A was drawn with top-k %zu, B with top-k %zu. ", a->top_k[part],
                 b->top_k[part]);
+    } else if (!arithmetic && a->dtype != b->dtype) {
+        decide(c, CSM_VERDICT_SAMPLER, "dtype", confidence);
+        fprintf(c->text, "A's softmax and race were computed in %s, as %s does; B's in %s, as %s "
+                         "(dtype). ",
+                csm_dtype_name(a->dtype), csm_sampler_name(a->sampler), csm_dtype_name(b->dtype),
+                csm_sampler_name(b->sampler));
     } else if (!arithmetic && a->sampler != b->sampler) {
         decide(c, CSM_VERDICT_SAMPLER, "sampler", confidence);
-        fprintf(c->text, "A has the arithmetic of %s in %s, B that of %s in %s (the dtype of the "
-                         "softmax, the order of steps). ",
-                csm_sampler_name(a->sampler), csm_dtype_name(a->dtype),
-                csm_sampler_name(b->sampler), csm_dtype_name(b->dtype));
+        fprintf(c->text, "A has the arithmetic of %s, B that of %s (the order of steps). ",
+                csm_sampler_name(a->sampler), csm_sampler_name(b->sampler));
     } else if (!arithmetic) {
-        bool is_dtype = a->dtype != b->dtype;
-        decide(c, CSM_VERDICT_SAMPLER, is_dtype ? "dtype" : "mlx_version", confidence);
-        if (is_dtype)
-            fprintf(c->text, "A's softmax and race were computed in %s, B's in %s (dtype). ",
-                    csm_dtype_name(a->dtype), csm_dtype_name(b->dtype));
-        else
-            fprintf(c->text, "A is drawn as MLX %s does, B as MLX %s. ", a->mlx_version,
-                    b->mlx_version);
+        decide(c, CSM_VERDICT_SAMPLER, "mlx_version", confidence);
+        fprintf(c->text, "A is drawn as MLX %s does, B as MLX %s. ",
+                a->mlx_version[0] != '\0' ? a->mlx_version : "of the newest known version",
+                b->mlx_version[0] != '\0' ? b->mlx_version : "of the newest known version");
     } else if (a->stream != b->stream) {
         decide(c, CSM_VERDICT_NOISE, "stream", confidence);
         fprintf(c->text, "A's noise comes from %s, B's from %s. ", csm_stream_name(a->stream),

@@ -84,6 +84,9 @@ csm_status csm_config_read(const char *directory, const struct csm_place *langua
     struct csm_json_reader reader = {"config.json", status, err};
     if (reader.status == CSM_OK && language->layout != CSM_LAYOUT_NONE)
         csm_config_language(&reader, root, language, config);
+    /* Of a codec that is not there: how long its frames would be. */
+    config->codec.sample_rate_hz = 24000;
+    config->codec.frame_samples = 1920;
     if (reader.status == CSM_OK && codec->layout != CSM_LAYOUT_NONE)
         csm_config_codec(&reader, root, kyutai, codec, &config->codec);
     reader.path = "generation_config.json";

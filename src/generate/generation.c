@@ -89,6 +89,20 @@ static size_t count_reusable(const csm_generation *g, const struct csm_prompt *p
     return n < prompt->n ? n : prompt->n - 1;
 }
 
+/* Sound in or out is the codec's work. */
+static csm_status check_codec(const csm_model *model, const csm_turn *context, size_t n_context,
+                              bool has_sound, csm_error *err)
+{
+    for (size_t i = 0; i < n_context; i++)
+        has_sound = has_sound || context[i].codes == NULL;
+    if (model->info.has_codec || !has_sound)
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_FILE,
+                    "%s: no codec, expected codec_model.* in the weights, or mimi.safetensors or "
+                    "kyutai's tokenizer-e351c8d8-checkpoint125.safetensors beside them",
+                    model->path);
+}
+
 /* The prompt into the model's state, which this generation now has. */
 static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t n_context,
                               const char *text, int speaker, csm_error *err)
@@ -136,6 +150,8 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
     g->guard.n_text = strlen(text);
 
     csm_status st = csm_choose(g, err);
+    if (st == CSM_OK)
+        st = check_codec(model, context, n_context, !g->options.without_sound, err);
     if (st == CSM_OK)
         st = check_forced(model, &g->options, err);
     if (st == CSM_OK)

@@ -14,6 +14,9 @@
 
 #include "base/error.h"
 #include "text/byte_alphabet.h"
+#include "text/json_scan.h"
+
+enum { MAX_ID = 1 << 24 };
 
 /* A token: its bytes in the arena. Free slots have id -1. */
 struct token {
@@ -81,19 +84,53 @@ int32_t csm_bpe_last(const struct csm_bpe *bpe)
     return bpe->last;
 }
 
-static csm_status read_vocabulary(struct csm_bpe *bpe, const char *path, json_t *vocab,
-                                  csm_error *err)
+/* How often a byte stands in a text. */
+static size_t count_bytes(struct csm_json_text text, char byte)
 {
-    if (!json_is_object(vocab))
+    size_t n = 0;
+    for (const char *c = text.begin; c < text.end; c++)
+        n += *c == byte;
+    return n;
+}
+
+/* One `"token": id`. */
+static csm_status read_token(struct csm_bpe *bpe, const char *path, struct csm_json_scan *scan,
+                             size_t *offset, csm_error *err)
+{
+    const char *token;
+    size_t n;
+    int32_t id;
+    if (!csm_json_scan_string(scan, &token, &n))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: expected tokens and their ids",
+                        path);
+    ptrdiff_t n_bytes =
+        csm_alphabet_bytes(&bpe->alphabet, token, n, bpe->arena + *offset);
+    const int shown = n < 40 ? (int)n : 40;
+    if (!csm_json_scan_mark(scan, ':') || !csm_json_scan_integer(scan, &id) || id > MAX_ID)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: id of %.*s: expected 0 to %d", path,
+                        shown, token, MAX_ID);
+    if (id > bpe->last)
+        bpe->last = id;
+    if (n_bytes <= 0)
+        return CSM_OK; /* no piece of text can spell it */
+    struct token *slot = token_slot(bpe, bpe->arena + *offset, (size_t)n_bytes);
+    if (slot->id >= 0)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: %.*s: a token twice", path, shown,
+                        token);
+    *slot = (struct token){*offset, (size_t)n_bytes, id};
+    *offset += (size_t)n_bytes;
+    return CSM_OK;
+}
+
+static csm_status read_vocabulary(struct csm_bpe *bpe, const char *path,
+                                  struct csm_json_text vocab, csm_error *err)
+{
+    struct csm_json_scan scan = {.at = vocab.begin, .end = vocab.end};
+    if (vocab.begin == NULL || !csm_json_scan_mark(&scan, '{'))
         return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: expected an object", path);
-    size_t n_bytes = 0;
-    const char *spelling;
-    json_t *id;
-    json_object_foreach(vocab, spelling, id)
-        n_bytes += strlen(spelling);
-    bpe->token_mask = table_mask(json_object_size(vocab));
+    bpe->token_mask = table_mask(count_bytes(vocab, ':'));
     bpe->tokens = malloc((bpe->token_mask + 1) * sizeof *bpe->tokens);
-    bpe->arena = malloc(n_bytes + 1);
+    bpe->arena = malloc((size_t)(vocab.end - vocab.begin));
     if (bpe->tokens == NULL || bpe->arena == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     for (size_t i = 0; i <= bpe->token_mask; i++)
@@ -101,107 +138,124 @@ static csm_status read_vocabulary(struct csm_bpe *bpe, const char *path, json_t 
 
     size_t offset = 0;
     bpe->last = -1;
-    json_object_foreach(vocab, spelling, id) {
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            json_integer_value(id) > 1 << 24)
-            return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: id of %s: expected 0 to %d",
-                            path, spelling, 1 << 24);
-        if (json_integer_value(id) > bpe->last)
-            bpe->last = (int32_t)json_integer_value(id);
-        ptrdiff_t n = csm_alphabet_bytes(&bpe->alphabet, spelling, strlen(spelling),
-                                         bpe->arena + offset);
-        if (n <= 0)
-            continue; /* no piece of text can spell it */
-        struct token *slot = token_slot(bpe, bpe->arena + offset, (size_t)n);
-        *slot = (struct token){offset, (size_t)n, (int32_t)json_integer_value(id)};
-        offset += (size_t)n;
+    csm_status status = CSM_OK;
+    if (!csm_json_scan_mark(&scan, '}')) {
+        do
+            status = read_token(bpe, path, &scan, &offset, err);
+        while (status == CSM_OK && csm_json_scan_mark(&scan, ','));
+        if (status == CSM_OK && !csm_json_scan_mark(&scan, '}'))
+            status = csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: expected , or }", path);
     }
-    for (int b = 0; b < 256; b++) {
+    csm_json_scan_end(&scan);
+    for (int b = 0; b < 256 && status == CSM_OK; b++) {
         const unsigned char byte = (unsigned char)b;
         bpe->byte_ids[b] = csm_bpe_id(bpe, &byte, 1);
     }
-    return CSM_OK;
+    return status;
 }
 
-/* The two halves of a merge: "a b", or ["a", "b"]. */
-static bool split_merge(const json_t *merge, const char **first, size_t *n_first,
-                        const char **second, size_t *n_second)
-{
-    if (json_is_array(merge) && json_array_size(merge) == 2) {
-        const json_t *a = json_array_get(merge, 0), *b = json_array_get(merge, 1);
-        if (!json_is_string(a) || !json_is_string(b))
-            return false;
-        *first = json_string_value(a);
-        *n_first = json_string_length(a);
-        *second = json_string_value(b);
-        *n_second = json_string_length(b);
-        return true;
-    }
-    const char *text = json_string_value(merge);
-    const char *space = text != NULL ? strchr(text, ' ') : NULL;
-    if (space == NULL || strchr(space + 1, ' ') != NULL)
-        return false;
-    *first = text;
-    *n_first = (size_t)(space - text);
-    *second = space + 1;
-    *n_second = strlen(space + 1);
-    return true;
-}
+/* Room for the bytes of one merge. */
+struct buffer {
+    unsigned char *bytes;
+    size_t capacity;
+};
 
-/* One merge: both halves and the whole must be tokens. */
-static csm_status read_merge(struct csm_bpe *bpe, const char *path, size_t rank, const json_t *merge,
-                             unsigned char **buffer, size_t *capacity, csm_error *err)
+/* Append the bytes that a half of a merge spells, after `n` of them; returns how
+ * many there are then, or -1: outside the alphabet, or out of memory. */
+static ptrdiff_t append(const struct csm_bpe *bpe, struct buffer *buffer, ptrdiff_t n,
+                        const char *half, size_t n_half)
 {
-    const char *first, *second;
-    size_t n_first, n_second;
-    if (!split_merge(merge, &first, &n_first, &second, &n_second))
-        return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: model.merges, number %zu: expected \"a b\" or [\"a\", \"b\"]", path,
-                        rank);
-    if (n_first + n_second > *capacity) {
-        unsigned char *grown = realloc(*buffer, n_first + n_second);
+    if ((size_t)n + n_half > buffer->capacity) {
+        unsigned char *grown = realloc(buffer->bytes, 2 * ((size_t)n + n_half));
         if (grown == NULL)
-            return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
-        *buffer = grown;
-        *capacity = n_first + n_second;
+            return -1;
+        buffer->bytes = grown;
+        buffer->capacity = 2 * ((size_t)n + n_half);
     }
-    ptrdiff_t a = csm_alphabet_bytes(&bpe->alphabet, first, n_first, *buffer);
-    ptrdiff_t b =
-        a < 0 ? -1 : csm_alphabet_bytes(&bpe->alphabet, second, n_second, *buffer + a);
-    int32_t ids[3] = {-1, -1, -1};
-    if (a > 0 && b > 0) {
-        ids[0] = csm_bpe_id(bpe, *buffer, (size_t)a);
-        ids[1] = csm_bpe_id(bpe, *buffer + a, (size_t)b);
-        ids[2] = csm_bpe_id(bpe, *buffer, (size_t)(a + b));
+    ptrdiff_t added = csm_alphabet_bytes(&bpe->alphabet, half, n_half, buffer->bytes + n);
+    return added > 0 ? n + added : -1;
+}
+
+/* One merge, ["a", "b"] if they are pairs, else "a b": its bytes, of which
+ * `*n_first` are a's. */
+static bool read_halves(const struct csm_bpe *bpe, struct csm_json_scan *scan, bool are_pairs,
+                        struct buffer *buffer, ptrdiff_t *n_first, ptrdiff_t *n_both)
+{
+    const char *text;
+    size_t n;
+    if (are_pairs) {
+        if (!csm_json_scan_mark(scan, '[') || !csm_json_scan_string(scan, &text, &n))
+            return false;
+        *n_first = append(bpe, buffer, 0, text, n);
+        if (*n_first < 0 || !csm_json_scan_mark(scan, ',') ||
+            !csm_json_scan_string(scan, &text, &n))
+            return false;
+        *n_both = append(bpe, buffer, *n_first, text, n);
+        return *n_both >= 0 && csm_json_scan_mark(scan, ']');
     }
-    if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0)
+    if (!csm_json_scan_string(scan, &text, &n))
+        return false;
+    const char *space = memchr(text, ' ', n);
+    if (space == NULL)
+        return false;
+    *n_first = append(bpe, buffer, 0, text, (size_t)(space - text));
+    if (*n_first < 0)
+        return false;
+    /* A second space is outside the alphabet. */
+    *n_both = append(bpe, buffer, *n_first, space + 1, (size_t)(text + n - space - 1));
+    return *n_both >= 0;
+}
+
+/* Both halves and the whole must be tokens. */
+static csm_status read_merge(struct csm_bpe *bpe, const char *path, uint32_t rank,
+                             struct csm_json_scan *scan, bool are_pairs, struct buffer *buffer,
+                             csm_error *err)
+{
+    ptrdiff_t a, n;
+    if (!read_halves(bpe, scan, are_pairs, buffer, &a, &n))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: model.merges, number %u: expected %s", path, rank,
+                        are_pairs ? "[\"a\", \"b\"] as the first" : "\"a b\", or [\"a\", \"b\"]");
+    const int32_t first = csm_bpe_id(bpe, buffer->bytes, (size_t)a);
+    const int32_t second = csm_bpe_id(bpe, buffer->bytes + a, (size_t)(n - a));
+    const int32_t into = csm_bpe_id(bpe, buffer->bytes, (size_t)n);
+    if (first < 0 || second < 0 || into < 0)
         return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: model.merges, number %zu: expected two tokens of model.vocab that "
+                        "%s: model.merges, number %u: expected two tokens of model.vocab that "
                         "make a third",
                         path, rank);
-    struct merge *slot = merge_slot(bpe, ids[0], ids[1]);
-    *slot = (struct merge){(uint64_t)(uint32_t)ids[0] << 32 | (uint32_t)ids[1], (uint32_t)rank,
-                           ids[2]};
+    *merge_slot(bpe, first, second) =
+        (struct merge){(uint64_t)(uint32_t)first << 32 | (uint32_t)second, rank, into};
     return CSM_OK;
 }
 
-static csm_status read_merges(struct csm_bpe *bpe, const char *path, const json_t *merges,
+static csm_status read_merges(struct csm_bpe *bpe, const char *path, struct csm_json_text merges,
                               csm_error *err)
 {
-    if (!json_is_array(merges))
+    struct csm_json_scan scan = {.at = merges.begin, .end = merges.end};
+    if (merges.begin == NULL || !csm_json_scan_mark(&scan, '['))
         return csm_fail(err, CSM_BAD_FORMAT, "%s: model.merges: expected an array", path);
-    bpe->merge_mask = table_mask(json_array_size(merges));
+    struct csm_json_scan ahead = scan;
+    const bool are_pairs = csm_json_scan_mark(&ahead, '[');
+    const size_t n_commas = count_bytes(merges, ','); /* a pair has one inside */
+    bpe->merge_mask = table_mask(are_pairs ? n_commas / 2 + 1 : n_commas + 1);
     bpe->merges = malloc((bpe->merge_mask + 1) * sizeof *bpe->merges);
     if (bpe->merges == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     for (size_t i = 0; i <= bpe->merge_mask; i++)
         bpe->merges[i].into = -1;
-    unsigned char *buffer = NULL;
-    size_t capacity = 0;
+
+    struct buffer buffer = {0};
     csm_status status = CSM_OK;
-    for (size_t i = 0; status == CSM_OK && i < json_array_size(merges); i++)
-        status = read_merge(bpe, path, i, json_array_get(merges, i), &buffer, &capacity, err);
-    free(buffer);
+    if (!csm_json_scan_mark(&scan, ']')) {
+        uint32_t rank = 0;
+        do
+            status = read_merge(bpe, path, rank++, &scan, are_pairs, &buffer, err);
+        while (status == CSM_OK && csm_json_scan_mark(&scan, ','));
+        if (status == CSM_OK && !csm_json_scan_mark(&scan, ']'))
+            status = csm_fail(err, CSM_BAD_FORMAT, "%s: model.merges: expected , or ]", path);
+    }
+    csm_json_scan_end(&scan);
+    free(buffer.bytes);
     return status;
 }
 
@@ -229,7 +283,8 @@ static csm_status check_plain(const struct csm_bpe *bpe, const char *path, const
     return CSM_OK;
 }
 
-csm_status csm_bpe_new(const char *path, const json_t *model, struct csm_bpe **out, csm_error *err)
+csm_status csm_bpe_new(const char *path, const json_t *model, struct csm_json_text vocab,
+                       struct csm_json_text merges, struct csm_bpe **out, csm_error *err)
 {
     struct csm_bpe *bpe = calloc(1, sizeof *bpe);
     if (bpe == NULL)
@@ -240,11 +295,11 @@ csm_status csm_bpe_new(const char *path, const json_t *model, struct csm_bpe **o
     if (!json_is_object(model))
         status = csm_fail(err, CSM_BAD_FORMAT, "%s: model: expected an object", path);
     if (status == CSM_OK)
-        status = read_vocabulary(bpe, path, json_object_get(model, "vocab"), err);
+        status = read_vocabulary(bpe, path, vocab, err);
     if (status == CSM_OK)
         status = check_plain(bpe, path, model, err);
     if (status == CSM_OK)
-        status = read_merges(bpe, path, json_object_get(model, "merges"), err);
+        status = read_merges(bpe, path, merges, err);
     if (status != CSM_OK)
         csm_bpe_free(bpe);
     else

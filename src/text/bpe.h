@@ -13,10 +13,20 @@
 
 struct csm_bpe;
 
-/* Make one of the "model" object; `path` is for messages. Returns CSM_OK,
- * CSM_BAD_FORMAT, CSM_NO_MEMORY. */
-CSM_MUST_USE csm_status csm_bpe_new(const char *path, const json_t *model, struct csm_bpe **out,
-                                    csm_error *err);
+/* A value of the file, as it is spelled there; NULL: not there. */
+struct csm_json_text {
+    const char *begin, *end;
+};
+
+/* Make one of the "model" object; `path` is for messages.
+ *
+ *   model          all of it but "vocab" and "merges"
+ *   vocab, merges  these two, valid UTF-8
+ *
+ * Returns CSM_OK, CSM_BAD_FORMAT, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_bpe_new(const char *path, const json_t *model,
+                                    struct csm_json_text vocab, struct csm_json_text merges,
+                                    struct csm_bpe **out, csm_error *err);
 void csm_bpe_free(struct csm_bpe *bpe); /* takes NULL */
 
 /* The id of the token that spells these bytes, or -1. */

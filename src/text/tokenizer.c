@@ -11,8 +11,10 @@
 
 #include "base/error.h"
 #include "files/json_file.h"
+#include "files/mapped.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/json_scan.h"
 #include "text/pattern.h"
 #include "text/utf8.h"
 
@@ -39,6 +41,11 @@ struct csm_tokenizer {
 /* ByteLevel's own pattern, GPT-2's. */
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/* The two values of a tokenizer.json that are too large for a tree. */
+struct large_values {
+    struct csm_json_text vocab, merges;
+};
 
 /* ---- reading the file ------------------------------------------------------- */
 
@@ -168,7 +175,8 @@ static bool is_nothing(const json_t *normalizer)
            (json_is_array(parts) && json_array_size(parts) == 0);
 }
 
-static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *root, csm_error *err)
+static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *root,
+                           const struct large_values *large, csm_error *err)
 {
     const json_t *normalizer = json_object_get(root, "normalizer");
     if (!is_nothing(normalizer))
@@ -179,7 +187,8 @@ static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *roo
         status = csm_added_read(path, json_object_get(root, "added_tokens"), i == 1, &t->added[i],
                                 err);
     if (status == CSM_OK)
-        status = csm_bpe_new(path, json_object_get(root, "model"), &t->bpe, err);
+        status = csm_bpe_new(path, json_object_get(root, "model"), large->vocab, large->merges,
+                             &t->bpe, err);
     if (status == CSM_OK)
         status = for_parts(t, path, json_object_get(root, "pre_tokenizer"), "pretokenizers",
                            read_pre_tokenizer, err);
@@ -205,22 +214,135 @@ static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *roo
     return CSM_OK;
 }
 
-csm_status csm_tokenizer_open(const char *path, csm_tokenizer **out, csm_error *err)
+/* Take the members of an object: `member` reads the value of a key, or skips it. */
+static bool scan_object(struct csm_json_scan *scan, struct large_values *large,
+                        bool (*member)(struct csm_json_scan *, struct large_values *,
+                                       const char *key, size_t n))
 {
+    if (!csm_json_scan_mark(scan, '{'))
+        return false;
+    if (csm_json_scan_mark(scan, '}'))
+        return true;
+    do {
+        const char *key;
+        size_t n;
+        if (!csm_json_scan_string(scan, &key, &n) || !csm_json_scan_mark(scan, ':') ||
+            !member(scan, large, key, n))
+            return false;
+    } while (csm_json_scan_mark(scan, ','));
+    return csm_json_scan_mark(scan, '}');
+}
+
+static bool is_key(const char *key, size_t n, const char *name)
+{
+    return n == strlen(name) && memcmp(key, name, n) == 0;
+}
+
+static bool scan_model_member(struct csm_json_scan *scan, struct large_values *large,
+                              const char *key, size_t n)
+{
+    struct csm_json_text *value = is_key(key, n, "vocab")    ? &large->vocab
+                                  : is_key(key, n, "merges") ? &large->merges
+                                                             : NULL;
+    const char *begin = scan->at;
+    if ((value != NULL && value->begin != NULL) || !csm_json_scan_skip(scan))
+        return false;
+    if (value != NULL)
+        *value = (struct csm_json_text){begin, scan->at};
+    return true;
+}
+
+static bool scan_member(struct csm_json_scan *scan, struct large_values *large, const char *key,
+                        size_t n)
+{
+    const struct csm_json_scan before = *scan;
+    if (is_key(key, n, "model") && csm_json_scan_mark(scan, '{')) {
+        scan->at = before.at;
+        return scan_object(scan, large, scan_model_member);
+    }
+    return csm_json_scan_skip(scan);
+}
+
+/* The file with its two large values left out; to be freed, `*n` its length. */
+static char *leave_out(const char *bytes, size_t n_bytes, const struct large_values *large,
+                       size_t *n)
+{
+    struct csm_json_text cuts[2] = {large->vocab, large->merges};
+    if (cuts[1].begin < cuts[0].begin) {
+        cuts[0] = large->merges;
+        cuts[1] = large->vocab;
+    }
+    char *rest = malloc(n_bytes + 16);
+    if (rest == NULL)
+        return NULL;
+    char *to = rest;
+    const char *from = bytes;
+    for (size_t i = 0; i < 2; i++) {
+        if (cuts[i].begin == NULL)
+            continue;
+        memcpy(to, from, (size_t)(cuts[i].begin - from));
+        to += cuts[i].begin - from;
+        memcpy(to, "null", 4);
+        to += 4;
+        from = cuts[i].end;
+    }
+    memcpy(to, from, (size_t)(bytes + n_bytes - from));
+    to += bytes + n_bytes - from;
+    *n = (size_t)(to - rest);
+    return rest;
+}
+
+/* The tree of the file but for its two large values. A file that is not JSON goes
+ * to jansson whole, whose message tells where. */
+static csm_status parse(const char *path, const char *bytes, size_t n, struct large_values *large,
+                        json_t **root, csm_error *err)
+{
+    struct csm_json_scan scan = {.at = bytes, .end = bytes + n};
+    const bool is_scanned = csm_utf8_valid(bytes, n) == n && scan_object(&scan, large, scan_member);
+    csm_json_scan_end(&scan);
+    if (!is_scanned)
+        *large = (struct large_values){0};
+    size_t n_rest;
+    char *rest = leave_out(bytes, n, large, &n_rest);
+    if (rest == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    csm_status status = csm_json_parse(path, rest, n_rest, root, err);
+    free(rest);
+    if (status == CSM_OK && !is_scanned) {
+        json_decref(*root);
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: nested deeper than 100 levels", path);
+    }
+    return status;
+}
+
+csm_status csm_tokenizer_read(const char *path, const char *bytes, size_t n_bytes,
+                              csm_tokenizer **out, csm_error *err)
+{
+    struct large_values large = {0};
     json_t *root = NULL;
-    csm_status status = csm_json_load(path, &root, err);
+    csm_status status = parse(path, bytes != NULL ? bytes : "", n_bytes, &large, &root, err);
     if (status != CSM_OK)
         return status;
     csm_tokenizer *t = calloc(1, sizeof *t);
     if (t == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     else
-        status = read_all(t, path, root, err);
+        status = read_all(t, path, root, &large, err);
     json_decref(root);
     if (status != CSM_OK)
         csm_tokenizer_close(t);
     else
         *out = t;
+    return status;
+}
+
+csm_status csm_tokenizer_open(const char *path, csm_tokenizer **out, csm_error *err)
+{
+    struct csm_mapped file;
+    csm_status status = csm_mapped_open(path, "a tokenizer.json", &file, err);
+    if (status == CSM_OK)
+        status = csm_tokenizer_read(path, (const char *)file.data, file.size, out, err);
+    csm_mapped_close(&file);
     return status;
 }
 

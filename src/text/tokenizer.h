@@ -27,6 +27,9 @@ typedef struct csm_tokenizer csm_tokenizer;
  * untouched on failure. Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT,
  * CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_tokenizer_open(const char *path, csm_tokenizer **out, csm_error *err);
+/* The same from memory; `path` is for messages. */
+CSM_MUST_USE csm_status csm_tokenizer_read(const char *path, const char *bytes, size_t n_bytes,
+                                           csm_tokenizer **out, csm_error *err);
 void csm_tokenizer_close(csm_tokenizer *tokenizer); /* takes NULL */
 
 /* The ids of a text.

@@ -8,7 +8,7 @@ JOBS    ?= $(shell getconf _NPROCESSORS_ONLN)
 CMAKE_ARGS ?=
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test
+.PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test deps-fuzz
 
 build: deps  ## install what is missing; build library, command, and engines whose package is there
 	@cmake -S . -B $(BUILD) $$(scripts/engines) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
@@ -33,7 +33,7 @@ ubsan: deps-test  ## unit tests under UndefinedBehaviorSanitizer
 	@scripts/test-sanitized undefined
 tsan: deps-test  ## unit tests under ThreadSanitizer
 	@scripts/test-sanitized thread
-fuzz: deps-test  ## every fuzz target, FUZZ_SECONDS each
+fuzz: deps-fuzz  ## every fuzz target, FUZZ_SECONDS each
 	@scripts/fuzz
 
 install: build  ## install under PREFIX
@@ -49,3 +49,5 @@ deps:
 	@scripts/install-deps
 deps-test:
 	@scripts/install-deps test
+deps-fuzz:
+	@scripts/install-deps fuzz

@@ -9,8 +9,10 @@
 #include "engine/mlx/mlx_types.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <new>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -26,6 +28,8 @@ csm_status report(csm_error *err) noexcept
         return csm_fail(err, CSM_BAD_ARG, "mlx: %s", e.what());
     } catch (const std::bad_alloc &) {
         return csm_fail(err, CSM_NO_MEMORY, "mlx: out of memory");
+    } catch (const std::system_error &) { // what a thread throws that cannot begin
+        return csm_fail(err, CSM_NO_MEMORY, "mlx: no memory for a thread");
     } catch (const std::exception &e) {
         // MLX has no type of its own for memory; its messages have this word.
         bool is_memory = std::strstr(e.what(), "llocat") != nullptr;
@@ -36,6 +40,15 @@ csm_status report(csm_error *err) noexcept
     } catch (...) {
         return csm_fail(err, CSM_ENGINE, "mlx: unknown exception");
     }
+}
+
+void expect_room(size_t n_bytes)
+{
+    const size_t besides = size_t{32} << 20;
+    void *volatile room = std::malloc(n_bytes + besides); // volatile: not to be optimized away
+    if (room == nullptr)
+        throw std::bad_alloc();
+    std::free(room);
 }
 
 } // namespace csm_mlx
@@ -112,7 +125,9 @@ static csm_status cache_new(void *, const struct csm_attention *blocks, size_t n
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
 {
     return guarded(err, [&] {
-        *out = new csm_cache{n_lanes, capacity, n_layers > 0 ? blocks[0].window : 0,
+        const size_t n_rows = n_layers * n_lanes * capacity;
+        expect_room(n_rows * blocks[0].n_kv_heads * blocks[0].head_dim * 2 * sizeof(float));
+        *out = new csm_cache{n_lanes, capacity, blocks[0].window,
                              std::vector<csm_mlx_lane>(n_layers * n_lanes)};
     });
 }

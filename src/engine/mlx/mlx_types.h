@@ -83,6 +83,11 @@ template <class Body> csm_status guarded(csm_error *err, Body &&body) noexcept
     }
 }
 
+// MLX's CPU backend writes to what malloc gave it without a look. So this throws
+// std::bad_alloc unless there is as much, and a little more for what MLX allocates
+// besides. Asked before what is large: weights and caches.
+void expect_room(size_t n_bytes);
+
 inline context &of(void *ctx) { return *static_cast<context *>(ctx); }
 
 // The rows of a value that an operation reads.

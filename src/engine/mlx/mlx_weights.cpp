@@ -22,6 +22,7 @@ static mx::Dtype dtype_of(const csm_tensor &tensor)
 
 static mx::array view(const csm_tensor &tensor)
 {
+    expect_room(tensor.n_bytes);
     mx::Shape shape;
     for (size_t i = 0; i < tensor.rank; i++)
         shape.push_back(dim(tensor.shape[i]));
@@ -49,6 +50,7 @@ static mx::array converted(context &c, const mx::array &view, mx::Dtype dtype)
 {
     if (view.dtype() == dtype)
         return view;
+    expect_room(view.size() * dtype.size());
     mx::array copy = mx::astype(view, dtype, c.stream);
     mx::eval(copy);
     return copy;

@@ -11,8 +11,14 @@
  * blocks are exchangeable. The block is as long as frames are seen to depend on
  * each other.
  *
- * With a_v, n_v the counts of value v in A and in both, chi-square is
- * N^2 / (nA nB) * (sum a_v^2 / n_v - nA^2 / N): one pass over A's codes. */
+ * Chi-square is a sum over pairs of frames with the same code v, of 1 / n_v times
+ * their labels. A held code makes pairs of neighbours, which blocks cut at their
+ * ends would break: in the test, pairs nearer than a block are left out (and each
+ * frame's pair with itself, which tells nothing). With a_v, n_v the counts in A and
+ * in both, x_i = 1 in A and 0 in B, and r_i the share of i's kin that it is paired
+ * with, what is left is, but for a constant,
+ *   N^2 / (nA nB) * (sum a_v^2 / n_v - sum x_i / n_v - 2 sum over near pairs in A of 1 / n_v
+ *                    - 2 nA / N * sum x_i r_i). */
 #include "analysis/two_sample.h"
 
 #include <math.h>
@@ -26,7 +32,8 @@ enum {
     FEWEST_PERMUTATIONS = 199,
     WORK = 60000000,      /* codes counted in all, which takes a quarter of a second */
     MOST_LAG = 32,
-    N_EXPECTED = 50       /* permutations that give the expected similarity */
+    N_EXPECTED = 50,      /* permutations that give the expected similarity */
+    MOST_PAIRS = 400000   /* near pairs of a codebook */
 };
 static const double level = 0.05;
 static const double z_power = 1.6449 + 0.8416; /* of the level, and of power 0.8 */
@@ -37,6 +44,13 @@ struct column {
     size_t n_values;
     uint32_t *totals; /* [n_values] */
     double *inverse;  /* [n_values] 1 / total */
+    struct near_pair *near; /* [n_near] equal codes of one stream, less than a block apart */
+    size_t n_near;
+    double *kin; /* [n_a + n_b] r_i */
+};
+
+struct near_pair {
+    uint32_t first, second;
 };
 
 struct sample {
@@ -98,6 +112,8 @@ static void sample_free(struct sample *s)
         free(s->columns[k].ids);
         free(s->columns[k].totals);
         free(s->columns[k].inverse);
+        free(s->columns[k].near);
+        free(s->columns[k].kin);
     }
     free(s->columns);
     free(s->counts);
@@ -145,6 +161,54 @@ static double chi_square(struct sample *s, const struct column *column)
     }
     double n_a = (double)s->n_a, n_b = (double)s->n_b, n = n_a + n_b;
     return n * n / (n_a * n_b) * (sum - n_a * n_a / n);
+}
+
+/* Pairs of equal codes nearer than `block`, and what they leave of each frame's kin. */
+static bool find_near_pairs(const struct sample *s, struct column *column, size_t block)
+{
+    size_t n = s->n_a + s->n_b, room = 0;
+    column->kin = malloc((n + 1) * sizeof *column->kin);
+    if (column->kin == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        column->kin[i] = column->totals[column->ids[i]] - 1.0;
+    for (size_t lag = 1; lag < block && column->n_near < MOST_PAIRS; lag++)
+        for (size_t i = 0; i + lag < n && column->n_near < MOST_PAIRS; i++) {
+            if (column->ids[i] != column->ids[i + lag] || (i < s->n_a && i + lag >= s->n_a))
+                continue;
+            if (column->n_near == room) {
+                room = room == 0 ? 256 : 2 * room;
+                struct near_pair *grown = realloc(column->near, room * sizeof *grown);
+                if (grown == NULL)
+                    return false;
+                column->near = grown;
+            }
+            column->near[column->n_near++] = (struct near_pair){(uint32_t)i, (uint32_t)(i + lag)};
+            column->kin[i]--;
+            column->kin[i + lag]--;
+        }
+    for (size_t i = 0; i < n; i++)
+        column->kin[i] *= column->inverse[column->ids[i]];
+    return true;
+}
+
+/* The test's statistic; counts A's members into s->counts. */
+static double pair_statistic(struct sample *s, const struct column *column)
+{
+    memset(s->counts, 0, column->n_values * sizeof *s->counts);
+    double sum = 0, kin = 0; /* of (a_v^2 - a_v) / n_v: 2a is added by the next */
+    for (size_t i = 0; i < s->n_a; i++) {
+        uint32_t v = column->ids[s->members[i]];
+        sum += (double)(2 * s->counts[v]++) * column->inverse[v];
+        kin += column->kin[s->members[i]];
+    }
+    for (size_t i = 0; i < column->n_near; i++) {
+        const struct near_pair *pair = &column->near[i];
+        if (s->is_in_a[pair->first] & s->is_in_a[pair->second])
+            sum -= 2 * column->inverse[column->ids[pair->first]];
+    }
+    double n_a = (double)s->n_a, n_b = (double)s->n_b, n = n_a + n_b;
+    return n * n / (n_a * n_b) * (sum - 2 * n_a / n * kin);
 }
 
 /* Sum of the smaller probabilities, of the counts that chi_square left. */
@@ -236,7 +300,8 @@ static void permute(struct sample *s, size_t block, uint32_t *order, uint64_t *r
 }
 
 struct null_moments {
-    double sum, squares, similarity;
+    double seen; /* the statistic as it is */
+    double sum, squares;
     size_t n;
 };
 
@@ -245,10 +310,12 @@ static csm_status run_test(struct sample *s, uint64_t seed, csm_comparison *out,
 {
     size_t n = s->n_a + s->n_b, columns = s->n_columns;
     size_t *at_least = calloc(columns + 1, sizeof *at_least);
+    double *seen = calloc(columns + 1, sizeof *seen);
     double *expected = calloc(columns + 1, sizeof *expected);
     uint32_t *order = malloc((n + 2) * sizeof *order);
-    if (at_least == NULL || expected == NULL || order == NULL) {
+    if (at_least == NULL || seen == NULL || expected == NULL || order == NULL) {
         free(at_least);
+        free(seen);
         free(expected);
         free(order);
         return csm_fail(err, CSM_NO_MEMORY, "comparison: out of memory");
@@ -258,18 +325,20 @@ static csm_status run_test(struct sample *s, uint64_t seed, csm_comparison *out,
                     : affordable < FEWEST_PERMUTATIONS ? FEWEST_PERMUTATIONS
                                                        : affordable;
     uint64_t random = seed ^ 0x63736d2d74657374u; /* any constant: permutations of their own */
-    const double slack = 1e-9;                     /* equal statistics, rounded differently */
+    const double slack = 1e-7; /* equal statistics, rounded differently */
+    for (size_t k = 0; k < columns; k++)
+        null->seen += seen[k] = pair_statistic(s, &s->columns[k]);
     for (size_t round = 0; round < rounds; round++) {
         permute(s, out->block_frames, order, &random);
         double sum = 0;
         for (size_t k = 0; k < columns; k++) {
-            double statistic = chi_square(s, &s->columns[k]);
-            at_least[k] += statistic >= out->codebooks[k].chi_square * (1 - slack);
+            double statistic = pair_statistic(s, &s->columns[k]);
+            at_least[k] += statistic >= seen[k] - slack;
             sum += statistic;
             if (round < N_EXPECTED)
                 expected[k] += similarity(s, &s->columns[k]) / N_EXPECTED;
         }
-        at_least[columns] += sum >= out->all.chi_square * (1 - slack);
+        at_least[columns] += sum >= null->seen - slack;
         null->sum += sum;
         null->squares += sum * sum;
         null->n++;
@@ -282,6 +351,7 @@ static csm_status run_test(struct sample *s, uint64_t seed, csm_comparison *out,
     }
     out->all.p_value = (1.0 + (double)at_least[columns]) / (1.0 + (double)rounds);
     free(at_least);
+    free(seen);
     free(expected);
     free(order);
     return CSM_OK;
@@ -295,10 +365,14 @@ static void state_power(const struct sample *s, const struct null_moments *null,
     double mean = null->sum / (double)null->n;
     double variance = null->squares / (double)null->n - mean * mean;
     double needed = z_power * sqrt(variance > 0 ? variance : 0);
-    double excess = out->all.chi_square - mean;
+    double excess = null->seen - mean;
     double harmonic = (double)s->n_a * (double)s->n_b / (double)(s->n_a + s->n_b);
-    /* a difference spread evenly: |p - q| = 2 TV p gives chi-square 4 TV^2 a frame */
-    double detectable = sqrt(needed / (4 * harmonic * (double)s->n_columns));
+    /* A difference spread evenly, |p - q| = 2 TV p, gives chi-square 4 TV^2 a frame; codes
+     * that were seen once tell nothing. */
+    double telling = 0;
+    for (size_t k = 0; k < s->n_columns; k++)
+        telling += 1 - (double)s->columns[k].n_values / (double)(s->n_a + s->n_b);
+    double detectable = telling > 0 ? sqrt(needed / (4 * harmonic * telling)) : 1;
     out->detectable = detectable < 1 ? detectable : 1;
     double n = (double)(s->n_a < s->n_b ? s->n_a : s->n_b);
     if (excess > 0 && needed > 0 && needed / excess * n < 1e9)
@@ -332,6 +406,8 @@ csm_status csm_two_sample_test(const csm_tokens *a, const csm_tokens *b, uint64_
 
     for (size_t i = 0; i < s.n_a; i++)
         s.members[i] = (uint32_t)i;
+    memset(s.is_in_a, 0, s.n_a + s.n_b);
+    memset(s.is_in_a, 1, s.n_a);
     double n_columns = (double)s.n_columns;
     for (size_t k = 0; k < s.n_columns; k++) {
         csm_difference *one = &out->codebooks[k];
@@ -351,8 +427,13 @@ csm_status csm_two_sample_test(const csm_tokens *a, const csm_tokens *b, uint64_
 
     size_t block_a = dependence(a, s.n_columns), block_b = dependence(b, s.n_columns);
     out->block_frames = block_a > block_b ? block_a : block_b;
-    if (out->block_frames > out->n_frames / 8)
-        out->block_frames = out->n_frames < 16 ? 1 : out->n_frames / 8;
+    if (out->block_frames > out->n_frames / 4) /* eight blocks at least */
+        out->block_frames = out->n_frames < 16 ? 1 : out->n_frames / 4;
+    for (size_t k = 0; k < s.n_columns; k++)
+        if (!find_near_pairs(&s, &s.columns[k], out->block_frames)) {
+            status = csm_fail(err, CSM_NO_MEMORY, "comparison: out of memory");
+            goto end;
+        }
     status = run_test(&s, seed, out, &null, err);
     if (status != CSM_OK)
         goto end;

@@ -886,9 +886,18 @@ static csm_status deliberate(struct case_file *c, csm_error *err)
     if (decide_by_margins(c, &pairs) || decide_by_claims(c))
         return CSM_OK;
     if (c->logits.is_known) {
-        decide(c, CSM_VERDICT_NOISE, "unknown", 0.6);
-        fputs("The draws come from other noise: a stream or seed that the files do not name. ",
-              c->text);
+        bool is_one = c->explained[0].is_explained != c->explained[1].is_explained;
+        decide(c, CSM_VERDICT_NOISE, is_one ? "seed" : "unknown", is_one ? 0.8 : 0.6);
+        if (is_one)
+            fprintf(c->text,
+                    "Drawn again from their logits, %s's codes come out and %s's do not, under "
+                    "no setting, offset or seed tried: drawn with another seed. ",
+                    c->explained[0].is_explained ? "A" : "B",
+                    c->explained[0].is_explained ? "B" : "A");
+        else
+            fputs("The draws come from other noise: a stream or seed that the files do not "
+                  "name. ",
+                  c->text);
         return CSM_OK;
     }
     decide_by_codes(c);

@@ -154,8 +154,9 @@ struct csm_frame_parts {
  * OWN   as the engine's library draws. MLX: csm-mlx's order, logits - logsumexp,
  *       mlx-lm's top-k, times 1 / temperature, mx.random.categorical, one subkey
  *       a draw, codebook 0 first; `key` is the state of the generator,
- *       {seed >> 32, seed} at first, and is moved on. torch: as csm_draw says, of
- *       `random`, which is moved on.
+ *       {seed >> 32, seed} at first, and is moved on. torch: of
+ *       `random`, which is moved on; transformers' warpers and torch.multinomial
+ *       in float32, or as_sesame, sample_topk, every step in the model's dtype.
  * RACE  the index of the largest p / q: p the softmax in `dtype` of what top-k
  *       (ties kept) leaves of logits / temperature, q the row of `noise`. The
  *       engine's arithmetic is not PyTorch's, so the caller repeats each draw
@@ -167,30 +168,11 @@ struct csm_frame_draw {
     size_t top_k, depth_top_k;
     uint32_t key[2];      /* OWN, mlx */
     csm_random *random;   /* OWN, torch */
-    bool as_sesame;       /* OWN, torch: as in csm_draw */
+    bool as_sesame;       /* OWN, torch */
     const float *noise;   /* RACE: [n_codebooks, vocab]; NULL if both temperatures are 0 */
     csm_dtype dtype;      /* RACE: F32, BF16, F16 */
     const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */
     size_t n_known;
-};
-
-/* ---- the engine's own draws ---------------------------------------------- */
-
-/* How one code is drawn of its logits: the whole row over temperature, the top k
- * kept with all ties of the k-th, softmax, argmax(p / q) with q of the stream. */
-struct csm_draw {
-    double temperature; /* above 0 */
-    size_t top_k;       /* 0: all */
-    /* Sesame: every step in the logits' dtype, softmax of log_softmax. Else
-     * transformers: in float32. */
-    bool as_sesame;
-};
-
-/* One code as drawn. */
-struct csm_drawn {
-    int32_t code;
-    float margin; /* log of (best / second) in the race */
-    float prob;   /* of the code, after temperature and top-k */
 };
 
 /* ---- the table ---------------------------------------------------------- */
@@ -291,17 +273,12 @@ struct csm_engine_ops {
                         const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
                         float *logits, csm_error *err);
 
-    /* ---- the engine's own draws (optional as a group: an engine without them
-     * leaves all three NULL, and codes are drawn of logits read back) ---- */
-
-    /* A stream as the engine's library seeds one (torch.manual_seed). */
-    csm_status (*random_new)(void *ctx, uint64_t seed, csm_random **out, csm_error *err);
+    /* (optional, both or none, default: OWN draws need no object) The random
+     * stream of OWN draws, as the engine's library seeds one (torch.manual_seed),
+     * moved on by n_calls draws over n_each values. */
+    csm_status (*random_new)(void *ctx, uint64_t seed, size_t n_calls, size_t n_each,
+                             csm_random **out, csm_error *err);
     void (*random_free)(void *ctx, csm_random *random);
-
-    /* Draw of the one row [1, vocab] of logits; the stream moves on by that row.
-     * CSM_BAD_LOGITS: NaN or +inf among them, or nothing finite. */
-    csm_status (*draw)(void *ctx, const struct csm_draw *how, csm_random *random,
-                       const csm_value *logits, struct csm_drawn *out, csm_error *err);
 
     /* (default: false) A row's numbers do not depend, in any bit, on the rows beside
      * it in a call. So a cache holds the same whichever calls filled it, and what a

@@ -74,13 +74,24 @@ static csm_status choose_settings(csm_generation *g, csm_error *err)
     return CSM_OK;
 }
 
+/* The dtype of the model's logits. torch keeps a model as it is stored; the other
+ * engines compute in float32 what is not asked for in another type. */
+static const char *logits_dtype(const csm_model_info *info)
+{
+    csm_precision p = info->precision;
+    bool is_stored = p == CSM_AS_STORED && strcmp(info->engine, "torch") == 0;
+    if (p == CSM_IN_BF16 || (is_stored && strcmp(info->stored_dtype, "BF16") == 0))
+        return "bf16";
+    if (p == CSM_IN_F16 || (is_stored && strcmp(info->stored_dtype, "F16") == 0))
+        return "f16";
+    return "f32";
+}
+
 static csm_status choose_dtype(csm_generation *g, csm_dtype *dtype, csm_error *err)
 {
     const char *name = g->options.dtype;
-    if (name == NULL) {
-        csm_precision p = g->model->info.precision;
-        name = p == CSM_IN_BF16 ? "bf16" : p == CSM_IN_F16 ? "f16" : "f32";
-    }
+    if (name == NULL)
+        name = logits_dtype(&g->model->info);
     static const struct {
         const char *name;
         csm_dtype dtype;
@@ -92,6 +103,26 @@ static csm_status choose_dtype(csm_generation *g, csm_dtype *dtype, csm_error *e
             return CSM_OK;
         }
     return csm_fail(err, CSM_BAD_ARG, "sampling dtype '%s': expected f32, bf16 or f16", name);
+}
+
+/* Hybrid draws from the generator of PyTorch's device, as a reference does. */
+static csm_status check_hybrid(const csm_generation *g, struct csm_sampler_config *config,
+                               csm_error *err)
+{
+    const char *device = g->model->info.device;
+    bool is_cuda = strncmp(device, "cuda", 4) == 0 || strcmp(device, "gpu") == 0;
+    csm_stream_kind own = is_cuda ? CSM_STREAM_TORCH_CUDA : CSM_STREAM_TORCH_CPU;
+    if (g->options.stream != NULL && config->stream != own)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "strategy hybrid with stream %s: it draws from PyTorch's own, %s; "
+                        "strategy exact reproduces others",
+                        g->options.stream, csm_stream_name(own));
+    if (config->sampler != CSM_SAMPLER_TRANSFORMERS && config->sampler != CSM_SAMPLER_SESAME)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "strategy hybrid with sampler %s: expected transformers or sesame",
+                        csm_sampler_name(config->sampler));
+    config->stream = own;
+    return CSM_OK;
 }
 
 /* Sampler and stream by name, or those of the strategy and the model's layout. */
@@ -119,7 +150,7 @@ static csm_status choose_sampler(csm_generation *g, struct csm_sampler_config *c
         return csm_fail(err, CSM_BAD_ARG,
                         "stream '%s': expected torch-cpu, torch-cpu-mkl, torch-cuda or mlx",
                         o->stream);
-    return CSM_OK;
+    return g->report.strategy == CSM_STRATEGY_HYBRID ? check_hybrid(g, config, err) : CSM_OK;
 }
 
 csm_status csm_choose(csm_generation *g, csm_error *err)
@@ -142,7 +173,7 @@ csm_status csm_choose(csm_generation *g, csm_error *err)
     r->engine = info->engine;
     r->engine_version = info->engine_version;
     r->codec_engine = info->codec_engine;
-    r->fallback = "";
+    r->fallback = g->fallback;
     r->guarded = "";
     r->sampler = csm_sampler_name(config.sampler);
     const char *version = g->options.mlx_version != NULL ? g->options.mlx_version : "newest known";

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "generate/choose.h"
+#include "generate/fallback.h"
 
 double csm_now_ms(void)
 {
@@ -83,7 +84,7 @@ static csm_status check_room(const csm_model *model, size_t n_prompt, size_t max
 static size_t count_reusable(const csm_generation *g, const struct csm_prompt *prompt)
 {
     const csm_model *m = g->model;
-    if (!m->engines.language.ops->has_independent_rows || g->options.observe != NULL)
+    if (!m->language.engine->ops->has_independent_rows || g->options.observe != NULL)
         return 0;
     size_t n = csm_prompt_shared(&m->read, prompt, m->info.n_codebooks);
     return n < prompt->n ? n : prompt->n - 1;
@@ -125,12 +126,13 @@ static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t
     g->report.n_reused = count_reusable(g, &prompt);
     csm_prompt_free(&m->read);
     st = csm_language_truncate(&m->state, 0, g->report.n_reused, err);
+    m->read = prompt;
     if (st == CSM_OK)
-        st = csm_backbone_prompt(&m->state, 0, &prompt, g->report.n_reused, err);
-    if (st == CSM_OK)
-        m->read = prompt;
-    else
-        csm_prompt_free(&prompt);
+        st = csm_backbone_prompt(&m->state, 0, &m->read, g->report.n_reused, err);
+    if (st != CSM_OK && csm_can_fall_back(g, st))
+        st = csm_fall_back(g, st, err);
+    if (st != CSM_OK)
+        csm_prompt_free(&m->read);
     g->report.encode_ms = built - start;
     g->report.prompt_ms = csm_now_ms() - built;
     return st;
@@ -141,6 +143,8 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
                                 csm_generation **out, csm_error *err)
 {
     const csm_generate_options defaults = csm_generate_defaults();
+    csm_error unread; /* a fallback tells it in the report */
+    err = err != NULL ? err : &unread;
     csm_generation *g = calloc(1, sizeof *g);
     if (g == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
@@ -185,6 +189,13 @@ static void softmax(const float *logits, size_t n, float *probs)
         sum += probs[i] = expf(logits[i] - most);
     for (size_t i = 0; i < n; i++)
         probs[i] = (float)(probs[i] / sum);
+}
+
+size_t csm_draws_so_far(const csm_generation *g)
+{
+    size_t a_frame = (g->report.temperature > 0.0) +
+                     (g->report.depth_temperature > 0.0) * (g->model->info.n_codebooks - 1);
+    return g->n_drawn * a_frame;
 }
 
 csm_status csm_generation_draw(csm_generation *g, size_t k, csm_error *err)
@@ -278,12 +289,8 @@ static csm_status make_sound(csm_generation *g, csm_error *err)
 static csm_status feed_frame(csm_generation *g, csm_error *err)
 {
     csm_model *m = g->model;
-    csm_status st = csm_backbone_step(&m->state, g->fed, err);
-    if (st == CSM_OK)
-        st = csm_prompt_append(&m->read, g->fed, m->info.n_codebooks, err);
-    if (st != CSM_OK)
-        csm_prompt_free(&m->read);
-    return st;
+    csm_status st = csm_prompt_append(&m->read, g->fed, m->info.n_codebooks, err);
+    return st == CSM_OK ? csm_backbone_step(&m->state, g->fed, err) : st;
 }
 
 static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
@@ -297,8 +304,15 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
     g->report.backbone_ms += csm_now_ms() - start;
     if (st == CSM_OK)
         st = draw_frame(g, err);
-    if (st != CSM_OK)
+    if (st != CSM_OK && csm_can_fall_back(g, st)) {
+        st = csm_fall_back(g, st, err);
+        if (st == CSM_OK)
+            st = draw_frame(g, err);
+    }
+    if (st != CSM_OK) {
+        csm_prompt_free(&m->read); /* what the state holds is not sure */
         return st;
+    }
 
     bool is_sound;
     g->n_drawn++;
@@ -340,6 +354,8 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
 
 csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
 {
+    csm_error unread; /* a fallback tells it in the report */
+    err = err != NULL ? err : &unread;
     *has_frame = false;
     if (g->is_done || g->report.n_frames >= g->options.max_frames)
         return CSM_OK;

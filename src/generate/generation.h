@@ -15,6 +15,7 @@ struct csm_generation {
     csm_generate_options options;
     csm_report report;
     char mlx_version[32];
+    char fallback[1024]; /* the report's */
 
     csm_sampler_kind sampler_kind;
     csm_sampler *sampler; /* NULL when every draw is greedy */
@@ -39,6 +40,9 @@ struct csm_generation {
 
 /* The monotonic clock. */
 double csm_now_ms(void);
+
+/* How many times the random stream was drawn from; greedy draws take nothing. */
+size_t csm_draws_so_far(const csm_generation *generation);
 
 /* Draw code k of the frame from its logits: codes, margins, probs. In order. */
 csm_status csm_generation_draw(csm_generation *generation, size_t k, csm_error *err);

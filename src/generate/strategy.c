@@ -42,8 +42,17 @@ static csm_status open_language(const csm_model_options *options, struct csm_eng
         return csm_fail(err, CSM_BAD_ARG, "strategy hybrid on engine %s: expected torch", name);
     if (options->strategy == CSM_STRATEGY_HYBRID)
         name = "torch";
-    return name != NULL ? csm_engine_open(name, &engine, &out->language, err)
-                        : open_local(&engine, &out->language, err);
+    csm_error failure, missing;
+    csm_status st = name != NULL ? csm_engine_open(name, &engine, &out->language, &failure)
+                                 : open_local(&engine, &out->language, &failure);
+    /* AUTO: torch in the place of one that does not start; what is only not
+     * installed was asked for by name. */
+    if (st == CSM_ENGINE && options->strategy == CSM_STRATEGY_AUTO && !is_torch &&
+        csm_engine_open("torch", &engine, &out->language, &missing) == CSM_OK) {
+        out->has_fallen_back = true;
+        return CSM_OK;
+    }
+    return st == CSM_OK ? CSM_OK : csm_fail(err, st, "%s", failure.text);
 }
 
 /* What AUTO means on the engine that was opened. */
@@ -56,7 +65,8 @@ static void settle(const csm_model_options *options, struct csm_engines *out)
         return;
     if (strcmp(name, "torch") == 0) {
         out->strategy = CSM_STRATEGY_HYBRID;
-        out->reason = "the engine is torch";
+        out->reason = out->has_fallen_back ? "the engine before it did not start"
+                                           : "the engine is torch";
     } else if (strcmp(name, "mlx") == 0) {
         out->strategy = CSM_STRATEGY_PURE;
         out->reason = options->engine != NULL ? "the engine is mlx" : "mlx is installed";
@@ -94,6 +104,7 @@ csm_status csm_engines_open(const csm_model_options *options, struct csm_engines
 
 void csm_engines_close(struct csm_engines *engines)
 {
+    csm_engine_close(&engines->fallback);
     csm_engine_close(&engines->codec);
     csm_engine_close(&engines->language);
     *engines = (struct csm_engines){0};

@@ -11,8 +11,10 @@
 struct csm_engines {
     csm_strategy strategy; /* never AUTO */
     const char *reason;    /* static, one line */
+    bool has_fallen_back;  /* torch is in the place of one that did not start */
     struct csm_engine language;
     struct csm_engine codec; /* all zero: the language model's engine has the codec too */
+    struct csm_engine fallback; /* torch, once `language` has failed (fallback.h) */
 };
 
 /* Choose and open the engines for the options. On failure nothing is open.

@@ -4,7 +4,8 @@
  * the same noise is a guess, made so that the frame can go on; every draw is
  * repeated from the frame's logits by the sampler itself, and where it differs
  * (a margin near the engine's error) the frame is asked for again with the codes
- * that are right. The logits up to there do not change by that. */
+ * that are right. The logits up to there do not change by that. Hybrid's draws
+ * are PyTorch's own, of its own generator; the sampler's give their margins. */
 #include "generate/whole_frame.h"
 
 #include <stdlib.h>
@@ -13,11 +14,13 @@
 #include "base/error.h"
 #include "generate/generation.h"
 
-/* The draws are the engine's library's own: csm-mlx's sampler on the mlx engine,
- * of its version. */
+/* The draws are the engine's library's own: hybrid's, and csm-mlx's sampler on
+ * the mlx engine, of its version. */
 static bool is_own(const csm_generation *g)
 {
     const char *version = g->options.mlx_version;
+    if (g->report.strategy == CSM_STRATEGY_HYBRID)
+        return true;
     return g->sampler_kind == CSM_SAMPLER_CSM_MLX && strcmp(g->model->info.engine, "mlx") == 0 &&
            (version == NULL || strcmp(version, g->model->info.engine_version) == 0);
 }
@@ -46,7 +49,7 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
 {
     struct csm_whole_frame *w = &g->whole;
     const csm_report *r = &g->report;
-    if (g->model->engines.language.ops->frame == NULL || g->options.observe != NULL ||
+    if (g->model->language.engine->ops->frame == NULL || g->options.observe != NULL ||
         !(is_own(g) || is_race(g)))
         return CSM_OK;
     set_parts(g, &w->parts);
@@ -56,12 +59,17 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
                                       .top_k = (size_t)r->top_k,
                                       .depth_top_k = (size_t)r->depth_top_k,
                                       .key = {(uint32_t)(r->seed >> 32), (uint32_t)r->seed},
+                                      .as_sesame = g->sampler_kind == CSM_SAMPLER_SESAME,
                                       .dtype = CSM_F32};
     w->codes = calloc(w->parts.n_codebooks, sizeof *w->codes);
     if (w->codes == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: a frame of %zu codes",
                         w->parts.n_codebooks);
     w->is_used = true;
+    w->engine = g->model->language.engine;
+    if (r->strategy == CSM_STRATEGY_HYBRID)
+        return w->engine->ops->random_new(w->engine->ctx, r->seed, csm_draws_so_far(g),
+                                          w->parts.vocab, &w->draw.random, err);
     if (w->draw.kind == CSM_DRAW_OWN || g->sampler == NULL)
         return CSM_OK;
     if (g->sampler_kind == CSM_SAMPLER_SESAME)
@@ -75,6 +83,8 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
 void csm_whole_frame_close(struct csm_whole_frame *w)
 {
     csm_noise_ahead_stop(w->noise);
+    if (w->draw.random != NULL)
+        w->engine->ops->random_free(w->engine->ctx, w->draw.random);
     free(w->codes);
     *w = (struct csm_whole_frame){0};
 }
@@ -113,7 +123,7 @@ static csm_status judge(csm_generation *g, const int32_t *forced, size_t *k, csm
 csm_status csm_whole_frame_draw(csm_generation *g, const int32_t *forced, csm_error *err)
 {
     struct csm_whole_frame *w = &g->whole;
-    const struct csm_engine *engine = &g->model->engines.language;
+    const struct csm_engine *engine = w->engine;
     const struct csm_language_state *state = &g->model->state;
     csm_report *r = &g->report;
 

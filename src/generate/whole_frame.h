@@ -15,6 +15,7 @@ typedef struct csm_generation csm_generation;
 /* All zero: frames are drawn part by part. */
 struct csm_whole_frame {
     bool is_used;
+    const struct csm_engine *engine;
     struct csm_frame_parts parts;
     struct csm_frame_draw draw;
     int32_t *codes;         /* [n_codebooks] as the engine drew them */

@@ -10,7 +10,6 @@
 #ifndef CSM_TORCH_ENGINE_H
 #define CSM_TORCH_ENGINE_H
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -112,16 +111,11 @@ void truncate(csm_cache &cache, size_t lane, size_t n_positions);
 at::Tensor attention(const csm_attention &block, csm_cache &cache, size_t lane, size_t layer,
                      const at::Tensor &x);
 
-/* The race of one draw: p / q, q made in p's shape and dtype. */
-struct race {
-    at::Tensor p, ratio; /* [1, vocab] */
-    at::Tensor winner;   /* [1, 1] */
-};
-race run_race(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
-              const std::function<at::Tensor(const at::Tensor &)> &noise_like);
-
-at::Generator make_generator(const context &ctx, uint64_t seed);
-csm_drawn draw(const csm_draw &how, at::Generator &generator, const at::Tensor &logits);
+at::Generator make_generator(const context &ctx, uint64_t seed, size_t n_calls, size_t n_each);
+/* The code [1, 1] drawn of one row of logits; noise [1, vocab] is unused where
+ * temperature is 0. */
+at::Tensor draw(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
+                const at::Tensor &noise);
 
 /* csm_engine_ops.frame; on CUDA the replay of a graph that is captured once. */
 void draw_frame(context &ctx, const csm_frame_parts &parts, csm_cache &cache,

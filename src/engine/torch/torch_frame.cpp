@@ -71,14 +71,10 @@ static void run_frame(const csm_frame_parts &parts, csm_cache &cache, const csm_
     truncate(cache, 0, 0);
     at::Tensor row = linear(*parts.first_head, nullptr, t.hidden);
     for (int64_t k = 0;; k++) {
-        double temperature = k == 0 ? how.temperature : how.depth_temperature;
-        at::Tensor drawn;
-        if (temperature == 0)
-            drawn = at::argmax(row.view({1, -1}).to(at::kFloat), -1, /*keepdim=*/true);
-        else
-            drawn = run_race(temperature, k == 0 ? how.top_k : how.depth_top_k, how.as_sesame, row,
-                             [&](const at::Tensor &) { return t.noise.narrow(0, k, 1); })
-                        .winner;
+        at::Tensor drawn = k == 0 ? draw(how.temperature, how.top_k, how.as_sesame, row,
+                                         t.noise.narrow(0, 0, 1))
+                                  : draw(how.depth_temperature, how.depth_top_k, how.as_sesame,
+                                         row, t.noise.narrow(0, k, 1));
         codes.push_back(drawn.view({1}));
         logits.push_back(row.view({1, -1}).to(at::kFloat));
         if (k == n - 1)

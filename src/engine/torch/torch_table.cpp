@@ -2,7 +2,6 @@
  *
  * torch_table.cpp - the engine table over libtorch. Each entry is one call into
  * the other files, with every exception turned into a status. */
-#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -248,29 +247,17 @@ static csm_status add(void *, csm_value *x, const csm_value *y, csm_error *err)
 
 /* ---- draws -------------------------------------------------------------- */
 
-static csm_status random_new(void *ctx, uint64_t seed, csm_random **out, csm_error *err)
+static csm_status random_new(void *ctx, uint64_t seed, size_t n_calls, size_t n_each,
+                             csm_random **out, csm_error *err)
 {
-    return guarded(
-        err, [&] { *out = new csm_random{csm_torch::make_generator(*of(ctx), seed)}; });
+    return guarded(err, [&] {
+        *out = new csm_random{csm_torch::make_generator(*of(ctx), seed, n_calls, n_each)};
+    });
 }
 
 static void random_free(void *, csm_random *random)
 {
     delete random;
-}
-
-static csm_status draw(void *, const struct csm_draw *how, csm_random *random,
-                       const csm_value *logits, struct csm_drawn *out, csm_error *err)
-{
-    struct csm_drawn drawn = {};
-    csm_status status = guarded(
-        err, [&] { drawn = csm_torch::draw(*how, random->generator, logits->tensor); });
-    if (status != CSM_OK)
-        return status;
-    if (!std::isfinite(drawn.prob)) /* one NaN or inf makes all of softmax so */
-        return csm_fail(err, CSM_BAD_LOGITS, "torch: NaN or inf in the logits");
-    *out = drawn;
-    return CSM_OK;
 }
 
 static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
@@ -309,7 +296,6 @@ static constexpr struct csm_engine_ops make_table()
     ops.add = add;
     ops.random_new = random_new;
     ops.random_free = random_free;
-    ops.draw = draw;
     ops.frame = frame;
     return ops;
 }

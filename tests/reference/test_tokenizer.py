@@ -177,10 +177,10 @@ def test_flags_of_added_tokens(build_dir, tmp_path):
 
 def test_golden_cases(build_dir):
     """182 strings of the reference's own tokenizer, with and without begin and end."""
-    golden = os.path.join(os.path.dirname(__file__), "..", "golden", "tokenizer")
-    with open(os.path.join(golden, "tokenizer_cases.json"), encoding="utf-8") as f:
+    golden = os.path.join(os.path.dirname(__file__), "..", "golden")
+    with open(os.path.join(golden, "tokenizer", "tokenizer_cases.json"), encoding="utf-8") as f:
         cases = json.load(f)["cases"]
-    path = os.path.join(golden, "tokenizer.json")
+    path = os.path.join(golden, "csm-a", "tokenizer.json")
     cases = [c for c in cases if "\0" not in c["text"]]  # zeros end a text of encode_texts
     assert len(cases) >= 180
     for key, template in (("ids", False), ("ids_special", True)):

@@ -26,7 +26,10 @@ struct command {
 };
 
 int run_analyze(int argc, char **argv);
-int run_sample(int argc, char **argv);
+int run_codec(int argc, char **argv);
+int run_generate(int argc, char **argv);
+int run_info(int argc, char **argv);
 int run_noise(int argc, char **argv);
+int run_sample(int argc, char **argv);
 
 #endif

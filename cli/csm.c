@@ -3,10 +3,14 @@
  * csm.c - the command: finds the subcommand and runs it. */
 #include "command.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 static const struct command commands[] = {
+    {"generate", run_generate, "text in, speech out"},
+    {"codec", run_codec, "sound to codes and back"},
+    {"info", run_info, "what a model directory holds"},
     {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},
     {"noise", run_noise, "the raw numbers of a random stream"},
     {"analyze", run_analyze, "what was drawn, and whether two programs draw alike"},
@@ -42,8 +46,17 @@ static int usage(FILE *to)
     return to == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
+/* Whether the program was called by that name, whatever the path before it. */
+static bool is_called(const char *argv0, const char *name)
+{
+    const char *slash = strrchr(argv0, '/');
+    return strcmp(slash != NULL ? slash + 1 : argv0, name) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 0 && is_called(argv[0], "csm-generate-mlx"))
+        return run_generate(argc, argv);
     if (argc < 2)
         return usage(stderr);
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)

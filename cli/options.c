@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +30,25 @@ static bool read_real(const char *text, double *value)
     return true;
 }
 
+static bool read_int(const char *text, int *value)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || n < INT_MIN || n > INT_MAX)
+        return false;
+    *value = (int)n;
+    return true;
+}
+
+static bool append(struct option_list *list, const char *text)
+{
+    if (list->n == sizeof list->items / sizeof *list->items)
+        return false;
+    list->items[list->n++] = text;
+    return true;
+}
+
 static bool store(const struct option_spec *option, const char *text)
 {
     uint64_t whole;
@@ -46,8 +66,12 @@ static bool store(const struct option_spec *option, const char *text)
         return true;
     case OPTION_U64:
         return read_whole(text, UINT64_MAX, option->value);
+    case OPTION_INT:
+        return read_int(text, option->value);
     case OPTION_REAL:
         return read_real(text, option->value);
+    case OPTION_LIST:
+        return append(option->value, text);
     }
     return false;
 }
@@ -90,8 +114,10 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
         value = argv[++*i];
     }
     if (!store(option, value)) {
-        fprintf(stderr, "csm: --%s: '%s', expected a %s number\n", option->name, value,
-                option->kind == OPTION_REAL ? "finite" : "whole");
+        fprintf(stderr, "csm: --%s: '%s', expected %s\n", option->name, value,
+                option->kind == OPTION_REAL   ? "a finite number"
+                : option->kind == OPTION_LIST ? "at most 64 of them"
+                                              : "a whole number");
         return PARSED_WRONG;
     }
     return PARSED;

@@ -12,7 +12,15 @@ enum option_kind {
     OPTION_TEXT, /* const char * */
     OPTION_SIZE, /* size_t: a whole number */
     OPTION_U64,  /* uint64_t: a whole number */
-    OPTION_REAL  /* double, finite */
+    OPTION_INT,  /* int: a whole number, which may be negative */
+    OPTION_REAL, /* double, finite */
+    OPTION_LIST  /* struct option_list: repeatable, one more each time */
+};
+
+/* What a repeatable option was given: zero before. */
+struct option_list {
+    const char *items[64];
+    size_t n;
 };
 
 struct option_spec {

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report_json.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "complain.h"
+
+static json_t *timings(const csm_report *r, double open_ms)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "open", open_ms,
+                     "encode", r->encode_ms, "prompt", r->prompt_ms, "backbone", r->backbone_ms,
+                     "depth", r->depth_ms, "draw", r->draw_ms, "codec", r->codec_ms, "first_frame",
+                     r->first_frame_ms, "first_sound", r->first_sound_ms, "total", r->total_ms);
+}
+
+csm_status report_json(const csm_model_info *info, const csm_result *result, const char *text,
+                       int speaker, const char *output, double open_ms, csm_error *err)
+{
+    const csm_report *r = &result->report;
+    double made_ms = (double)r->n_frames * info->frame_ms;
+    json_t *choices = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "strategy",
+        csm_strategy_name(r->strategy), "reason", r->reason, "fallback", r->fallback, "engine",
+        r->engine, "engine_version", r->engine_version, "codec_engine", r->codec_engine, "stream",
+        r->stream, "sampler", r->sampler, "sampling_dtype", r->dtype, "mlx_version",
+        r->mlx_version, "precision", csm_precision_name(info->precision), "stored_dtype",
+        info->stored_dtype, "threads", info->n_threads);
+    json_t *settings = json_pack("{s:I, s:f, s:i, s:f, s:i}", "seed", (json_int_t)r->seed,
+                                 "temperature", r->temperature, "topk", r->top_k,
+                                 "depth_temperature", r->depth_temperature, "depth_topk",
+                                 r->depth_top_k);
+    json_t *all = json_pack(
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:b, s:o, s:o, s:o, s:f, s:f}", "text", text,
+        "speaker", speaker, "output", output, "model", info->path, "digest", info->digest,
+        "version", csm_version(), "prompt_positions", (json_int_t)r->n_prompt, "frames",
+        (json_int_t)r->n_frames, "seconds", made_ms / 1e3, "ended", (int)r->has_ended, "choices",
+        choices, "settings", settings, "timings_ms", timings(r, open_ms), "frames_per_second",
+        r->total_ms > 0.0 ? (double)r->n_frames * 1e3 / r->total_ms : 0.0, "real_time_factor",
+        made_ms > 0.0 ? r->total_ms / made_ms : 0.0);
+    if (all == NULL)
+        return complain(err, CSM_NO_MEMORY, "--json: out of memory");
+    int failed = json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0 ||
+                 putchar('\n') == EOF || fflush(stdout) != 0;
+    json_decref(all);
+    return failed ? complain(err, CSM_BAD_FILE, "--json: standard output cannot be written")
+                  : CSM_OK;
+}

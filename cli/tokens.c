@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tokens.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "complain.h"
+
+/* The tensor `codes` of a token file: I32 [frames, codebooks]. */
+static csm_status find_codes(const csm_tensors *file, const char *path, const csm_tensor **codes,
+                             csm_error *err)
+{
+    *codes = csm_tensors_find(file, "codes");
+    if (*codes == NULL)
+        return complain(err, CSM_BAD_FORMAT, "%s: no tensor `codes`, expected a token file", path);
+    if ((*codes)->dtype != CSM_I32 || (*codes)->rank != 2 || (*codes)->shape[1] == 0)
+        return complain(err, CSM_BAD_FORMAT,
+                        "%s: codes: %s of rank %zu, expected I32 [frames, codebooks]", path,
+                        csm_dtype_name((*codes)->dtype), (*codes)->rank);
+    return CSM_OK;
+}
+
+csm_status tokens_to_sound(const char *tokens, const char *model_path,
+                           const csm_model_options *options, const char *output,
+                           csm_audio_format format, csm_error *err)
+{
+    csm_codec *codec = NULL;
+    csm_tensors *file = NULL;
+    const csm_tensor *codes = NULL;
+    float *samples = NULL;
+    size_t n_samples = 0;
+    csm_status st = csm_tensors_open(tokens, &file, err);
+    if (st == CSM_OK)
+        st = find_codes(file, tokens, &codes, err);
+    if (st == CSM_OK)
+        st = csm_codec_open(model_path, options, &codec, err);
+    if (st == CSM_OK) {
+        n_samples = codes->shape[0] * csm_codec_describe(codec).frame_samples;
+        samples = malloc((n_samples + 1) * sizeof *samples);
+        if (samples == NULL)
+            st = complain(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens,
+                          codes->shape[0]);
+    }
+    if (st == CSM_OK) {
+        st = csm_codec_decode(codec, codes->data, codes->shape[0], codes->shape[1], samples, err);
+        if (st == CSM_BAD_ARG) { /* the file's fault, not the command line's */
+            csm_error inner = *err;
+            st = complain(err, CSM_BAD_FORMAT, "%s: %s", tokens, inner.text);
+        }
+    }
+    if (st == CSM_OK && strcmp(output, "none") != 0)
+        st = csm_audio_write(output, format, samples, n_samples,
+                             csm_codec_describe(codec).sample_rate_hz, err);
+    free(samples);
+    csm_codec_close(codec);
+    csm_tensors_close(file);
+    return st;
+}
+
+csm_status tokens_from_sound(const char *sound, const char *model_path,
+                             const csm_model_options *options, size_t n_codebooks,
+                             const char *tokens, csm_error *err)
+{
+    csm_codec *codec = NULL;
+    float *samples = NULL;
+    int32_t *codes = NULL;
+    size_t n_samples = 0, n_frames = 0;
+    csm_codec_info info = {0};
+    csm_status st = csm_codec_open(model_path, options, &codec, err);
+    if (st == CSM_OK) {
+        info = csm_codec_describe(codec);
+        if (n_codebooks == 0)
+            n_codebooks = info.n_codebooks;
+        st = csm_audio_read(sound, info.sample_rate_hz, CSM_RESAMPLE_SOXR, &samples, &n_samples,
+                            err);
+    }
+    if (st == CSM_OK) {
+        n_frames = (n_samples + info.frame_samples - 1) / info.frame_samples;
+        codes = malloc((n_frames * n_codebooks + 1) * sizeof *codes);
+        if (codes == NULL)
+            st = complain(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", sound, n_frames);
+    }
+    if (st == CSM_OK)
+        st = csm_codec_encode(codec, samples, n_samples, n_codebooks, codes, err);
+    if (st == CSM_OK) {
+        const csm_tensor tensor = {.name = "codes",
+                                   .dtype = CSM_I32,
+                                   .rank = 2,
+                                   .shape = {n_frames, n_codebooks},
+                                   .data = codes,
+                                   .n_bytes = n_frames * n_codebooks * sizeof *codes};
+        const char *const metadata[] = {"version", csm_version()};
+        st = csm_tensors_write(tokens, &tensor, 1, metadata, 1, err);
+    }
+    free(codes);
+    csm_free(samples);
+    csm_codec_close(codec);
+    return st;
+}

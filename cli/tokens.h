@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tokens.h - token files and sound, by the codec alone. */
+#ifndef CSM_CLI_TOKENS_H
+#define CSM_CLI_TOKENS_H
+
+#include <csm/audio.h>
+#include <csm/csm.h>
+
+/* Decode the `codes` of a token file. output: a file, "-", or "none" (which
+ * decodes and writes nothing). */
+csm_status tokens_to_sound(const char *tokens, const char *model_path,
+                           const csm_model_options *options, const char *output,
+                           csm_audio_format format, csm_error *err);
+
+/* Encode a sound file of any format and write its `codes`. n_codebooks 0: all. */
+csm_status tokens_from_sound(const char *sound, const char *model_path,
+                             const csm_model_options *options, size_t n_codebooks,
+                             const char *tokens, csm_error *err);
+
+#endif

@@ -14,6 +14,7 @@ static const struct command commands[] = {
     {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},
     {"noise", run_noise, "the raw numbers of a random stream"},
     {"analyze", run_analyze, "what was drawn, and whether two programs draw alike"},
+    {"bench", run_bench, "milliseconds a frame, next to the memory's limit"},
     {NULL, NULL, NULL},
 };
 

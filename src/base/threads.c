@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Outline: the caller writes the job, then raises `turn`; workers that see it
- * raised take pieces off `next` until none is left and lower `n_busy`; the caller
- * takes pieces too, then waits for n_busy to be 0. A worker that saw no new turn
- * for a while sleeps on the condition; the caller wakes sleepers only if there
- * are any, so that in steady state no system call is made. */
+ * Outline: one 64-bit ticket says which loop is open, how many items it has and
+ * which is next. Whoever moves it forward by compare-and-swap has those items, and
+ * the job cannot change before they are counted in `n_done`. So the caller waits
+ * for items under way, never for a worker: one that the system has not let run, on
+ * a machine that others use too, just takes nothing. Workers that find nothing for
+ * a while sleep on the condition; the caller wakes sleepers only if there are any,
+ * so that in steady state no system call is made. */
 #ifdef __linux__
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -14,13 +16,14 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 
-enum { MAX_THREADS = 1024, SPINS_BETWEEN_CLOCKS = 256 };
+enum { MAX_THREADS = 1024, SPINS_BETWEEN_CLOCKS = 256, MAX_ITEMS = (1 << 20) - 1 };
 static const double spin_ms = 1.0;
 
 struct worker {
@@ -34,21 +37,35 @@ struct csm_threads {
     int n_started;
     struct worker *workers; /* [count - 1] */
 
-    /* the job, written before `turn` is raised */
+    /* the job, written before the ticket that opens it */
     csm_work work;
     void *user;
-    size_t n, grain;
+    atomic_size_t grain;
 
     /* Each on a line of its own: they are written by different cores. */
-    _Alignas(64) atomic_uint turn;
-    _Alignas(64) atomic_size_t next;
-    _Alignas(64) atomic_int n_busy;
+    _Alignas(64) atomic_uint_least64_t ticket; /* turn: 24 bits, items: 20, next: 20 */
+    _Alignas(64) atomic_size_t n_done;
     _Alignas(64) atomic_int n_asleep;
     atomic_bool stop;
 
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
+
+static size_t items_of(uint64_t ticket)
+{
+    return (size_t)(ticket >> 20 & MAX_ITEMS);
+}
+
+static size_t next_of(uint64_t ticket)
+{
+    return (size_t)(ticket & MAX_ITEMS);
+}
+
+static bool is_open(uint64_t ticket)
+{
+    return next_of(ticket) < items_of(ticket);
+}
 
 static void pause_briefly(void)
 {
@@ -68,39 +85,46 @@ static double now_ms(void)
 
 static void take_pieces(csm_threads *t, int thread)
 {
-    size_t n = t->n, grain = t->grain;
-    for (;;) {
-        size_t first = atomic_fetch_add_explicit(&t->next, grain, memory_order_relaxed);
-        if (first >= n)
-            return;
-        t->work(t->user, first, n - first < grain ? n : first + grain, thread);
+    uint64_t ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
+    while (is_open(ticket)) {
+        size_t n = items_of(ticket), first = next_of(ticket);
+        /* The grain may already be that of a later loop; then the exchange fails. */
+        size_t grain = atomic_load_explicit(&t->grain, memory_order_relaxed);
+        size_t end = n - first < grain ? n : first + grain;
+        if (!atomic_compare_exchange_weak_explicit(&t->ticket, &ticket, ticket + (end - first),
+                                                   memory_order_acq_rel, memory_order_acquire))
+            continue;
+        t->work(t->user, first, end, thread);
+        atomic_fetch_add_explicit(&t->n_done, end - first, memory_order_release);
+        ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
     }
 }
 
-/* Wait until `turn` is no longer `seen`; false: the pool ends. */
-static bool wait_for_turn(csm_threads *t, unsigned seen)
+/* Wait for a loop to be open; false: the pool ends. */
+static bool wait_for_work(csm_threads *t)
 {
     double start = now_ms();
     do {
         for (int i = 0; i < SPINS_BETWEEN_CLOCKS; i++) {
-            if (atomic_load_explicit(&t->turn, memory_order_acquire) != seen)
-                return !atomic_load(&t->stop);
+            if (atomic_load_explicit(&t->stop, memory_order_relaxed))
+                return false;
+            if (is_open(atomic_load_explicit(&t->ticket, memory_order_relaxed)))
+                return true;
             pause_briefly();
         }
     } while (now_ms() - start < spin_ms);
 
     pthread_mutex_lock(&t->lock);
     atomic_fetch_add(&t->n_asleep, 1);
-    while (atomic_load(&t->turn) == seen)
+    while (!is_open(atomic_load(&t->ticket)) && !atomic_load(&t->stop))
         pthread_cond_wait(&t->wake, &t->lock);
     atomic_fetch_sub(&t->n_asleep, 1);
     pthread_mutex_unlock(&t->lock);
     return !atomic_load(&t->stop);
 }
 
-static void raise_turn(csm_threads *t)
+static void wake_sleepers(csm_threads *t)
 {
-    atomic_fetch_add(&t->turn, 1);
     if (atomic_load(&t->n_asleep) > 0) {
         pthread_mutex_lock(&t->lock);
         pthread_cond_broadcast(&t->wake);
@@ -111,11 +135,8 @@ static void raise_turn(csm_threads *t)
 static void *worker_main(void *argument)
 {
     struct worker *w = argument;
-    csm_threads *t = w->pool;
-    for (unsigned seen = 0; wait_for_turn(t, seen); seen++) {
-        take_pieces(t, w->index);
-        atomic_fetch_sub_explicit(&t->n_busy, 1, memory_order_release);
-    }
+    while (wait_for_work(w->pool))
+        take_pieces(w->pool, w->index);
     return NULL;
 }
 
@@ -166,7 +187,7 @@ void csm_threads_free(csm_threads *t)
     if (t == NULL)
         return;
     atomic_store(&t->stop, true);
-    raise_turn(t);
+    wake_sleepers(t);
     for (int i = 0; i < t->n_started; i++)
         pthread_join(t->workers[i].id, NULL);
     pthread_cond_destroy(&t->wake);
@@ -180,26 +201,51 @@ int csm_threads_count(const csm_threads *t)
     return t->count;
 }
 
-void csm_threads_run(csm_threads *t, csm_work work, void *user, size_t n, size_t grain)
+static void run_loop(csm_threads *t, csm_work work, void *user, size_t n, size_t grain)
 {
-    if (n == 0)
-        return;
-    if (t->count == 1 || n <= grain) {
-        work(user, 0, n, 0);
-        return;
-    }
+    uint64_t turn = (atomic_load_explicit(&t->ticket, memory_order_relaxed) >> 40) + 1;
     t->work = work;
     t->user = user;
-    t->n = n;
-    t->grain = grain == 0 ? 1 : grain;
-    atomic_store_explicit(&t->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&t->n_busy, t->count - 1, memory_order_relaxed);
-    raise_turn(t);
+    atomic_store_explicit(&t->grain, grain, memory_order_relaxed);
+    atomic_store_explicit(&t->n_done, 0, memory_order_relaxed);
+    atomic_store(&t->ticket, turn << 40 | (uint64_t)n << 20);
+    wake_sleepers(t);
     take_pieces(t, 0);
-    for (int spins = 0; atomic_load_explicit(&t->n_busy, memory_order_acquire) > 0; spins++) {
-        if (spins < 1 << 14)
+    for (int spins = 0; atomic_load_explicit(&t->n_done, memory_order_acquire) < n; spins++) {
+        if (spins < 1 << 12)
             pause_briefly();
         else
-            sched_yield(); /* more threads than cores: let the last one finish */
+            sched_yield(); /* the one that has the last items may be waiting for this core */
+    }
+}
+
+/* Items first..end-1 of a loop longer than a ticket can say. */
+struct section {
+    csm_work work;
+    void *user;
+    size_t first;
+};
+
+static void section_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct section *s = user;
+    s->work(s->user, s->first + first, s->first + end, thread);
+}
+
+void csm_threads_run(csm_threads *t, csm_work work, void *user, size_t n, size_t grain)
+{
+    grain = grain == 0 ? 1 : (grain < MAX_ITEMS ? grain : MAX_ITEMS);
+    if (t->count == 1 || n <= grain) {
+        if (n > 0)
+            work(user, 0, n, 0);
+        return;
+    }
+    if (n <= MAX_ITEMS) {
+        run_loop(t, work, user, n, grain);
+        return;
+    }
+    for (size_t first = 0; first < n; first += MAX_ITEMS) {
+        struct section section = {work, user, first};
+        run_loop(t, section_work, &section, n - first < MAX_ITEMS ? n - first : MAX_ITEMS, grain);
     }
 }

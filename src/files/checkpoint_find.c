@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "files/checkpoint_parts.h"
+#include "files/checkpoint_random.h"
 
 /* A shape that a tensor should have; rank 0: the part has no such role. */
 struct shape {
@@ -379,6 +380,16 @@ csm_status csm_checkpoint_find(const struct csm_checkpoint *checkpoint, enum csm
                         2 * config->codec.transformer.n_kv_heads) *
                            config->codec.transformer.head_dim,
                        config->codec.transformer.width);
+
+    if (checkpoint->random != NULL) {
+        const bool is_head = part == CSM_DEPTH && role == CSM_ROLE_HEAD;
+        source->transposed = is_head;
+        source->tensor.rank = is_head || is_projection(role) ? 2 : shape.rank;
+        memcpy(source->tensor.shape, shape.size + is_head,
+               source->tensor.rank * sizeof *shape.size);
+        csm_random_tensor(checkpoint->random, part, role, index, &source->tensor);
+        return CSM_OK;
+    }
 
     char name[CSM_NAME_MAX] = "";
     const char *file = csm_weights_name(place->weights);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "files/checkpoint_parts.h"
+#include "files/checkpoint_random.h"
 #include "files/config_read.h"
 #include "files/path.h"
 #include "files/safetensors.h"
@@ -239,6 +240,7 @@ void csm_checkpoint_close(csm_checkpoint *checkpoint)
     for (size_t i = 0; i < 2; i++)
         csm_weights_close(checkpoint->sets[i]);
     json_decref(checkpoint->root);
+    csm_random_free(checkpoint->random);
     free(checkpoint->identity);
     free(checkpoint->tokenizer);
     free(checkpoint->directory);

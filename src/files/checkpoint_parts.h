@@ -15,6 +15,7 @@ struct csm_checkpoint {
     struct csm_place language, codec;
     struct csm_config config;
     json_t *root;    /* config.json */
+    struct csm_random_weights *random; /* NULL: the weights are files */
     float *identity; /* [codec.dim, codec.dim]: the projection where HF has none */
     char digest[33];
     char stored_dtype[32];

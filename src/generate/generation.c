@@ -104,14 +104,21 @@ static csm_status check_codec(const csm_model *model, const csm_turn *context, s
                     model->path);
 }
 
-/* The prompt into the model's state, which this generation now has. */
-static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t n_context,
-                              const char *text, int speaker, csm_error *err)
+/* The prompt, `ready` or built, into the model's state, which this generation now has. */
+static csm_status feed_prompt(csm_generation *g, struct csm_prompt *ready,
+                              const csm_turn *context, size_t n_context, const char *text,
+                              int speaker, csm_error *err)
 {
     csm_model *m = g->model;
     struct csm_prompt prompt = {0};
     double start = csm_now_ms();
-    csm_status st = csm_prompt_build(m, context, n_context, text, speaker, &prompt, err);
+    csm_status st = CSM_OK;
+    if (ready == NULL) {
+        st = csm_prompt_build(m, context, n_context, text, speaker, &prompt, err);
+    } else {
+        prompt = *ready;
+        *ready = (struct csm_prompt){0};
+    }
     double built = csm_now_ms();
     if (st == CSM_OK)
         st = check_room(m, prompt.n, g->options.max_frames, err);
@@ -138,9 +145,9 @@ static csm_status feed_prompt(csm_generation *g, const csm_turn *context, size_t
     return st;
 }
 
-csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_t n_context,
-                                const char *text, int speaker, const csm_generate_options *options,
-                                csm_generation **out, csm_error *err)
+static csm_status start(csm_model *model, struct csm_prompt *ready, const csm_turn *context,
+                        size_t n_context, const char *text, int speaker,
+                        const csm_generate_options *options, csm_generation **out, csm_error *err)
 {
     const csm_generate_options defaults = csm_generate_defaults();
     csm_error unread; /* a fallback tells it in the report */
@@ -168,7 +175,7 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
         if (model->generation != NULL)
             model->generation->is_done = true;
         model->generation = g;
-        st = feed_prompt(g, context, n_context, text, speaker, err);
+        st = feed_prompt(g, ready, context, n_context, text, speaker, err);
     }
     if (st != CSM_OK) {
         csm_generation_free(g);
@@ -176,6 +183,20 @@ csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_
     }
     *out = g;
     return CSM_OK;
+}
+
+csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_t n_context,
+                                const char *text, int speaker, const csm_generate_options *options,
+                                csm_generation **out, csm_error *err)
+{
+    return start(model, NULL, context, n_context, text, speaker, options, out, err);
+}
+
+csm_status csm_generation_start_prompt(csm_model *model, struct csm_prompt *prompt,
+                                       const csm_generate_options *options, csm_generation **out,
+                                       csm_error *err)
+{
+    return start(model, prompt, NULL, 0, NULL, 0, options, out, err);
 }
 
 /* softmax of n logits, for the reader: greedy draws have no race of their own */

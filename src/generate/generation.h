@@ -47,4 +47,10 @@ size_t csm_draws_so_far(const csm_generation *generation);
 /* Draw code k of the frame from its logits: codes, margins, probs. In order. */
 csm_status csm_generation_draw(csm_generation *generation, size_t k, csm_error *err);
 
+/* csm_generation_start with a prompt that is there already; its arrays may be taken
+ * over, the caller frees what is left. */
+csm_status csm_generation_start_prompt(csm_model *model, struct csm_prompt *prompt,
+                                       const csm_generate_options *options, csm_generation **out,
+                                       csm_error *err);
+
 #endif

@@ -120,7 +120,9 @@ static csm_status open_tokenizer(csm_model *m, csm_error *err)
 
 static csm_status open_parts(csm_model *m, const csm_model_options *options, csm_error *err)
 {
-    csm_status st = csm_checkpoint_open(m->path, CSM_NEEDS_LANGUAGE, &m->checkpoint, err);
+    csm_status st = CSM_OK;
+    if (m->checkpoint == NULL)
+        st = csm_checkpoint_open(m->path, CSM_NEEDS_LANGUAGE, &m->checkpoint, err);
     if (st == CSM_OK && options->describe_only)
         m->engines = (struct csm_engines){.reason = "nothing is loaded",
                                           .language = {.ops = &csm_engine_nothing}};
@@ -143,28 +145,37 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
     return st;
 }
 
-csm_status csm_model_open(const char *dir, const csm_model_options *options, csm_model **out,
-                          csm_error *err)
+csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoint,
+                                     const csm_model_options *options, csm_model **out,
+                                     csm_error *err)
 {
     const csm_model_options defaults = {0};
-    char voice[4096];
-    csm_status st = dir == NULL ? csm_voice_dir(voice, sizeof voice, err) : CSM_OK;
-    if (st != CSM_OK)
-        return st;
     csm_model *m = calloc(1, sizeof *m);
     if (m != NULL)
-        m->path = strdup(dir != NULL ? dir : voice);
+        m->path = strdup(path);
     if (m == NULL || m->path == NULL) {
         free(m);
+        csm_checkpoint_close(checkpoint);
         return csm_fail(err, CSM_NO_MEMORY, "model: %zu bytes", sizeof *m);
     }
-    st = open_parts(m, options != NULL ? options : &defaults, err);
+    m->checkpoint = checkpoint;
+    csm_status st = open_parts(m, options != NULL ? options : &defaults, err);
     if (st != CSM_OK) {
         csm_model_close(m);
         return st;
     }
     *out = m;
     return CSM_OK;
+}
+
+csm_status csm_model_open(const char *dir, const csm_model_options *options, csm_model **out,
+                          csm_error *err)
+{
+    char voice[4096];
+    csm_status st = dir == NULL ? csm_voice_dir(voice, sizeof voice, err) : CSM_OK;
+    if (st != CSM_OK)
+        return st;
+    return csm_model_open_checkpoint(dir != NULL ? dir : voice, NULL, options, out, err);
 }
 
 void csm_model_close(csm_model *m)

@@ -32,6 +32,12 @@ struct csm_model {
     csm_generation *generation; /* the one that has the state, or NULL */
 };
 
+/* csm_model_open of an open checkpoint, which the model owns from then on, also
+ * when this failed; NULL: of the directory `path`. */
+csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoint,
+                                     const csm_model_options *options, csm_model **out,
+                                     csm_error *err);
+
 /* Bind the codec of a checkpoint into `codec` (all zero before); engine and
  * checkpoint outlive it. Released also when this failed. */
 csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,

@@ -91,6 +91,9 @@ struct kernels {
     void (*silu_times)(float *gate, const float *up, size_t n); /* gate = silu(gate) * up */
     void (*gelu)(float *x, size_t n);
     void (*elu)(const float *x, size_t n, float *out);
+
+    /* Read n bytes (a multiple of 512) as fast as memory gives them: benchmarks. */
+    uint64_t (*touch)(const void *bytes, size_t n);
 };
 
 extern const struct kernels csm_kernels_generic;

@@ -364,4 +364,5 @@ const struct kernels csm_kernels_avx512 = {
     .silu_times = silu_times,
     .gelu = gelu,
     .elu = elu,
+    .touch = touch,
 };

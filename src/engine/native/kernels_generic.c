@@ -83,4 +83,5 @@ const struct kernels csm_kernels_generic = {
     .silu_times = silu_times,
     .gelu = gelu,
     .elu = elu,
+    .touch = touch,
 };

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bench.c - a generation with a clock beside it. Between frames the memory's
+ * bandwidth is read by as many threads: machines that others use too change from
+ * one second to the next. */
+#include <csm/bench.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "engine/native/kernels.h"
+#include "files/checkpoint_parts.h"
+#include "files/checkpoint_random.h"
+#include "generate/generation.h"
+
+enum { BUFFER_MB = 256, MAX_SAMPLES = 4096 };
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *x, size_t n)
+{
+    if (n == 0)
+        return 0;
+    qsort(x, n, sizeof *x, by_size);
+    return n % 2 == 1 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+/* ---- the floor ---------------------------------------------------------- */
+
+struct reader {
+    csm_threads *threads;
+    const struct kernels *kernels;
+    unsigned char *buffer;
+    size_t n_bytes;
+    _Atomic uint64_t sink; /* so that no compiler leaves the reading out */
+};
+
+static void read_work(void *user, size_t first, size_t end, int thread)
+{
+    struct reader *r = user;
+    (void)thread;
+    r->sink ^= r->kernels->touch(r->buffer + (first << 20), (end - first) << 20);
+}
+
+static csm_status reader_open(struct reader *r, const struct kernels *kernels, int n_threads,
+                              csm_error *err)
+{
+    r->kernels = kernels;
+    r->n_bytes = (size_t)BUFFER_MB << 20;
+    r->buffer = aligned_alloc(4096, r->n_bytes);
+    if (r->buffer == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "bench: no memory for %d MB", BUFFER_MB);
+    memset(r->buffer, 1, r->n_bytes);
+    return csm_threads_new(n_threads, &r->threads, err);
+}
+
+static void reader_close(struct reader *r)
+{
+    csm_threads_free(r->threads);
+    free(r->buffer);
+}
+
+static double read_gb_s(struct reader *r)
+{
+    double start = csm_now_ms();
+    csm_threads_run(r->threads, read_work, r, r->n_bytes >> 20, 4);
+    return (double)r->n_bytes / (csm_now_ms() - start) * 1e-6;
+}
+
+/* Multiply-adds from registers and the first cache: the arithmetic's limit. */
+struct peak {
+    const struct kernels *kernels;
+    double *gflop_s;
+};
+
+static void peak_work(void *user, size_t first, size_t end, int thread)
+{
+    struct peak *p = user;
+    enum { ROWS = 4, COLS = 1024, X = 6, ROUNDS = 4000 };
+    static const float zeros[X * COLS];
+    float y[X * ROWS];
+    (void)thread;
+    for (size_t i = first; i < end; i++) {
+        double start = csm_now_ms();
+        for (int round = 0; round < ROUNDS; round++)
+            p->kernels->dots_f32(zeros, ROWS, COLS, zeros, COLS, X, y, ROWS);
+        p->gflop_s[i] = 2.0 * ROWS * COLS * X * ROUNDS / (csm_now_ms() - start) * 1e-6;
+    }
+}
+
+/* ---- bytes -------------------------------------------------------------- */
+
+static double bytes_of(const struct csm_weight_source *s, csm_precision precision)
+{
+    double n_values = s->bits != 0 ? (double)s->tensor.n_bytes * 8 / s->bits
+                                   : (double)(s->tensor.n_bytes / csm_dtype_size(s->tensor.dtype));
+    size_t cols = s->tensor.rank == 2 ? s->tensor.shape[s->transposed ? 0 : 1] : 1;
+    if (s->bits != 0)
+        return (double)(s->tensor.n_bytes + s->scales.n_bytes + s->biases.n_bytes);
+    if (s->tensor.rank == 2 && !s->exact && cols % 64 == 0 &&
+        (precision == CSM_IN_Q8 || precision == CSM_IN_Q4))
+        return n_values * ((precision == CSM_IN_Q8 ? 8 : 4) / 8.0 + 4.0 / 64);
+    if (s->tensor.rank == 2 && !s->exact && (precision == CSM_IN_BF16 || precision == CSM_IN_F16))
+        return n_values * 2;
+    return (double)s->tensor.n_bytes;
+}
+
+/* Bytes a frame, and weights of the backbone. */
+static csm_status count_bytes(const csm_model *m, csm_precision precision, double *n_bytes,
+                              double *n_backbone, csm_error *err)
+{
+    const struct csm_config *config = csm_checkpoint_config(m->checkpoint);
+    for (int p = CSM_BACKBONE; p <= CSM_DEPTH; p++)
+        for (int r = 0; r < CSM_ROLE_COUNT; r++) {
+            if (r == CSM_ROLE_TEXT_TABLE || r == CSM_ROLE_AUDIO_TABLE)
+                continue;
+            size_t count = csm_role_count(config, (enum csm_part)p, (enum csm_role)r);
+            double times = p == CSM_DEPTH && r != CSM_ROLE_HEAD ? (double)config->n_codebooks - 1 : 1;
+            for (size_t i = 0; i < count; i++) {
+                struct csm_weight_source s;
+                csm_status st = csm_checkpoint_find(m->checkpoint, (enum csm_part)p,
+                                                    (enum csm_role)r, i, &s, err);
+                if (st != CSM_OK)
+                    return st;
+                *n_bytes += times * bytes_of(&s, precision);
+                if (p == CSM_BACKBONE && r != CSM_ROLE_HEAD && s.tensor.rank == 2)
+                    *n_backbone += bytes_of(&s, CSM_AS_STORED) /
+                                   (s.bits != 0 ? s.bits / 8.0 + 4.0 / s.group_size
+                                                : (double)csm_dtype_size(s.tensor.dtype));
+            }
+        }
+    return CSM_OK;
+}
+
+/* ---- the run ------------------------------------------------------------ */
+
+struct run {
+    csm_model *model;
+    struct reader reader;
+    size_t n, n_readings;
+    double frame[MAX_SAMPLES], backbone[MAX_SAMPLES], depth[MAX_SAMPLES], draw[MAX_SAMPLES];
+    double codec[MAX_SAMPLES], read[2 * MAX_SAMPLES];
+};
+
+/* Text ids and codes that any model has, in the manner of a short context. */
+static csm_status make_prompt(const csm_model *m, size_t n, struct csm_prompt *prompt,
+                              csm_error *err)
+{
+    size_t k = m->info.n_codebooks;
+    prompt->n = n;
+    prompt->text = calloc(n, sizeof *prompt->text);
+    prompt->codes = calloc(n * k, sizeof *prompt->codes);
+    if (prompt->text == NULL || prompt->codes == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "bench: a prompt of %zu positions", n);
+    for (size_t i = 0; i < n; i++) {
+        prompt->text[i] = i < 16 || i + 16 > n ? (int32_t)(i * 37 % m->info.text_vocab) : -1;
+        for (size_t j = 0; j < k; j++)
+            prompt->codes[i * k + j] = (int32_t)((i * 31 + j * 17) % (m->info.vocab - 8));
+    }
+    return CSM_OK;
+}
+
+static void read_memory(struct run *run)
+{
+    if (run->n_readings < 2 * MAX_SAMPLES)
+        run->read[run->n_readings++] = read_gb_s(&run->reader);
+}
+
+/* One sentence, through the generation that users run. Codes are forced: a random
+ * model would end where chance has it. */
+static csm_status run_generation(struct run *run, const csm_bench_options *o,
+                                 csm_bench_result *result, csm_error *err)
+{
+    csm_model *m = run->model;
+    size_t n = o->n_warm_up + o->n_frames, k = m->info.n_codebooks;
+    int32_t *forced = malloc(n * k * sizeof *forced);
+    csm_generation *g = NULL;
+    struct csm_prompt prompt = {0};
+    csm_generate_options options = csm_generate_defaults();
+    options.strategy = CSM_STRATEGY_EXACT;
+    options.max_frames = n;
+    options.n_forced = n;
+    options.forced = forced;
+    options.without_sound = o->without_sound || !m->info.has_codec;
+    csm_status st = make_prompt(m, o->n_prompt, &prompt, err);
+    if (st == CSM_OK && forced == NULL)
+        st = csm_fail(err, CSM_NO_MEMORY, "bench: %zu frames", n);
+    if (st == CSM_OK) {
+        for (size_t i = 0; i < n * k; i++)
+            forced[i] = (int32_t)((i * 7 + i / k * 11) % (m->info.vocab - 8)) + 1;
+        st = csm_generation_start_prompt(m, &prompt, &options, &g, err);
+    }
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        csm_frame frame;
+        bool has_frame;
+        csm_report before = *csm_generation_report(g);
+        double start = csm_now_ms();
+        st = csm_generation_next(g, &frame, &has_frame, err);
+        double took = csm_now_ms() - start;
+        const csm_report *after = csm_generation_report(g);
+        if (i >= o->n_warm_up && run->n < MAX_SAMPLES) {
+            run->frame[run->n] = took;
+            run->backbone[run->n] = after->backbone_ms - before.backbone_ms;
+            run->depth[run->n] = after->depth_ms - before.depth_ms;
+            run->draw[run->n] = after->draw_ms - before.draw_ms;
+            run->codec[run->n++] = after->codec_ms - before.codec_ms;
+        }
+        if (i + 1 >= o->n_warm_up)
+            read_memory(run);
+    }
+    if (st == CSM_OK) {
+        const csm_report *report = csm_generation_report(g);
+        result->prompt_ms = report->prompt_ms;
+        result->first_audio_ms =
+            options.without_sound ? report->first_frame_ms : report->first_sound_ms;
+    }
+    csm_generation_free(g);
+    csm_prompt_free(&prompt);
+    free(forced);
+    return st;
+}
+
+/* Several sentences in step: backbone, then code by code, with draws. */
+static csm_status batch_frame(csm_model *m, struct csm_language_state *state, csm_sampler *sampler,
+                              int32_t *codes, int32_t *column, float *logits, double *draw_ms,
+                              double *depth_ms, csm_error *err)
+{
+    size_t k = m->info.n_codebooks, n = state->n_lanes, vocab = m->info.vocab;
+    csm_status st = csm_backbone_step(state, codes, err);
+    for (size_t i = 0; st == CSM_OK && i < k; i++) {
+        double start = csm_now_ms();
+        st = i == 0 ? csm_backbone_logits(state, logits, err)
+                    : csm_depth_step(state, i, column, logits, err);
+        double drawn = csm_now_ms();
+        *depth_ms += i == 0 ? 0 : drawn - start;
+        if (st == CSM_OK)
+            st = csm_sampler_draw(sampler, logits, n, vocab, column, NULL, NULL, err);
+        *draw_ms += csm_now_ms() - drawn;
+        for (size_t lane = 0; lane < n; lane++) {
+            column[lane] = column[lane] % (int32_t)(vocab - 8);
+            codes[lane * k + i] = column[lane];
+        }
+    }
+    return st;
+}
+
+static csm_status run_batch(struct run *run, const csm_bench_options *o, csm_bench_result *result,
+                            csm_error *err)
+{
+    csm_model *m = run->model;
+    size_t k = m->info.n_codebooks, lanes = o->n_batch;
+    struct csm_language_state state = {0};
+    struct csm_prompt prompt = {0};
+    csm_sampler *sampler = NULL;
+    const struct csm_sampler_config config = csm_sampler_defaults();
+    int32_t *codes = calloc(lanes * k, sizeof *codes), *column = calloc(lanes, sizeof *column);
+    float *logits = calloc(lanes * m->info.vocab, sizeof *logits);
+    double start = csm_now_ms();
+    csm_status st = codes == NULL || column == NULL || logits == NULL
+                        ? csm_fail(err, CSM_NO_MEMORY, "bench: %zu sentences", lanes)
+                        : make_prompt(m, o->n_prompt, &prompt, err);
+    if (st == CSM_OK)
+        st = csm_language_state_open(&m->language, lanes, m->info.max_positions, &state, err);
+    for (size_t lane = 0; st == CSM_OK && lane < lanes; lane++)
+        st = csm_backbone_prompt(&state, lane, &prompt, 0, err);
+    result->prompt_ms = csm_now_ms() - start;
+    if (st == CSM_OK)
+        st = csm_sampler_create(&config, &sampler, err);
+    for (size_t i = 0; st == CSM_OK && i < o->n_warm_up + o->n_frames; i++) {
+        double draw_ms = 0, depth_ms = 0, from = csm_now_ms();
+        st = batch_frame(m, &state, sampler, codes, column, logits, &draw_ms, &depth_ms, err);
+        double took = csm_now_ms() - from;
+        if (i == 0)
+            result->first_audio_ms = csm_now_ms() - start;
+        if (i >= o->n_warm_up && run->n < MAX_SAMPLES) {
+            run->frame[run->n] = took;
+            run->depth[run->n] = depth_ms;
+            run->draw[run->n] = draw_ms;
+            run->backbone[run->n++] = took - draw_ms - depth_ms;
+        }
+        if (i + 1 >= o->n_warm_up)
+            read_memory(run);
+    }
+    csm_sampler_destroy(sampler);
+    csm_language_state_close(&state);
+    csm_prompt_free(&prompt);
+    free(codes);
+    free(column);
+    free(logits);
+    return st;
+}
+
+static csm_status open_model(const csm_bench_options *o, csm_model **out, csm_error *err)
+{
+    const csm_model_options options = {
+        .engine = o->engine,
+        .precision = o->precision,
+        .n_threads = o->n_threads,
+        .strategy = CSM_STRATEGY_EXACT,
+    };
+    if (o->model_path != NULL)
+        return csm_model_open(o->model_path, &options, out, err);
+    bool is_copied = o->precision == CSM_IN_Q8 || o->precision == CSM_IN_Q4;
+    csm_checkpoint *checkpoint;
+    csm_status st = csm_checkpoint_random(o->precision == CSM_IN_F32 ? CSM_F32 : CSM_BF16,
+                                          is_copied, &checkpoint, err);
+    if (st != CSM_OK)
+        return st;
+    return csm_model_open_checkpoint("random:csm-1b", checkpoint, &options, out, err);
+}
+
+static double resident_mb(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+    return (double)usage.ru_maxrss / 1048576;
+#else
+    return (double)usage.ru_maxrss / 1024;
+#endif
+}
+
+static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench_result *result,
+                          csm_error *err)
+{
+    csm_model *m = run->model;
+    double n_bytes = 0, n_backbone = 0;
+    csm_status st = count_bytes(m, o->precision, &n_bytes, &n_backbone, err);
+    if (st == CSM_OK)
+        st = o->n_batch > 1 ? run_batch(run, o, result, err) : run_generation(run, o, result, err);
+    if (st != CSM_OK)
+        return st;
+    result->rss_mb = resident_mb() - BUFFER_MB;
+
+    struct peak peak = {run->reader.kernels, run->frame + MAX_SAMPLES - 64};
+    int n = csm_threads_count(run->reader.threads) < 64 ? csm_threads_count(run->reader.threads) : 64;
+    csm_threads_run(run->reader.threads, peak_work, &peak, (size_t)n, 1);
+    for (int i = 0; i < n; i++)
+        result->peak_gflop_s += peak.gflop_s[i];
+
+    result->best_ms = run->frame[0];
+    for (size_t i = 0; i < run->n; i++)
+        result->best_ms = run->frame[i] < result->best_ms ? run->frame[i] : result->best_ms;
+    result->frame_ms = median(run->frame, run->n);
+    result->backbone_ms = median(run->backbone, run->n);
+    result->depth_ms = median(run->depth, run->n);
+    result->draw_ms = median(run->draw, run->n);
+    result->codec_ms = median(run->codec, run->n);
+    result->read_gb_s = median(run->read, run->n_readings);
+    result->bytes_per_frame = (uint64_t)n_bytes;
+    result->floor_ms = n_bytes / result->read_gb_s * 1e-6;
+    result->used_gb_s = n_bytes / (result->backbone_ms + result->depth_ms) * 1e-6;
+    result->rtf = result->frame_ms / m->info.frame_ms;
+    result->prompt_gflop_s =
+        2 * n_backbone * (double)(o->n_prompt * o->n_batch) / result->prompt_ms * 1e-6;
+    result->n_threads = csm_threads_count(run->reader.threads);
+    result->n_frames = run->n;
+    result->n_batch = o->n_batch;
+    result->n_prompt = o->n_prompt;
+    result->engine = csm_engine_native.name;
+    if (strcmp(m->info.engine, "mlx") == 0)
+        result->engine = "mlx";
+    if (strcmp(m->info.engine, "torch") == 0)
+        result->engine = "torch";
+    result->dtype = csm_precision_name(o->precision == CSM_AS_STORED && o->model_path == NULL
+                                           ? CSM_IN_BF16
+                                           : o->precision);
+    result->kernels = run->reader.kernels->name;
+    return CSM_OK;
+}
+
+csm_status csm_bench(const csm_bench_options *options, csm_bench_result *result, csm_error *err)
+{
+    csm_bench_options o = *options;
+    o.engine = o.engine != NULL ? o.engine : "native";
+    o.n_frames = o.n_frames != 0 ? o.n_frames : 20;
+    o.n_warm_up = o.n_warm_up != 0 ? o.n_warm_up : 3;
+    o.n_batch = o.n_batch != 0 ? o.n_batch : 1;
+    o.n_prompt = o.n_prompt != 0 ? o.n_prompt : 32;
+    *result = (csm_bench_result){0};
+
+    struct run *run = calloc(1, sizeof *run);
+    if (run == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "bench: no memory");
+    double start = csm_now_ms();
+    csm_status st = open_model(&o, &run->model, err);
+    result->load_ms = csm_now_ms() - start;
+    if (st == CSM_OK)
+        st = reader_open(&run->reader, csm_kernels_at(0), o.n_threads, err);
+    if (st == CSM_OK)
+        st = measure(run, &o, result, err);
+    reader_close(&run->reader);
+    csm_model_close(run->model);
+    free(run);
+    return st;
+}

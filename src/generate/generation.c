@@ -196,7 +196,7 @@ csm_status csm_generation_start_prompt(csm_model *model, struct csm_prompt *prom
                                        const csm_generate_options *options, csm_generation **out,
                                        csm_error *err)
 {
-    return start(model, prompt, NULL, 0, NULL, 0, options, out, err);
+    return start(model, prompt, NULL, 0, "", 0, options, out, err);
 }
 
 /* softmax of n logits, for the reader: greedy draws have no race of their own */

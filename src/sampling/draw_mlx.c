@@ -3,13 +3,12 @@
  * draw_mlx.c - the samplers of MLX programs: mlx-lm's make_sampler, and csm-mlx,
  * which hands it log-probabilities.
  *
- *   csm-mlx      x - logsumexp(x), both rounded to the dtype
+ *   csm-mlx      x - logsumexp(x, keepdims=True), both rounded to the dtype; without
+ *                an axis, that goes over all rows of a batch
  *   make_sampler top-p, min-p, top-k, then categorical(x * (1 / temperature)), the
  *                factor and the product rounded to the dtype
  *   categorical  float32. One row, MLX 0.32.1 and later: the inverse CDF with one
  *                uniform. Else Gumbel: argmax(x - log(-log u)), the first maximum */
-#include <string.h>
-
 #include "base/error.h"
 #include "sampling/exact_math.h"
 #include "sampling/noise.h"
@@ -25,17 +24,44 @@ static float log_sum_exp(const float *x, size_t n)
     return libm_logf(sum) + m;
 }
 
-csm_status mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
-                      csm_error *err)
+csm_status mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                       csm_error *err)
 {
     csm_dtype dtype = s->config.dtype;
-    csm_status st = load_logits(logits, row, vocab, dtype, s->scores, err);
-    if (st != CSM_OK || s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
-        return st;
-    float total = round_to(dtype, log_sum_exp(s->scores, vocab));
-    for (size_t i = 0; i < vocab; i++)
-        s->scores[i] = round_to(dtype, s->scores[i] - total);
+    float m = -INFINITY, sum = 0.0f;
+    csm_status st = CSM_OK;
+    for (size_t row = 0; row < rows; row++) {
+        st = load_logits(logits, row, vocab, dtype, s->scores, err);
+        if (st != CSM_OK)
+            return st;
+        for (size_t i = 0; i < vocab; i++)
+            m = s->scores[i] > m ? s->scores[i] : m;
+    }
+    if (s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
+        return CSM_OK;
+    if (rows == 1) {
+        s->log_total = round_to(dtype, log_sum_exp(s->scores, vocab));
+        return CSM_OK;
+    }
+    /* Over several rows MLX takes the single operations, each rounded. */
+    for (size_t row = 0; row < rows; row++) {
+        (void)load_logits(logits, row, vocab, dtype, s->scores, NULL);
+        for (size_t i = 0; i < vocab; i++)
+            sum += round_to(dtype, mlx_expf(round_to(dtype, s->scores[i] - m)));
+    }
+    float log_sum = round_to(dtype, libm_logf(round_to(dtype, sum)));
+    s->log_total = round_to(dtype, log_sum + m);
     return CSM_OK;
+}
+
+void mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab)
+{
+    csm_dtype dtype = s->config.dtype;
+    (void)load_logits(logits, row, vocab, dtype, s->scores, NULL);
+    if (s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
+        return;
+    for (size_t i = 0; i < vocab; i++)
+        s->scores[i] = round_to(dtype, s->scores[i] - s->log_total);
 }
 
 /* argpartition's order: value first, then index, so that exactly k stay and of
@@ -43,8 +69,7 @@ csm_status mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vo
 static void keep_top_k(csm_sampler *s, size_t vocab)
 {
     size_t k = s->config.top_k;
-    memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
-    float lowest = kth_largest(s->scratch, vocab, k);
+    float lowest = kth_score(s, vocab, k);
     size_t n_above = 0;
     for (size_t i = 0; i < vocab; i++)
         n_above += s->scores[i] > lowest;

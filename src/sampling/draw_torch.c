@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "sampling/noise.h"
 #include "sampling/numbers.h"
+#include "sampling/row_kernels.h"
 #include "sampling/sampler.h"
 #include "sampling/softmax_torch_cpu.h"
 #include "sampling/softmax_torch_cuda.h"
@@ -52,13 +53,10 @@ csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t 
         return st;
     csm_dtype dtype = working_dtype(s);
     float temperature = (float)s->config.temperature;
-    bool cuda = s->config.stream == CSM_STREAM_TORCH_CUDA; /* multiplies by the reciprocal */
-    float highest = -INFINITY;
-    for (size_t i = 0; i < vocab; i++) {
-        float x = s->scores[i];
-        s->scores[i] = round_to(dtype, cuda ? x * (1.0f / temperature) : x / temperature);
-        highest = s->scores[i] > highest ? s->scores[i] : highest;
-    }
+    const struct row_kernels *kernels = row_kernels_best();
+    float highest = s->config.stream == CSM_STREAM_TORCH_CUDA /* it takes the reciprocal */
+                        ? kernels->multiply(s->scores, vocab, dtype, 1.0f / temperature)
+                        : kernels->divide(s->scores, vocab, dtype, temperature);
     if (!(highest < INFINITY && highest > -INFINITY))
         return csm_fail(err, CSM_BAD_LOGITS,
                         "logits: row %zu overflows %s when divided by the temperature %g", row,
@@ -135,11 +133,8 @@ static void keep_min_p(csm_sampler *s, size_t row, size_t vocab)
 void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
 {
     float lowest = -INFINITY;
-    if (s->config.top_k > 0 && s->config.top_k < vocab) {
-        for (size_t i = 0; i < vocab; i++)
-            s->scratch[i] = s->scores[i];
-        lowest = kth_largest(s->scratch, vocab, s->config.top_k);
-    }
+    if (s->config.top_k > 0 && s->config.top_k < vocab)
+        lowest = kth_score(s, vocab, s->config.top_k);
     keep_from(s, vocab, lowest);
     if (s->config.top_p > 0.0 && s->config.top_p < 1.0)
         keep_top_p(s, row, vocab);
@@ -148,7 +143,10 @@ void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
     csm_dtype dtype = working_dtype(s);
     if (s->config.sampler == CSM_SAMPLER_SESAME)
         log_softmax(s, row, vocab, dtype);
-    softmax_at(s, s->left, s->index, row, vocab, dtype);
+    if (s->left[0] == -INFINITY) /* float16's sum overflowed: PyTorch has NaN throughout */
+        s->n_left = 0;
+    else
+        softmax_at(s, s->left, s->index, row, vocab, dtype);
 }
 
 /* A masked entry wins when its noise rounds to 0: 0 / 0 is NaN, which argmax
@@ -157,29 +155,42 @@ void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
 static size_t first_nan(const csm_sampler *s, csm_dtype dtype, size_t first, size_t vocab)
 {
     size_t n = 0;
+    if (!noise_may_vanish(s->stream, first, vocab))
+        return vocab;
     for (size_t i = 0; i < vocab; i++) {
-        if (n < s->n_left && s->index[n] == i && s->left[n] > 0.0f) {
-            n++;
-            continue;
-        }
-        n += n < s->n_left && s->index[n] == i;
-        if (noise_is_zero(s->stream, dtype, first + i))
+        bool is_left = n < s->n_left && s->index[n] == i;
+        bool has_mass = is_left && s->left[n] > 0.0f;
+        n += is_left;
+        if (!has_mass && noise_exponential(s->stream, dtype, first + i) == 0.0f)
             return i;
     }
     return vocab;
 }
 
+/* The noise of what is left, in scratch. */
+static void fill_noise(csm_sampler *s, csm_dtype dtype, size_t first, size_t vocab)
+{
+    if (s->n_left == vocab) {
+        noise_fill(s->stream, dtype, first, vocab, s->scratch);
+        return;
+    }
+    for (size_t i = 0; i < s->n_left; i++)
+        s->scratch[i] = noise_exponential(s->stream, dtype, first + s->index[i]);
+}
+
 struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab)
 {
     csm_dtype dtype = working_dtype(s);
+    if (s->n_left == 0)
+        return (struct drawn){0, INFINITY}; /* the first of NaNs */
     size_t nan = first_nan(s, dtype, first, vocab);
     if (nan < vocab)
         return (struct drawn){(int32_t)nan, INFINITY};
+    fill_noise(s, dtype, first, vocab);
     float best = -1.0f, second = 0.0f;
     size_t winner = 0;
     for (size_t i = 0; i < s->n_left; i++) {
-        float q = noise_exponential(s->stream, dtype, first + s->index[i]);
-        float ratio = round_to(dtype, s->left[i] / q);
+        float ratio = round_to(dtype, s->left[i] / s->scratch[i]);
         if (ratio > best) {
             second = best > 0.0f ? best : 0.0f;
             best = ratio;

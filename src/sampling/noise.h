@@ -59,8 +59,11 @@ csm_status noise_open(csm_stream *stream, size_t n, csm_error *err);
 /* Element i of the open call of a torch stream: the exponential in dtype. */
 float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i);
 
-/* True if element i rounds to 0 in dtype; cheaper than the value. */
-bool noise_is_zero(const csm_stream *stream, csm_dtype dtype, size_t i);
+/* Elements first..first+n-1. */
+void noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out);
+
+/* False if none of those elements can be 0 in any dtype. */
+bool noise_may_vanish(const csm_stream *stream, size_t first, size_t n);
 
 /* ---- the generators; begin puts one at a position, open opens a call ----- */
 
@@ -68,7 +71,9 @@ void torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t posi
 csm_status torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *position,
                           csm_error *err);
 float torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i);
-bool torch_cpu_is_zero(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i);
+void torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t first, size_t n,
+                    float *out);
+bool torch_cpu_may_vanish(const struct noise_torch_cpu *noise, size_t first, size_t n);
 
 void torch_mkl_begin(struct noise_torch_mkl *noise, uint64_t seed, uint64_t position);
 csm_status torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *position,

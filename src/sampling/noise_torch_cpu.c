@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "sampling/exact_math.h"
 #include "sampling/noise.h"
+#include "sampling/row_kernels.h"
 
 void torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t position)
 {
@@ -35,24 +36,24 @@ csm_status torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *pos
     return CSM_OK;
 }
 
-static uint64_t mantissa(const struct noise_torch_cpu *noise, size_t i)
-{
-    uint64_t high = mt19937_temper(noise->words[2 * i]);
-    uint64_t low = mt19937_temper(noise->words[2 * i + 1]);
-    return (high << 32 | low) & ((UINT64_C(1) << 53) - 1);
-}
-
 float torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i)
 {
-    double u = (double)mantissa(noise, i) * 0x1p-53;
-    return round_to(dtype, (float)libm_neg_log1p_neg(u));
+    float value;
+    torch_cpu_fill(noise, dtype, i, 1, &value);
+    return value;
 }
 
-bool torch_cpu_is_zero(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i)
+void torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t first, size_t n,
+                    float *out)
 {
-    /* -log1p(-u) is u up to a relative 2^-25 here: above 2^-25, half of float16's
-     * smallest number, it cannot round to 0. */
-    uint64_t m = mantissa(noise, i);
-    return dtype == CSM_F16 ? m < UINT64_C(1) << 29 && torch_cpu_value(noise, dtype, i) == 0.0f
-                            : m == 0;
+    row_kernels_best()->exponentials(noise->words + 2 * first, n, out);
+    for (size_t i = 0; i < n && dtype != CSM_F32; i++)
+        out[i] = round_to(dtype, out[i]);
+}
+
+/* The value is u or more, so that one from 2^-24 on, the least number of float16,
+ * cannot round to 0. */
+bool torch_cpu_may_vanish(const struct noise_torch_cpu *noise, size_t first, size_t n)
+{
+    return row_kernels_best()->may_vanish(noise->words + 2 * first, n);
 }

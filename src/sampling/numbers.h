@@ -7,6 +7,7 @@
 #ifndef CSM_SAMPLING_NUMBERS_H
 #define CSM_SAMPLING_NUMBERS_H
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,23 +46,20 @@ static inline double double_of(uint64_t u)
 static inline float round_bf16(float x)
 {
     uint32_t u = bits_of(x);
-    if (x != x)
-        return x;
-    return float_of((u + 0x7fffu + (u >> 16 & 1)) & 0xffff0000u);
+    float rounded = float_of((u + 0x7fffu + (u >> 16 & 1)) & 0xffff0000u);
+    return x != x ? x : rounded;
 }
 
 static inline float round_f16(float x)
 {
     uint32_t u = bits_of(x);
-    uint32_t magnitude = u & 0x7fffffffu;
-    if (magnitude >= 0x477ff000u) /* 65520 and above, infinities, NaN */
-        return x != x ? x : float_of((u & 0x80000000u) | 0x7f800000u);
-    if (magnitude < 0x38800000u) {
-        /* Below 2^-14 the spacing is 2^-24, float32's own just above 0.5. */
-        float r = (float_of(magnitude) + 0.5f) - 0.5f;
-        return float_of(bits_of(r) | (u & 0x80000000u));
-    }
-    return float_of((u + 0xfffu + (u >> 13 & 1)) & 0xffffe000u);
+    uint32_t magnitude = u & 0x7fffffffu, sign = u & 0x80000000u;
+    uint32_t usual = (magnitude + 0xfffu + (magnitude >> 13 & 1)) & 0x7fffe000u;
+    /* Below 2^-14 the spacing is 2^-24, float32's own just above 0.5. */
+    uint32_t small = bits_of((float_of(magnitude) + 0.5f) - 0.5f);
+    uint32_t rounded = magnitude < 0x38800000u ? small : usual;
+    rounded = magnitude >= 0x477ff000u ? 0x7f800000u : rounded; /* 65520 and above */
+    return x != x ? x : float_of(rounded | sign);
 }
 
 static inline float round_to(csm_dtype dtype, float x)

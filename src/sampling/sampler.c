@@ -207,29 +207,42 @@ static csm_status reserve(csm_sampler *s, size_t rows, size_t vocab, csm_error *
     return CSM_OK;
 }
 
-static csm_status load(csm_sampler *s, const float *logits, size_t row, size_t vocab,
-                       csm_error *err)
-{
-    return is_mlx(s->config.sampler) ? mlx_scores(s, logits, row, vocab, err)
-                                     : torch_scores(s, logits, row, vocab, err);
-}
-
 /* Check every row, then open the call: after that nothing fails. A single row's
  * scores stay in place. */
 static csm_status prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
-                          size_t n_noise, csm_error *err)
+                          csm_error *err)
 {
     csm_status st = reserve(s, rows, vocab, err);
-    for (size_t row = 0; row < rows && st == CSM_OK; row++)
-        st = load(s, logits, row, vocab, err);
+    size_t n_noise = rows * vocab;
+    if (st == CSM_OK && is_mlx(s->config.sampler)) {
+        st = mlx_prepare(s, logits, rows, vocab, err);
+        n_noise = mlx_n_noise(s, rows, vocab);
+    } else {
+        for (size_t row = 0; row < rows && st == CSM_OK; row++)
+            st = torch_scores(s, logits, row, vocab, err);
+    }
     return st == CSM_OK ? noise_open(s->stream, n_noise, err) : st;
+}
+
+/* The scores of a row of prepared logits, weighed. */
+static void weigh(csm_sampler *s, const float *logits, size_t row, size_t rows, size_t vocab)
+{
+    if (is_mlx(s->config.sampler)) {
+        mlx_scores(s, logits, row, vocab);
+        mlx_weigh(s, vocab);
+        return;
+    }
+    if (rows > 1)
+        (void)torch_scores(s, logits, row, vocab, NULL);
+    torch_weigh(s, row, vocab);
 }
 
 static void spread_probabilities(csm_sampler *s, size_t vocab, float *probs)
 {
     if (is_mlx(s->config.sampler))
         mlx_probabilities(s);
-    memset(probs, 0, vocab * sizeof *probs);
+    for (size_t i = 0; i < vocab; i++)
+        probs[i] = s->n_left > 0 ? 0.0f : NAN;
     for (size_t i = 0; i < s->n_left; i++)
         probs[s->index[i]] = s->left[i];
 }
@@ -237,19 +250,13 @@ static void spread_probabilities(csm_sampler *s, size_t vocab, float *probs)
 csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
                             int32_t *tokens, float *margins, float *probs, csm_error *err)
 {
-    bool mlx = is_mlx(s->config.sampler);
-    csm_status st = prepare(s, logits, rows, vocab, mlx ? mlx_n_noise(s, rows, vocab) : rows * vocab, err);
+    csm_status st = prepare(s, logits, rows, vocab, err);
     if (st != CSM_OK)
         return st;
     for (size_t row = 0; row < rows; row++) {
-        if (rows > 1)
-            (void)load(s, logits, row, vocab, NULL);
-        if (mlx)
-            mlx_weigh(s, vocab);
-        else
-            torch_weigh(s, row, vocab);
-        struct drawn drawn =
-            mlx ? mlx_draw(s, row * vocab, vocab) : torch_draw(s, row * vocab, vocab);
+        weigh(s, logits, row, rows, vocab);
+        struct drawn drawn = is_mlx(s->config.sampler) ? mlx_draw(s, row * vocab, vocab)
+                                                       : torch_draw(s, row * vocab, vocab);
         tokens[row] = drawn.token;
         if (margins != NULL)
             margins[row] = drawn.margin;
@@ -267,7 +274,7 @@ csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t 
                         csm_sampler_name(s->config.sampler));
     csm_status st = reserve(s, rows, vocab, err);
     for (size_t row = 0; row < rows && st == CSM_OK; row++) {
-        st = load(s, logits, row, vocab, err);
+        st = torch_scores(s, logits, row, vocab, err);
         if (st != CSM_OK)
             break;
         torch_weigh(s, row, vocab);
@@ -280,7 +287,7 @@ csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t 
     if (st != CSM_OK)
         return st;
     for (size_t row = 0; row < rows; row++) {
-        (void)load(s, logits, row, vocab, NULL);
+        (void)torch_scores(s, logits, row, vocab, NULL);
         torch_weigh(s, row, vocab);
         torch_draw_several(s, row * vocab, n_samples, tokens + row * n_samples);
     }

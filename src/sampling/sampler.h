@@ -28,6 +28,8 @@ struct csm_sampler {
     const int32_t *history; /* [rows, n_history], borrowed */
     size_t n_history;
 
+    float log_total; /* csm-mlx: logsumexp of the logits at hand */
+
     size_t capacity; /* of each array below */
     float *scores;   /* [vocab] of the row at hand */
     uint32_t *index; /* [n_left] */
@@ -44,12 +46,15 @@ struct drawn {
     float margin;
 };
 
-/* The scores of one row: logits rounded to the dtype, checked, and warped as far
- * as that does not mask. CSM_BAD_LOGITS, CSM_BAD_ARG as csm_sampler_draw. */
+/* PyTorch's scores of one row: logits rounded to the dtype, checked, and warped as
+ * far as that does not mask. CSM_BAD_LOGITS, CSM_BAD_ARG as csm_sampler_draw. */
 csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
                         csm_error *err);
-csm_status mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
-                      csm_error *err);
+
+/* MLX's: the check of all rows, with what they share; then the scores of one. */
+csm_status mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                       csm_error *err);
+void mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab);
 
 /* Mask, and turn what is left into probabilities (torch) or the values that
  * reach mx.random.categorical (MLX). */
@@ -82,6 +87,9 @@ void keep_from(csm_sampler *s, size_t vocab, float lowest);
 /* order [n] receives the indices of v [n] in ascending order of value, of equal
  * ones in ascending order of index; uses keys. */
 void sort_ascending(csm_sampler *s, const float *v, size_t n);
+
+/* The k-th largest of scores [vocab], 1 <= k <= vocab; uses scratch, index, left. */
+float kth_score(csm_sampler *s, size_t vocab, size_t k);
 
 /* The k-th largest of v [n], 1 <= k <= n; reorders v. */
 float kth_largest(float *v, size_t n, size_t k);

@@ -2,9 +2,11 @@
  *
  * select.c - loading a row of logits, and choosing its largest entries. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "sampling/numbers.h"
+#include "sampling/row_kernels.h"
 #include "sampling/sampler.h"
 
 static csm_status name_bad(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
@@ -24,15 +26,9 @@ static csm_status name_bad(const float *logits, size_t row, size_t vocab, csm_dt
 csm_status load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
                        float *scores, csm_error *err)
 {
-    const float *x = logits + row * vocab;
-    float highest = -INFINITY;
-    size_t n_bad = 0;
-    for (size_t i = 0; i < vocab; i++) {
-        float v = round_to(dtype, x[i]);
-        scores[i] = v;
-        highest = v > highest ? v : highest;
-        n_bad += !(v < INFINITY);
-    }
+    float highest;
+    size_t n_bad =
+        row_kernels_best()->load(logits + row * vocab, vocab, dtype, scores, &highest);
     return n_bad > 0 || highest == -INFINITY ? name_bad(logits, row, vocab, dtype, err) : CSM_OK;
 }
 
@@ -50,13 +46,25 @@ csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error
 
 void keep_from(csm_sampler *s, size_t vocab, float lowest)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < vocab; i++) {
-        s->index[n] = (uint32_t)i;
-        s->left[n] = s->scores[i];
-        n += s->scores[i] >= lowest && s->scores[i] > -INFINITY;
+    s->n_left = row_kernels_best()->keep(s->scores, vocab, lowest, s->index, s->left);
+}
+
+/* The k-th largest of the maxima of 2k groups or more is a lower bound that few
+ * entries reach; the k-th largest of those is that of all. */
+float kth_score(csm_sampler *s, size_t vocab, size_t k)
+{
+    size_t n_groups = (2 * k + 15) / 16 * 16;
+    if (n_groups > vocab / 4) {
+        memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
+        return kth_largest(s->scratch, vocab, k);
     }
-    s->n_left = n;
+    row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
+    float bound = kth_largest(s->scratch, n_groups, k);
+    if (bound == -INFINITY)
+        return bound;
+    keep_from(s, vocab, bound);
+    memcpy(s->scratch, s->left, s->n_left * sizeof *s->scratch);
+    return kth_largest(s->scratch, s->n_left, k);
 }
 
 static int compare_keys(const void *a, const void *b)

@@ -16,7 +16,10 @@
  * entries changes no bit, so they are left out. */
 #include "sampling/softmax_torch_cpu.h"
 
+#include <string.h>
+
 #include "sampling/exact_math.h"
+#include "sampling/row_kernels.h"
 
 enum { LANES = 16 };
 
@@ -74,18 +77,18 @@ void softmax_torch_cpu(float *x, const uint32_t *index, size_t n, size_t vocab, 
     float m = highest(x, n);
     float s;
     if (dtype == CSM_F32) {
-        for (size_t i = 0; i < n; i++)
-            x[i] = sleef_expf(x[i] - m);
+        row_kernels_best()->exp_less(x, n, m);
         s = sum_f32(x, index, n, vocab);
     } else {
         float lanes[LANES] = {0};
-        size_t whole = vocab - vocab % LANES, i = 0;
-        for (; i < n && index[i] < whole; i++) {
-            x[i] = sleef_expf(x[i] - m);
+        size_t whole = vocab - vocab % LANES, n_whole = n;
+        while (n_whole > 0 && index[n_whole - 1] >= whole)
+            n_whole--;
+        row_kernels_best()->exp_less(x, n_whole, m);
+        for (size_t i = 0; i < n_whole; i++)
             lanes[index[i] % LANES] += x[i];
-        }
         s = fold(lanes);
-        for (; i < n; i++) {
+        for (size_t i = n_whole; i < n; i++) {
             x[i] = libm_expf(x[i] - m);
             s += x[i];
         }
@@ -99,10 +102,11 @@ void log_softmax_torch_cpu(float *x, float *e, const uint32_t *index, size_t n, 
                            csm_dtype dtype)
 {
     float m = highest(x, n);
-    for (size_t i = 0; i < n; i++)
-        e[i] = sleef_expf(x[i] - m);
+    memcpy(e, x, n * sizeof *e);
+    row_kernels_best()->exp_less(e, n, m);
     float s = dtype == CSM_F32 ? sum_f32(e, index, n, vocab) : sum_16_bit(e, index, n, vocab);
-    float log_s = round_to(dtype, sleef_logf(round_to(dtype, s)));
+    s = round_to(dtype, s);
+    float log_s = s < INFINITY ? round_to(dtype, sleef_logf(s)) : INFINITY;
     for (size_t i = 0; i < n; i++)
         x[i] = round_to(dtype, (x[i] - m) - log_s);
 }

@@ -125,11 +125,25 @@ float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
     }
 }
 
-bool noise_is_zero(const csm_stream *stream, csm_dtype dtype, size_t i)
+void noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out)
 {
     if (stream->state.kind == CSM_STREAM_TORCH_CPU)
-        return torch_cpu_is_zero(&stream->torch_cpu, dtype, i);
-    return noise_exponential(stream, dtype, i) == 0.0f;
+        torch_cpu_fill(&stream->torch_cpu, dtype, first, n, out);
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = noise_exponential(stream, dtype, first + i);
+}
+
+bool noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
+{
+    switch (stream->state.kind) {
+    case CSM_STREAM_TORCH_CPU:
+        return torch_cpu_may_vanish(&stream->torch_cpu, first, n);
+    case CSM_STREAM_TORCH_CPU_MKL:
+        return true; /* down to FLT_MIN */
+    default:
+        return false; /* ATen keeps CUDA's at 2^-24 or more */
+    }
 }
 
 csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, size_t cols,
@@ -149,7 +163,6 @@ csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, siz
         for (size_t i = 0; i < n; i++)
             noise[i] = mlx_uniform_of(mlx_word(&stream->mlx, i), dtype);
     else
-        for (size_t i = 0; i < n; i++)
-            noise[i] = noise_exponential(stream, dtype, i);
+        noise_fill(stream, dtype, 0, n, noise);
     return CSM_OK;
 }

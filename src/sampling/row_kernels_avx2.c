@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define ROW_KERNELS row_kernels_avx2
+#include "sampling/row_kernels_text.h"

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The samplers that csm reproduces, as their own programs run them."""
+
+import dataclasses
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+DTYPES = ("f32", "bf16", "f16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One run: rows of logits, gone over `rounds` times, `batch` rows a call."""
+
+    vocab: int
+    rows: int = 64
+    rounds: int = 1
+    batch: int = 1
+    k: int = 50
+    t: float = 0.9
+    top_p: float = 0.0
+    min_p: float = 0.0
+    seed: int = 42
+
+    @property
+    def draws(self):
+        return self.rows * self.rounds
+
+
+def rows(vocab, n, seed):
+    """Rows of every sort: ties, -inf, denormals, peaked, shifted, huge, all equal."""
+    r = np.random.default_rng(seed)
+    x = (r.standard_normal((n, vocab)) * r.choice([1.0, 2.0, 4.0], size=(n, 1))).astype(np.float32)
+    x[1::8] = np.round(x[1::8] * 4) / 4
+    x[2::16] = np.round(x[2::16])
+    x[3::16] *= 12
+    if vocab > 3:
+        x[4::16, ::3] = -np.inf
+    x[5::16] += 30
+    x[6::32] *= np.float32(1e-39)
+    x[7::32] = 0.5
+    x[8::32] *= 100
+    return x
+
+
+def scaled(cases, draws):
+    """The cases with as many rounds as make about `draws` draws in all; those over large
+    vocabularies get fewer, so that no case takes all of the time."""
+    weights = [min(1.0, 2500 / c.vocab) for c in cases]
+    each = draws / sum(weights)
+    return [dataclasses.replace(c, rounds=max(1, round(each * w / c.rows)))
+            for c, w in zip(cases, weights)]
+
+
+def csm_sample(csm, tmp_path, case, x, dtype, sampler, *extra, probs=False):
+    """The tensors that csm sample writes."""
+    logits, out = tmp_path / "logits.safetensors", tmp_path / "out.safetensors"
+    save_file({"x": x}, logits)
+    csm("sample", logits, "--tensor", "x", "--sampler", sampler, "--dtype", dtype,
+        "--seed", case.seed, "--topk", case.k, "--temperature", case.t, "--top-p", case.top_p,
+        "--min-p", case.min_p, "--rounds", case.rounds, "--batch", case.batch, "--output", out,
+        *(["--save-probs"] if probs else []), *extra)
+    return load_file(out)
+
+
+# ---- PyTorch ----------------------------------------------------------------
+
+
+def torch_dtype(dtype):
+    import torch
+
+    return {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[dtype]
+
+
+def sesame_probs(x, case):
+    """sample_topk of Sesame's models.py, up to the probabilities."""
+    import torch
+
+    x = x / case.t
+    k = min(case.k, x.shape[-1]) or x.shape[-1]
+    x = x.masked_fill(x < torch.topk(x, k)[0][..., -1, None], -float("inf"))
+    x = torch.nn.functional.log_softmax(x, dim=-1)
+    return torch.nn.functional.softmax(x, dim=-1)
+
+
+def sesame(x, case):
+    import torch
+
+    probs = sesame_probs(x, case)
+    q = torch.empty_like(probs).exponential_(1)
+    return torch.argmax(probs / q, dim=-1)
+
+
+def warpers(case):
+    """transformers' own, in the order in which generate() puts them."""
+    from transformers import generation
+
+    found = []
+    if case.t != 1.0:
+        found.append(generation.TemperatureLogitsWarper(case.t))
+    if case.k:
+        found.append(generation.TopKLogitsWarper(case.k))
+    if 0 < case.top_p < 1:
+        found.append(generation.TopPLogitsWarper(case.top_p))
+    if case.min_p:
+        found.append(generation.MinPLogitsWarper(case.min_p))
+    return found
+
+
+def transformers_probs(x, case, chain):
+    import torch
+
+    x = x.to(torch.float32)
+    for warper in chain:
+        x = warper(None, x)
+    return torch.nn.functional.softmax(x, dim=-1)
+
+
+def torch_tokens(x, case, dtype, sampler, device="cpu"):
+    """[rounds, rows] after one torch.manual_seed."""
+    import torch
+
+    x = torch.from_numpy(x).to(device).to(torch_dtype(dtype))
+    chain = warpers(case) if sampler == "transformers" else None
+    torch.manual_seed(case.seed)
+    drawn = []
+    for _ in range(case.rounds):
+        for at in range(0, case.rows, case.batch):
+            row = x[at:at + case.batch].clone()
+            if sampler == "sesame":
+                drawn.append(sesame(row, case))
+            else:
+                probs = transformers_probs(row, case, chain)
+                drawn.append(torch.multinomial(probs, num_samples=1).squeeze(1))
+    return torch.cat(drawn).reshape(case.rounds, case.rows).cpu().numpy()
+
+
+# ---- MLX --------------------------------------------------------------------
+
+
+def mlx_tokens(x, case, dtype, sampler):
+    """[rounds, rows] after one mx.random.seed."""
+    import mlx.core as mx
+    from mlx_lm.sample_utils import make_sampler
+
+    kind = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}[dtype]
+    k = case.k if case.k < case.vocab else 0
+    sample = make_sampler(temp=case.t, top_p=case.top_p, min_p=case.min_p, top_k=k)
+    mx.random.seed(case.seed)
+    x = mx.array(x).astype(kind)
+    drawn = []
+    for _ in range(case.rounds):
+        for at in range(0, case.rows, case.batch):
+            row = x[at:at + case.batch]
+            if sampler == "csm-mlx":
+                row = row - mx.logsumexp(row, keepdims=True)
+            drawn.append(sample(row))
+        mx.eval(drawn)
+    return np.array(mx.concatenate(drawn)).reshape(case.rounds, case.rows)

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model.cpp - csm/csm.h for Python. */
+#include "module.h"
+
+#include <csm/csm.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace {
+
+using Samples = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Codes = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+const char *or_null(const std::optional<std::string> &text)
+{
+    return text ? text->c_str() : nullptr;
+}
+
+/* A name of an enum whose names the library tells. */
+template <typename Enum>
+Enum find(const char *what, const std::string &name, const char *(*name_of)(Enum), int count)
+{
+    for (int i = 0; i < count; i++)
+        if (name == name_of(static_cast<Enum>(i)))
+            return static_cast<Enum>(i);
+    throw nb::value_error((std::string(what) + ": no '" + name + "'").c_str());
+}
+
+csm_strategy strategy_of(const std::string &name)
+{
+    return find("strategy", name, csm_strategy_name, CSM_STRATEGY_HYBRID + 1);
+}
+
+/* The model, shared by what was made of it, and one lock: a model is used by one
+ * thread at a time. */
+struct Handle {
+    csm_model *model = nullptr;
+    std::mutex mutex;
+
+    ~Handle() { csm_model_close(model); }
+};
+
+csm_model *opened(const std::shared_ptr<Handle> &handle)
+{
+    if (handle == nullptr)
+        throw nb::value_error("model: it was closed");
+    return handle->model;
+}
+
+struct Turn {
+    std::string text;
+    int speaker;
+    std::optional<Samples> samples;
+    std::optional<Codes> codes;
+
+    csm_turn view() const
+    {
+        csm_turn turn = {};
+        turn.text = text.c_str();
+        turn.speaker = speaker;
+        if (samples) {
+            turn.samples = samples->data();
+            turn.n_samples = samples->shape(0);
+        }
+        if (codes) {
+            turn.codes = codes->data();
+            turn.n_frames = codes->shape(0);
+        }
+        return turn;
+    }
+};
+
+nb::dict report_dict(const csm_report &r)
+{
+    nb::dict d;
+    d["strategy"] = csm_strategy_name(r.strategy);
+    d["reason"] = r.reason;
+    d["fallback"] = r.fallback;
+    d["engine"] = r.engine;
+    d["engine_version"] = r.engine_version;
+    d["codec_engine"] = r.codec_engine;
+    d["stream"] = r.stream;
+    d["sampler"] = r.sampler;
+    d["dtype"] = r.dtype;
+    d["mlx_version"] = r.mlx_version;
+    d["seed"] = r.seed;
+    d["temperature"] = r.temperature;
+    d["depth_temperature"] = r.depth_temperature;
+    d["top_k"] = r.top_k;
+    d["depth_top_k"] = r.depth_top_k;
+    d["n_prompt"] = r.n_prompt;
+    d["n_frames"] = r.n_frames;
+    d["has_ended"] = r.has_ended;
+    d["encode_ms"] = r.encode_ms;
+    d["prompt_ms"] = r.prompt_ms;
+    d["backbone_ms"] = r.backbone_ms;
+    d["depth_ms"] = r.depth_ms;
+    d["draw_ms"] = r.draw_ms;
+    d["codec_ms"] = r.codec_ms;
+    d["first_frame_ms"] = r.first_frame_ms;
+    d["first_sound_ms"] = r.first_sound_ms;
+    d["total_ms"] = r.total_ms;
+    return d;
+}
+
+/* A copy of what the library lends until its next call; empty for NULL. */
+template <typename T> std::vector<T> copied(const T *data, size_t n)
+{
+    return data == nullptr ? std::vector<T>() : std::vector<T>(data, data + n);
+}
+
+template <typename T> nb::object array_or_none(std::vector<T> values, std::vector<size_t> shape)
+{
+    if (values.empty())
+        return nb::none();
+    return nb::cast(numpy_array(std::move(values), std::move(shape)));
+}
+
+/* Speech under way: an iterator over frames. */
+class Generation {
+public:
+    Generation(std::shared_ptr<Handle> handle, csm_generation *generation)
+        : handle_(std::move(handle)), generation_(generation)
+    {
+    }
+    ~Generation()
+    {
+        nb::gil_scoped_release released;
+        std::lock_guard<std::mutex> lock(handle_->mutex);
+        csm_generation_free(generation_);
+    }
+    Generation(const Generation &) = delete;
+    Generation &operator=(const Generation &) = delete;
+
+    /* The interpreter's lock is given up before the model's is taken, and the
+     * frame copied before that is given up: neither waits for the other. */
+    nb::dict next()
+    {
+        const csm_model_info *info = csm_model_describe(handle_->model);
+        const size_t k = info->n_codebooks;
+        csm_frame frame = {};
+        bool has_frame = false;
+        std::vector<int32_t> codes;
+        std::vector<float> margins, probs, logits, samples;
+        csm_error err;
+        csm_status status;
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle_->mutex);
+            status = csm_generation_next(generation_, &frame, &has_frame, &err);
+            if (status == CSM_OK && has_frame) {
+                codes = copied(frame.codes, k);
+                margins = copied(frame.margins, k);
+                probs = copied(frame.probs, k);
+                logits = copied(frame.logits, k * info->vocab);
+                samples = copied(frame.samples, frame.n_samples);
+            }
+        }
+        check(status, err);
+        if (!has_frame)
+            throw nb::stop_iteration();
+        nb::dict d;
+        d["index"] = frame.index;
+        d["codes"] = array_or_none(std::move(codes), {k});
+        d["margins"] = array_or_none(std::move(margins), {k});
+        d["probs"] = array_or_none(std::move(probs), {k});
+        d["logits"] = array_or_none(std::move(logits), {k, info->vocab});
+        d["samples"] = array_or_none(std::move(samples), {frame.n_samples});
+        return d;
+    }
+
+    nb::dict report()
+    {
+        csm_report report;
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle_->mutex);
+            report = *csm_generation_report(generation_);
+        }
+        return report_dict(report);
+    }
+
+private:
+    std::shared_ptr<Handle> handle_;
+    csm_generation *generation_;
+};
+
+class Model {
+public:
+    Model(std::optional<std::string> path, const std::string &strategy,
+          std::optional<std::string> engine, const std::string &dtype, int threads,
+          std::optional<std::string> device, std::optional<std::string> codec_engine)
+    {
+        csm_model_options options = {};
+        options.strategy = strategy_of(strategy);
+        options.engine = or_null(engine);
+        options.precision = find("dtype", dtype, csm_precision_name, CSM_IN_Q4 + 1);
+        options.n_threads = threads;
+        options.device = or_null(device);
+        options.codec_engine = or_null(codec_engine);
+        auto handle = std::make_shared<Handle>();
+        csm_error err;
+        csm_status status;
+        {
+            nb::gil_scoped_release released;
+            status = csm_model_open(or_null(path), &options, &handle->model, &err);
+        }
+        check(status, err);
+        handle_ = std::move(handle);
+    }
+
+    void close() { handle_.reset(); }
+
+    nb::dict info() const
+    {
+        const csm_model_info *i = csm_model_describe(opened(handle_));
+        nb::dict d;
+        d["path"] = i->path;
+        d["name"] = i->name;
+        d["layout"] = i->layout;
+        d["digest"] = i->digest;
+        d["strategy"] = csm_strategy_name(i->strategy);
+        d["strategy_reason"] = i->strategy_reason;
+        d["engine"] = i->engine;
+        d["engine_version"] = i->engine_version;
+        d["codec_engine"] = i->codec_engine;
+        d["device"] = i->device;
+        d["dtype"] = csm_precision_name(i->precision);
+        d["stored_dtype"] = i->stored_dtype;
+        d["threads"] = i->n_threads;
+        d["n_codebooks"] = i->n_codebooks;
+        d["vocab"] = i->vocab;
+        d["text_vocab"] = i->text_vocab;
+        d["n_entries"] = i->n_entries;
+        d["max_positions"] = i->max_positions;
+        d["n_parameters"] = i->n_parameters;
+        d["sample_rate"] = i->sample_rate_hz;
+        d["frame_samples"] = i->frame_samples;
+        d["temperature"] = i->temperature;
+        d["top_k"] = i->top_k;
+        d["depth_temperature"] = i->depth_temperature;
+        d["depth_top_k"] = i->depth_top_k;
+        d["default_speaker"] = i->default_speaker;
+        return d;
+    }
+
+    Generation *start(const std::string &text, int speaker, const std::vector<Turn> &context,
+                      const std::string &strategy, uint64_t seed, double temperature, int top_k,
+                      double depth_temperature, int depth_top_k,
+                      std::optional<std::string> stream, std::optional<std::string> sampler,
+                      std::optional<std::string> dtype, std::optional<std::string> mlx_version,
+                      size_t max_frames, bool sound)
+    {
+        csm_model *model = opened(handle_);
+        std::vector<csm_turn> turns;
+        for (const Turn &turn : context) {
+            if (turn.codes && turn.codes->shape(1) != csm_model_describe(model)->n_codebooks)
+                throw nb::value_error("context: codes must be [n_frames, n_codebooks]");
+            turns.push_back(turn.view());
+        }
+        csm_generate_options options = csm_generate_defaults();
+        options.strategy = strategy_of(strategy);
+        options.seed = seed;
+        options.temperature = temperature;
+        options.top_k = top_k;
+        options.depth_temperature = depth_temperature;
+        options.depth_top_k = depth_top_k;
+        options.stream = or_null(stream);
+        options.sampler = or_null(sampler);
+        options.dtype = or_null(dtype);
+        options.mlx_version = or_null(mlx_version);
+        options.max_frames = max_frames;
+        options.without_sound = !sound;
+        csm_generation *generation;
+        csm_error err;
+        csm_status status;
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle_->mutex);
+            status = csm_generation_start(model, turns.data(), turns.size(), text.c_str(), speaker,
+                                          &options, &generation, &err);
+        }
+        check(status, err);
+        return new Generation(handle_, generation); /* Python's from here on */
+    }
+
+    nb::ndarray<nb::numpy, int32_t> tokenize(const std::string &text, int speaker)
+    {
+        int32_t *ids;
+        size_t n;
+        csm_error err;
+        check(csm_model_tokenize(opened(handle_), text.c_str(), speaker, &ids, &n, &err), err);
+        std::vector<int32_t> values(ids, ids + n);
+        csm_free(ids);
+        return numpy_array(std::move(values), {n});
+    }
+
+    nb::ndarray<nb::numpy, int32_t> encode(const Samples &samples)
+    {
+        csm_model *model = opened(handle_);
+        const csm_model_info *info = csm_model_describe(model);
+        const size_t n_samples = samples.shape(0);
+        const size_t n_frames = (n_samples + info->frame_samples - 1) / info->frame_samples;
+        std::vector<int32_t> codes(n_frames * info->n_codebooks);
+        csm_error err;
+        csm_status status;
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle_->mutex);
+            status = csm_codec_encode(csm_model_codec(model), samples.data(), n_samples,
+                                      info->n_codebooks, codes.data(), &err);
+        }
+        check(status, err);
+        return numpy_array(std::move(codes), {n_frames, info->n_codebooks});
+    }
+
+    nb::ndarray<nb::numpy, float> decode(const Codes &codes)
+    {
+        csm_model *model = opened(handle_);
+        const size_t n = codes.shape(0) * csm_model_describe(model)->frame_samples;
+        std::vector<float> samples(n);
+        csm_error err;
+        csm_status status;
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle_->mutex);
+            status = csm_codec_decode(csm_model_codec(model), codes.data(), codes.shape(0),
+                                      codes.shape(1), samples.data(), &err);
+        }
+        check(status, err);
+        return numpy_array(std::move(samples), {n});
+    }
+
+private:
+    std::shared_ptr<Handle> handle_;
+};
+
+} // namespace
+
+void bind_model(nb::module_ &m)
+{
+    using namespace nb::literals;
+    m.attr("FROM_MODEL") = static_cast<int>(CSM_FROM_MODEL);
+
+    nb::class_<Turn>(m, "Turn", "An earlier turn: text, speaker, and samples or codes.")
+        .def(
+            "__init__",
+            [](Turn *turn, std::string text, int speaker, std::optional<Samples> samples,
+               std::optional<Codes> codes) {
+                new (turn) Turn{std::move(text), speaker, std::move(samples), std::move(codes)};
+            },
+            "text"_a, "speaker"_a, "samples"_a = nb::none(), "codes"_a = nb::none());
+
+    nb::class_<Generation>(m, "Generation", "Speech under way: iterate over its frames.")
+        .def("__iter__", [](nb::handle self) { return self; })
+        .def("__next__", &Generation::next)
+        .def("report", &Generation::report);
+
+    nb::class_<Model>(m, "Model", "An open model directory; None: the embedded voice.")
+        .def(nb::init<std::optional<std::string>, const std::string &, std::optional<std::string>,
+                      const std::string &, int, std::optional<std::string>,
+                      std::optional<std::string>>(),
+             "path"_a = nb::none(), nb::kw_only(), "strategy"_a = "auto", "engine"_a = nb::none(),
+             "dtype"_a = "stored", "threads"_a = 0, "device"_a = nb::none(),
+             "codec_engine"_a = nb::none())
+        .def("close", &Model::close)
+        .def("info", &Model::info)
+        .def("start", &Model::start, "text"_a, "speaker"_a, "context"_a, nb::kw_only(),
+             "strategy"_a = "auto", "seed"_a = 0, "temperature"_a = double(CSM_FROM_MODEL),
+             "top_k"_a = int(CSM_FROM_MODEL), "depth_temperature"_a = double(CSM_FROM_MODEL),
+             "depth_top_k"_a = int(CSM_FROM_MODEL), "stream"_a = nb::none(),
+             "sampler"_a = nb::none(), "dtype"_a = nb::none(), "mlx_version"_a = nb::none(),
+             "max_frames"_a = 125, "sound"_a = true)
+        .def("tokenize", &Model::tokenize, "text"_a, "speaker"_a = 0)
+        .def("encode", &Model::encode, "samples"_a)
+        .def("decode", &Model::decode, "codes"_a);
+}

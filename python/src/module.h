@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * module.h - what the parts of the extension module share. */
+#ifndef CSM_PYTHON_MODULE_H
+#define CSM_PYTHON_MODULE_H
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <vector>
+
+#include <csm/status.h>
+#include <csm/tensors.h>
+
+namespace nb = nanobind;
+
+/* Raise the Python exception of a status: ValueError for arguments, logits and
+ * malformed files, OSError, MemoryError, else csm.EngineError. */
+[[noreturn]] void raise(csm_status status, const csm_error &err);
+
+inline void check(csm_status status, const csm_error &err)
+{
+    if (status != CSM_OK)
+        raise(status, err);
+}
+
+/* Logits as Python hands them over: [rows, vocab] or [vocab], float32, bfloat16
+ * or float16, by the buffer protocol or DLPack. float32 is used where it lies;
+ * the half types are widened, which is exact. */
+class Logits {
+public:
+    explicit Logits(nb::handle object);
+
+    const float *data;
+    size_t rows, vocab;
+    csm_dtype dtype;
+
+private:
+    nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu> array;
+    std::vector<float> widened;
+};
+
+/* A NumPy array that owns `values`. */
+template <typename T>
+nb::ndarray<nb::numpy, T> numpy_array(std::vector<T> values, std::vector<size_t> shape)
+{
+    auto *held = new std::vector<T>(std::move(values));
+    nb::capsule owner(held, [](void *p) noexcept { delete static_cast<std::vector<T> *>(p); });
+    return nb::ndarray<nb::numpy, T>(held->data(), shape.size(), shape.data(), owner);
+}
+
+void bind_tensors(nb::module_ &m);
+void bind_sampling(nb::module_ &m);
+void bind_model(nb::module_ &m);
+
+#endif

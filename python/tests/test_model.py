@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""csm.Model: the small random model, held against what the library promises."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import csm
+
+
+@pytest.fixture(scope="module")
+def model(model_dir):
+    with csm.Model.from_pretrained(model_dir, engine="native") as opened:
+        yield opened
+
+
+def test_the_same_seed_gives_the_same_speech(model):
+    first = model.speak("Hello.", seed=7, max_audio_length_ms=800, logits=True)
+    again = model.speak("Hello.", seed=7, max_audio_length_ms=800)
+    other = model.speak("Hello.", seed=8, max_audio_length_ms=800)
+    n_frames, n_codebooks = first.tokens.shape
+    assert n_codebooks == model.info["n_codebooks"] and n_frames == 10
+    assert np.array_equal(first.tokens, again.tokens)
+    assert not np.array_equal(first.tokens, other.tokens)
+    assert first.audio.shape == (n_frames * 1920,) and first.audio.dtype == np.float32
+    assert first.logits.shape == (n_frames, n_codebooks, model.info["vocab"])
+    assert again.logits is None
+
+
+def test_the_draws_are_those_of_a_sampler_fed_the_logits(model):
+    speech = model.speak("Hello.", seed=7, max_audio_length_ms=400, logits=True, temperature=0.9,
+                         topk=50, sampler="transformers", stream="torch-cpu")
+    sampler = csm.Sampler("transformers", "torch-cpu", seed=7, temperature=0.9, top_k=50)
+    for frame, logits in zip(speech.tokens, speech.logits):
+        assert [sampler.draw(row)[0].item() for row in logits] == frame.tolist()
+
+
+def test_a_stream_gives_what_generate_gives(model):
+    frames = list(model.stream("Hello.", seed=3, max_audio_length_ms=800))
+    whole = model.generate("Hello.", seed=3, max_audio_length_ms=800)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert np.array_equal(np.concatenate([frame.samples for frame in frames]), whole)
+
+
+def test_greedy_has_no_seed(model):
+    a, b = (model.speak("Hi.", seed=s, temperature=0, max_audio_length_ms=400) for s in (1, 2))
+    assert np.array_equal(a.tokens, b.tokens)
+
+
+def test_context_may_be_sound_or_codes(model):
+    sound = (np.sin(np.arange(5000) / 7) / 3).astype(np.float32)
+    codes = model.encode(sound)
+    assert codes.shape == (3, model.info["n_codebooks"])
+    of_sound = model.speak("Yes.", 0, [csm.Segment(1, "Well?", sound)], 400, seed=1)
+    of_codes = model.speak("Yes.", 0, [csm.Segment(1, "Well?", codes=codes)], 400, seed=1)
+    plain = model.speak("Yes.", 0, [], 400, seed=1)
+    assert np.array_equal(of_sound.tokens, of_codes.tokens)
+    assert not np.array_equal(of_sound.tokens, plain.tokens)
+
+
+def test_decode_turns_codes_into_what_was_heard(model):
+    speech = model.speak("Hello.", seed=7, max_audio_length_ms=800)
+    known = np.minimum(speech.tokens, model.info["n_entries"] - 1)
+    if np.array_equal(known, speech.tokens):
+        # Streamed and whole decoding differ in the order of sums alone.
+        assert np.abs(model.decode(speech.tokens) - speech.audio).max() < 1e-5
+    assert model.decode(known).shape == speech.audio.shape
+
+
+def test_a_generation_keeps_its_model(model_dir):
+    frames = csm.Model(model_dir, engine="native").stream("Hello.", max_audio_length_ms=400)
+    gc.collect()
+    assert len(list(frames)) == 5
+
+
+def test_threads_take_turns(model):
+    spoken = []
+
+    def speak(seed):
+        # A generation under way ends when another begins on the model: whole ones here.
+        spoken.append((seed, model.encode(np.ones(4000, np.float32) / 8)))
+
+    threads = [threading.Thread(target=speak, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(codes, spoken[0][1]) for _, codes in spoken)
+
+
+@pytest.mark.parametrize(("call", "error", "names"), [
+    (lambda m: m.generate(3), TypeError, "text"),
+    (lambda m: m.generate("x", max_audio_length_ms=1), ValueError, "max_audio_length_ms"),
+    (lambda m: m.generate("x", temperature=-3.0), ValueError, "temperature"),
+    (lambda m: m.generate("x", strategy="best"), ValueError, "strategy"),
+    (lambda m: m.generate("x", stream="best"), ValueError, "stream"),
+    (lambda m: m.generate("x", context=[csm.Segment(0, "y")]), ValueError, "context"),
+    (lambda m: m.generate("x", context=[csm.Segment(0, "y", codes=[[1]])]), ValueError, "codes"),
+    (lambda m: m.decode([[5000] * 8]), ValueError, "5000"),
+    (lambda m: m.decode([1, 2]), TypeError, "codes"),
+    (lambda m: m.encode([np.nan]), ValueError, "finite"),
+])
+def test_bad_input_is_named(model, call, error, names):
+    with pytest.raises(error, match=names):
+        call(model)
+
+
+def test_a_directory_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises((OSError, ValueError), match=tmp_path.name):
+        csm.Model(tmp_path)
+
+
+def test_a_closed_model_says_so(model_dir):
+    model = csm.Model(model_dir)
+    model.close()
+    for call in (lambda: model.info, lambda: model.generate("x"), lambda: model.encode([0.0])):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+    model.close()

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mlx_sample_exact and Sampler against PyTorch's own draws, live."""
+
+import numpy as np
+import pytest
+import torch
+
+import csm
+from csm.cli.mlx_sample_exact import mlx_sample_exact
+
+
+def sample_topk(logits, topk, temperature):
+    """Sesame's models.py, restated: every step in the logits' dtype."""
+    logits = logits / temperature
+    kth = torch.topk(logits, topk)[0][..., -1, None]
+    scores = logits.masked_fill(logits < kth, -float("inf"))
+    probs = torch.softmax(torch.log_softmax(scores, dim=-1), dim=-1)
+    noise = torch.empty_like(probs).exponential_(1)
+    return torch.argmax(probs / noise, dim=-1, keepdim=True).to(torch.int32)
+
+
+def random_logits(rows, vocab, seed, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(rows, vocab, generator=generator) * 3).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_stream_goes_on_as_torchs_does(dtype):
+    logits = random_logits(2000, 2051, 1, dtype)
+    torch.manual_seed(42)
+    expected = torch.cat([sample_topk(row[None], 50, 0.9) for row in logits])
+    first = mlx_sample_exact(logits[:1], topk=50, temperature=0.9, seed=42)
+    rest = [mlx_sample_exact(row[None], topk=50, temperature=0.9) for row in logits[1:]]
+    assert torch.equal(torch.cat([first, *rest]), expected)
+
+
+def test_dtypes_share_one_stream():
+    logits = random_logits(3, 300, 2)
+    kinds = [torch.float32, torch.bfloat16, torch.float32]
+    torch.manual_seed(7)
+    expected = [sample_topk(row[None].to(kind), 20, 1.0) for row, kind in zip(logits, kinds)]
+    drawn = [mlx_sample_exact(row[None].to(kind), 20, 1.0, seed=7 if i == 0 else None)
+             for i, (row, kind) in enumerate(zip(logits, kinds))]
+    assert all(torch.equal(a, b) for a, b in zip(drawn, expected))
+
+
+def test_the_kind_of_array_comes_back():
+    import mlx.core as mx
+
+    logits = random_logits(4, 100, 3)
+    expected = mlx_sample_exact(logits, 10, 0.8, seed=1)
+    assert isinstance(expected, torch.Tensor) and expected.shape == (4, 1)
+    of_numpy = mlx_sample_exact(logits.numpy(), 10, 0.8, seed=1)
+    assert isinstance(of_numpy, np.ndarray) and of_numpy.dtype == np.int32
+    assert np.array_equal(of_numpy, expected.numpy())
+    of_mlx = mlx_sample_exact(mx.array(logits.numpy()), 10, 0.8, seed=1)
+    assert isinstance(of_mlx, mx.array) and of_mlx.dtype == mx.int32
+    assert np.array_equal(np.array(of_mlx), expected.numpy())
+    of_buffer = mlx_sample_exact(memoryview(logits.numpy()), 10, 0.8, seed=1)
+    assert np.array_equal(of_buffer, expected.numpy())
+    assert mlx_sample_exact(logits[0], 10, 0.8, seed=1).shape == (1, 1)
+
+
+def test_bfloat16_of_mlx_is_sampled_in_bfloat16():
+    import mlx.core as mx
+
+    logits = random_logits(500, 2051, 4, torch.bfloat16)
+    of_mlx = mx.array(logits.float().numpy()).astype(mx.bfloat16)
+    expected = mlx_sample_exact(logits, 50, 0.9, seed=5)
+    assert np.array_equal(np.array(mlx_sample_exact(of_mlx, 50, 0.9, seed=5)), expected.numpy())
+
+
+def test_a_strided_array_is_read_right():
+    logits = random_logits(100, 6, 6).T
+    expected = mlx_sample_exact(logits.contiguous(), 50, 0.9, seed=5)
+    assert torch.equal(mlx_sample_exact(logits, 50, 0.9, seed=5), expected)
+    of_numpy = mlx_sample_exact(logits.numpy(), 50, 0.9, seed=5)
+    assert np.array_equal(of_numpy, expected.numpy())
+
+
+@pytest.mark.parametrize(("arguments", "error", "names"), [
+    (dict(logits=[[1.0, 2.0]]), TypeError, "logits"),
+    (dict(logits="text"), TypeError, "logits"),
+    (dict(logits=np.zeros((1, 4), np.int32)), TypeError, "logits"),
+    (dict(logits=np.zeros((1, 4), np.float64)), TypeError, "logits"),
+    (dict(logits=np.zeros((1, 1, 4), np.float32)), ValueError, "logits"),
+    (dict(logits=np.zeros((0, 4), np.float32)), ValueError, "logits"),
+    (dict(logits=np.zeros((1, 4), np.float32), topk=0), ValueError, "topk"),
+    (dict(logits=np.zeros((1, 4), np.float32), topk=5), ValueError, "topk"),
+    (dict(logits=np.zeros((1, 8), np.float32), temperature=0.0), ValueError, "temperature"),
+    (dict(logits=np.zeros((1, 8), np.float32), temperature=np.nan), ValueError, "temperature"),
+    (dict(logits=np.full((1, 8), np.nan, np.float32)), ValueError, "row 0"),
+    (dict(logits=np.full((2, 8), -np.inf, np.float32)), ValueError, "row 0"),
+    (dict(logits=np.full((2, 8), np.inf, np.float32)), ValueError, "row 0"),
+])
+def test_bad_input_is_named(arguments, error, names):
+    with pytest.raises(error, match=names):
+        mlx_sample_exact(**arguments)
+
+
+def test_a_refused_draw_moves_nothing():
+    sampler = csm.Sampler("sesame", "torch-cpu", seed=3)
+    with pytest.raises(ValueError):
+        sampler.draw(np.full((1, 2051), np.nan, np.float32))
+    assert sampler.position == 0
+
+
+def test_a_sampler_can_be_put_back():
+    logits = random_logits(1, 2051, 8).numpy()
+    sampler = csm.Sampler("transformers", "torch-cpu", seed=3)
+    first = [sampler.draw(logits)[0].item() for _ in range(20)]
+    assert sampler.position == 20 * 2 * 2051  # two outputs a number: torch's mt19937
+    sampler.position = 5 * 2 * 2051
+    assert [sampler.draw(logits)[0].item() for _ in range(15)] == first[5:]
+
+
+def test_noise_is_torchs():
+    torch.manual_seed(11)
+    expected = torch.empty(3, 2051).exponential_(1).numpy()
+    assert np.array_equal(csm.noise("torch-cpu", "f32", 11, 3, 2051), expected)
+
+
+@pytest.mark.parametrize("arguments", [
+    dict(sampler="nobody"), dict(stream="nobody"), dict(dtype="f64"), dict(temperature=-1.0),
+    dict(sampler="csm-mlx", stream="torch-cpu"), dict(top_p=2.0), dict(mlx_version="x"),
+])
+def test_a_sampler_refuses_what_it_is_not(arguments):
+    with pytest.raises(ValueError):
+        csm.Sampler(**arguments)
+
+
+def test_ten_thousand_random_calls_never_crash():
+    random = np.random.default_rng(9)
+    makers = [lambda s: np.zeros(s, np.float32), lambda s: np.full(s, np.nan, np.float32),
+              lambda s: random.normal(size=s).astype(np.float32),
+              lambda s: random.normal(size=s).astype(np.float16),
+              lambda s: np.zeros(s, np.int64), lambda s: torch.zeros(s),
+              lambda s: torch.zeros(s, dtype=torch.bfloat16), lambda s: None, lambda s: "x"]
+    outcomes = {"drawn": 0, "refused": 0}
+    for _ in range(10_000):
+        shape = tuple(random.integers(0, 5, size=random.integers(0, 4)))
+        logits = makers[random.integers(len(makers))](shape)
+        try:
+            mlx_sample_exact(logits, int(random.integers(-1, 6)), float(random.normal(0.5)),
+                             int(random.integers(0, 2**40)))
+            outcomes["drawn"] += 1
+        except (TypeError, ValueError):
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 100, outcomes

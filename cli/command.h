@@ -31,6 +31,7 @@ int run_codec(int argc, char **argv);
 int run_generate(int argc, char **argv);
 int run_info(int argc, char **argv);
 int run_noise(int argc, char **argv);
+int run_quantize(int argc, char **argv);
 int run_sample(int argc, char **argv);
 
 #endif

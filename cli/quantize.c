@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quantize.c - csm quantize: a model in 4 or 8 bits, as MLX's programs read it. */
+#include <csm/quantize.h>
+
+#include <stdio.h>
+
+#include "command.h"
+#include "options.h"
+
+static const char help[] =
+    "usage: csm quantize IN_DIR OUT_DIR [--bits 4|8] [--group 32|64|128]\n"
+    "\n"
+    "  IN_DIR     a model of any layout, not quantized\n"
+    "  OUT_DIR    made if it is not there; MLX's layout under mlx-audio's names\n"
+    "  --bits N   4 (default) or 8\n"
+    "  --group N  neighbours that share scale and bias (64)\n";
+
+int run_quantize(int argc, char **argv)
+{
+    size_t bits = 4, group = 64;
+    const char *operands[2] = {NULL, NULL};
+    const struct option_spec options[] = {
+        {"bits", OPTION_SIZE, &bits},
+        {"group", OPTION_SIZE, &group},
+        {NULL, OPTION_FLAG, NULL},
+    };
+    enum parsed parsed = parse_options(argc, argv, options, help, operands, 2);
+    if (parsed != PARSED)
+        return parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
+    if (operands[1] == NULL) {
+        fputs("csm: quantize: expected IN_DIR and OUT_DIR\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (bits > 8 || group > 128) {
+        fprintf(stderr, "csm: quantize: %zu bits in groups of %zu, expected 4 or 8 in groups of "
+                        "32, 64 or 128\n", bits, group);
+        return EXIT_USAGE;
+    }
+    csm_error err;
+    csm_status st = csm_quantize(operands[0], operands[1], (int)bits, (int)group, &err);
+    return st == CSM_OK ? EXIT_OK : report(st, &err);
+}

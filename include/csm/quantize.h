@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quantize.h - a model directory in 4 or 8 bits, as MLX's programs read it. */
+#ifndef CSM_QUANTIZE_H
+#define CSM_QUANTIZE_H
+
+#include <csm/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Read a model of any layout and write it in MLX's, under mlx-audio's names.
+ *
+ *   in_dir   a model directory that is not quantized
+ *   out_dir  made if it is not there; receives model.safetensors, config.json with
+ *            "quantization", and copies of tokenizer.json, generation_config.json and
+ *            the codec (mimi.safetensors) where the model has them
+ *   bits     4 or 8
+ *   group    32, 64 or 128 neighbours with one scale and bias
+ *
+ * Every matrix and table whose rows are whole groups becomes what
+ * mx.quantize(w, group, bits) gives, bit for bit; norms and the depth decoder's
+ * heads stay floats, as mlx-audio's converter leaves them. Float32 is rounded to
+ * bfloat16 first. Rows of q and k are put in the order of MLX's rotation.
+ *
+ * Each file is written whole or not at all, config.json last. Returns CSM_OK;
+ * CSM_BAD_ARG (bits, group); what opening a model returns; CSM_BAD_FORMAT (already
+ * quantized; untied tables); CSM_BAD_FILE; CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits,
+                                             int group, csm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quantize.c - the language model weight by weight, in the order of its roles,
+ * under MLX's names; then the small files. */
+#include <csm/quantize.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/affine.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "base/output.h"
+#include "base/threads.h"
+#include "files/checkpoint_parts.h"
+#include "files/path.h"
+
+/* Tensors to be written; each owns its bytes and its name. */
+struct list {
+    size_t n, room;
+    csm_tensor *tensors;
+};
+
+struct job {
+    const csm_checkpoint *checkpoint;
+    csm_threads *threads;
+    int bits, group;
+    struct list list;
+};
+
+static void list_free(struct list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        free((void *)list->tensors[i].data);
+        free((void *)list->tensors[i].name);
+    }
+    free(list->tensors);
+}
+
+/* A new tensor with room for its bytes, which `data` receives. */
+static csm_status list_add(struct list *list, const char *name, const char *suffix,
+                           csm_dtype dtype, size_t rank, const size_t *shape, void **data,
+                           csm_error *err)
+{
+    if (list->n == list->room) {
+        size_t room = list->room == 0 ? 256 : 2 * list->room;
+        csm_tensor *grown = realloc(list->tensors, room * sizeof *grown);
+        if (grown == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "quantize: a list of %zu tensors", room);
+        list->tensors = grown;
+        list->room = room;
+    }
+    csm_tensor t = {.dtype = dtype, .rank = rank, .n_bytes = csm_dtype_size(dtype)};
+    for (size_t i = 0; i < rank; i++) {
+        t.shape[i] = shape[i];
+        t.n_bytes *= shape[i];
+    }
+    size_t n_name = strlen(name) + strlen(suffix) + 1;
+    char *full = malloc(n_name);
+    *data = malloc(t.n_bytes + 1);
+    if (full == NULL || *data == NULL) {
+        free(full);
+        free(*data);
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: %s: no memory for %zu bytes", name,
+                        t.n_bytes);
+    }
+    snprintf(full, n_name, "%s%s", name, suffix);
+    t.name = full;
+    t.data = *data;
+    list->tensors[list->n++] = t;
+    return CSM_OK;
+}
+
+/* An element in the type that is written. */
+static uint16_t narrow(const csm_tensor *t, size_t i)
+{
+    return t->dtype == CSM_F32 ? csm_to_bf16(((const float *)t->data)[i])
+                               : ((const uint16_t *)t->data)[i];
+}
+
+static csm_dtype narrow_dtype(const csm_tensor *t)
+{
+    return t->dtype == CSM_F16 ? CSM_F16 : CSM_BF16;
+}
+
+/* The source's row that MLX has as row r: HF has the halves of a head apart whose
+ * elements MLX rotates as neighbours. */
+static size_t source_row(size_t r, size_t head_dim)
+{
+    if (head_dim == 0)
+        return r;
+    size_t in_head = r % head_dim;
+    return r - in_head + in_head % 2 * (head_dim / 2) + in_head / 2;
+}
+
+struct rows {
+    const csm_tensor *source;
+    size_t cols, head_dim; /* head_dim 0: rows stay where they are */
+    int bits, group;       /* bits 0: floats */
+    uint16_t *floats;
+    uint32_t *words;
+    uint16_t *scales, *biases;
+    float *scratch; /* of each thread: 4 * cols */
+};
+
+static void rows_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct rows *w = user;
+    size_t n_groups = w->bits != 0 ? w->cols / (size_t)w->group : 0;
+    bool is_f16 = w->source->dtype == CSM_F16;
+    float *row = w->scratch + (size_t)thread * 4 * w->cols;
+    float *scales = row + w->cols, *biases = row + 2 * w->cols;
+    uint8_t *codes = (uint8_t *)(row + 3 * w->cols);
+    for (size_t r = first; r < end; r++) {
+        size_t from = source_row(r, w->head_dim) * w->cols;
+        if (w->bits == 0) {
+            for (size_t c = 0; c < w->cols; c++)
+                w->floats[r * w->cols + c] = narrow(w->source, from + c);
+            continue;
+        }
+        for (size_t c = 0; c < w->cols; c++) {
+            uint16_t h = narrow(w->source, from + c);
+            row[c] = is_f16 ? csm_from_f16(h) : csm_from_bf16(h);
+        }
+        csm_affine_quantize(row, w->cols, w->bits, w->group, codes, scales, biases);
+        csm_affine_pack(codes, w->cols, w->bits, w->words + r * w->cols * (size_t)w->bits / 32);
+        for (size_t g = 0; g < n_groups; g++) {
+            size_t at = r * n_groups + g;
+            w->scales[at] = is_f16 ? csm_to_f16(scales[g]) : csm_to_bf16(scales[g]);
+            w->biases[at] = is_f16 ? csm_to_f16(biases[g]) : csm_to_bf16(biases[g]);
+        }
+    }
+}
+
+/* "X.weight" without its ending: where scales and biases hang. */
+static csm_status add_weight(struct job *job, const char *name, const csm_tensor *source,
+                             size_t head_dim, csm_error *err)
+{
+    size_t n_rows = source->shape[0], cols = 1;
+    for (size_t i = 1; i < source->rank; i++)
+        cols *= source->shape[i];
+    struct rows w = {.source = source, .cols = cols, .head_dim = head_dim};
+    void *data = NULL;
+    csm_status st;
+    if (source->rank == 2 && csm_affine_fits(job->bits, job->group, cols)) {
+        char stem[CSM_NAME_MAX];
+        snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+        w.bits = job->bits;
+        w.group = job->group;
+        size_t words[2] = {n_rows, cols * (size_t)job->bits / 32};
+        size_t groups[2] = {n_rows, cols / (size_t)job->group};
+        st = list_add(&job->list, stem, ".weight", CSM_U32, 2, words, &data, err);
+        w.words = data;
+        if (st == CSM_OK)
+            st = list_add(&job->list, stem, ".scales", narrow_dtype(source), 2, groups, &data, err);
+        w.scales = data;
+        if (st == CSM_OK)
+            st = list_add(&job->list, stem, ".biases", narrow_dtype(source), 2, groups, &data, err);
+        w.biases = data;
+    } else {
+        st = list_add(&job->list, name, "", narrow_dtype(source), source->rank, source->shape,
+                      &data, err);
+        w.floats = data;
+    }
+    if (st != CSM_OK)
+        return st;
+    w.scratch = malloc((size_t)csm_threads_count(job->threads) * 4 * cols * sizeof(float) + 1);
+    if (w.scratch == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: %s: no memory", name);
+    csm_threads_run(job->threads, rows_work, &w, n_rows, 8);
+    free(w.scratch);
+    return CSM_OK;
+}
+
+static csm_status add_part(struct job *job, enum csm_part part, csm_error *err)
+{
+    const csm_checkpoint *c = job->checkpoint;
+    const struct csm_place place = {.layout = CSM_LAYOUT_MLX, .prefix = "model."};
+    const bool is_hf = c->info.layout == CSM_LAYOUT_HF;
+    const size_t head_dim =
+        part == CSM_DEPTH ? c->config.depth.head_dim : c->config.backbone.head_dim;
+    for (int r = 0; r < CSM_ROLE_COUNT; r++) {
+        const enum csm_role role = (enum csm_role)r;
+        const bool is_heads = part == CSM_DEPTH && role == CSM_ROLE_HEAD;
+        if (part == CSM_DEPTH && role == CSM_ROLE_AUDIO_TABLE)
+            continue;
+        /* The heads are one tensor. */
+        const size_t n = is_heads ? 1 : csm_role_count(&c->config, part, role);
+        for (size_t i = 0; i < n; i++) {
+            struct csm_weight_source source;
+            char name[CSM_NAME_MAX];
+            csm_status st = csm_checkpoint_find(c, part, role, i, &source, err);
+            if (st != CSM_OK)
+                return st;
+            if (source.bits != 0)
+                return csm_fail(err, CSM_BAD_FORMAT,
+                                "%s: %s: quantized already, expected a model of floats",
+                                c->directory, source.tensor.name);
+            if (!csm_layout_name(&place, part, role, i, &c->config.codec, name))
+                return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: MLX's layout has no place for it",
+                                c->directory, source.tensor.name);
+            csm_tensor *t = &source.tensor;
+            if (is_heads) {
+                t->n_bytes *= c->config.n_codebooks - 1;
+                memmove(t->shape + 1, t->shape, t->rank * sizeof *t->shape);
+                t->shape[0] = c->config.n_codebooks - 1;
+                t->rank++;
+            }
+            const bool is_rotated = is_hf && (role == CSM_ROLE_Q || role == CSM_ROLE_K);
+            st = add_weight(job, name, t, is_rotated ? head_dim : 0, err);
+            if (st != CSM_OK)
+                return st;
+        }
+    }
+    return CSM_OK;
+}
+
+static csm_status write_tensors(const char *directory, const char *name, const csm_tensor *tensors,
+                                size_t n, csm_error *err)
+{
+    static const char *const metadata[] = {"format", "mlx"};
+    char *path = csm_path_join(directory, name);
+    if (path == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: no memory");
+    csm_status st = csm_tensors_write(path, tensors, n, metadata, 1, err);
+    free(path);
+    return st;
+}
+
+/* The codec's tensors as they are, under the names of a codec alone. */
+static csm_status write_codec(const csm_checkpoint *c, const char *out_dir, csm_error *err)
+{
+    const struct csm_place *place = &c->codec;
+    if (c->info.codec_layout == CSM_LAYOUT_NONE)
+        return CSM_OK;
+    size_t n = 0, room = 0, n_prefix = strlen(place->prefix);
+    for (size_t f = 0; f < csm_weights_count(place->weights); f++)
+        room += csm_tensors_count(csm_weights_at(place->weights, f));
+    csm_tensor *tensors = calloc(room, sizeof *tensors);
+    if (tensors == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: %zu tensors", room);
+    for (size_t f = 0; f < csm_weights_count(place->weights); f++) {
+        const csm_tensors *file = csm_weights_at(place->weights, f);
+        for (size_t i = 0; i < csm_tensors_count(file); i++) {
+            const csm_tensor *t = csm_tensors_at(file, i);
+            if (strncmp(t->name, place->prefix, n_prefix) != 0)
+                continue;
+            tensors[n] = *t;
+            tensors[n++].name += n_prefix;
+        }
+    }
+    csm_status st = write_tensors(out_dir, "mimi.safetensors", tensors, n, err);
+    free(tensors);
+    return st;
+}
+
+static csm_status write_bytes(const char *directory, const char *name, const void *bytes, size_t n,
+                              csm_error *err)
+{
+    char *path = csm_path_join(directory, name);
+    csm_output *out = NULL;
+    if (path == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: no memory");
+    csm_status st = csm_output_open(path, &out, err);
+    free(path);
+    if (st != CSM_OK)
+        return st;
+    st = csm_output_write(out, bytes, n, err);
+    if (st != CSM_OK) {
+        csm_output_discard(out);
+        return st;
+    }
+    return csm_output_commit(out, err);
+}
+
+static csm_status copy_file(const char *from, const char *to, const char *name, csm_error *err)
+{
+    if (!csm_path_has(from, name))
+        return CSM_OK;
+    char *path = csm_path_join(from, name);
+    FILE *file = path != NULL ? fopen(path, "rb") : NULL;
+    char *bytes = NULL;
+    long n = -1;
+    csm_status st = CSM_OK;
+    if (file != NULL && fseek(file, 0, SEEK_END) == 0 && (n = ftell(file)) >= 0) {
+        rewind(file);
+        bytes = malloc((size_t)n + 1);
+    }
+    if (bytes == NULL || fread(bytes, 1, (size_t)n, file) != (size_t)n)
+        st = csm_fail(err, CSM_BAD_FILE, "%s/%s: cannot be read", from, name);
+    else
+        st = write_bytes(to, name, bytes, (size_t)n, err);
+    if (file != NULL)
+        fclose(file);
+    free(bytes);
+    free(path);
+    return st;
+}
+
+static csm_status write_config(const struct job *job, const char *out_dir, csm_error *err)
+{
+    json_t *root = json_deep_copy(job->checkpoint->root);
+    for (int i = 0; i < 2; i++) /* mlx-lm writes it under both names */
+        json_object_set_new(root, i == 0 ? "quantization" : "quantization_config",
+                            json_pack("{s:i, s:i, s:s}", "group_size", job->group, "bits",
+                                      job->bits, "mode", "affine"));
+    char *text = json_dumps(root, JSON_INDENT(2));
+    json_decref(root);
+    if (text == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: no memory");
+    csm_status st = write_bytes(out_dir, "config.json", text, strlen(text), err);
+    free(text);
+    return st;
+}
+
+csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int group,
+                        csm_error *err)
+{
+    if (!csm_affine_fits(bits, group, 0))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "quantize: %d bits in groups of %d, expected 4 or 8 in groups of 32, 64 or "
+                        "128",
+                        bits, group);
+    csm_checkpoint *checkpoint = NULL;
+    csm_status st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
+    if (st != CSM_OK)
+        return st;
+    struct job job = {.checkpoint = checkpoint, .bits = bits, .group = group};
+    if (!checkpoint->config.has_tied_tables)
+        st = csm_fail(err, CSM_BAD_FORMAT,
+                      "%s: the depth decoder has a table of its own; MLX's layout has one for both",
+                      in_dir);
+    if (st == CSM_OK)
+        st = csm_threads_new(0, &job.threads, err);
+    if (st == CSM_OK)
+        st = add_part(&job, CSM_BACKBONE, err);
+    if (st == CSM_OK)
+        st = add_part(&job, CSM_DEPTH, err);
+    if (st == CSM_OK && mkdir(out_dir, 0777) != 0 && errno != EEXIST)
+        st = csm_fail(err, CSM_BAD_FILE, "%s: %s", out_dir, strerror(errno));
+    if (st == CSM_OK)
+        st = write_tensors(out_dir, "model.safetensors", job.list.tensors, job.list.n, err);
+    if (st == CSM_OK)
+        st = write_codec(checkpoint, out_dir, err);
+    static const char *const others[] = {"tokenizer.json", "generation_config.json",
+                                         "mimi_config.json"};
+    for (size_t i = 0; st == CSM_OK && i < 3; i++)
+        st = copy_file(in_dir, out_dir, others[i], err);
+    if (st == CSM_OK)
+        st = write_config(&job, out_dir, err);
+    list_free(&job.list);
+    csm_threads_free(job.threads);
+    csm_checkpoint_close(checkpoint);
+    return st;
+}

@@ -275,15 +275,37 @@ static csm_status frame_op(void *ctx, const struct csm_frame_parts *parts, csm_c
 
 // ---- the table -------------------------------------------------------------
 
-// random_new, random_free and draw are none: frame() draws with MLX's generator.
-// Rows are not independent: a product of one row is another kernel than one of two.
-static const struct csm_engine_ops ops = {
-    "mlx",      open_context,    close_context,  version,          weight_new,      weight_free,
-    value_new,  value_free,      cache_new,      cache_truncate,   cache_free,      write_value,
-    read_value, embed,           copy_rows,      norm_op,          linear_op,       attention_op,
-    mlp_op,     add,             conv_state_new, conv_state_reset, conv_state_free, conv,
-    frame_op,   nullptr,         nullptr,        nullptr,          false,
-};
+// What is not named is none: frame() draws with MLX's generator, and rows are not
+// independent, since a product of one row is another kernel than one of two.
+static const struct csm_engine_ops ops = [] {
+    struct csm_engine_ops table{};
+    table.name = "mlx";
+    table.open = open_context;
+    table.close = close_context;
+    table.version = version;
+    table.weight_new = weight_new;
+    table.weight_free = weight_free;
+    table.value_new = value_new;
+    table.value_free = value_free;
+    table.cache_new = cache_new;
+    table.cache_truncate = cache_truncate;
+    table.cache_free = cache_free;
+    table.write = write_value;
+    table.read = read_value;
+    table.embed = embed;
+    table.copy_rows = copy_rows;
+    table.norm = norm_op;
+    table.linear = linear_op;
+    table.attention = attention_op;
+    table.mlp = mlp_op;
+    table.add = add;
+    table.conv_state_new = conv_state_new;
+    table.conv_state_reset = conv_state_reset;
+    table.conv_state_free = conv_state_free;
+    table.conv = conv;
+    table.frame = frame_op;
+    return table;
+}();
 
 extern "C" CSM_API const struct csm_engine_ops *csm_engine_mlx(int abi);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * RTLD_LOCAL keeps the symbols of libmlx and libtorch from each other.
+ * RTLD_LAZY: an engine tells of a library of another version before it calls what
+ * that one has not.
  * RTLD_NODELETE: their worker threads outlive the engine that started them, and
  * would run on in code that is gone. */
 #define _GNU_SOURCE /* RTLD_NODELETE */
@@ -53,7 +55,7 @@ static csm_status load(const struct kind *kind, struct csm_engine *out, csm_erro
     if (!locate(kind, path, sizeof path))
         return csm_fail(err, CSM_NO_ENGINE, "engine %s is not installed: %s", kind->name,
                         kind->install);
-    out->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    out->library = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     if (out->library == NULL)
         return csm_fail(err, CSM_NO_ENGINE, "engine %s does not load: %s: %s", kind->name,
                         dlerror(), kind->install);

@@ -4,6 +4,8 @@ in tests/golden, and against the goldens of transformers and PyTorch's Mimi."""
 
 import json
 import resource
+import subprocess
+import sys
 
 import mlx.core as mx
 import numpy as np
@@ -187,6 +189,19 @@ def test_a_missing_library_says_how_to_install_it(csm, tmp_path, monkeypatch):
     monkeypatch.setenv("CSM_ENGINE_DIR", str(tmp_path))
     code, line = failed(csm, "--model-path", CSM_A, "--engine", "mlx")
     assert code == 4 and line.startswith("csm: engine mlx is not installed: pip install mlx")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD")
+def test_a_library_of_another_version_is_refused(csm, tmp_path, monkeypatch):
+    source, library = tmp_path / "version.c", tmp_path / "version.so"
+    source.write_text('const char *_ZN3mlx4core7versionEv(void); /* mlx::core::version() */\n'
+                      'const char *_ZN3mlx4core7versionEv(void) { return "0.31.9"; }\n')
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    code, line = failed(csm, "--model-path", CSM_A, "--engine", "mlx")
+    assert code == 4
+    assert line == (f"csm: engine mlx: libmlx is version 0.31.9, built with {mx.__version__}: "
+                    "build csm again with it")
 
 
 @pytest.mark.parametrize("strategy", ["pure", "exact"])

@@ -37,3 +37,21 @@ bool choose_stream(const char *name, csm_stream_kind *stream)
                 "csm: --stream: '%s', expected torch-cpu, torch-cpu-mkl, torch-cuda or mlx\n", name);
     return *stream != CSM_STREAM_COUNT;
 }
+
+bool choose_audio_format(const char *name, csm_audio_format *out)
+{
+    static const struct {
+        const char *name;
+        csm_audio_format format;
+    } known[] = {{"wav", CSM_AUDIO_WAV},
+                 {"wav-f32", CSM_AUDIO_WAV_F32},
+                 {"s16le", CSM_AUDIO_S16LE},
+                 {"f32le", CSM_AUDIO_F32LE}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].name, name) == 0) {
+            *out = known[i].format;
+            return true;
+        }
+    fprintf(stderr, "csm: --format: '%s', expected wav, wav-f32, s16le or f32le\n", name);
+    return false;
+}

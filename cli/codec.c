@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "choices.h"
 #include "command.h"
 #include "options.h"
 #include "tokens.h"
@@ -17,24 +18,6 @@ static const char help[] =
     "  --codebooks N     encode with the first N (default: all)\n"
     "  --engine E        native (default) or mlx\n"
     "  --threads N       default: one per core\n";
-
-static bool choose_format(const char *name, csm_audio_format *out)
-{
-    static const struct {
-        const char *name;
-        csm_audio_format format;
-    } known[] = {{"wav", CSM_AUDIO_WAV},
-                 {"wav-f32", CSM_AUDIO_WAV_F32},
-                 {"s16le", CSM_AUDIO_S16LE},
-                 {"f32le", CSM_AUDIO_F32LE}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, name) == 0) {
-            *out = known[i].format;
-            return true;
-        }
-    fprintf(stderr, "csm: --format: '%s', expected wav, wav-f32, s16le or f32le\n", name);
-    return false;
-}
 
 int run_codec(int argc, char **argv)
 {
@@ -56,7 +39,7 @@ int run_codec(int argc, char **argv)
         return EXIT_USAGE;
     }
     csm_audio_format format;
-    if (!choose_format(format_name, &format))
+    if (!choose_audio_format(format_name, &format))
         return EXIT_USAGE;
     csm_error err;
     csm_status st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks,

@@ -33,5 +33,6 @@ int run_info(int argc, char **argv);
 int run_noise(int argc, char **argv);
 int run_quantize(int argc, char **argv);
 int run_sample(int argc, char **argv);
+int run_voice(int argc, char **argv);
 
 #endif

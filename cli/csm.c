@@ -9,6 +9,7 @@
 
 static const struct command commands[] = {
     {"generate", run_generate, "text in, speech out"},
+    {"voice", run_voice, "voices by name: add, list, remove"},
     {"codec", run_codec, "sound to codes and back"},
     {"info", run_info, "what a model directory holds"},
     {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},

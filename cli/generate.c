@@ -7,10 +7,11 @@
 
 #include <csm/csm.h>
 
+#include "choices.h"
 #include "clock.h"
 #include "command.h"
 #include "options.h"
-#include "speak.h"
+#include "recite.h"
 #include "text_input.h"
 #include "tokens.h"
 
@@ -23,11 +24,24 @@ static const char help[] =
     "  --output F               WAV file (audio.wav), - for standard output, none\n"
     "  --model-path DIR         default: the embedded voice\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
-    "  --max-audio-length-ms N  at most this long (10000)\n"
+    "  --max-audio-length-ms N  at most this long, each utterance (10000)\n"
+    "  --min-audio-length-ms N  and at least this long (0)\n"
+    "  --format F               wav (16 bit, default), wav-f32, s16le, f32le\n"
+    "  --play                   through the loudspeaker, too\n"
+    "  --voice NAME             a voice of csm voice list\n"
     "  --context-audio F --context-text T --context-speaker N\n"
     "                           an earlier turn: sound of any format, its text, its\n"
     "                           speaker (0); repeatable, matched by order\n\n"
-    "  --seed N                 of the draws (0)\n"
+    "  --script F               a dialogue, lines [speaker] text; each has those before it\n"
+    "                           as context\n"
+    "  --per-turn               a file for each utterance, out-001.wav, ...\n"
+    "  --sentences | --whole    a long text sentence by sentence, or as it is\n"
+    "  --resume                 go on where an interrupted run of many utterances stopped\n"
+    "  --normalize | --no-normalize  numbers and symbols as words, or as they are\n"
+    "  --guard | --no-guard     end speech that loops, falls silent or runs on, or do not\n"
+    "                           (sentences, normalize, guard: default with the embedded\n"
+    "                           voice; a model of --model-path speaks as its references do)\n\n"
+    "  --seed N                 of the draws (0); utterance i of many has N + i\n"
     "  --temperature T          0 is greedy; default: the model's, else 0.9\n"
     "  --topk K                 0 is all; default: the model's, else 50\n"
     "  --depth-temperature T --depth-topk K\n"
@@ -50,7 +64,9 @@ static const char help[] =
 
 struct arguments {
     const char *text, *text_file, *model_path, *from_tokens;
-    const char *strategy, *engine, *dtype, *device;
+    const char *strategy, *engine, *dtype, *device, *format, *script;
+    bool is_by_sentence, is_whole, is_normalized, is_verbatim, is_guarded, is_unguarded;
+    struct recite recite;
     bool is_exact, is_hybrid;
     int n_threads;
     struct speak speak;
@@ -86,25 +102,31 @@ static bool choose_precision(const char *name, csm_precision *out)
     return false;
 }
 
+static bool is_file(const char *output)
+{
+    return strcmp(output, "-") != 0 && strcmp(output, "none") != 0;
+}
+
 /* What does not go together. */
 static bool check(const struct arguments *a, const char *operand)
 {
     const struct speak *s = &a->speak;
     const char *wrong = NULL;
-    int n_texts = (a->text != NULL) + (a->text_file != NULL) + (operand != NULL);
+    int n_texts = (a->text != NULL) + (a->text_file != NULL) + (operand != NULL) +
+                  (a->script != NULL);
     if (operand != NULL && strcmp(operand, "-") != 0)
         wrong = "an argument that is no option: expected only - (text from standard input)";
     else if (a->from_tokens == NULL && n_texts == 0)
-        wrong = "nothing to say: expected --text TEXT, --text-file F or -";
+        wrong = "nothing to say: expected --text TEXT, --text-file F, --script F or -";
     else if (n_texts > 1)
-        wrong = "the text: expected one of --text, --text-file and -";
+        wrong = "the text: expected one of --text, --text-file, --script and -";
     else if (a->from_tokens != NULL && (n_texts > 0 || s->save_tokens != NULL || s->is_json))
         wrong = "--from-tokens only decodes: expected no text, --save-tokens or --json";
     else if (a->is_exact + a->is_hybrid + (a->strategy != NULL) > 1)
         wrong = "expected one of --strategy, --use-exact-sampling and --pytorch-tokens";
-    else if (s->context_audio.n != s->context_text.n)
+    else if (s->context.audio.n != s->context.text.n)
         wrong = "expected as many --context-audio as --context-text";
-    else if (s->context_speaker.n != 0 && s->context_speaker.n != s->context_audio.n)
+    else if (s->context.speaker.n != 0 && s->context.speaker.n != s->context.audio.n)
         wrong = "expected one --context-speaker for each --context-audio, or none";
     else if (s->save_logits && s->save_tokens == NULL)
         wrong = "--save-logits: expected --save-tokens F with it";
@@ -112,29 +134,71 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "--json and --output - both want standard output";
     else if (s->max_ms < 80)
         wrong = "--max-audio-length-ms: expected at least 80, a frame";
+    else if (s->min_ms < 0 || s->min_ms > s->max_ms)
+        wrong = "--min-audio-length-ms: expected 0 up to --max-audio-length-ms";
+    else if (a->is_by_sentence + a->is_whole > 1)
+        wrong = "expected one of --sentences and --whole";
+    else if (a->is_normalized + a->is_verbatim > 1)
+        wrong = "expected one of --normalize and --no-normalize";
+    else if (a->is_guarded + a->is_unguarded > 1)
+        wrong = "expected one of --guard and --no-guard";
+    else if (a->script != NULL && (s->save_tokens != NULL || a->is_by_sentence || a->is_whole))
+        wrong = "--script: expected no --save-tokens, --sentences or --whole";
+    else if (a->is_by_sentence && s->save_tokens != NULL)
+        wrong = "--sentences: expected no --save-tokens, which holds one utterance";
+    else if ((a->recite.is_resumed || a->recite.is_per_turn) && !is_file(s->output))
+        wrong = "--resume and --per-turn: expected --output F, a file";
+    else if (a->recite.is_resumed && a->recite.is_per_turn)
+        wrong = "expected one of --resume and --per-turn";
     if (wrong != NULL)
         fprintf(stderr, "csm: %s\n", wrong);
     return wrong == NULL;
 }
 
-static csm_status open_and_speak(struct arguments *a, const csm_model_options *options,
-                                 const char *dash, csm_error *err)
+/* What the embedded voice does by itself, and another model when it is asked to. */
+static void settle(struct arguments *a)
 {
-    char *text = NULL;
-    csm_model *model = NULL;
-    csm_status st = CSM_OK;
+    bool is_embedded = a->model_path == NULL;
+    struct speak *s = &a->speak;
+    s->is_normalized = a->is_normalized || (is_embedded && !a->is_verbatim);
+    s->options.has_guard = a->is_guarded || (is_embedded && !a->is_unguarded);
+    if (is_embedded && !a->is_whole && s->save_tokens == NULL)
+        a->is_by_sentence = true;
+}
+
+static csm_status read_text(struct arguments *a, const char *operand, char **text, csm_error *err)
+{
+    *text = NULL;
+    a->speak.text = a->text;
     if (a->text != NULL)
-        a->speak.text = a->text;
+        return CSM_OK;
+    const char *path = a->script != NULL      ? a->script
+                       : a->text_file != NULL ? a->text_file
+                                              : operand;
+    csm_status st = text_input(path, text, err);
+    if (a->script != NULL)
+        a->recite.script = *text;
     else
-        st = text_input(a->text_file != NULL ? a->text_file : dash, &text, err);
-    if (text != NULL)
-        a->speak.text = text;
+        a->speak.text = *text;
+    return st;
+}
+
+static csm_status open_and_speak(struct arguments *a, const csm_model_options *options,
+                                 const char *operand, csm_error *err)
+{
+    char *text;
+    csm_model *model = NULL;
+    csm_status st = read_text(a, operand, &text, err);
+    settle(a);
     double start = clock_ms();
     if (st == CSM_OK)
         st = csm_model_open(a->model_path, options, &model, err);
     a->speak.open_ms = clock_ms() - start;
-    if (st == CSM_OK)
-        st = speak(&a->speak, model, err);
+    if (st == CSM_OK) {
+        bool is_many = a->script != NULL || a->recite.is_resumed || a->recite.is_per_turn ||
+                       (a->is_by_sentence && has_sentences(a->speak.text));
+        st = is_many ? recite(&a->recite, &a->speak, model, err) : speak(&a->speak, model, err);
+    }
     csm_model_close(model);
     free(text);
     return st;
@@ -145,13 +209,14 @@ static int run(struct arguments *a, const char *operand)
     csm_error err;
     csm_model_options options = {.n_threads = a->n_threads, .device = a->device};
     if (!check(a, operand) || !choose_strategy(a, &options.strategy) ||
-        !choose_precision(a->dtype, &options.precision))
+        !choose_precision(a->dtype, &options.precision) ||
+        !choose_audio_format(a->format, &a->speak.format))
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
     csm_status st = a->from_tokens != NULL
                         ? tokens_to_sound(a->from_tokens, a->model_path, &options,
-                                          a->speak.output, CSM_AUDIO_WAV, &err)
+                                          a->speak.output, a->speak.format, &err)
                         : open_and_speak(a, &options, operand, &err);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }
@@ -167,9 +232,22 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"model-path", OPTION_TEXT, &a->model_path},
         {"speaker", OPTION_INT, &s->speaker},
         {"max-audio-length-ms", OPTION_INT, &s->max_ms},
-        {"context-audio", OPTION_LIST, &s->context_audio},
-        {"context-text", OPTION_LIST, &s->context_text},
-        {"context-speaker", OPTION_LIST, &s->context_speaker},
+        {"min-audio-length-ms", OPTION_INT, &s->min_ms},
+        {"format", OPTION_TEXT, &a->format},
+        {"play", OPTION_FLAG, &s->is_played},
+        {"voice", OPTION_TEXT, &s->context.voice},
+        {"context-audio", OPTION_LIST, &s->context.audio},
+        {"context-text", OPTION_LIST, &s->context.text},
+        {"context-speaker", OPTION_LIST, &s->context.speaker},
+        {"script", OPTION_TEXT, &a->script},
+        {"per-turn", OPTION_FLAG, &a->recite.is_per_turn},
+        {"sentences", OPTION_FLAG, &a->is_by_sentence},
+        {"whole", OPTION_FLAG, &a->is_whole},
+        {"resume", OPTION_FLAG, &a->recite.is_resumed},
+        {"normalize", OPTION_FLAG, &a->is_normalized},
+        {"no-normalize", OPTION_FLAG, &a->is_verbatim},
+        {"guard", OPTION_FLAG, &a->is_guarded},
+        {"no-guard", OPTION_FLAG, &a->is_unguarded},
         {"strategy", OPTION_TEXT, &a->strategy},
         {"use-exact-sampling", OPTION_FLAG, &a->is_exact},
         {"pytorch-tokens", OPTION_FLAG, &a->is_hybrid},
@@ -198,7 +276,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
 
 int run_generate(int argc, char **argv)
 {
-    struct arguments a = {.speak = {.speaker = -1,
+    struct arguments a = {.format = "wav",
+                          .speak = {.speaker = -1,
                                     .max_ms = 10000,
                                     .output = "audio.wav",
                                     .options = csm_generate_defaults()}};

@@ -1,51 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "speak.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <csm/audio.h>
+#include <csm/text.h>
 
 #include "clock.h"
 #include "complain.h"
 #include "report_json.h"
 
-/* ---- context -------------------------------------------------------------- */
-
-static void free_context(csm_turn *context, float **samples, size_t n)
-{
-    for (size_t i = 0; samples != NULL && i < n; i++)
-        csm_free(samples[i]);
-    free(samples);
-    free(context);
-}
-
-static csm_status read_turn(const struct speak *w, size_t i, const csm_model_info *info,
-                            csm_turn *turn, float **samples, csm_error *err)
-{
-    const char *speaker = w->context_speaker.n > 0 ? w->context_speaker.items[i] : "0";
-    char *end;
-    turn->text = w->context_text.items[i];
-    turn->speaker = (int)strtol(speaker, &end, 10);
-    if (*speaker == '\0' || *end != '\0')
-        return complain(err, CSM_BAD_ARG, "--context-speaker: '%s', expected a number", speaker);
-    /* As the reference of the layout does: its codes, then, are the prompt's. */
-    bool is_hf = strcmp(info->layout, "hf") == 0;
-    csm_status st = csm_audio_read(w->context_audio.items[i], info->sample_rate_hz,
-                                   is_hf ? CSM_RESAMPLE_SOXR : CSM_RESAMPLE_TORCHAUDIO, samples,
-                                   &turn->n_samples, err);
-    turn->samples = *samples;
-    return st;
-}
-
 /* ---- what is said meanwhile ------------------------------------------------ */
 
+/* What happens with each frame as it comes. */
 struct display {
     bool has_progress, is_debug;
     size_t n_codebooks;
     double frame_ms, started_ms;
+    struct sink *sink;
+    csm_status sink_status; /* of the push that ended the generation */
+    csm_error *err;
 };
 
 static void show_candidates(const csm_frame *frame, size_t n_codebooks)
@@ -67,6 +44,7 @@ static void show_candidates(const csm_frame *frame, size_t n_codebooks)
 static bool on_frame(void *user, const csm_frame *frame)
 {
     struct display *d = user;
+    d->sink_status = sink_push(d->sink, frame->samples, frame->n_samples, d->err);
     if (d->is_debug)
         show_candidates(frame, d->n_codebooks);
     if (d->has_progress) {
@@ -76,7 +54,7 @@ static bool on_frame(void *user, const csm_frame *frame)
                 frame->index + 1, made_ms / 1e3, (double)(frame->index + 1) * 1e3 / spent_ms,
                 made_ms / spent_ms);
     }
-    return true;
+    return d->sink_status == CSM_OK;
 }
 
 static void show_choices(const csm_model_info *info, const csm_report *r)
@@ -95,61 +73,89 @@ static void show_choices(const csm_model_info *info, const csm_report *r)
             r->mlx_version[0] != '\0' ? ", MLX " : "", r->mlx_version,
             (unsigned long long)r->seed, r->temperature, r->top_k, r->depth_temperature,
             r->depth_top_k, r->n_prompt, r->n_frames,
-            r->has_ended ? "ended by itself" : "cut by the length limit");
+            r->has_ended          ? "ended by itself"
+            : r->guarded[0] != '\0' ? r->guarded
+                                  : "cut by the length limit");
 }
 
 /* ---- the work --------------------------------------------------------------- */
 
-static csm_status deliver(const struct speak *w, const csm_model *model, int speaker,
-                          const csm_result *result, csm_error *err)
+csm_status speakable(const struct speak *w, const char *text, char **out, csm_error *err)
 {
-    const csm_model_info *info = csm_model_describe(model);
-    csm_status st = CSM_OK;
-    if (result->report.fallback[0] != '\0')
-        fprintf(stderr, "csm: %s\n", result->report.fallback);
+    if (w->is_normalized)
+        return csm_text_normalize(text, out, err);
+    *out = malloc(strlen(text) + 1);
+    if (*out == NULL)
+        return complain(err, CSM_NO_MEMORY, "text: out of memory");
+    memcpy(*out, text, strlen(text) + 1);
+    return CSM_OK;
+}
+
+csm_status speak_turn(const struct speak *w, csm_session *session, const char *text, int speaker,
+                      uint64_t seed, struct sink *sink, csm_result **result, csm_error *err)
+{
+    const csm_model_info *info = csm_model_describe(csm_session_model(session));
+    struct display display = {.is_debug = w->is_debug,
+                              .has_progress = !w->is_quiet && !w->is_debug && isatty(2),
+                              .n_codebooks = info->n_codebooks,
+                              .frame_ms = info->frame_ms,
+                              .started_ms = clock_ms(),
+                              .sink = sink,
+                              .sink_status = CSM_OK,
+                              .err = err};
+    csm_generate_options options = w->options;
+    options.seed = seed;
+    options.max_frames = (size_t)((double)w->max_ms / info->frame_ms);
+    options.min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
+    options.without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
+    options.keep_logits = w->save_logits;
+    options.on_frame = on_frame;
+    options.user = &display;
+    size_t n_dropped = 0;
+    csm_status st = csm_session_say(session, text, speaker, &options, result, &n_dropped, err);
+    if (display.has_progress)
+        fputc('\n', stderr);
+    if (n_dropped > 0 && !w->is_quiet)
+        fprintf(stderr, "csm: the oldest %zu turns no longer fit and were dropped\n", n_dropped);
+    if (display.sink_status != CSM_OK)
+        return display.sink_status;
+    if (st != CSM_OK)
+        return st;
+    const csm_report *r = &(*result)->report;
+    if (r->fallback[0] != '\0')
+        fprintf(stderr, "csm: %s\n", r->fallback);
+    if (r->guarded[0] != '\0' && !w->is_quiet)
+        fprintf(stderr, "csm: speech was ended: %s\n", r->guarded);
     if (w->is_debug)
-        show_choices(info, &result->report);
-    if (w->save_tokens != NULL)
-        st = csm_result_save(result, model, w->text, speaker, w->save_tokens, err);
-    if (st == CSM_OK && strcmp(w->output, "none") != 0)
-        st = csm_audio_write(w->output, CSM_AUDIO_WAV, result->samples, result->n_samples,
-                             info->sample_rate_hz, err);
-    if (st == CSM_OK && w->is_json)
-        st = report_json(info, result, w->text, speaker, w->output, w->open_ms, err);
-    return st;
+        show_choices(info, r);
+    return CSM_OK;
 }
 
 csm_status speak(struct speak *w, csm_model *model, csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
-    struct display display = {.is_debug = w->is_debug,
-                              .has_progress = !w->is_quiet && !w->is_debug && isatty(2),
-                              .n_codebooks = info->n_codebooks,
-                              .frame_ms = info->frame_ms,
-                              .started_ms = clock_ms()};
-    int speaker = w->speaker >= 0 ? w->speaker : info->default_speaker;
-    size_t n = w->context_audio.n;
-    csm_turn *context = calloc(n + 1, sizeof *context);
-    float **samples = calloc(n + 1, sizeof *samples);
+    struct sink sink;
+    csm_status st = sink_open(&sink, w->output, w->format, w->is_played, info->sample_rate_hz, err);
+    if (st != CSM_OK)
+        return st;
+    struct context context;
+    char *text = NULL;
     csm_result *result = NULL;
-    csm_status st = context != NULL && samples != NULL
-                        ? CSM_OK
-                        : complain(err, CSM_NO_MEMORY, "context: out of memory");
-    for (size_t i = 0; st == CSM_OK && i < n; i++)
-        st = read_turn(w, i, info, &context[i], &samples[i], err);
-    if (st == CSM_OK) {
-        w->options.max_frames = (size_t)((double)w->max_ms / info->frame_ms);
-        w->options.without_sound = strcmp(w->output, "none") == 0;
-        w->options.keep_logits = w->save_logits;
-        w->options.on_frame = on_frame;
-        w->options.user = &display;
-        st = csm_generate(model, context, n, w->text, speaker, &w->options, &result, err);
-        if (display.has_progress)
-            fputc('\n', stderr);
-    }
+    st = context_read(&w->context, model, &context, err);
+    int speaker = w->speaker >= 0        ? w->speaker
+                  : context.speaker >= 0 ? context.speaker
+                                         : info->default_speaker;
     if (st == CSM_OK)
-        st = deliver(w, model, speaker, result, err);
+        st = speakable(w, w->text, &text, err);
+    if (st == CSM_OK)
+        st = speak_turn(w, context.session, text, speaker, w->options.seed, &sink, &result, err);
+    st = sink_close(&sink, st, err);
+    if (st == CSM_OK && w->save_tokens != NULL)
+        st = csm_result_save(result, model, text, speaker, w->save_tokens, err);
+    if (st == CSM_OK && w->is_json)
+        st = report_json(info, result, text, speaker, w->output, w->open_ms, err);
     csm_result_free(result);
-    free_context(context, samples, n);
+    csm_free(text);
+    context_free(&context);
     return st;
 }

@@ -6,21 +6,34 @@
 
 #include <csm/csm.h>
 
-#include "options.h"
+#include "context.h"
+#include "sink.h"
 
 struct speak {
     const char *text;
-    int speaker; /* negative: the model's default */
-    struct option_list context_audio, context_text, context_speaker;
-    int max_ms;
-    const char *output;      /* a file, "-" or "none" */
+    int speaker; /* negative: the voice's, else the model's default */
+    struct context_options context;
+    int min_ms, max_ms;
+    bool is_normalized; /* numbers and symbols become words first */
+    const char *output; /* a file, "-" or "none" */
+    csm_audio_format format;
+    bool is_played;
     const char *save_tokens; /* NULL: do not */
     bool save_logits, is_debug, is_quiet, is_json;
-    csm_generate_options options; /* seed, temperatures, sampler, stream */
+    csm_generate_options options; /* seed, temperatures, sampler, stream, guard */
     double open_ms;               /* what opening the model took */
 };
 
 /* Speak and write all that was asked for. */
 csm_status speak(struct speak *what, csm_model *model, csm_error *err);
+
+/* For whoever speaks more than one utterance: one of them, into a sink that is
+ * open, with the session as context, to which it is added. `result` is to be freed
+ * with csm_result_free. */
+csm_status speak_turn(const struct speak *what, csm_session *session, const char *text, int speaker,
+                      uint64_t seed, struct sink *sink, csm_result **result, csm_error *err);
+
+/* The text as it is spoken: a new string, to be freed with csm_free. */
+csm_status speakable(const struct speak *what, const char *text, char **out, csm_error *err);
 
 #endif

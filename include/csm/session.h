@@ -33,6 +33,9 @@ CSM_API CSM_MUST_USE csm_status csm_session_new(csm_model *model, csm_session **
                                                 csm_error *err);
 CSM_API void csm_session_free(csm_session *session); /* takes NULL */
 
+/* The model that it was made with. */
+CSM_API csm_model *csm_session_model(const csm_session *session);
+
 /* Append a turn that was spoken by somebody. Its sound, samples or codes, is
  * needed; samples are encoded here, once. Everything is copied.
  * CSM_OK; CSM_BAD_ARG (no text, no sound, a code out of range); CSM_ENGINE,
@@ -58,6 +61,9 @@ CSM_API CSM_MUST_USE csm_status csm_session_say(csm_session *session, const char
                                                 const csm_generate_options *options,
                                                 csm_result **out, size_t *n_dropped,
                                                 csm_error *err);
+
+/* Forget all turns that are not pinned but the last n_kept. */
+CSM_API void csm_session_forget(csm_session *session, size_t n_kept);
 
 /* The turns, oldest first: codes, no samples. Views, valid until the session
  * changes; i < count. */

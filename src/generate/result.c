@@ -8,10 +8,11 @@
 #include "base/error.h"
 #include "generate/generation.h"
 
-/* The report's only string that does not outlive the generation. */
+/* The report's strings that do not outlive the generation. */
 struct kept {
     csm_result result;
-    char mlx_version[32];
+    char mlx_version[sizeof((csm_generation *)0)->mlx_version];
+    char fallback[sizeof((csm_generation *)0)->fallback];
     size_t room; /* frames */
 };
 
@@ -92,6 +93,8 @@ csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_cont
         kept->result.report = g->report;
         memcpy(kept->mlx_version, g->mlx_version, sizeof kept->mlx_version);
         kept->result.report.mlx_version = kept->mlx_version;
+        memcpy(kept->fallback, g->fallback, sizeof kept->fallback);
+        kept->result.report.fallback = kept->fallback;
         *out = &kept->result;
     } else {
         csm_result_free(&kept->result);

@@ -111,9 +111,21 @@ csm_status csm_session_add(csm_session *session, const csm_turn *turn, csm_error
     return status;
 }
 
+csm_model *csm_session_model(const csm_session *session)
+{
+    return session->model;
+}
+
 void csm_session_pin(csm_session *session)
 {
     session->n_pinned = session->n_turns;
+}
+
+void csm_session_forget(csm_session *session, size_t n_kept)
+{
+    size_t n_loose = session->n_turns - session->n_pinned;
+    if (n_loose > n_kept)
+        csm_session_remove(session, session->n_pinned, n_loose - n_kept);
 }
 
 size_t csm_session_count(const csm_session *session)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "context.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <csm/audio.h>
+#include <csm/voices.h>
+
+#include "complain.h"
+
+/* A named speaker of the model, or a recording, whose last turn's speaker speaks. */
+static csm_status add_voice(const char *name, csm_model *model, struct context *context,
+                            csm_error *err)
+{
+    csm_voice voice;
+    csm_status st = csm_voice_find(model, name, &voice, err);
+    if (st != CSM_OK)
+        return st;
+    context->speaker = voice.speaker;
+    if (voice.path[0] == '\0')
+        return CSM_OK;
+    st = csm_session_load(context->session, voice.path, err);
+    size_t n = csm_session_count(context->session);
+    if (st == CSM_OK && n > 0)
+        context->speaker = csm_session_turn(context->session, n - 1).speaker;
+    return st;
+}
+
+static csm_status add_recording(const struct context_options *o, size_t i, csm_model *model,
+                                struct context *context, csm_error *err)
+{
+    const csm_model_info *info = csm_model_describe(model);
+    const char *speaker = o->speaker.n > 0 ? o->speaker.items[i] : "0";
+    char *end;
+    csm_turn turn = {.text = o->text.items[i], .speaker = (int)strtol(speaker, &end, 10)};
+    if (*speaker == '\0' || *end != '\0')
+        return complain(err, CSM_BAD_ARG, "--context-speaker: '%s', expected a number", speaker);
+    /* As the reference of the layout does: its codes, then, are the prompt's. */
+    bool is_hf = strcmp(info->layout, "hf") == 0;
+    float *samples = NULL;
+    csm_status st = csm_audio_read(o->audio.items[i], info->sample_rate_hz,
+                                   is_hf ? CSM_RESAMPLE_SOXR : CSM_RESAMPLE_TORCHAUDIO, &samples,
+                                   &turn.n_samples, err);
+    turn.samples = samples;
+    if (st == CSM_OK)
+        st = csm_session_add(context->session, &turn, err);
+    csm_free(samples);
+    return st;
+}
+
+csm_status context_read(const struct context_options *options, csm_model *model,
+                        struct context *context, csm_error *err)
+{
+    *context = (struct context){.speaker = -1};
+    csm_status st = csm_session_new(model, &context->session, err);
+    if (st == CSM_OK && options->voice != NULL)
+        st = add_voice(options->voice, model, context, err);
+    for (size_t i = 0; st == CSM_OK && i < options->audio.n; i++)
+        st = add_recording(options, i, model, context, err);
+    if (st == CSM_OK)
+        csm_session_pin(context->session);
+    return st;
+}
+
+void context_free(struct context *context)
+{
+    csm_session_free(context->session);
+    context->session = NULL;
+}

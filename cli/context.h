@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * context.h - the turns before the one that is spoken, as the command line names
+ * them: a voice, then recordings with their texts. */
+#ifndef CSM_CLI_CONTEXT_H
+#define CSM_CLI_CONTEXT_H
+
+#include <csm/session.h>
+
+#include "options.h"
+
+struct context_options {
+    struct option_list audio, text, speaker; /* --context-* */
+    const char *voice;                       /* --voice NAME, or NULL */
+};
+
+struct context {
+    csm_session *session; /* the turns, pinned */
+    int speaker;          /* whom the voice tells to speak as; -1: nobody */
+};
+
+/* Read and encode them. `context` is to be freed with context_free, also when this
+ * failed. Errors as csm_audio_read, csm_session_add, csm_voice_find. */
+csm_status context_read(const struct context_options *options, csm_model *model,
+                        struct context *context, csm_error *err);
+void context_free(struct context *context);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * recite.h - more than one utterance: the sentences of a long text, or the lines
+ * of a dialogue, one after the other into one sound or a file each. */
+#ifndef CSM_CLI_RECITE_H
+#define CSM_CLI_RECITE_H
+
+#include "speak.h"
+
+struct recite {
+    const char *script; /* the text of a dialogue, lines "[speaker] text"; NULL: the
+                         * sentences of speak.text */
+    bool is_per_turn;   /* a file each: out.wav becomes out-001.wav, ... */
+    bool is_resumed;    /* keep each utterance beside the output until all are there, and
+                         * go on from what a run before has left */
+};
+
+/* Utterance i is drawn with the seed plus i. A sentence has the voice and the
+ * sentence before it as context; a line of a dialogue all lines before it. */
+csm_status recite(const struct recite *how, struct speak *what, csm_model *model, csm_error *err);
+
+/* Whether a text has more than one sentence. */
+bool has_sentences(const char *text);
+
+#endif

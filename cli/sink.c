@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "complain.h"
+
+csm_status sink_open(struct sink *sink, const char *output, csm_audio_format format, bool is_played,
+                     int rate_hz, csm_error *err)
+{
+    *sink = (struct sink){.rate_hz = rate_hz};
+    csm_status st = CSM_OK;
+    if (strcmp(output, "none") != 0)
+        st = csm_audio_writer_open(output, format, rate_hz, &sink->writer, err);
+    if (st == CSM_OK && is_played)
+        st = player_open(rate_hz, &sink->player, err);
+    if (st != CSM_OK) {
+        csm_audio_writer_discard(sink->writer);
+        *sink = (struct sink){0};
+    }
+    return st;
+}
+
+static csm_status deliver(struct sink *sink, const float *samples, size_t n, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    if (sink->writer != NULL)
+        st = csm_audio_writer_push(sink->writer, samples, n, err);
+    if (st == CSM_OK && sink->player != NULL)
+        st = player_push(sink->player, samples, n, err);
+    return st;
+}
+
+csm_status sink_push(struct sink *sink, const float *samples, size_t n_samples, csm_error *err)
+{
+    if (!sink->is_joined || n_samples == 0)
+        return deliver(sink, samples, n_samples, err);
+    csm_status st = deliver(sink, sink->held, sink->n_held, err);
+    float *held = realloc(sink->held, n_samples * sizeof *held);
+    if (held == NULL)
+        return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+    memcpy(held, samples, n_samples * sizeof *held);
+    sink->held = held;
+    sink->n_held = n_samples;
+    return st;
+}
+
+csm_status sink_pause(struct sink *sink, int pause_ms, csm_error *err)
+{
+    size_t n_fade = (size_t)sink->rate_hz / 100;
+    for (size_t i = 0; i < n_fade && i < sink->n_held; i++)
+        sink->held[sink->n_held - 1 - i] *= (float)i / (float)n_fade;
+    csm_status st = deliver(sink, sink->held, sink->n_held, err);
+    sink->n_held = 0;
+    size_t n_silent = (size_t)sink->rate_hz * (size_t)pause_ms / 1000;
+    float *silence = calloc(n_silent + 1, sizeof *silence);
+    if (silence == NULL)
+        return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+    if (st == CSM_OK)
+        st = deliver(sink, silence, n_silent, err);
+    free(silence);
+    return st;
+}
+
+csm_status sink_close(struct sink *sink, csm_status status, csm_error *err)
+{
+    if (status == CSM_OK)
+        status = deliver(sink, sink->held, sink->n_held, err);
+    free(sink->held);
+    player_close(sink->player, status == CSM_OK);
+    if (sink->writer != NULL && status == CSM_OK)
+        status = csm_audio_writer_commit(sink->writer, err);
+    else
+        csm_audio_writer_discard(sink->writer);
+    *sink = (struct sink){0};
+    return status;
+}

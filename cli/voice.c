@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * voice.c - csm voice: voices by name. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <csm/audio.h>
+#include <csm/voices.h>
+
+#include "command.h"
+#include "options.h"
+
+static const char help[] =
+    "usage: csm voice add NAME --audio F --text T [--speaker N] [--model-path DIR]\n"
+    "       csm voice list [--model-path DIR]\n"
+    "       csm voice remove NAME\n"
+    "A recording, and what is said in it, becomes a voice for csm generate --voice NAME.\n"
+    "Recordings lie in $CSM_VOICES, default ~/.local/share/csm/voices.\n\n"
+    "  --audio F         sound of any format, some seconds of one speaker\n"
+    "  --text T          what is said in it, word for word\n"
+    "  --speaker N       as whom the voice speaks (0)\n"
+    "  --model-path DIR  default: the embedded voice\n";
+
+struct arguments {
+    const char *audio, *text, *model_path;
+    int speaker;
+};
+
+static csm_status add(const struct arguments *a, csm_model *model, const char *name, csm_error *err)
+{
+    const csm_model_info *info = csm_model_describe(model);
+    bool is_hf = strcmp(info->layout, "hf") == 0;
+    float *samples = NULL;
+    csm_turn turn = {.text = a->text, .speaker = a->speaker};
+    csm_status st = csm_audio_read(a->audio, info->sample_rate_hz,
+                                   is_hf ? CSM_RESAMPLE_SOXR : CSM_RESAMPLE_TORCHAUDIO, &samples,
+                                   &turn.n_samples, err);
+    turn.samples = samples;
+    if (st == CSM_OK)
+        st = csm_voice_add(model, name, &turn, err);
+    csm_free(samples);
+    return st;
+}
+
+static csm_status list(csm_model *model, csm_error *err)
+{
+    csm_voice *voices;
+    size_t n;
+    csm_status st = csm_voices_list(model, &voices, &n, err);
+    for (size_t i = 0; st == CSM_OK && i < n; i++)
+        if (voices[i].path[0] == '\0')
+            printf("%-16s speaker %d of the model\n", voices[i].name, voices[i].speaker);
+        else
+            printf("%-16s %s\n", voices[i].name, voices[i].path);
+    if (st == CSM_OK)
+        csm_free(voices);
+    return st;
+}
+
+static const char *wrong_use(const struct arguments *a, const char *verb, const char *name)
+{
+    if (verb == NULL || (strcmp(verb, "add") != 0 && strcmp(verb, "list") != 0 &&
+                         strcmp(verb, "remove") != 0))
+        return "expected add, list or remove";
+    if (strcmp(verb, "list") != 0 && name == NULL)
+        return "expected a NAME";
+    if (strcmp(verb, "add") == 0 && a->audio == NULL)
+        return "add: expected --audio F, a recording";
+    if (strcmp(verb, "add") == 0 && a->text == NULL)
+        return "add: expected --text T, what is said in the recording";
+    return NULL;
+}
+
+int run_voice(int argc, char **argv)
+{
+    struct arguments a = {0};
+    const char *given[2] = {NULL, NULL};
+    const struct option_spec options[] = {
+        {"audio", OPTION_TEXT, &a.audio},           {"text", OPTION_TEXT, &a.text},
+        {"speaker", OPTION_INT, &a.speaker},        {"model-path", OPTION_TEXT, &a.model_path},
+        {NULL, OPTION_FLAG, NULL},
+    };
+    enum parsed parsed = parse_options(argc, argv, options, help, given, 2);
+    if (parsed != PARSED)
+        return parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
+    const char *wrong = wrong_use(&a, given[0], given[1]);
+    if (wrong != NULL) {
+        fprintf(stderr, "csm: voice: %s; --help tells more\n", wrong);
+        return EXIT_USAGE;
+    }
+    csm_error err;
+    csm_status st;
+    if (strcmp(given[0], "remove") == 0) {
+        st = csm_voice_remove(given[1], &err);
+    } else {
+        csm_model *model = NULL;
+        st = csm_model_open(a.model_path, NULL, &model, &err);
+        if (st == CSM_OK)
+            st = strcmp(given[0], "add") == 0 ? add(&a, model, given[1], &err) : list(model, &err);
+        csm_model_close(model);
+    }
+    return st == CSM_OK ? EXIT_OK : report(st, &err);
+}

@@ -3,18 +3,39 @@
  * kernels_best.c - which tables this processor runs, fastest first. */
 #include "engine/native/kernels.h"
 
+#if defined(CSM_KERNELS_ARM) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 static bool always(void)
 {
     return true;
 }
 
 #ifdef CSM_KERNELS_X86
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("avx2");
+           __builtin_cpu_supports("avx512vnni") && has_avx2();
+}
+#endif
+
+#ifdef CSM_KERNELS_ARM
+static bool has_neon(void)
+{
+#ifdef __linux__
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+    return true; /* every processor of Apple's has the dot products */
+#endif
 }
 #endif
 
@@ -24,6 +45,10 @@ static const struct {
 } tables[] = {
 #ifdef CSM_KERNELS_X86
     {&csm_kernels_avx512, has_avx512},
+    {&csm_kernels_avx2, has_avx2},
+#endif
+#ifdef CSM_KERNELS_ARM
+    {&csm_kernels_neon, has_neon},
 #endif
     {&csm_kernels_generic, always},
 };

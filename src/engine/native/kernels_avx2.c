@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels_avx2.c - AVX2 with FMA and F16C: the 16 lanes of kernels.h are two
+ * registers. Tiles of 2 matrix rows and 3 activation rows fill 12 of 16. */
+#include <immintrin.h>
+
+#include "engine/native/kernel_math.h"
+
+enum { TILE_ROWS = 2, TILE_X = 3 };
+
+struct v16 {
+    __m256 low, high;
+};
+
+static inline float fold_v16(struct v16 v)
+{
+    __m256 a = _mm256_add_ps(v.low, v.high);
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
+static inline struct v16 load_f32(const float *w)
+{
+    return (struct v16){_mm256_loadu_ps(w), _mm256_loadu_ps(w + 8)};
+}
+static inline __m256 widen_bf16(const uint16_t *w)
+{
+    __m128i half = _mm_loadu_si128((const __m128i *)(const void *)w);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+static inline struct v16 load_bf16(const uint16_t *w)
+{
+    return (struct v16){widen_bf16(w), widen_bf16(w + 8)};
+}
+static inline __m256 widen_f16(const uint16_t *w)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)w));
+}
+static inline struct v16 load_f16(const uint16_t *w)
+{
+    return (struct v16){widen_f16(w), widen_f16(w + 8)};
+}
+
+static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum)
+{
+    return (struct v16){_mm256_fmadd_ps(a.low, b.low, sum.low),
+                        _mm256_fmadd_ps(a.high, b.high, sum.high)};
+}
+
+/* Columns [0, cols) of R rows times X rows; the last cols % 16 are padded with zeros
+ * in a copy, which adds nothing to any lane. */
+#define DEFINE_DOTS(name, type, load)                                                              \
+    __attribute__((always_inline)) static inline void name##_tile(                                 \
+        const type *w, size_t cols, const float *x, size_t ldx, const int R, const int X,          \
+        float *y, size_t ldy)                                                                      \
+    {                                                                                              \
+        struct v16 sums[TILE_ROWS][TILE_X];                                                        \
+        for (int r = 0; r < R; r++)                                                                \
+            for (int t = 0; t < X; t++)                                                            \
+                sums[r][t] = (struct v16){_mm256_setzero_ps(), _mm256_setzero_ps()};               \
+        size_t c = 0;                                                                              \
+        for (; c + LANES <= cols; c += LANES)                                                      \
+            for (int r = 0; r < R; r++) {                                                          \
+                struct v16 row = load(w + (size_t)r * cols + c);                                   \
+                for (int t = 0; t < X; t++)                                                        \
+                    sums[r][t] =                                                                   \
+                        multiply_add(row, load_f32(x + (size_t)t * ldx + c), sums[r][t]);          \
+            }                                                                                      \
+        if (c < cols) {                                                                            \
+            type last[LANES] = {0};                                                                \
+            float last_x[TILE_X][LANES] = {{0}};                                                   \
+            for (int t = 0; t < X; t++)                                                            \
+                memcpy(last_x[t], x + (size_t)t * ldx + c, (cols - c) * sizeof *x);                \
+            for (int r = 0; r < R; r++) {                                                          \
+                memcpy(last, w + (size_t)r * cols + c, (cols - c) * sizeof *w);                    \
+                for (int t = 0; t < X; t++)                                                        \
+                    sums[r][t] = multiply_add(load(last), load_f32(last_x[t]), sums[r][t]);        \
+            }                                                                                      \
+        }                                                                                          \
+        for (int r = 0; r < R; r++)                                                                \
+            for (int t = 0; t < X; t++)                                                            \
+                y[(size_t)t * ldy + (size_t)r] = fold_v16(sums[r][t]);                             \
+    }                                                                                              \
+                                                                                                   \
+    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
+                     size_t n_x, float *y, size_t ldy)                                             \
+    {                                                                                              \
+        for (size_t r = 0; r < n_rows; r += TILE_ROWS) {                                           \
+            bool both = r + TILE_ROWS <= n_rows;                                                   \
+            const type *row = w + r * cols;                                                        \
+            size_t t = 0;                                                                          \
+            for (; both && t + TILE_X <= n_x; t += TILE_X)                                         \
+                name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, TILE_X, y + t * ldy + r, ldy); \
+            for (; t < n_x; t++)                                                                   \
+                if (both)                                                                          \
+                    name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, 1, y + t * ldy + r, ldy);  \
+                else                                                                               \
+                    name##_tile(row, cols, x + t * ldx, ldx, 1, 1, y + t * ldy + r, ldy);          \
+        }                                                                                          \
+    }
+DEFINE_DOTS(dots_f32, float, load_f32)
+DEFINE_DOTS(dots_bf16, uint16_t, load_bf16)
+DEFINE_DOTS(dots_f16, uint16_t, load_f16)
+
+/* ---- affine ------------------------------------------------------------- */
+
+static inline struct v16 load_scales(const unsigned char *at, bool is_wide)
+{
+    if (is_wide)
+        return load_f32((const float *)(const void *)at);
+    return load_bf16((const uint16_t *)(const void *)at);
+}
+
+/* sum += four products a lane; codes below 16, so that pairs fit 16 bits. */
+static inline __m256i add_nibbles(__m256i sum, __m256i codes, __m256i digits, __m256i unit)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, digits), unit));
+}
+
+static inline __m256i four_digits(const int8_t *digits)
+{
+    int32_t four;
+    memcpy(&four, digits, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+static inline struct v16 float_of(const __m256i sums[2])
+{
+    return (struct v16){_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])};
+}
+
+static inline struct v16 all(float x)
+{
+    return (struct v16){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
+/* 8 columns, whose codes are 64 bytes (4 bit) or 128. */
+static inline void add_columns(const unsigned char *codes, int bits, const int8_t *digits,
+                               size_t group, __m256i sums[CSM_PLANES][2])
+{
+    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
+    const __m256i sixteen = _mm256_set1_epi16(16);
+    for (int half = 0; half < 2; half++) { /* rows 0..7, 8..15 */
+        const __m256i *at = (const __m256i *)(const void *)(codes + 32 * half);
+        __m256i first = _mm256_loadu_si256(at);
+        __m256i second = bits == 8 ? _mm256_loadu_si256(at + 2) : first;
+        __m256i first_low = _mm256_and_si256(first, mask);
+        __m256i first_high = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask);
+        __m256i second_low = _mm256_and_si256(second, mask);
+        __m256i second_high = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
+        for (size_t p = 0; p < CSM_PLANES; p++) {
+            __m256i d0 = four_digits(digits + p * group), d1 = four_digits(digits + p * group + 4);
+            __m256i sum = add_nibbles(sums[p][half], first_low, d0, one);
+            if (bits == 8) {
+                sum = add_nibbles(sum, first_high, d0, sixteen);
+                sum = add_nibbles(sum, second_low, d1, one);
+                sum = add_nibbles(sum, second_high, d1, sixteen);
+            } else {
+                sum = add_nibbles(sum, first_high, d1, one);
+            }
+            sums[p][half] = sum;
+        }
+    }
+}
+
+static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned char *block,
+                                  const int8_t *digits, const float *steps, const float *x_sums,
+                                  int bits)
+{
+    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
+    size_t scale_bytes = w->wide_scales ? 64 : 32;
+    struct v16 acc = all(0);
+    for (size_t g = 0; g < w->n_groups; g++) {
+        __m256i sums[CSM_PLANES][2];
+        for (int p = 0; p < CSM_PLANES; p++)
+            sums[p][0] = sums[p][1] = _mm256_setzero_si256();
+        for (size_t c = 0; c < group; c += 8)
+            add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits, digits + c, group, sums);
+        struct v16 dot = float_of(sums[0]), step = all(steps[g]);
+        dot = (struct v16){_mm256_mul_ps(dot.low, step.low), _mm256_mul_ps(dot.high, step.high)};
+        dot = multiply_add(float_of(sums[1]), all(steps[g] * 256.0f), dot);
+        dot = multiply_add(float_of(sums[2]), all(steps[g] * 65536.0f), dot);
+        acc = multiply_add(load_scales(block + scales_at, w->wide_scales), dot, acc);
+        acc = multiply_add(load_scales(block + scales_at + scale_bytes, w->wide_scales),
+                           all(x_sums[g]), acc);
+        block += w->block_bytes;
+        digits += CSM_PLANES * group;
+    }
+    return acc;
+}
+
+static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
+                        const struct digits *x, size_t n_x, float *y, size_t ldy)
+{
+    size_t tile_bytes = w->n_groups * w->block_bytes;
+    const unsigned char *block = w->data + tile * tile_bytes;
+    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += tile_bytes)
+        for (size_t t = 0; t < n_x; t++) {
+            size_t at = t * w->n_groups;
+            const int8_t *digits = x->planes + at * CSM_PLANES * (size_t)w->group;
+            struct v16 acc =
+                w->bits == 8 ? tile_row(w, block, digits, x->steps + at, x->sums + at, 8)
+                             : tile_row(w, block, digits, x->steps + at, x->sums + at, 4);
+            float rows[CSM_TILE];
+            _mm256_storeu_ps(rows, acc.low);
+            _mm256_storeu_ps(rows + 8, acc.high);
+            memcpy(y + t * ldy + r, rows,
+                   (n_rows - r < CSM_TILE ? n_rows - r : CSM_TILE) * sizeof *rows);
+        }
+}
+
+const struct kernels csm_kernels_avx2 = {
+    .name = "avx2",
+    .dots_f32 = dots_f32,
+    .dots_bf16 = dots_bf16,
+    .dots_f16 = dots_f16,
+    .dots_affine = dots_affine,
+    .to_digits = to_digits,
+    .norm_rms = norm_rms,
+    .norm_layer = norm_layer,
+    .attend = attend,
+    .silu_times = silu_times,
+    .gelu = gelu,
+    .elu = elu,
+    .touch = touch,
+};

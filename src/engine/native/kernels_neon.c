@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels_neon.c - Arm's NEON with the dot product instructions of Armv8.2: the 16
+ * lanes of kernels.h are four registers. Tiles of 2 matrix rows and 2 activation
+ * rows fill 16 of 32. */
+#include <arm_neon.h>
+
+#include "engine/native/kernel_math.h"
+
+enum { TILE_ROWS = 2, TILE_X = 2 };
+
+struct v16 {
+    float32x4_t part[4];
+};
+
+static inline float fold_v16(struct v16 v)
+{
+    float32x4_t a = vaddq_f32(v.part[0], v.part[2]), b = vaddq_f32(v.part[1], v.part[3]);
+    float32x4_t c = vaddq_f32(a, b);
+    float32x2_t d = vadd_f32(vget_low_f32(c), vget_high_f32(c));
+    return vget_lane_f32(d, 0) + vget_lane_f32(d, 1);
+}
+
+static inline struct v16 load_f32(const float *w)
+{
+    return (struct v16){{vld1q_f32(w), vld1q_f32(w + 4), vld1q_f32(w + 8), vld1q_f32(w + 12)}};
+}
+static inline struct v16 load_bf16(const uint16_t *w)
+{
+    struct v16 v;
+    for (int i = 0; i < 4; i++)
+        v.part[i] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(w + 4 * i), 16));
+    return v;
+}
+static inline struct v16 load_f16(const uint16_t *w)
+{
+    struct v16 v;
+    for (int i = 0; i < 4; i++)
+        v.part[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(w + 4 * i)));
+    return v;
+}
+
+static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum)
+{
+    for (int i = 0; i < 4; i++)
+        sum.part[i] = vfmaq_f32(sum.part[i], a.part[i], b.part[i]);
+    return sum;
+}
+
+static inline struct v16 all(float x)
+{
+    float32x4_t v = vdupq_n_f32(x);
+    return (struct v16){{v, v, v, v}};
+}
+
+/* Columns [0, cols) of R rows times X rows; the last cols % 16 are padded with zeros
+ * in a copy, which adds nothing to any lane. */
+#define DEFINE_DOTS(name, type, load)                                                              \
+    __attribute__((always_inline)) static inline void name##_tile(                                 \
+        const type *w, size_t cols, const float *x, size_t ldx, const int R, const int X,          \
+        float *y, size_t ldy)                                                                      \
+    {                                                                                              \
+        struct v16 sums[TILE_ROWS][TILE_X];                                                        \
+        for (int r = 0; r < R; r++)                                                                \
+            for (int t = 0; t < X; t++)                                                            \
+                sums[r][t] = all(0);                                                               \
+        size_t c = 0;                                                                              \
+        for (; c + LANES <= cols; c += LANES)                                                      \
+            for (int r = 0; r < R; r++) {                                                          \
+                struct v16 row = load(w + (size_t)r * cols + c);                                   \
+                for (int t = 0; t < X; t++)                                                        \
+                    sums[r][t] =                                                                   \
+                        multiply_add(row, load_f32(x + (size_t)t * ldx + c), sums[r][t]);          \
+            }                                                                                      \
+        if (c < cols) {                                                                            \
+            type last[LANES] = {0};                                                                \
+            float last_x[TILE_X][LANES] = {{0}};                                                   \
+            for (int t = 0; t < X; t++)                                                            \
+                memcpy(last_x[t], x + (size_t)t * ldx + c, (cols - c) * sizeof *x);                \
+            for (int r = 0; r < R; r++) {                                                          \
+                memcpy(last, w + (size_t)r * cols + c, (cols - c) * sizeof *w);                    \
+                for (int t = 0; t < X; t++)                                                        \
+                    sums[r][t] = multiply_add(load(last), load_f32(last_x[t]), sums[r][t]);        \
+            }                                                                                      \
+        }                                                                                          \
+        for (int r = 0; r < R; r++)                                                                \
+            for (int t = 0; t < X; t++)                                                            \
+                y[(size_t)t * ldy + (size_t)r] = fold_v16(sums[r][t]);                             \
+    }                                                                                              \
+                                                                                                   \
+    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
+                     size_t n_x, float *y, size_t ldy)                                             \
+    {                                                                                              \
+        for (size_t r = 0; r < n_rows; r += TILE_ROWS) {                                           \
+            bool both = r + TILE_ROWS <= n_rows;                                                   \
+            const type *row = w + r * cols;                                                        \
+            size_t t = 0;                                                                          \
+            for (; both && t + TILE_X <= n_x; t += TILE_X)                                         \
+                name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, TILE_X, y + t * ldy + r, ldy); \
+            for (; t < n_x; t++)                                                                   \
+                if (both)                                                                          \
+                    name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, 1, y + t * ldy + r, ldy);  \
+                else                                                                               \
+                    name##_tile(row, cols, x + t * ldx, ldx, 1, 1, y + t * ldy + r, ldy);          \
+        }                                                                                          \
+    }
+DEFINE_DOTS(dots_f32, float, load_f32)
+DEFINE_DOTS(dots_bf16, uint16_t, load_bf16)
+DEFINE_DOTS(dots_f16, uint16_t, load_f16)
+
+/* ---- affine ------------------------------------------------------------- */
+
+static inline struct v16 load_scales(const unsigned char *at, bool is_wide)
+{
+    if (is_wide)
+        return load_f32((const float *)(const void *)at);
+    return load_bf16((const uint16_t *)(const void *)at);
+}
+
+static inline int8x16_t four_digits(const int8_t *digits)
+{
+    int32_t four;
+    memcpy(&four, digits, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+/* Dot products are of signed bytes: 8-bit codes go in less 128, and 128 times the
+ * digits' sum, the same for all rows, is added to the group. */
+static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned char *block,
+                                  const int8_t *digits, const float *steps, const float *x_sums,
+                                  int bits)
+{
+    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
+    size_t scale_bytes = w->wide_scales ? 64 : 32;
+    const uint8x16_t mask = vdupq_n_u8(15), middle = vdupq_n_u8(128);
+    struct v16 acc = all(0);
+    for (size_t g = 0; g < w->n_groups; g++) {
+        int32x4_t sums[CSM_PLANES][4], digit_sums[CSM_PLANES];
+        for (int p = 0; p < CSM_PLANES; p++) {
+            digit_sums[p] = vdupq_n_s32(0);
+            for (int i = 0; i < 4; i++)
+                sums[p][i] = vdupq_n_s32(0);
+        }
+        for (size_t c = 0; c < group; c += 8) {
+            const unsigned char *codes = block + c * CSM_TILE * (size_t)bits / 8;
+            int8x16_t first[4], second[4];
+            for (int i = 0; i < 4; i++) {
+                uint8x16_t a = vld1q_u8(codes + 16 * i);
+                if (bits == 8) {
+                    first[i] = vreinterpretq_s8_u8(veorq_u8(a, middle));
+                    second[i] =
+                        vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes + 64 + 16 * i), middle));
+                } else {
+                    first[i] = vreinterpretq_s8_u8(vandq_u8(a, mask));
+                    second[i] = vreinterpretq_s8_u8(vshrq_n_u8(a, 4));
+                }
+            }
+            for (size_t p = 0; p < CSM_PLANES; p++) {
+                int8x16_t d0 = four_digits(digits + p * group + c);
+                int8x16_t d1 = four_digits(digits + p * group + c + 4);
+                for (int i = 0; i < 4; i++) {
+                    sums[p][i] = vdotq_s32(sums[p][i], first[i], d0);
+                    sums[p][i] = vdotq_s32(sums[p][i], second[i], d1);
+                }
+                if (bits == 8) {
+                    digit_sums[p] = vdotq_s32(digit_sums[p], vdupq_n_s8(1), d0);
+                    digit_sums[p] = vdotq_s32(digit_sums[p], vdupq_n_s8(1), d1);
+                }
+            }
+        }
+        struct v16 scales = load_scales(block + scales_at, w->wide_scales);
+        struct v16 biases = load_scales(block + scales_at + scale_bytes, w->wide_scales);
+        for (int i = 0; i < 4; i++) {
+            float32x4_t plane[CSM_PLANES];
+            for (int p = 0; p < CSM_PLANES; p++)
+                plane[p] = vcvtq_f32_s32(vaddq_s32(sums[p][i], vshlq_n_s32(digit_sums[p], 7)));
+            float32x4_t dot = vmulq_f32(plane[0], vdupq_n_f32(steps[g]));
+            dot = vfmaq_f32(dot, plane[1], vdupq_n_f32(steps[g] * 256.0f));
+            dot = vfmaq_f32(dot, plane[2], vdupq_n_f32(steps[g] * 65536.0f));
+            acc.part[i] = vfmaq_f32(acc.part[i], scales.part[i], dot);
+            acc.part[i] = vfmaq_f32(acc.part[i], biases.part[i], vdupq_n_f32(x_sums[g]));
+        }
+        block += w->block_bytes;
+        digits += CSM_PLANES * group;
+    }
+    return acc;
+}
+
+static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
+                        const struct digits *x, size_t n_x, float *y, size_t ldy)
+{
+    size_t tile_bytes = w->n_groups * w->block_bytes;
+    const unsigned char *block = w->data + tile * tile_bytes;
+    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += tile_bytes)
+        for (size_t t = 0; t < n_x; t++) {
+            size_t at = t * w->n_groups;
+            const int8_t *digits = x->planes + at * CSM_PLANES * (size_t)w->group;
+            struct v16 acc =
+                w->bits == 8 ? tile_row(w, block, digits, x->steps + at, x->sums + at, 8)
+                             : tile_row(w, block, digits, x->steps + at, x->sums + at, 4);
+            float rows[CSM_TILE];
+            for (int i = 0; i < 4; i++)
+                vst1q_f32(rows + 4 * i, acc.part[i]);
+            memcpy(y + t * ldy + r, rows,
+                   (n_rows - r < CSM_TILE ? n_rows - r : CSM_TILE) * sizeof *rows);
+        }
+}
+
+const struct kernels csm_kernels_neon = {
+    .name = "neon",
+    .dots_f32 = dots_f32,
+    .dots_bf16 = dots_bf16,
+    .dots_f16 = dots_f16,
+    .dots_affine = dots_affine,
+    .to_digits = to_digits,
+    .norm_rms = norm_rms,
+    .norm_layer = norm_layer,
+    .attend = attend,
+    .silu_times = silu_times,
+    .gelu = gelu,
+    .elu = elu,
+    .touch = touch,
+};

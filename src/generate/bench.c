@@ -393,7 +393,7 @@ csm_status csm_bench(const csm_bench_options *options, csm_bench_result *result,
     csm_status st = open_model(&o, &run->model, err);
     result->load_ms = csm_now_ms() - start;
     if (st == CSM_OK)
-        st = reader_open(&run->reader, csm_kernels_at(0), o.n_threads, err);
+        st = reader_open(&run->reader, csm_kernels_best(), o.n_threads, err);
     if (st == CSM_OK)
         st = measure(run, &o, result, err);
     reader_close(&run->reader);

@@ -20,11 +20,11 @@ static void dots_have_the_same_bits(void **state)
         brain[i] = csm_to_bf16(w[i]);
     }
     float y[13 * 20], expected[13 * 20];
-    for (size_t table = 0; csm_kernels_at(table) != NULL; table++)
+    for (size_t table = 0; csm_kernels_fast(table) != NULL; table++)
         for (size_t c = 0; c < 7; c++)
             for (size_t r = 0; r < 4; r++)
                 for (size_t t = 0; t < 7; t++) {
-                    const struct kernels *k = csm_kernels_at(table);
+                    const struct kernels *k = csm_kernels_fast(table);
                     memset(y, 0, sizeof y);
                     memset(expected, 0, sizeof expected);
                     k->dots_f32(w, rows[r], cols[c], x, cols[c] + 10, n_x[t], y, 20);
@@ -77,8 +77,8 @@ static void affine_products_have_the_same_bits(void **state)
                             memcpy(block + code_bytes + 2 * i, &half, 2);
                     }
                 }
-                for (size_t table = 0; csm_kernels_at(table) != NULL; table++) {
-                    const struct kernels *k = csm_kernels_at(table);
+                for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
+                    const struct kernels *k = csm_kernels_fast(table);
                     struct digits digits = {planes, steps, sums};
                     for (size_t t = 0; t < N_X; t++)
                         k->to_digits(x + t * COLS, w.n_groups, group,
@@ -141,8 +141,8 @@ static void everything_else_has_the_same_bits(void **state)
     float *keys = random_floats(BLOCKS * 16 * DIM), *values = random_floats(BLOCKS * 16 * DIM);
     float scores[BLOCKS * 16 + 32];
     struct kv_view kv = {keys, values, BLOCKS, DIM};
-    for (size_t table = 0; csm_kernels_at(table) != NULL; table++) {
-        const struct kernels *k = csm_kernels_at(table);
+    for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
+        const struct kernels *k = csm_kernels_fast(table);
         memcpy(y, x, sizeof y);
         memcpy(expected, x, sizeof y);
         k->silu_times(y, up, N);
@@ -209,8 +209,8 @@ static void functions_are_near_the_c_librarys(void **state)
 
 int main(void)
 {
-    for (size_t table = 0; csm_kernels_at(table) != NULL; table++)
-        print_message("table: %s\n", csm_kernels_at(table)->name);
+    for (size_t table = 0; csm_kernels_fast(table) != NULL; table++)
+        print_message("table: %s\n", csm_kernels_fast(table)->name);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_have_the_same_bits),
         cmocka_unit_test(affine_products_have_the_same_bits),

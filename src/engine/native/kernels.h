@@ -102,6 +102,11 @@ extern const struct kernels csm_kernels_avx512, csm_kernels_avx2, csm_kernels_ne
 
 /* The i-th of the tables that this processor runs, fastest first; NULL after the
  * last, which is generic. */
-const struct kernels *csm_kernels_at(size_t i);
+const struct kernels *csm_kernels_fast(size_t i);
+
+/* The table to use: csm_kernels_fast(0), or in a build with CSM_CHECK_KERNELS one
+ * that compares it with the portable one at every call. */
+const struct kernels *csm_kernels_best(void);
+extern const struct kernels csm_kernels_check;
 
 #endif

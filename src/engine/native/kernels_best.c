@@ -53,10 +53,19 @@ static const struct {
     {&csm_kernels_generic, always},
 };
 
-const struct kernels *csm_kernels_at(size_t i)
+const struct kernels *csm_kernels_fast(size_t i)
 {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         if (tables[t].runs() && i-- == 0)
             return tables[t].table;
     return NULL;
+}
+
+const struct kernels *csm_kernels_best(void)
+{
+#ifdef CSM_CHECK_KERNELS
+    return &csm_kernels_check;
+#else
+    return csm_kernels_fast(0);
+#endif
 }

@@ -73,7 +73,7 @@ static csm_status native_open(const struct csm_engine_options *options, void **c
     if (native == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a context");
     native->precision = options->precision;
-    native->kernels = csm_kernels_at(0);
+    native->kernels = csm_kernels_best();
     csm_status st = csm_threads_new(options->n_threads, &native->threads, err);
     if (st != CSM_OK) {
         native_close(native);

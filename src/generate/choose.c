@@ -121,6 +121,9 @@ static csm_status check_hybrid(const csm_generation *g, struct csm_sampler_confi
         return csm_fail(err, CSM_BAD_ARG,
                         "strategy hybrid with sampler %s: expected transformers or sesame",
                         csm_sampler_name(config->sampler));
+    if (g->options.min_frames > 0)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "strategy hybrid with a least length: PyTorch's draws have none");
     config->stream = own;
     return CSM_OK;
 }

@@ -50,7 +50,7 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
     struct csm_whole_frame *w = &g->whole;
     const csm_report *r = &g->report;
     if (g->model->language.engine->ops->frame == NULL || g->options.observe != NULL ||
-        !(is_own(g) || is_race(g)))
+        g->options.min_frames > 0 || !(is_own(g) || is_race(g)))
         return CSM_OK;
     set_parts(g, &w->parts);
     w->draw = (struct csm_frame_draw){.kind = is_own(g) ? CSM_DRAW_OWN : CSM_DRAW_RACE,

@@ -2,6 +2,7 @@
 """The samplers that csm reproduces, as their own programs run them."""
 
 import dataclasses
+import importlib.util
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -62,6 +63,36 @@ def csm_sample(csm, tmp_path, case, x, dtype, sampler, *extra, probs=False):
         "--min-p", case.min_p, "--rounds", case.rounds, "--batch", case.batch, "--output", out,
         *(["--save-probs"] if probs else []), *extra)
     return load_file(out)
+
+
+# Vocabularies of 2 to 128256, k from 1 to all, temperatures from 0.05 to 5.
+PLAIN = [
+    Case(2051), Case(2051, k=5, t=0.5), Case(2051, k=0, t=1.0), Case(2051, k=1000, t=5.0),
+    Case(2051, batch=16), Case(1027, k=50, t=0.7), Case(2, k=0, t=0.05), Case(3, k=2, t=1.2),
+    Case(10, k=1, t=1.0), Case(15, k=0, t=2.0, batch=8), Case(16, k=4), Case(31, k=30, batch=8),
+    Case(33, k=0), Case(100, k=50, batch=32, seed=7), Case(257, k=17, t=0.3, batch=8),
+    Case(1000, k=1000, t=5.0, batch=16, seed=(1 << 40) + 7),
+    Case(4096, k=64, batch=16), Case(32000, rows=16, k=50, batch=8), Case(128256, rows=8, k=40),
+    Case(128256, rows=8, k=0, batch=2),
+]
+WARPED = [
+    Case(64, k=50, top_p=0.9), Case(2051, k=50, top_p=0.9), Case(2051, k=0, min_p=0.05),
+    Case(2051, k=20, t=0.7, top_p=0.8, min_p=0.02), Case(1000, k=50, batch=16, min_p=0.1),
+    Case(100, k=40, t=1.3, top_p=0.5, batch=8),
+]
+
+
+def without_ties(x):
+    """Rows whose highest 64 entries differ in bfloat16 too: top-p cuts through equal entries
+    in an order that PyTorch's vector sort leaves to the machine."""
+    n = x.shape[1]
+    rank = n - 1 - np.argsort(np.argsort(x, axis=1, kind="stable"), axis=1)
+    # Steps of 1/16 below 8, which eight significant bits hold; the rest far below.
+    return np.where(rank < 64, 7 - rank / 16, -8 - rank / 16).astype(np.float32)
+
+
+def differing(got, want):
+    return int((got != want).sum())
 
 
 # ---- PyTorch ----------------------------------------------------------------
@@ -139,11 +170,20 @@ def torch_tokens(x, case, dtype, sampler, device="cpu"):
 # ---- MLX --------------------------------------------------------------------
 
 
+def load_sample_utils():
+    """mlx_lm.sample_utils alone: the package itself wants transformers."""
+    package = importlib.util.find_spec("mlx_lm").submodule_search_locations[0]
+    spec = importlib.util.spec_from_file_location("sample_utils", f"{package}/sample_utils.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def mlx_tokens(x, case, dtype, sampler):
     """[rounds, rows] after one mx.random.seed."""
     import mlx.core as mx
-    from mlx_lm.sample_utils import make_sampler
 
+    make_sampler = load_sample_utils().make_sampler
     kind = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}[dtype]
     k = case.k if case.k < case.vocab else 0
     sample = make_sampler(temp=case.t, top_p=case.top_p, min_p=case.min_p, top_k=k)

@@ -54,14 +54,15 @@ void keep_from(csm_sampler *s, size_t vocab, float lowest)
 float kth_score(csm_sampler *s, size_t vocab, size_t k)
 {
     size_t n_groups = (2 * k + 15) / 16 * 16;
-    if (n_groups > vocab / 4) {
+    float bound = -INFINITY;
+    if (n_groups <= vocab / 4) {
+        row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
+        bound = kth_largest(s->scratch, n_groups, k);
+    }
+    if (bound == -INFINITY) { /* few groups, or few of them with an entry that is not masked */
         memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
         return kth_largest(s->scratch, vocab, k);
     }
-    row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
-    float bound = kth_largest(s->scratch, n_groups, k);
-    if (bound == -INFINITY)
-        return bound;
     keep_from(s, vocab, bound);
     memcpy(s->scratch, s->left, s->n_left * sizeof *s->scratch);
     return kth_largest(s->scratch, s->n_left, k);

@@ -14,7 +14,7 @@ from sampling_reference import (DTYPES, PLAIN, WARPED, csm_sample, differing, ml
                                 scaled)
 
 mx = pytest.importorskip("mlx.core")
-DRAWS = int(os.environ.get("CSM_SAMPLING_DRAWS", 100_000))
+DRAWS = int(os.environ.get("CSM_SAMPLING_DRAWS", 20_000))
 MLX = tuple(int(part) for part in mx.__version__.split(".")[:3])
 # csm-mlx's logsumexp is one operation since 0.29.
 SAMPLERS = ["mlx-categorical"] + (["csm-mlx"] if MLX >= (0, 29, 0) else [])

@@ -44,6 +44,24 @@ static void bad_logits_are_named_and_move_nothing(void **state)
     }
 }
 
+/* 60 entries that are not masked share 40 of the 112 groups that the selection
+ * looks at first. */
+static void top_k_counts_among_few_unmasked_entries(void **state)
+{
+    (void)state;
+    float logits[2051], probs[2051];
+    int32_t token;
+    size_t n = 0;
+    for (size_t i = 0; i < 2051; i++)
+        logits[i] = i % 112 < 40 && i < 168 + 12 ? (float)i * 0.01f : -INFINITY;
+    csm_sampler *s = sampler_of(csm_sampler_defaults());
+    assert_int_equal(csm_sampler_draw(s, logits, 1, 2051, &token, NULL, probs, NULL), CSM_OK);
+    for (size_t i = 0; i < 2051; i++)
+        n += probs[i] > 0.0f;
+    assert_int_equal(n, 50);
+    csm_sampler_destroy(s);
+}
+
 static void a_saved_stream_goes_on_where_it_was(void **state)
 {
     (void)state;
@@ -91,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mt19937_gives_the_published_10000th_output),
         cmocka_unit_test(bad_logits_are_named_and_move_nothing),
+        cmocka_unit_test(top_k_counts_among_few_unmasked_entries),
         cmocka_unit_test(a_saved_stream_goes_on_where_it_was),
         cmocka_unit_test(greedy_takes_the_first_of_equal_ones),
         cmocka_unit_test(a_draw_is_certain_above_twice_the_error),

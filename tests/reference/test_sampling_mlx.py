@@ -24,6 +24,8 @@ SAMPLERS = ["mlx-categorical"] + (["csm-mlx"] if MLX >= (0, 29, 0) else [])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_tokens_of_mlx(csm, tmp_path, sampler, dtype):
     for case in scaled(PLAIN, DRAWS):
+        if sampler == "csm-mlx" and case.batch > 1 and dtype != "f32" and MLX < (0, 32, 4):
+            continue  # docs/EXACTNESS.md, Not covered
         x = rows(case.vocab, case.rows, case.vocab)
         got = csm_sample(csm, tmp_path, case, x, dtype, sampler, "--mlx-version", mx.__version__)
         assert differing(got["tokens"], mlx_tokens(x, case, dtype, sampler)) == 0, case

@@ -53,6 +53,9 @@ struct csm_tokens_owner {
     char *metadata[CSM_METADATA_COUNT];
 };
 
+/* Into the order of computation. */
+void csm_hidden_sort(csm_hidden *hidden, size_t n);
+
 /* An integer array [frames, codebooks] out of a tensor of any integer type whose
  * leading dimensions are 1; values beyond 32 bits become INT32_MIN or _MAX.
  *

@@ -159,6 +159,11 @@ static int by_order(const void *left, const void *right)
     return x != y ? (x < y ? -1 : 1) : strcmp(a->name, b->name);
 }
 
+void csm_hidden_sort(csm_hidden *hidden, size_t n)
+{
+    qsort(hidden, n, sizeof *hidden, by_order);
+}
+
 static csm_status take_hidden(struct csm_tokens_owner *t, csm_error *err)
 {
     size_t count = csm_tensors_count(t->file), n = 0;
@@ -177,7 +182,7 @@ static csm_status take_hidden(struct csm_tokens_owner *t, csm_error *err)
                                       .width = tensor->shape[1],
                                       .data = tensor->data};
     }
-    qsort(t->hidden, n, sizeof *t->hidden, by_order);
+    csm_hidden_sort(t->hidden, n);
     t->shown.hidden = t->hidden;
     t->shown.n_hidden = n;
     return CSM_OK;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "analysis/logit_compare.h"
 #include "analysis/replay.h"
@@ -518,10 +519,10 @@ static enum csm_grain claimed_grain(const struct case_file *c)
     const csm_tokens *sides[2] = {c->a, c->b};
     for (size_t i = 0; i < 2; i++) {
         const char *name = precision_of(sides[i]);
-        if (name == NULL || strncmp(name, "bf", 2) == 0 || is_quantized(name) ||
+        if (name == NULL || strncasecmp(name, "bf", 2) == 0 || is_quantized(name) ||
             strcmp(name, "stored") == 0)
             return CSM_GRAIN_BF16;
-        if (strcmp(name, "f16") == 0 || strcmp(name, "float16") == 0)
+        if (strcasecmp(name, "f16") == 0 || strcasecmp(name, "float16") == 0)
             grain = CSM_GRAIN_F16;
     }
     return grain;
@@ -683,7 +684,15 @@ static bool decide_by_margins(struct case_file *c, const struct pairs *p)
               c->text);
         return true;
     }
-    if (needed <= limit || margin_one <= limit / 2) {
+    bool is_close = needed <= limit || margin_one <= limit / 2;
+    if (is_close && says_quantized(c)) {
+        decide(c, CSM_VERDICT_LOGITS, "quantization", 0.8);
+        fputs("A close race, and by the files' own word the weights are quantized differently: "
+              "that moves logits by more than rounding. ",
+              c->text);
+        return true;
+    }
+    if (is_close) {
         decide(c, CSM_VERDICT_ROUNDING, "rounding", p->n_margins >= FEW ? 0.9 : 0.7);
         fprintf(c->text, "This draw was won by %.3g in %s", isnan(needed) ? margin_one : d->margin_a,
                 isnan(needed) && isnan(d->margin_a) ? "B" : "A");

@@ -131,14 +131,22 @@ csm_status csm_result_save(const csm_result *r, const csm_model *model, const ch
          n * r->vocab * sizeof *r->logits},
     };
     char speaker_text[24], seed[24], temperature[32], topk[24], depth_temperature[32],
-        depth_topk[24];
+        depth_topk[24], vocab[24], n_prompt[24];
     snprintf(speaker_text, sizeof speaker_text, "%d", speaker);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->report.seed);
     snprintf(temperature, sizeof temperature, "%.15g", r->report.temperature);
     snprintf(topk, sizeof topk, "%d", r->report.top_k);
     snprintf(depth_temperature, sizeof depth_temperature, "%.15g", r->report.depth_temperature);
     snprintf(depth_topk, sizeof depth_topk, "%d", r->report.depth_top_k);
+    snprintf(vocab, sizeof vocab, "%zu", r->vocab);
+    snprintf(n_prompt, sizeof n_prompt, "%zu", r->report.n_prompt);
+    const csm_model_info *info = &model->info;
     const char *const metadata[] = {
+        "precision",   info->precision != CSM_AS_STORED ? csm_precision_name(info->precision)
+                                                        : info->stored_dtype,
+        "mlx_version", r->report.mlx_version != NULL ? r->report.mlx_version : "",
+        "vocab",       vocab,
+        "n_prompt",    n_prompt,
         "text",        text,
         "speaker",     speaker_text,
         "seed",        seed,

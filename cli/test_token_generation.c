@@ -315,7 +315,7 @@ static void test_distribution(struct tally *tally)
         double chance = chi_square_p(chi, TOP - 1);
         char what[80], detail[160];
         snprintf(what, sizeof what, "distribution of %s", known->name);
-        snprintf(detail, sizeof detail, "p = %.3f over %d draws; sees a total variation of 0.025",
+        snprintf(detail, sizeof detail, "p = %.3f, %d draws (TV 0.025)",
                  chance, DRAWS);
         held(tally, status == CSM_OK && !has_masked && chance > 0.001, what,
              status == CSM_OK ? detail : err.text);

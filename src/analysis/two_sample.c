@@ -239,7 +239,7 @@ static void describe(const struct sample *s, const struct column *column, csm_di
         out->jensen_shannon += entropy_term(p, mean) / 2 + entropy_term(q, mean) / 2;
     }
     out->overlap = (double)n_both / (double)column->n_values;
-    out->similarity = similarity(s, column);
+    out->similarity = fmin(similarity(s, column), 1); /* a sum of shares, rounded */
     out->total_variation = 1 - out->similarity;
 }
 
@@ -423,6 +423,7 @@ csm_status csm_two_sample_test(const csm_tokens *a, const csm_tokens *b, uint64_
         out->all.jensen_shannon += one->jensen_shannon / n_columns;
         out->all.agreement += one->agreement / n_columns;
     }
+    out->all.similarity = fmin(out->all.similarity, 1);
     out->all.total_variation = 1 - out->all.similarity;
 
     size_t block_a = dependence(a, s.n_columns), block_b = dependence(b, s.n_columns);

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""csm analyze: files of other programs, exit codes, the report's forms."""
+
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+
+rng = np.random.default_rng(1)
+CODES = rng.integers(1, 2048, (50, 8)).astype(np.int32)
+
+
+def safetensors(path, tensors, metadata=None):
+    """Written by hand: these tests need no package but numpy."""
+    names = {np.dtype(np.int32): "I32", np.dtype(np.int64): "I64", np.dtype(np.float32): "F32",
+             np.dtype(np.uint16): "U16"}
+    header, data = {"__metadata__": metadata or {}}, b""
+    for name, array in tensors.items():
+        raw = np.ascontiguousarray(array).tobytes()
+        header[name] = {"dtype": names[array.dtype], "shape": list(array.shape),
+                        "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def analyzed(csm, *args):
+    done = csm("analyze", *args, "--json", check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout), done.returncode
+
+
+def test_one_stream_is_described(csm, tmp_path):
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES}, {"seed": "42", "ended": "true"})
+    report, code = analyzed(csm, a)
+    assert code == 0 and "verdict" not in report
+    one = report["a"]
+    assert (one["frames"], one["codebooks"], one["ended_by"]) == (50, 8, "itself")
+    values, counts = np.unique(CODES[:, 3], return_counts=True)
+    assert one["per_codebook"][3]["unique"] == len(values)
+    p = counts / counts.sum()
+    assert one["per_codebook"][3]["entropy_bits"] == pytest.approx(-(p * np.log2(p)).sum())
+    assert one["per_codebook"][3]["top"][0]["count"] == counts.max()
+
+
+@pytest.mark.parametrize("dtype", ["<i4", ">i4", "<i8", "<u2", "<i2", ">u8"])
+def test_numpy_arrays_of_any_integer_type_are_read(csm, tmp_path, dtype):
+    np.save(tmp_path / "a.npy", CODES.astype(dtype))
+    np.save(tmp_path / "b.npy", np.asfortranarray(CODES)[None])
+    report, code = analyzed(csm, tmp_path / "a.npy", tmp_path / "b.npy")
+    assert (report["verdict"], code) == ("same", 0)
+    assert report["a"]["per_codebook"][0]["highest"] == CODES[:, 0].max()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_is_read_and_compared_with_safetensors(csm, tmp_path, save):
+    save(tmp_path / "a.npz", codes=CODES, logits=np.zeros(3, np.float32))
+    save(tmp_path / "c.npz", other=CODES.astype(np.int64), x=np.zeros((2, 2)))
+    b = safetensors(tmp_path / "b.safetensors", {"anything": CODES.astype(np.int64)})
+    for name in ("a.npz", "c.npz"):
+        assert analyzed(csm, tmp_path / name, b)[0]["verdict"] == "same"
+
+
+def test_the_contract_of_a_comparison(csm, tmp_path):
+    other = CODES.copy()
+    other[20, 5] += 1
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": other})
+    report, code = analyzed(csm, a, b)
+    assert report["verdict"] in ("same", "rounding", "noise", "logits", "sampler")
+    assert code == (0 if report["verdict"] in ("same", "rounding") else 1)
+    assert report["first_divergence"]["frame"] == 20
+    assert report["first_divergence"]["codebook"] == 5
+    assert 0.9 < report["similarity"] < 1 and 0.9 < report["overlap"] <= 1
+    assert len(report["per_codebook"]) == 8 and report["per_codebook"][0]["similarity"] == 1
+    assert report["explanation"]
+
+
+def test_a_file_and_itself_are_the_same(csm, tmp_path):
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
+    report, code = analyzed(csm, a, a)
+    assert (report["verdict"], code, report["first_divergence"]) == ("same", 0, None)
+    assert report["similarity"] == 1 and report["total_variation"] == 0
+
+
+def test_codes_out_of_range_and_nan_logits_fail_the_check(csm, tmp_path):
+    wrong = CODES.copy()
+    wrong[3, 3] = -5
+    assert analyzed(csm, safetensors(tmp_path / "a.safetensors", {"codes": wrong}))[1] == 1
+    logits = rng.standard_normal((50, 8, 16)).astype(np.float32)
+    logits[7, 2, 4] = np.nan
+    b = safetensors(tmp_path / "b.safetensors", {"codes": CODES % 16, "logits": logits})
+    report, code = analyzed(csm, b)
+    assert code == 1 and report["a"]["health"]["first_bad"] == {"frame": 7, "codebook": 2}
+
+
+def test_usage_and_refusals(csm, tmp_path):
+    assert csm("analyze", check=False).returncode == 2
+    assert csm("analyze", "a", "b", "c", check=False).returncode == 2
+    assert csm("analyze", "a", "--nonsense", check=False).returncode == 2
+    assert csm("analyze", tmp_path / "missing.safetensors", check=False).returncode == 3
+
+
+def hostile():
+    np_header = b"\x93NUMPY\x01\x00"
+    yield "empty", b""
+    yield "text", b"hello, this is no tensor at all\n"
+    yield "npy-cut", np_header + b"\x76\x00{'descr': '<i4'"
+    text = b"{'descr': '<i4', 'fortran_order': False, 'shape': (1000000000, 1000), }"
+    yield "npy-huge", np_header + struct.pack("<H", len(text)) + text
+    yield "npy-objects", np_header + struct.pack("<H", 70) + b"{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }".ljust(70)
+    yield "zip-cut", b"PK\x03\x04" + b"\x00" * 100
+    yield "safetensors-cut", struct.pack("<Q", 1 << 40) + b"{}"
+
+
+@pytest.mark.parametrize("name,content", list(hostile()))
+def test_hostile_files_are_refused(csm, tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    done = csm("analyze", path, check=False)
+    assert done.returncode == 3, done
+    assert done.stderr.startswith("csm: ") and done.stdout == ""
+
+
+def test_tensors_that_do_not_fit_the_codes_are_refused(csm, tmp_path):
+    for bad in ({"margins": np.zeros((50, 7), np.float32)},
+                {"logits": np.zeros((50, 8), np.float32)},
+                {"probs": np.zeros((50, 8), np.int32)}):
+        path = safetensors(tmp_path / "bad.safetensors", {"codes": CODES, **bad})
+        assert csm("analyze", path, check=False).returncode == 3
+    for only in ({"codes": np.zeros((5, 8), np.float32)}, {"a": CODES, "b": CODES},
+                 {"codes": np.zeros((2, 3, 8), np.int32)}):
+        path = safetensors(tmp_path / "bad.safetensors", only)
+        assert csm("analyze", path, check=False).returncode == 3
+
+
+def test_the_table_fits_a_terminal(csm, tmp_path):
+    wide = rng.integers(0, 2048, (200, 32)).astype(np.int32)
+    margins = rng.exponential(size=wide.shape).astype(np.float32)
+    a = safetensors(tmp_path / "a.safetensors", {"codes": wide, "margins": margins},
+                    {"text": "words " * 100, "seed": "1"})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": wide[::-1].copy(), "margins": margins})
+    for args in ((a,), (a, b)):
+        lines = csm("analyze", *args, check=False).stdout.splitlines()
+        assert lines and max(map(len, lines)) <= 80, max(lines, key=len)
+
+
+def test_the_page_is_self_contained_and_escapes_what_files_say(csm, tmp_path):
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES},
+                    {"text": "<script>alert(1)</script>"})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": CODES[::-1].copy()})
+    page = tmp_path / "page.html"
+    csm("analyze", a, b, "--html", page, "--png", tmp_path / "png", check=False)
+    text = page.read_text()
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert not re.search(r"(src|href)=\"(?!data:)", text) and "@import" not in text
+    assert "prefers-color-scheme:dark" in text and text.count("<svg") >= 4
+    pictures = sorted(p.name for p in (tmp_path / "png").iterdir())
+    assert "differing.png" in pictures and "similarity.png" in pictures
+    assert (tmp_path / "png" / "differing.png").read_bytes().startswith(b"\x89PNG")

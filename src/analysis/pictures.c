@@ -311,7 +311,7 @@ const struct csm_picture *csm_pictures(size_t *n)
 {
     static const struct csm_picture all[] = {
         {"differing", "Where the codes differ",
-         "Frames from left to right, codebooks from top to bottom; the darker, the more of the "
+         "Frames from left to right, codebooks from top to bottom; the hotter, the more of the "
          "codes there differ.",
          differing_height, draw_differing},
         {"margins", "Margins",

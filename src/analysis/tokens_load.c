@@ -218,7 +218,7 @@ static csm_status load_safetensors(const char *path, csm_tokens **out, csm_error
         goto fail;
     for (enum csm_metadata_key k = 0; k < CSM_METADATA_COUNT; k++) {
         const char *value = csm_tensors_metadata(file, csm_metadata_name(k));
-        if (value != NULL &&
+        if (value != NULL && *value != 0 &&
             (status = csm_tokens_set_metadata(tokens, csm_metadata_name(k), value, err)) != CSM_OK)
             goto fail;
     }

@@ -132,8 +132,8 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "--save-logits: expected --save-tokens F with it";
     else if (s->is_json && strcmp(s->output, "-") == 0)
         wrong = "--json and --output - both want standard output";
-    else if (s->max_ms < 80)
-        wrong = "--max-audio-length-ms: expected at least 80, a frame";
+    else if (s->max_ms < 1)
+        wrong = "--max-audio-length-ms: expected 1 or more";
     else if (s->min_ms < 0 || s->min_ms > s->max_ms)
         wrong = "--min-audio-length-ms: expected 0 up to --max-audio-length-ms";
     else if (a->is_by_sentence + a->is_whole > 1)

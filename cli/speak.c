@@ -103,6 +103,9 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
                               .sink = sink,
                               .sink_status = CSM_OK,
                               .err = err};
+    if ((double)w->max_ms < info->frame_ms)
+        return complain(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
+                        w->max_ms, info->frame_ms);
     csm_generate_options options = w->options;
     options.seed = seed;
     options.max_frames = (size_t)((double)w->max_ms / info->frame_ms);

@@ -14,6 +14,7 @@ enum {
     TILE_ROWS = 4,
     TILE_X = 6,
     STRETCH = 1024,       /* columns: 4 rows of them are 16 KiB */
+    STRETCH_ROOM = STRETCH + LANES, /* rows apart by no power of two: other cache sets */
     X_BLOCK_BYTES = 1 << 19 /* activations that stay in the second cache */
 };
 
@@ -140,7 +141,7 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
                             size_t n_x, float *y, size_t ldy)                                      \
     {                                                                                              \
         enum { MOST = 32 };                                                                        \
-        float lanes[MOST][TILE_ROWS][TILE_X][LANES], stretch[TILE_ROWS][STRETCH];                  \
+        float lanes[MOST][TILE_ROWS][TILE_X][LANES], stretch[TILE_ROWS][STRETCH_ROOM];                  \
         size_t n_tiles = (n_x + TILE_X - 1) / TILE_X;                                              \
         memset(lanes, 0, n_tiles * sizeof lanes[0]);                                               \
         for (size_t from = 0; from < cols; from += STRETCH) {                                      \
@@ -154,7 +155,7 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
             for (size_t i = 0; i < n_tiles; i++) {                                                 \
                 size_t t = i * TILE_X;                                                             \
                 int X = n_x - t < TILE_X ? (int)(n_x - t) : TILE_X;                                \
-                tile_any(stretch[0], STRETCH, n, x + t * ldx + from, ldx, n_rows, X, lanes[i]);    \
+                tile_any(stretch[0], STRETCH_ROOM, n, x + t * ldx + from, ldx, n_rows, X, lanes[i]);    \
             }                                                                                      \
         }                                                                                          \
         for (size_t t = 0; t < n_x; t++)                                                           \
@@ -278,8 +279,51 @@ __attribute__((always_inline)) static inline __m512 tile_one(const struct affine
     return acc;
 }
 
-/* Many rows of x: a stretch of codes stays in registers while all rows go by. */
+/* Many rows of x: a stretch of codes stays in registers while all rows go by, two at
+ * a time, so that six sums hide each other's latency. */
 enum { MOST_X = 96 };
+
+__attribute__((always_inline)) static inline void add_chunk(const __m512i codes[16],
+                                                            const int n_codes,
+                                                            const int8_t *digits, size_t x_bytes,
+                                                            size_t group, const int X,
+                                                            __m512i sums[2][CSM_PLANES])
+{
+    for (int c = 0; c < n_codes; c++)
+        for (int t = 0; t < X; t++)
+            for (int p = 0; p < CSM_PLANES; p++)
+                sums[t][p] = _mm512_dpbusd_epi32(
+                    sums[t][p], codes[c],
+                    four_digits(digits + (size_t)t * x_bytes + (size_t)p * group + 4 * c));
+}
+
+/* One group of X rows of x, of which a chunk of codes is in registers; `kept` are
+ * the sums of a group of two chunks. */
+__attribute__((always_inline)) static inline void
+rows_of_chunk(const struct affine_tiles *w, const struct digits *x, size_t t, size_t g, size_t from,
+              const int chunk, const __m512i codes[16], __m512 scales, __m512 biases, const int X,
+              int32_t (*kept)[CSM_PLANES][LANES], float (*accs)[LANES])
+{
+    size_t group = (size_t)w->group, x_bytes = w->n_groups * CSM_PLANES * group;
+    __m512i sums[2][CSM_PLANES];
+    for (int i = 0; i < X; i++)
+        for (int p = 0; p < CSM_PLANES; p++)
+            sums[i][p] = from == 0 ? _mm512_setzero_si512()
+                                   : _mm512_loadu_si512(kept[t + (size_t)i][p]);
+    add_chunk(codes, chunk / 4, x->planes + t * x_bytes + g * CSM_PLANES * group + from, x_bytes,
+              group, X, sums);
+    for (int i = 0; i < X; i++) {
+        size_t row = t + (size_t)i, at = row * w->n_groups + g;
+        if (from + (size_t)chunk < group) {
+            for (int p = 0; p < CSM_PLANES; p++)
+                _mm512_storeu_si512(kept[row][p], sums[i][p]);
+            continue;
+        }
+        __m512 acc = g == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(accs[row]);
+        _mm512_storeu_ps(accs[row],
+                         add_group(acc, sums[i], x->steps[at], x->sums[at], scales, biases));
+    }
+}
 
 __attribute__((always_inline)) static inline void tile_many(const struct affine_tiles *w,
                                                             const unsigned char *block,
@@ -288,35 +332,20 @@ __attribute__((always_inline)) static inline void tile_many(const struct affine_
                                                             float (*accs)[LANES])
 {
     size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
-    size_t bytes = w->wide_scales ? 64 : 32, x_bytes = w->n_groups * CSM_PLANES * group;
-    for (size_t t = 0; t < n_x; t++)
-        memset(accs[t], 0, sizeof accs[t]);
+    size_t bytes = w->wide_scales ? 64 : 32;
     for (size_t g = 0; g < w->n_groups; g++, block += w->block_bytes) {
         __m512 scales = load_scales(block + scales_at, w->wide_scales);
         __m512 biases = load_scales(block + scales_at + bytes, w->wide_scales);
-        int32_t kept[MOST_X][CSM_PLANES][LANES]; /* of a group of two chunks */
+        int32_t kept[MOST_X][CSM_PLANES][LANES];
         for (size_t from = 0; from < group; from += (size_t)chunk) {
             __m512i codes[16];
             for (int c = 0; c < chunk / 8; c++)
                 load_codes(block, bits, from + 8 * (size_t)c, &codes[2 * c], &codes[2 * c + 1]);
-            const int8_t *digits = x->planes + g * CSM_PLANES * group + from;
-            for (size_t t = 0; t < n_x; t++, digits += x_bytes) {
-                __m512i sums[CSM_PLANES];
-                for (int p = 0; p < CSM_PLANES; p++)
-                    sums[p] = from == 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(kept[t][p]);
-                for (int p = 0; p < CSM_PLANES; p++)
-                    for (int c = 0; c < chunk / 4; c++)
-                        sums[p] = _mm512_dpbusd_epi32(
-                            sums[p], codes[c], four_digits(digits + (size_t)p * group + 4 * c));
-                if (from + (size_t)chunk < group) {
-                    for (int p = 0; p < CSM_PLANES; p++)
-                        _mm512_storeu_si512(kept[t][p], sums[p]);
-                    continue;
-                }
-                size_t at = t * w->n_groups + g;
-                _mm512_storeu_ps(accs[t], add_group(_mm512_loadu_ps(accs[t]), sums, x->steps[at],
-                                                    x->sums[at], scales, biases));
-            }
+            size_t t = 0;
+            for (; t + 2 <= n_x; t += 2)
+                rows_of_chunk(w, x, t, g, from, chunk, codes, scales, biases, 2, kept, accs);
+            if (t < n_x)
+                rows_of_chunk(w, x, t, g, from, chunk, codes, scales, biases, 1, kept, accs);
         }
     }
 }

@@ -54,7 +54,7 @@ static csm_status reader_open(struct reader *r, const struct kernels *kernels, i
 {
     r->kernels = kernels;
     r->n_bytes = (size_t)BUFFER_MB << 20;
-    r->buffer = aligned_alloc(4096, r->n_bytes);
+    r->buffer = csm_kernels_alloc(r->n_bytes);
     if (r->buffer == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "bench: no memory for %d MB", BUFFER_MB);
     memset(r->buffer, 1, r->n_bytes);

@@ -109,4 +109,8 @@ const struct kernels *csm_kernels_fast(size_t i);
 const struct kernels *csm_kernels_best(void);
 extern const struct kernels csm_kernels_check;
 
+/* Memory as the engine's weights have it: aligned, in huge pages where the system
+ * gives them. To be freed with free; NULL when there is none. */
+void *csm_kernels_alloc(size_t n_bytes);
+
 #endif

@@ -380,6 +380,20 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
     }
 }
 
+static uint64_t touch_zmm(const void *bytes, size_t n)
+{
+    const unsigned char *at = bytes;
+    __m512i sums[8];
+    for (int i = 0; i < 8; i++)
+        sums[i] = _mm512_setzero_si512();
+    for (size_t b = 0; b < n; b += 512)
+        for (int i = 0; i < 8; i++)
+            sums[i] = _mm512_xor_si512(sums[i], _mm512_loadu_si512(at + b + 64 * i));
+    for (int i = 1; i < 8; i++)
+        sums[0] = _mm512_xor_si512(sums[0], sums[i]);
+    return (uint64_t)_mm512_reduce_add_epi64(sums[0]);
+}
+
 const struct kernels csm_kernels_avx512 = {
     .name = "avx512",
     .dots_f32 = dots_f32,
@@ -393,5 +407,5 @@ const struct kernels csm_kernels_avx512 = {
     .silu_times = silu_times,
     .gelu = gelu,
     .elu = elu,
-    .touch = touch,
+    .touch = touch_zmm,
 };

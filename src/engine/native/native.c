@@ -4,6 +4,10 @@
  *
  * Activations are float32 rows; weights stay as they are stored unless a
  * precision is asked for. Every operation is done when it returns. */
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
 #include "engine/native/native.h"
 
 #include <stdlib.h>
@@ -11,11 +15,19 @@
 
 #include "base/error.h"
 
-void *native_alloc(size_t n_bytes)
+void *csm_kernels_alloc(size_t n_bytes)
 {
-    if (n_bytes > SIZE_MAX - 64)
+    const size_t huge = (size_t)1 << 21;
+    size_t unit = n_bytes >= huge ? huge : 64;
+    if (n_bytes > SIZE_MAX - unit)
         return NULL;
-    return aligned_alloc(64, (n_bytes + 64) / 64 * 64);
+    size_t size = (n_bytes + unit - 1) / unit * unit;
+    void *memory = aligned_alloc(unit, size != 0 ? size : unit);
+#ifdef __linux__
+    if (memory != NULL && unit == huge)
+        (void)madvise(memory, size, MADV_HUGEPAGE); /* fewer misses of the address cache */
+#endif
+    return memory;
 }
 
 csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err)
@@ -23,7 +35,7 @@ csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err)
     if (n_bytes <= buffer->n_bytes)
         return CSM_OK;
     size_t wanted = n_bytes + n_bytes / 2; /* lengths that creep up do not allocate each time */
-    void *data = native_alloc(wanted);
+    void *data = csm_kernels_alloc(wanted);
     if (data == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for %zu bytes", wanted);
     free(buffer->data);

@@ -72,8 +72,6 @@ csm_status native_scratch(struct native *native, enum scratch which, size_t n_fl
 /* Give a value its shape; contents are lost unless the buffer is large enough. */
 csm_status native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err);
 float *native_data(const csm_value *value);
-/* Aligned memory of a weight, to be freed with free; NULL when there is none. */
-void *native_alloc(size_t n_bytes);
 
 /* ---- native_weight.c ---- */
 csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,

@@ -91,7 +91,7 @@ static csm_status prepare(const struct csm_conv *c, csm_error *err)
         return CSM_OK;
     size_t in = c->in / c->groups, window = window_of(c), phases = c->transposed ? c->stride : 1;
     size_t cols = window * in, rows = phases * c->out, out = c->out / c->groups;
-    w->conv.weight = native_alloc(rows * cols * sizeof(float));
+    w->conv.weight = csm_kernels_alloc(rows * cols * sizeof(float));
     if (w->conv.weight == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
     memset(w->conv.weight, 0, rows * cols * sizeof(float));
@@ -110,7 +110,7 @@ static csm_status prepare(const struct csm_conv *c, csm_error *err)
                     weight_at(w, (source * out + o % out) * c->kernel + k);
             }
     if (c->bias != NULL) {
-        w->conv.bias = native_alloc(rows * sizeof(float));
+        w->conv.bias = csm_kernels_alloc(rows * sizeof(float));
         if (w->conv.bias == NULL) {
             free(w->conv.weight);
             w->conv.weight = NULL;

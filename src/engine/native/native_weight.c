@@ -225,7 +225,7 @@ static csm_status convert(struct native *native, csm_weight *w, enum form form, 
 {
     size_t n_threads = (size_t)csm_threads_count(native->threads);
     struct convert_job job = {.weight = w,
-                              .to = native_alloc(n_bytes),
+                              .to = csm_kernels_alloc(n_bytes),
                               .rows = malloc(n_threads * 3 * w->cols * sizeof(float) + 1)};
     if (job.to == NULL || job.rows == NULL) {
         free(job.to);
@@ -296,7 +296,7 @@ static csm_status check_affine_source(const struct csm_weight_source *s, size_t 
 
 static csm_status make_vector(csm_weight *w, csm_error *err)
 {
-    w->vector = native_alloc(w->rows * sizeof(float));
+    w->vector = csm_kernels_alloc(w->rows * sizeof(float));
     if (w->vector == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
     for (size_t i = 0; i < w->rows; i++)

@@ -115,8 +115,10 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
         size_t c = 0;                                                                              \
         for (; c + LANES <= cols; c += LANES) {                                                    \
             __m512 rows[TILE_ROWS];                                                                \
-            for (int r = 0; r < R; r++)                                                            \
+            for (int r = 0; r < R; r++) {                                                          \
                 rows[r] = load(w, (size_t)r * cols + c, 0xffff);                                   \
+                _mm_prefetch((const char *)(w + (size_t)(R + r) * cols + c), _MM_HINT_T0);         \
+            }                                                                                      \
             for (int t = 0; t < X; t++) {                                                          \
                 __m512 in = _mm512_loadu_ps(x + (size_t)t * ldx + c);                              \
                 for (int r = 0; r < R; r++)                                                        \
@@ -182,7 +184,8 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
         for (; r + TILE_ROWS <= n_rows; r += TILE_ROWS)                                            \
             switch (n_x) {                                                                         \
             case 1:                                                                                \
-                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 1, y + r, ldy);                  \
+                for (size_t i = r; i < r + TILE_ROWS; i++)                                         \
+                    name##_few(w + i * cols, cols, x, ldx, 1, 1, y + i, ldy);                      \
                 break;                                                                             \
             case 2:                                                                                \
                 name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 2, y + r, ldy);                  \

@@ -31,3 +31,9 @@ def test_the_commands_are_there(tmp_path):
     out = tmp_path / "out.wav"
     run(f"{scripts}/csm-generate-mlx", "--text", "Hi.", "--output", out, "--quiet")
     assert out.read_bytes()[:4] == b"RIFF"
+
+
+def test_the_tests_for_users_run():
+    for arguments in (["--test-sampling"], ["--text", "Test text", "--use-exact"]):
+        said = run(sys.executable, "-m", "csm.cli.test_token_generation", *arguments)
+        assert said.strip()

@@ -1,25 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The csm command that the wheel carries."""
+"""The programs that the wheel carries: csm, and the tests for users."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import sys
+from typing import NoReturn
 
-COMMAND = pathlib.Path(__file__).parents[1] / "bin" / "csm"
+_PROGRAMS = pathlib.Path(__file__).parents[1] / "bin"
+COMMAND = _PROGRAMS / "csm"
 
 
-def _run(*arguments: str) -> int:
+def _become(program: pathlib.Path, *arguments: str) -> NoReturn:
     sys.stdout.flush()
-    os.execv(COMMAND, [str(COMMAND), *arguments])
+    # Where a program asks PyTorch or MLX, it asks those of this Python.
+    os.execve(program, [str(program), *arguments], {"CSM_PYTHON": sys.executable, **os.environ})
 
 
-def main() -> int:
+def main() -> NoReturn:
     """csm ..."""
-    return _run(*sys.argv[1:])
+    _become(COMMAND, *sys.argv[1:])
 
 
-def generate_mlx() -> int:
+def generate_mlx() -> NoReturn:
     """csm-generate-mlx ... : csm generate ..."""
-    return _run("generate", *sys.argv[1:])
+    _become(COMMAND, "generate", *sys.argv[1:])
+
+
+def test_token_generation() -> NoReturn:
+    """python -m csm.cli.test_token_generation ..."""
+    _become(_PROGRAMS / "test_token_generation", *sys.argv[1:])

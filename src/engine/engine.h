@@ -62,6 +62,9 @@ struct csm_weight_source {
     csm_tensor biases;
     /* The matrix lies as [in, out] (csm's depth heads), not [out, in]. */
     bool transposed;
+    /* The layout's own program computes with a copy, not with the file's bytes
+     * (Sesame): matters to an engine whose rounding depends on alignment. */
+    bool is_copied;
     /* Keep full precision whatever `precision` says (codec, norms). */
     bool exact;
     /* A hint: only `embed` reads it, so no form for products is made of it. */

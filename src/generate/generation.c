@@ -327,8 +327,10 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
         st = draw_frame(g, err);
     if (st != CSM_OK && csm_can_fall_back(g, st)) {
         st = csm_fall_back(g, st, err);
-        if (st == CSM_OK)
-            st = draw_frame(g, err);
+        if (st == CSM_OK && (st = draw_frame(g, err)) != CSM_OK) {
+            const csm_error again = *err;
+            csm_fail(err, st, "%s, and failed too: %s", g->fallback, again.text);
+        }
     }
     if (st != CSM_OK) {
         csm_prompt_free(&m->read); /* what the state holds is not sure */

@@ -26,25 +26,48 @@ static at::ScalarType type_of(csm_dtype dtype)
     }
 }
 
-/* PyTorch's allocations are aligned so; its kernels may round differently on
- * others, so a tensor of the file that lies otherwise is copied. */
+/* MLX's affine quantization undone: [rows, cols] in float32. Words hold their
+ * values low bits first. */
+static at::Tensor dequantize(const csm_weight_source &source)
+{
+    auto view = [](const csm_tensor &t, at::ScalarType type) {
+        return at::from_blob(const_cast<void *>(t.data),
+                             {static_cast<int64_t>(t.shape[0]), static_cast<int64_t>(t.shape[1])},
+                             at::dtype(type));
+    };
+    at::Tensor words = view(source.tensor, at::kInt).unsqueeze(-1);
+    at::Tensor scales = view(source.scales, type_of(source.scales.dtype)).to(at::kFloat);
+    at::Tensor biases = view(source.biases, type_of(source.biases.dtype)).to(at::kFloat);
+    at::Tensor shifts = at::arange(0, 32, source.bits, at::dtype(at::kInt));
+    at::Tensor values = at::bitwise_and(at::bitwise_right_shift(words, shifts),
+                                        (1 << source.bits) - 1)
+                            .reshape({scales.size(0), scales.size(1), source.group_size})
+                            .to(at::kFloat);
+    values = values * scales.unsqueeze(-1) + biases.unsqueeze(-1);
+    return values.reshape({scales.size(0), -1});
+}
+
+/* PyTorch's products round by how their operands are aligned. transformers uses
+ * a float tensor where it lies in the file, unless its dtype changes, and copies
+ * the head of a codebook at each step; Sesame's program copies every tensor. */
 static constexpr uintptr_t alignment = 64;
 
 at::Tensor load_weight(context &ctx, const csm_weight_source &source)
 {
     const csm_tensor &t = source.tensor;
-    if (source.bits != 0)
-        throw declined(std::string(t.name) + ": quantized weights, expected float ones; " +
-                       "engine native or mlx computes with these");
-    at::ScalarType stored = type_of(t.dtype);
+    bool is_quantized = source.bits != 0;
+    at::ScalarType stored = type_of(is_quantized ? source.scales.dtype : t.dtype);
     if (!ctx.dtype.has_value() && t.rank >= 2)
         ctx.dtype = stored;
+    if (is_quantized)
+        return dequantize(source).to(ctx.device, *ctx.dtype);
 
     std::vector<int64_t> shape(t.shape, t.shape + t.rank);
     at::Tensor view = at::from_blob(const_cast<void *>(t.data), shape, at::dtype(stored));
     at::Tensor tensor = view.to(ctx.device, ctx.dtype.value_or(stored));
-    bool is_aligned = reinterpret_cast<uintptr_t>(t.data) % alignment == 0;
-    return tensor.data_ptr() == t.data && !is_aligned ? tensor.clone() : tensor;
+    bool is_aligned = reinterpret_cast<uintptr_t>(tensor.data_ptr()) % alignment == 0;
+    bool is_copied = source.transposed || source.is_copied;
+    return is_copied && !is_aligned ? tensor.clone() : tensor;
 }
 
 at::Tensor embed(const csm_weight &table, const int32_t *ids, size_t rows, size_t n_per_row)

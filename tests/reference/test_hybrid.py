@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hybrid is transformers, bit for bit, and on Sesame's layout Sesame's code: every
+logit and every code of 260 frames, in float32 and bfloat16.
+
+One thread on either side: on models as small as these, more only wait for each
+other. PyTorch's bits may depend on the number, so it is the same."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch, save_file
+
+import layouts
+import sesame_model
+from transformers_frames import (DTYPES, GOLDEN, Reference, endless_golden, random_model,
+                                 samples_of, text_ids)
+
+TEXT = "Hello from Sesame. It's 2025, isn't it?"
+CONTEXT = [("How are you doing today?", 0, GOLDEN / "ctx0.wav"),
+           ("I'm doing great, thank you!", 1, GOLDEN / "ctx1.wav")]
+FRAMES = 260
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def hybrid(csm, tmp_path_factory):
+    """csm generate as hybrid: codes and logits of n frames."""
+
+    def run(model, dtype, n, seed, *more, text=TEXT):
+        out = tmp_path_factory.mktemp("hybrid") / "t.safetensors"
+        csm("generate", "--text", text, "--output", "none", "--model-path", model, "--dtype", dtype,
+            "--pytorch-tokens", "--seed", seed, "--max-audio-length-ms", 80 * n, "--quiet",
+            "--threads", 1, "--temperature", 0.9, "--topk", 50, "--save-tokens", out, "--save-logits", *more)
+        tensors = load_file(out)
+        return tensors["codes"], tensors["logits"]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory):
+    return endless_golden(tmp_path_factory.mktemp("models") / "csm-a")
+
+
+def assert_equal(ours, theirs):
+    """Bit-equal; a difference is told by its place and size."""
+    (codes, logits), (want, want_logits) = ours, theirs
+    assert codes.shape == want.shape
+    where = np.argwhere((logits != want_logits).any(-1))
+    assert len(where) == 0, (f"{len(where)} rows of logits differ, the first is frame, codebook "
+                             f"{where[0]}, by {np.abs(logits - want_logits)[tuple(where[0])].max()}")
+    assert (codes == want).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_transformers_without_context(hybrid, endless, dtype):
+    assert_equal(hybrid(endless, dtype, FRAMES, 42),
+                 Reference(endless, dtype).generate(TEXT, FRAMES, seed=42))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_transformers_with_context(hybrid, endless, dtype):
+    more = []
+    for text, speaker, path in CONTEXT:
+        more += ["--context-audio", path, "--context-text", text, "--context-speaker", speaker]
+    context = [(text, speaker, samples_of(path)) for text, speaker, path in CONTEXT]
+    assert_equal(hybrid(endless, dtype, FRAMES, 43, *more),
+                 Reference(endless, dtype).generate(TEXT, FRAMES, seed=43, context=context))
+
+
+# layers, width, heads, kv heads, head_dim, hidden of backbone and depth decoder
+SHAPES = {
+    "grouped": (4, (2, 96, 6, 2, 16, 192), (2, 64, 4, 1, 32, 96), True),
+    "odd": (3, (2, 130, 5, 5, 26, 101), (1, 70, 7, 7, 10, 51), False),
+    "wide heads": (3, (1, 96, 2, 1, 320, 64), (1, 64, 2, 1, 288, 64), True),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_transformers_on_fresh_random_models(hybrid, tmp_path, shape, dtype):
+    seed = int(os.environ.get("CSM_SEED", 0)) or int.from_bytes(os.urandom(3))
+    print(f"reproduce: CSM_SEED={seed}")
+    n_codebooks, backbone, depth, rope = SHAPES[shape]
+    model = random_model(tmp_path / "m", seed, n_codebooks, backbone, depth, rope=rope)
+    assert_equal(hybrid(model, dtype, FRAMES, seed),
+                 Reference(model, dtype).generate(TEXT, FRAMES, seed=seed))
+
+
+def sesame_frames(weights, config, ids, n, seed):
+    inner = config["depth_decoder_config"]
+    model = sesame_model.Model(weights,
+                               (config["num_attention_heads"], inner["num_attention_heads"]),
+                               (config["num_key_value_heads"], inner["num_key_value_heads"]))
+    tokens = torch.zeros(len(ids), model.n_codebooks + 1, dtype=torch.long)
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    tokens[:, -1], mask[:, -1] = torch.tensor(ids), True
+    codes, logits = model.generate(tokens, mask, n, seed, 0.9, 50)
+    return codes.numpy(), logits.numpy()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_sesame_on_its_layout(hybrid, endless, tmp_path, dtype):
+    model = tmp_path / "sesame"
+    layouts.sesame(endless, model)
+    config = json.loads((endless / "config.json").read_text())
+    weights = {k: v.to(DTYPES[dtype]) for k, v in load_torch(model / "model.safetensors").items()}
+    assert_equal(hybrid(model, dtype, FRAMES, 44),
+                 sesame_frames(weights, config, text_ids(endless, TEXT, 0), FRAMES, 44))
+
+
+# ---- faults -----------------------------------------------------------------
+
+
+def generate(csm, model, *more, env=None):
+    return csm("generate", "--text", TEXT, "--output", "none", "--model-path", model, "--seed", 7,
+               "--max-audio-length-ms", 800, "--quiet", *more, check=False,
+               env={**os.environ, **(env or {})})
+
+
+def assert_refused(done, code, *words):
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("csm: "), done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_missing_library_is_told_in_one_line(csm, tmp_path):
+    done = generate(csm, GOLDEN, "--strategy", "hybrid", env={"CSM_ENGINE_DIR": str(tmp_path)})
+    assert_refused(done, 4, "torch", "is not installed", "pip install torch")
+
+
+def test_an_engine_of_another_csm_is_told(csm, tmp_path):
+    source = tmp_path / "old.c"
+    source.write_text("const void *csm_engine_torch(int abi);\n"
+                      "const void *csm_engine_torch(int abi) { return abi == 0 ? &abi : 0; }\n")
+    subprocess.run(["cc", "-w", "-shared", "-fPIC", source, "-o", tmp_path / "csm_engine_torch.so"],
+                   check=True)
+    done = generate(csm, GOLDEN, "--strategy", "hybrid", env={"CSM_ENGINE_DIR": str(tmp_path)})
+    assert_refused(done, 4, "built for another csm", "build csm again")
+
+
+def test_a_library_that_does_not_load_is_told(csm, tmp_path):
+    (tmp_path / "csm_engine_torch.so").write_bytes(b"no library")
+    done = generate(csm, GOLDEN, "--strategy", "hybrid", env={"CSM_ENGINE_DIR": str(tmp_path)})
+    assert_refused(done, 4, "does not load", "pip install torch")
+
+
+def planted(target, name, index, value, dtype=None):
+    """csm-a with one number of one tensor replaced."""
+    shutil.copytree(GOLDEN, target)
+    tensors = load_torch(target / "model.safetensors")
+    if dtype is not None:
+        tensors[name] = tensors[name].to(dtype)
+    tensors[name][index] = value
+    save_file(tensors, target / "model.safetensors", {"format": "pt"})
+    return target
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "exact", "auto"])
+def test_a_nan_in_a_weight_is_told_by_frame_and_codebook(csm, tmp_path, strategy):
+    model = planted(tmp_path / "m", "depth_decoder.codebooks_head.weight", (2, 5, 9), float("nan"))
+    done = generate(csm, model, "--strategy", strategy)
+    assert_refused(done, 4, "frame 0, codebook 3")
+    assert ("hybrid" in done.stderr) == (strategy == "auto")
+
+
+def test_hybrid_takes_over_where_float16_overflows(csm, tmp_path):
+    model = planted(tmp_path / "m", "backbone_model.layers.0.mlp.up_proj.weight", (3, 4), 1e6)
+    out = tmp_path / "auto.safetensors"
+    done = generate(csm, model, "--engine", "native", "--dtype", "f16", "--save-tokens", out)
+    assert done.returncode == 0, done.stderr
+    assert "hybrid took its place at frame 0" in done.stderr
+    with safe_open(out, "np") as f:
+        assert f.metadata()["strategy"] == "hybrid" and f.metadata()["engine"] == "torch"
+    wanted = tmp_path / "hybrid.safetensors"
+    generate(csm, model, "--strategy", "hybrid", "--save-tokens", wanted)
+    assert (load_file(out)["codes"] == load_file(wanted)["codes"]).all()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantized_weights_are_what_they_stand_for(hybrid, endless, tmp_path, bits):
+    """MLX's quantization is undone: the tokens are Sesame's for the numbers that
+    mx.dequantize gives."""
+    layouts.mlx(endless, tmp_path / "q", bits=bits)
+    layouts.sesame(endless, tmp_path / "float")
+    weights = load_torch(tmp_path / "float" / "model.safetensors")
+    for name, value in weights.items():
+        rows = mx.array(value.float().numpy()).astype(mx.bfloat16)
+        if rows.ndim == 2:
+            parts = [x if x.dtype == mx.uint32 else x.astype(mx.float32)
+                     for x in mx.quantize(rows, group_size=64, bits=bits)]
+            rows = mx.dequantize(*parts, group_size=64, bits=bits)
+        weights[name] = torch.from_numpy(np.array(rows.astype(mx.float32))).clone()
+    config = json.loads((endless / "config.json").read_text())
+    assert_equal(hybrid(tmp_path / "q", "f32", 30, 5),
+                 sesame_frames(weights, config, text_ids(endless, TEXT, 0), 30, 5))

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What csm.h promises of a generation, on csm-a: steps, limits, teacher forcing,
+ * candidates, the observer, memory. That its tokens are the references' is
+ * tests/reference/. */
+#include "unit/cmocka_all.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <csm/csm.h>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+static const char dir[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
+static const char text[] = "Hello from Sesame. It's 2025, isn't it?";
+static csm_model *model;
+
+static void ok(csm_status st, const csm_error *err)
+{
+    if (st != CSM_OK)
+        fail_msg("%s", err->text);
+}
+
+static csm_result *run(const csm_generate_options *options)
+{
+    csm_error err;
+    csm_result *result = NULL;
+    ok(csm_generate(model, NULL, 0, text, 0, options, &result, &err), &err);
+    return result;
+}
+
+static csm_generate_options seeded(uint64_t seed, size_t max_frames)
+{
+    csm_generate_options options = csm_generate_defaults();
+    options.seed = seed;
+    options.max_frames = max_frames;
+    options.without_sound = true;
+    return options;
+}
+
+static void steps_are_what_the_loop_collects(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_generate_options options = seeded(42, 6);
+    options.without_sound = false;
+    csm_result *whole = run(&options);
+    csm_generation *g = NULL;
+    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &g, &err), &err);
+    csm_frame frame;
+    bool has_frame = true;
+    size_t n = 0;
+    for (;;) {
+        ok(csm_generation_next(g, &frame, &has_frame, &err), &err);
+        if (!has_frame)
+            break;
+        assert_int_equal(frame.index, n);
+        assert_memory_equal(frame.codes, whole->codes + n * whole->n_codebooks,
+                            whole->n_codebooks * sizeof *frame.codes);
+        assert_memory_equal(frame.samples, whole->samples + n * frame.n_samples,
+                            frame.n_samples * sizeof *frame.samples);
+        n++;
+    }
+    assert_int_equal(n, 6);
+    assert_int_equal(csm_generation_report(g)->n_frames, 6);
+    assert_false(csm_generation_report(g)->has_ended);
+    csm_generation_free(g);
+    csm_result_free(whole);
+}
+
+static void a_new_generation_ends_the_one_before(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_frame frame;
+    bool has_frame = true;
+    csm_generation *first = NULL, *second = NULL;
+    csm_generate_options options = seeded(1, 6);
+    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &first, &err), &err);
+    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &second, &err), &err);
+    ok(csm_generation_next(first, &frame, &has_frame, &err), &err);
+    assert_false(has_frame);
+    ok(csm_generation_next(second, &frame, &has_frame, &err), &err);
+    assert_true(has_frame);
+    csm_generation_free(first);
+    csm_generation_free(second);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_result *result = NULL;
+    csm_generate_options options = seeded(0, csm_model_describe(model)->max_positions);
+    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_non_null(strstr(err.text, "2048"));
+    options = seeded(0, 4);
+    options.temperature = -0.5;
+    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    options = seeded(0, 4);
+    options.sampler = "nobody";
+    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    const csm_turn silent = {.text = "before"};
+    options = seeded(0, 4);
+    assert_int_equal(csm_generate(model, &silent, 1, text, 0, &options, &result, &err),
+                     CSM_BAD_ARG);
+    int32_t codes[8] = {0, 0, 0, 5000, 0, 0, 0, 0};
+    const csm_turn wrong = {.text = "before", .codes = codes, .n_frames = 1};
+    assert_int_equal(csm_generate(model, &wrong, 1, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_non_null(strstr(err.text, "codebook 3"));
+    assert_int_equal(csm_generate(model, NULL, 0, "\xff", 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_null(result);
+}
+
+/* Forced along its own path a generation draws that path again, logits and all. */
+static void forced_codes_are_the_history(void **state)
+{
+    (void)state;
+    csm_generate_options options = seeded(42, 8);
+    options.keep_logits = true;
+    csm_result *free_run = run(&options);
+    options.forced = free_run->codes;
+    options.n_forced = free_run->n_frames;
+    csm_result *forced = run(&options);
+    size_t n = free_run->n_frames * free_run->n_codebooks;
+    assert_memory_equal(forced->codes, free_run->codes, n * sizeof *forced->codes);
+    assert_memory_equal(forced->logits, free_run->logits,
+                        n * free_run->vocab * sizeof *forced->logits);
+
+    /* Another seed along the same path: other draws from the same logits. */
+    options.seed = 43;
+    csm_result *other = run(&options);
+    assert_memory_equal(other->logits, free_run->logits,
+                        n * free_run->vocab * sizeof *other->logits);
+    assert_memory_not_equal(other->codes, free_run->codes, n * sizeof *other->codes);
+    csm_result_free(other);
+    csm_result_free(forced);
+    csm_result_free(free_run);
+}
+
+static bool check_candidates(void *user, const csm_frame *frame)
+{
+    size_t *n_checked = user;
+    int32_t codes[60];
+    float probs[60];
+    for (size_t k = 0; k < 8; k++) {
+        size_t n = csm_generation_candidates(frame->generation, k, 60, codes, probs);
+        bool has_drawn = false;
+        assert_true(n >= 1 && n <= 60);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(i == 0 || probs[i] <= probs[i - 1]);
+            if (codes[i] == frame->codes[k]) {
+                assert_true(probs[i] == frame->probs[k]);
+                has_drawn = true;
+            }
+        }
+        assert_true(has_drawn); /* top-k 50 leaves no more than that */
+        (*n_checked)++;
+    }
+    return true;
+}
+
+static void candidates_are_sorted_and_hold_the_one_drawn(void **state)
+{
+    (void)state;
+    size_t n_checked = 0;
+    csm_generate_options options = seeded(7, 5);
+    options.on_frame = check_candidates;
+    options.user = &n_checked;
+    csm_result_free(run(&options));
+    assert_int_equal(n_checked, 40);
+}
+
+static bool stop_at_two(void *user, const csm_frame *frame)
+{
+    (void)user;
+    return frame->index < 2;
+}
+
+static void a_cancelled_generation_gives_what_there_is(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_result *result = NULL;
+    csm_generate_options options = seeded(7, 5);
+    options.on_frame = stop_at_two;
+    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err),
+                     CSM_CANCELLED);
+    assert_int_equal(result->n_frames, 3);
+    csm_result_free(result);
+}
+
+static void count(void *user, const char *name, size_t frame, size_t at, const float *data,
+                  size_t rows, size_t cols)
+{
+    (void)frame;
+    (void)at;
+    size_t *n = user;
+    assert_true(rows > 0 && cols > 0 && isfinite(data[0]));
+    *n += strncmp(name, "backbone.layer", 14) == 0;
+}
+
+static void observing_changes_no_token(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    csm_generate_options options = seeded(42, 4);
+    csm_result *unseen = run(&options);
+    options.observe = count;
+    options.user = &n;
+    csm_result *seen = run(&options);
+    assert_int_equal(n, 3 * 4); /* three layers, a prompt and three steps */
+    assert_memory_equal(seen->codes, unseen->codes,
+                        seen->n_frames * seen->n_codebooks * sizeof *seen->codes);
+    csm_result_free(seen);
+    csm_result_free(unseen);
+}
+
+/* Bytes that malloc has handed out, where the system tells. */
+static size_t in_use(void)
+{
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+    return mallinfo2().uordblks;
+#else
+    return 0;
+#endif
+}
+
+static void memory_does_not_grow_with_length(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_frame frame;
+    bool has_frame = true;
+    csm_generation *g = NULL;
+    csm_generate_options options = seeded(42, 400);
+    options.without_sound = false;
+    options.min_frames = 400;
+    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &g, &err), &err);
+    size_t at_100 = 0;
+    for (size_t f = 0; f < 400; f++) {
+        ok(csm_generation_next(g, &frame, &has_frame, &err), &err);
+        assert_true(has_frame);
+        if (f == 100)
+            at_100 = in_use();
+    }
+    /* What does grow, some 50 bytes a frame: the record of the positions that the
+     * cache holds, and a row of attention scores. One frame's sound is 7,680. */
+    assert_true(in_use() <= at_100 + 300 * 100);
+    csm_generation_free(g);
+}
+
+static void describing_loads_nothing_and_checks_all(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_model *described = NULL;
+    const csm_model_options options = {.describe_only = true};
+    ok(csm_model_open(dir, &options, &described, &err), &err);
+    const csm_model_info *info = csm_model_describe(described);
+    assert_string_equal(info->layout, "hf");
+    assert_int_equal(info->n_codebooks, 8);
+    assert_int_equal(info->vocab, 1027);
+    assert_int_equal(info->backbone.n_layers, 3);
+    assert_int_equal(info->depth.head_dim, 16);
+    assert_int_equal(info->frame_samples, 1920);
+    csm_model_close(described);
+}
+
+int main(void)
+{
+    csm_error err;
+    if (csm_model_open(dir, NULL, &model, &err) != CSM_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_are_what_the_loop_collects),
+        cmocka_unit_test(a_new_generation_ends_the_one_before),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(forced_codes_are_the_history),
+        cmocka_unit_test(candidates_are_sorted_and_hold_the_one_drawn),
+        cmocka_unit_test(a_cancelled_generation_gives_what_there_is),
+        cmocka_unit_test(observing_changes_no_token),
+        cmocka_unit_test(memory_does_not_grow_with_length),
+        cmocka_unit_test(describing_loads_nothing_and_checks_all),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    csm_model_close(model);
+    return failed;
+}

@@ -35,4 +35,6 @@ def test_the_layout_gives_its_references_numbers(layout_dir, name, engine):
     done = subprocess.run([build / "bin" / "test_model_golden", layout_dir(name), outputs],
                           capture_output=True, text=True,
                           env=os.environ | {"CSM_TEST_ENGINE": engine})
+    if done.returncode == 77:
+        pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,8 +15,9 @@ build: deps  ## install what is missing; build library, command, and engines who
 	@rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS)
 
+say: export CSM_TEXT = $(TEXT)
 say: build  ## make say TEXT="..." [OUT=out.wav]: speak with the embedded voice
-	$(BUILD)/bin/csm generate --text "$(TEXT)" --output $(OUT)
+	@$(BUILD)/bin/csm generate --text "$$CSM_TEXT" --output $(OUT) && echo "wrote $(OUT)"
 
 test: deps-test  ## install what is missing, build and run all tests
 	@scripts/test

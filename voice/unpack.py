@@ -44,13 +44,14 @@ def main(source, target):
     source, target = pathlib.Path(source), pathlib.Path(target)
     target.mkdir(parents=True, exist_ok=True)
     config = json.loads((source / "config.json").read_text())
-    bits = config.pop("quantization")["bits"]
+    quantization = config.pop("quantization")
     packed = mx.load(str(source / "model.safetensors"))
     out = {}
     for name, array in packed.items():
         if name.endswith((".scales", ".biases")):
             continue
         stem = name.removesuffix(".weight")
+        bits = quantization.get(stem, quantization)["bits"]
         value = (dequantized(array, packed[stem + ".scales"], packed[stem + ".biases"], bits)
                  if array.dtype == mx.uint32 else floats(array))
         is_depth = name.startswith("decoder.")

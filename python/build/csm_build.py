@@ -15,5 +15,5 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    subprocess.run([ROOT / "scripts" / "install-deps"], check=True)
+    subprocess.run([ROOT / "scripts" / "install-deps", "python"], check=True)
     return _build_wheel(wheel_directory, config_settings, metadata_directory)

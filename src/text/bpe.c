@@ -161,10 +161,12 @@ struct buffer {
 };
 
 /* Append the bytes that a half of a merge spells, after `n` of them; returns how
- * many there are then, or -1: outside the alphabet, or out of memory. */
+ * many there are then, or -1: an empty half, outside the alphabet, or out of memory. */
 static ptrdiff_t append(const struct csm_bpe *bpe, struct buffer *buffer, ptrdiff_t n,
                         const char *half, size_t n_half)
 {
+    if (n_half == 0)
+        return -1;
     if ((size_t)n + n_half > buffer->capacity) {
         unsigned char *grown = realloc(buffer->bytes, 2 * ((size_t)n + n_half));
         if (grown == NULL)

@@ -57,4 +57,5 @@ def main():
               f"{theirs / ours:5.1f} times less")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -94,6 +94,12 @@ CSM_API struct csm_stream_state csm_stream_save(const csm_stream *stream);
 CSM_API CSM_MUST_USE csm_status csm_stream_seek(csm_stream *stream, uint64_t position,
                                                 csm_error *err);
 
+/* Go on from where another stream of the same kind stands, with its seed: samplers
+ * of different settings draw so from one stream, in turns. Takes the same short
+ * time wherever that is. CSM_BAD_ARG: the kinds differ. */
+CSM_API CSM_MUST_USE csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other,
+                                                  csm_error *err);
+
 /* One call of the generator over a tensor of this shape:
  *   torch streams   torch.empty(rows, cols, dtype).exponential_(1)
  *   MLX             mx.random.uniform(shape=(rows, cols), dtype)

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-_SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+from . import _csm
+
+DTYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 def _dtype(name: str) -> str:
-    if name not in _SHORT:
+    if name not in DTYPES:
         raise TypeError(f"logits: dtype must be float32, bfloat16 or float16, not {name}")
-    return _SHORT[name]
+    return DTYPES[name]
 
 
 def _library(name: str, array: Any) -> Any:
@@ -28,30 +30,88 @@ def _library(name: str, array: Any) -> Any:
     return module if module is not None and isinstance(array, getattr(module, kind)) else None
 
 
+def _on_cpu(name: str, tensor: Any) -> Any:
+    """A torch tensor's values on the CPU, row after row."""
+    try:
+        return tensor.detach().cpu().contiguous()
+    except (NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{name}: a tensor of layout {tensor.layout} on {tensor.device} has no "
+                         f"values to read: {str(error).splitlines()[0]}") from None
+
+
+def _unchanged(tokens: np.ndarray) -> np.ndarray:
+    return tokens
+
+
 def as_logits(logits: Any) -> tuple[Any, str, Callable[[np.ndarray], Any]]:
     """What the C module can read of logits, their dtype ('f32', 'bf16', 'f16'), and how to
     give int32 results back as the kind of array that came in."""
     if isinstance(logits, np.ndarray):
-        return np.ascontiguousarray(logits), _dtype(logits.dtype.name), lambda tokens: tokens
+        return *_of_numpy(logits), _unchanged
     torch = _library("torch", logits)
     if torch is not None:
         def to_torch(tokens: np.ndarray) -> Any:
             return torch.from_numpy(tokens).to(logits.device)
 
         dtype = _dtype(str(logits.dtype).removeprefix("torch."))
-        return logits.detach().cpu().contiguous(), dtype, to_torch
+        return _on_cpu("logits", logits), dtype, to_torch
     mx = _library("mlx.core", logits)
     if mx is not None:
         dtype = _dtype(str(logits.dtype).removeprefix("mlx.core."))
-        # NumPy reads an mlx array's memory in place; it has no bfloat16, so that is widened.
-        wide = logits if dtype != "bf16" else logits.astype(mx.float32)
-        return np.ascontiguousarray(np.array(wide, copy=False)), dtype, mx.array
+        if dtype == "bf16":  # NumPy has none; widened here where it can be, for MLX takes longer
+            try:
+                return _csm.widen(logits)[0], dtype, mx.array
+            except (TypeError, ValueError):  # strided, or of another rank
+                logits = logits.astype(mx.float32)
+        return np.asarray(np.array(logits, copy=False), order="C"), dtype, mx.array
     if hasattr(logits, "__dlpack__"):
-        array = np.from_dlpack(logits)
-        return np.ascontiguousarray(array), _dtype(array.dtype.name), lambda tokens: tokens
+        try:
+            return *_of_numpy(np.from_dlpack(logits)), _unchanged
+        except (BufferError, RuntimeError):  # a dtype that NumPy has not, or another device
+            return *_csm.widen(logits), _unchanged
     try:
         array = np.asarray(memoryview(logits))
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError("logits: expected an array of numpy, torch or mlx, or anything with "
                         f"DLPack or the buffer protocol, not {type(logits).__name__}") from None
-    return np.ascontiguousarray(array), _dtype(array.dtype.name), lambda tokens: tokens
+    return *_of_numpy(array), _unchanged
+
+
+def _of_numpy(array: np.ndarray) -> tuple[np.ndarray, str]:
+    dtype = _dtype(array.dtype.name)
+    if dtype == "bf16":  # ml_dtypes'; the C module knows NumPy's own
+        array = array.astype(np.float32)
+    return np.asarray(array, order="C"), dtype
+
+
+def as_floats(name: str, array: Any) -> np.ndarray:
+    """Sound or logits of NumPy, torch, mlx or a list, as float32 row after row."""
+    if _library("torch", array) is not None:
+        array = _on_cpu(name, array).float().numpy()
+    mx = _library("mlx.core", array)
+    if mx is not None:
+        array = array.astype(mx.float32)
+    return _converted(name, array, np.float32)
+
+
+def as_codes(name: str, array: Any) -> np.ndarray:
+    """Codes of NumPy, torch, mlx or a list, as int32 row after row."""
+    if _library("torch", array) is not None:
+        array = _on_cpu(name, array).numpy()
+    values = _converted(name, array, None)
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, not {values.dtype}")
+    if values.size and not -(2**31) <= values.min() <= values.max() < 2**31:
+        raise ValueError(f"{name}: a code does not fit 32 bits")
+    return np.asarray(values, np.int32, order="C")
+
+
+def _converted(name: str, array: Any, dtype: Any) -> np.ndarray:
+    try:
+        values = np.asarray(array, order="C")
+        if dtype is not None and values.dtype.kind not in "fiu":
+            raise TypeError(f"dtype {values.dtype}")
+        return values if dtype is None else values.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected an array of numbers, not {type(array).__name__}: "
+                        f"{error}") from None

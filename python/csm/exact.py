@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _csm
+from .arguments import seed as seed_of
 
 # What torch's default generator starts from when nobody has seeded it
 # (c10/core/GeneratorImpl.h: default_rng_seed_val).
@@ -29,10 +30,11 @@ class ExactStream:
 
     def seed(self, seed: int) -> None:
         """As torch.manual_seed."""
+        checked = seed_of("seed", seed)
         with self._lock:
-            self._seed = seed & 0xFFFFFFFFFFFFFFFF
-            self._position = 0
+            self._seed = checked
             self._samplers: dict[tuple[str, str, float, float], _csm.Sampler] = {}
+            self._latest: _csm.Sampler | None = None  # the one that drew last
 
     def draw(self, logits: Any, dtype: str, top_k: int, temperature: float, top_p: float = 0.0,
              min_p: float = 0.0, kind: str = "sesame") -> np.ndarray:
@@ -48,12 +50,12 @@ class ExactStream:
                 sampler = _csm.Sampler(kind, "torch-cpu", dtype=dtype, seed=self._seed,
                                        top_p=top_p, min_p=min_p)
                 self._samplers[key] = sampler
-            if sampler.position != self._position:
-                sampler.position = self._position
+            if self._latest is not None:
+                sampler.follow(self._latest)
+            self._latest = sampler
             sampler.set_temperature(temperature)
             sampler.set_top_k(top_k)
             tokens, _ = sampler.draw(logits)
-            self._position = sampler.position
         return tokens
 
 

@@ -52,6 +52,8 @@ Logits::Logits(nb::handle object)
     dtype = dtype_of(array.dtype());
     rows = array.ndim() == 2 ? array.shape(0) : 1;
     vocab = array.shape(array.ndim() - 1);
+    if (rows == 0 || vocab == 0)
+        throw nb::value_error("logits: there are none");
     if (dtype == CSM_F32) {
         data = static_cast<const float *>(array.data());
         return;

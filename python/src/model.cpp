@@ -27,10 +27,13 @@ const char *or_null(const std::optional<std::string> &text)
 template <typename Enum>
 Enum find(const char *what, const std::string &name, const char *(*name_of)(Enum), int count)
 {
-    for (int i = 0; i < count; i++)
+    std::string known;
+    for (int i = 0; i < count; i++) {
         if (name == name_of(static_cast<Enum>(i)))
             return static_cast<Enum>(i);
-    throw nb::value_error((std::string(what) + ": no '" + name + "'").c_str());
+        known += std::string(i == 0 ? "" : ", ") + name_of(static_cast<Enum>(i));
+    }
+    throw nb::value_error((std::string(what) + ": '" + name + "', expected one of " + known).c_str());
 }
 
 csm_strategy strategy_of(const std::string &name)
@@ -47,11 +50,13 @@ struct Handle {
     ~Handle() { csm_model_close(model); }
 };
 
-csm_model *opened(const std::shared_ptr<Handle> &handle)
+/* The handle of a model that is open, held for the call: another thread may close
+ * the model meanwhile. */
+std::shared_ptr<Handle> opened(const std::shared_ptr<Handle> &handle)
 {
     if (handle == nullptr)
         throw nb::value_error("model: it was closed");
-    return handle->model;
+    return handle;
 }
 
 struct Turn {
@@ -220,7 +225,7 @@ public:
 
     nb::dict info() const
     {
-        const csm_model_info *i = csm_model_describe(opened(handle_));
+        const csm_model_info *i = csm_model_describe(opened(handle_)->model);
         nb::dict d;
         d["path"] = i->path;
         d["name"] = i->name;
@@ -258,7 +263,8 @@ public:
                       std::optional<std::string> dtype, std::optional<std::string> mlx_version,
                       size_t max_frames, bool sound)
     {
-        csm_model *model = opened(handle_);
+        const std::shared_ptr<Handle> handle = opened(handle_);
+        csm_model *model = handle->model;
         std::vector<csm_turn> turns;
         for (const Turn &turn : context) {
             if (turn.codes && turn.codes->shape(1) != csm_model_describe(model)->n_codebooks)
@@ -283,20 +289,27 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle_->mutex);
+            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_generation_start(model, turns.data(), turns.size(), text.c_str(), speaker,
                                           &options, &generation, &err);
         }
         check(status, err);
-        return new Generation(handle_, generation); /* Python's from here on */
+        return new Generation(handle, generation); /* Python's from here on */
     }
 
     nb::ndarray<nb::numpy, int32_t> tokenize(const std::string &text, int speaker)
     {
+        const std::shared_ptr<Handle> handle = opened(handle_);
         int32_t *ids;
         size_t n;
         csm_error err;
-        check(csm_model_tokenize(opened(handle_), text.c_str(), speaker, &ids, &n, &err), err);
+        csm_status status;
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle->mutex);
+            status = csm_model_tokenize(handle->model, text.c_str(), speaker, &ids, &n, &err);
+        }
+        check(status, err);
         std::vector<int32_t> values(ids, ids + n);
         csm_free(ids);
         return numpy_array(std::move(values), {n});
@@ -304,7 +317,8 @@ public:
 
     nb::ndarray<nb::numpy, int32_t> encode(const Samples &samples)
     {
-        csm_model *model = opened(handle_);
+        const std::shared_ptr<Handle> handle = opened(handle_);
+        csm_model *model = handle->model;
         const csm_model_info *info = csm_model_describe(model);
         const size_t n_samples = samples.shape(0);
         const size_t n_frames = (n_samples + info->frame_samples - 1) / info->frame_samples;
@@ -313,7 +327,7 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle_->mutex);
+            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_codec_encode(csm_model_codec(model), samples.data(), n_samples,
                                       info->n_codebooks, codes.data(), &err);
         }
@@ -323,14 +337,15 @@ public:
 
     nb::ndarray<nb::numpy, float> decode(const Codes &codes)
     {
-        csm_model *model = opened(handle_);
+        const std::shared_ptr<Handle> handle = opened(handle_);
+        csm_model *model = handle->model;
         const size_t n = codes.shape(0) * csm_model_describe(model)->frame_samples;
         std::vector<float> samples(n);
         csm_error err;
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle_->mutex);
+            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_codec_decode(csm_model_codec(model), codes.data(), codes.shape(0),
                                       codes.shape(1), samples.data(), &err);
         }

@@ -32,8 +32,10 @@ public:
     explicit Logits(nb::handle object);
 
     const float *data;
-    size_t rows, vocab;
+    size_t rows, vocab; /* 1 or more */
     csm_dtype dtype;
+
+    bool is_one_row() const { return array.ndim() == 1; }
 
 private:
     nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu> array;

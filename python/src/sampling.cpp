@@ -8,7 +8,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 
 namespace {
@@ -27,6 +29,14 @@ csm_dtype half_or_single(const std::string &name)
     throw nb::value_error("dtype: must be f32, bf16 or f16");
 }
 
+csm_stream_kind stream_of(const std::string &name)
+{
+    const csm_stream_kind kind = csm_stream_find(name.c_str());
+    if (kind == CSM_STREAM_COUNT)
+        throw nb::value_error("stream: must be torch-cpu, torch-cpu-mkl, torch-cuda or mlx");
+    return kind;
+}
+
 class Sampler {
 public:
     Sampler(const std::string &sampler, const std::string &stream, const std::string &dtype,
@@ -38,9 +48,7 @@ public:
         if (config.sampler == CSM_SAMPLER_COUNT)
             throw nb::value_error("sampler: must be transformers, sesame, csm-mlx or "
                                   "mlx-categorical");
-        config.stream = csm_stream_find(stream.c_str());
-        if (config.stream == CSM_STREAM_COUNT)
-            throw nb::value_error("stream: must be torch-cpu, torch-cpu-mkl, torch-cuda or mlx");
+        config.stream = stream_of(stream);
         config.dtype = half_or_single(dtype);
         config.seed = seed;
         config.temperature = temperature;
@@ -89,11 +97,24 @@ public:
         std::lock_guard<std::mutex> lock(mutex_);
         return csm_stream_save(csm_sampler_stream(sampler_)).position;
     }
-    void seek(uint64_t position)
+    void seek(nb::handle to)
     {
+        uint64_t position;
+        if (!nb::try_cast(to, position))
+            throw nb::type_error("position: expected an integer, 0 or above");
         csm_error err;
         std::lock_guard<std::mutex> lock(mutex_);
         check(csm_stream_seek(csm_sampler_stream(sampler_), position, &err), err);
+    }
+    void follow(Sampler &other)
+    {
+        if (&other == this)
+            return;
+        csm_error err;
+        std::scoped_lock lock(mutex_, other.mutex_);
+        check(csm_stream_follow(csm_sampler_stream(sampler_), csm_sampler_stream(other.sampler_),
+                                &err),
+              err);
     }
 
 private:
@@ -101,23 +122,39 @@ private:
     std::mutex mutex_; /* threads that share a sampler take turns */
 };
 
+std::tuple<Floats, const char *> widen(nb::handle object)
+{
+    const Logits logits(object);
+    std::vector<float> values(logits.data, logits.data + logits.rows * logits.vocab);
+    std::vector<size_t> shape = {logits.rows, logits.vocab};
+    if (logits.is_one_row())
+        shape.erase(shape.begin());
+    const char *name = logits.dtype == CSM_F32 ? "f32" : logits.dtype == CSM_BF16 ? "bf16" : "f16";
+    return {numpy_array(std::move(values), std::move(shape)), name};
+}
+
 Floats noise(const std::string &stream, const std::string &dtype, uint64_t seed, size_t rows,
              size_t cols, uint64_t position)
 {
     const csm_dtype type = half_or_single(dtype);
-    csm_stream_state state = {csm_stream_find(stream.c_str()), seed, position, 0};
+    if (rows == 0 || cols == 0 || rows > SIZE_MAX / sizeof(float) / cols)
+        throw nb::value_error("rows, cols: expected 1 or more, and numbers that fit in memory");
+    std::unique_ptr<float[]> values(new (std::nothrow) float[rows * cols]);
+    if (values == nullptr)
+        throw std::bad_alloc(); /* MemoryError; new's own is lost under AddressSanitizer */
+    csm_stream_state state = {stream_of(stream), seed, position, 0};
     csm_error err;
     csm_stream *s;
     check(csm_stream_create(&state, &s, &err), err);
-    std::vector<float> values(rows * cols);
     csm_status status;
     {
         nb::gil_scoped_release released;
-        status = csm_stream_fill(s, type, rows, cols, values.data(), &err);
+        status = csm_stream_fill(s, type, rows, cols, values.get(), &err);
     }
     csm_stream_destroy(s);
     check(status, err);
-    return numpy_array(std::move(values), {rows, cols});
+    nb::capsule owner(values.get(), [](void *p) noexcept { delete[] static_cast<float *>(p); });
+    return Floats(values.release(), {rows, cols}, owner);
 }
 
 } // namespace
@@ -141,16 +178,25 @@ void bind_sampling(nb::module_ &m)
              "sampler"_a = "transformers", "stream"_a = "torch-cpu", nb::kw_only(),
              "dtype"_a = "f32", "seed"_a = 0, "temperature"_a = 0.9, "top_k"_a = 50,
              "top_p"_a = 0.0, "min_p"_a = 0.0, "mlx_version"_a = nb::none())
-        .def("draw", &Sampler::draw, "logits"_a,
+        .def("draw", &Sampler::draw, "logits"_a.none(),
              "One token for each row of logits [rows, vocab] or [vocab].\n\n"
-             "Returns tokens int32 [rows, 1] and margins float32 [rows, 1]. Threads that share\n"
+             "float32, bfloat16 or float16, contiguous, on the CPU; by the buffer protocol or\n"
+             "DLPack. Returns tokens int32 [rows, 1] and margins float32 [rows, 1]. Threads that share\n"
              "a sampler take turns. ValueError for NaN or nothing finite; the stream has then\n"
              "not moved.")
         .def("set_temperature", &Sampler::set_temperature, "temperature"_a)
         .def("set_top_k", &Sampler::set_top_k, "top_k"_a)
+        .def("follow", &Sampler::follow, "other"_a,
+             "Go on from where another sampler's stream stands, with its seed: samplers of\n"
+             "different settings draw so from one stream, in turns. ValueError if the streams\n"
+             "are of different kinds.")
         .def_prop_rw("position", &Sampler::position, &Sampler::seek,
-                     "Where the random stream stands.");
+                     "Where the random stream stands, in its own numbers: outputs of torch's mt19937\n"
+                     "(two a number), the offset of torch.cuda's generator, or MLX's keys.");
 
+    m.def("widen", &widen, "logits"_a,
+          "Logits by DLPack, also in a dtype that NumPy has not: float32 of the same shape, and\n"
+          "their dtype, 'f32', 'bf16' or 'f16'.");
     m.def("noise", &noise, "stream"_a, "dtype"_a = "f32", "seed"_a = 0, "rows"_a = 1,
           "cols"_a = 2051, "position"_a = 0,
           "What one call of the generator gives: exponentials (torch) or uniforms (mlx),\n"

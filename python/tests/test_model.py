@@ -60,6 +60,17 @@ def test_context_may_be_sound_or_codes(model):
     assert not np.array_equal(of_sound.tokens, plain.tokens)
 
 
+def test_sound_of_any_library_is_context(model):
+    import mlx.core as mx
+    import torch
+
+    sound = (np.sin(np.arange(5000) / 7) / 3).astype(np.float32)
+    kinds = [sound, torch.from_numpy(sound), mx.array(sound), sound.astype(np.float64).tolist()]
+    spoken = [model.speak("Yes.", 0, [csm.Segment(1, "Well?", kind)], 400, seed=1).tokens
+              for kind in kinds]
+    assert all(np.array_equal(tokens, spoken[0]) for tokens in spoken)
+
+
 def test_decode_turns_codes_into_what_was_heard(model):
     speech = model.speak("Hello.", seed=7, max_audio_length_ms=800)
     known = np.minimum(speech.tokens, model.info["n_entries"] - 1)
@@ -73,6 +84,26 @@ def test_a_generation_keeps_its_model(model_dir):
     frames = csm.Model(model_dir, engine="native").stream("Hello.", max_audio_length_ms=400)
     gc.collect()
     assert len(list(frames)) == 5
+
+
+def test_a_model_may_be_closed_while_another_thread_speaks(model_dir):
+    for _ in range(20):
+        model = csm.Model(model_dir, engine="native")
+
+        def speak():
+            try:
+                while True:
+                    model.encode(np.ones(4000, np.float32) / 8)
+            except ValueError as error:
+                assert "closed" in str(error)
+                ended.append(True)
+
+        ended = []
+        thread = threading.Thread(target=speak)
+        thread.start()
+        model.close()
+        thread.join()
+        assert ended
 
 
 def test_threads_take_turns(model):
@@ -92,6 +123,16 @@ def test_threads_take_turns(model):
 
 @pytest.mark.parametrize(("call", "error", "names"), [
     (lambda m: m.generate(3), TypeError, "text"),
+    (lambda m: m.generate("a\0b"), ValueError, "text"),
+    (lambda m: m.generate("\ud800"), ValueError, "text"),
+    (lambda m: m.generate("x", speaker="0"), TypeError, "speaker"),
+    (lambda m: m.generate("x", temperature=-1), ValueError, "temperature"),
+    (lambda m: m.generate("x", topk=-1), ValueError, "topk"),
+    (lambda m: m.generate("x", seed="x"), TypeError, "seed"),
+    (lambda m: m.generate("x", tempreature=1), TypeError, "tempreature"),
+    (lambda m: m.generate("x", context=csm.Segment(0, "y")), TypeError, "context"),
+    (lambda m: m.generate("x", context=[csm.Segment(0, "y", "z")]), TypeError, "context: audio"),
+    (lambda m: m.generate("x", max_audio_length_ms=float("nan")), ValueError, "max_audio"),
     (lambda m: m.generate("x", max_audio_length_ms=1), ValueError, "max_audio_length_ms"),
     (lambda m: m.generate("x", temperature=-3.0), ValueError, "temperature"),
     (lambda m: m.generate("x", strategy="best"), ValueError, "strategy"),
@@ -99,7 +140,10 @@ def test_threads_take_turns(model):
     (lambda m: m.generate("x", context=[csm.Segment(0, "y")]), ValueError, "context"),
     (lambda m: m.generate("x", context=[csm.Segment(0, "y", codes=[[1]])]), ValueError, "codes"),
     (lambda m: m.decode([[5000] * 8]), ValueError, "5000"),
-    (lambda m: m.decode([1, 2]), TypeError, "codes"),
+    (lambda m: m.decode([1, 2]), ValueError, "codes"),
+    (lambda m: m.decode([[1.5] * 8]), TypeError, "codes"),
+    (lambda m: m.encode("x"), TypeError, "audio"),
+    (lambda m: m.tokenize(3), TypeError, "text"),
     (lambda m: m.encode([np.nan]), ValueError, "finite"),
 ])
 def test_bad_input_is_named(model, call, error, names):

@@ -95,6 +95,30 @@ csm_status csm_stream_seek(csm_stream *stream, uint64_t position, csm_error *err
     return begin(stream, position, err);
 }
 
+csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other, csm_error *err)
+{
+    if (stream->state.kind != other->state.kind)
+        return csm_fail(err, CSM_BAD_ARG, "stream: %s cannot follow %s",
+                        csm_stream_name(stream->state.kind), csm_stream_name(other->state.kind));
+    /* The generators, without what belongs to an open call. */
+    switch (stream->state.kind) {
+    case CSM_STREAM_TORCH_CPU:
+        stream->torch_cpu.engine = other->torch_cpu.engine;
+        break;
+    case CSM_STREAM_TORCH_CPU_MKL:
+        stream->torch_mkl.engine = other->torch_mkl.engine;
+        break;
+    case CSM_STREAM_TORCH_CUDA:
+        stream->torch_cuda = other->torch_cuda;
+        break;
+    case CSM_STREAM_MLX:
+    default:
+        stream->mlx = other->mlx;
+    }
+    stream->state = other->state;
+    return CSM_OK;
+}
+
 csm_status noise_open(csm_stream *stream, size_t n, csm_error *err)
 {
     uint64_t *position = &stream->state.position;

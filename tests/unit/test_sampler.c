@@ -85,6 +85,34 @@ static void a_saved_stream_goes_on_where_it_was(void **state)
     }
 }
 
+static void a_stream_that_follows_another_goes_on_with_it(void **state)
+{
+    (void)state;
+    float first[64], again[64];
+    for (int kind = 0; kind < CSM_STREAM_COUNT; kind++) {
+        struct csm_stream_state begin = {.kind = (csm_stream_kind)kind, .seed = 42};
+        struct csm_stream_state elsewhere = {.kind = (csm_stream_kind)kind, .seed = 7};
+        csm_stream *a, *b;
+        assert_int_equal(csm_stream_create(&begin, &a, NULL), CSM_OK);
+        assert_int_equal(csm_stream_create(&elsewhere, &b, NULL), CSM_OK);
+        for (int call = 0; call < 25; call++) {
+            assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, first, NULL), CSM_OK);
+            assert_int_equal(csm_stream_fill(b, CSM_BF16, 2, 8, again, NULL), CSM_OK);
+        }
+        assert_int_equal(csm_stream_follow(b, a, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, first, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(b, CSM_F32, 1, 64, again, NULL), CSM_OK);
+        assert_memory_equal(first, again, sizeof first);
+        assert_true(csm_stream_save(a).position == csm_stream_save(b).position);
+        begin.kind = (csm_stream_kind)((kind + 1) % CSM_STREAM_COUNT);
+        csm_stream_destroy(b);
+        assert_int_equal(csm_stream_create(&begin, &b, NULL), CSM_OK);
+        assert_int_equal(csm_stream_follow(b, a, NULL), CSM_BAD_ARG);
+        csm_stream_destroy(a);
+        csm_stream_destroy(b);
+    }
+}
+
 static void greedy_takes_the_first_of_equal_ones(void **state)
 {
     (void)state;
@@ -111,6 +139,7 @@ int main(void)
         cmocka_unit_test(bad_logits_are_named_and_move_nothing),
         cmocka_unit_test(top_k_counts_among_few_unmasked_entries),
         cmocka_unit_test(a_saved_stream_goes_on_where_it_was),
+        cmocka_unit_test(a_stream_that_follows_another_goes_on_with_it),
         cmocka_unit_test(greedy_takes_the_first_of_equal_ones),
         cmocka_unit_test(a_draw_is_certain_above_twice_the_error),
     };

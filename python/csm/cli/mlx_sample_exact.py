@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import integer, real
 from ..arrays import as_logits
 from ..exact import default_stream
 
@@ -27,15 +28,18 @@ def mlx_sample_exact(logits: Any, topk: int = 5, temperature: float = 1.0,
 
     Raises
     ------
-    TypeError : not an array, or of another dtype
-    ValueError : a shape, topk or temperature out of range; NaN, +Inf or nothing finite in the
-        logits (names row and index; the stream has not moved)
+    TypeError : logits not an array, or of another dtype; topk, temperature or seed no number
+    ValueError : a shape, topk, temperature or seed out of range; logits without values (a torch
+        tensor on 'meta'); NaN, +Inf or nothing finite in the logits (names row and index; the
+        stream has not moved)
     """
     array, dtype, give_back = as_logits(logits)
     if array.ndim not in (1, 2) or 0 in array.shape:
         raise ValueError(f"logits: shape must be [rows, vocab] or [vocab], not {list(array.shape)}")
+    topk = integer("topk", topk)
     if not 1 <= topk <= array.shape[-1]:
         raise ValueError(f"topk: {topk}, expected 1..{array.shape[-1]}, the vocabulary")
+    temperature = real("temperature", temperature)
     if seed is not None:
         default_stream.seed(seed)
     return give_back(default_stream.draw(array, dtype, topk, temperature))

@@ -19,12 +19,21 @@ from typing import Any
 import numpy as np
 
 from .. import _csm
+from ..arguments import integer, real
+from ..arguments import seed as seed_of
+from ..arguments import text as text_of
+from ..arrays import DTYPES, as_codes, as_floats
 from ..model import FRAME_MS, Model, Segment
 from .command import COMMAND
 
 # What an implementation gave: tokens int32 [frames, codebooks]; audio float32 [n_samples] or
-# None; logits float32 [frames, codebooks, vocab] or None; margins float32 or None.
+# None; logits float32 [frames, codebooks, vocab] or None; margins float32 [frames, codebooks]
+# or None; settings: a token file's metadata, strings.
 Capture = dict[str, Any]
+
+# The metadata that a capture may have (docs/ANALYZER.md).
+SETTINGS = ("text", "speaker", "seed", "strategy", "engine", "stream", "sampler", "dtype",
+            "temperature", "topk", "model")
 
 
 def capture_tokens(a: Any, b: Any, text: str, *, speaker: int = 0,
@@ -44,15 +53,34 @@ def capture_tokens(a: Any, b: Any, text: str, *, speaker: int = 0,
 
     Returns
     -------
-    {'pytorch': {'tokens', 'audio', 'logits', 'margins'}, 'mlx': {...}}; what an
-    implementation does not give is None
+    {'pytorch': {...}, 'mlx': {...}}, each with
+        tokens : int32 [frames, codebooks]
+        audio : float32 [n_samples]
+        logits : float32 [frames, codebooks, vocab], before temperature; of csm-mlx, whose
+            sampler is handed log-probabilities, those
+        margins : float32 [frames, codebooks], by how much each draw was won; None where the
+            draws are none that we know how to make again from the logits
+        settings : strings, as a token file's metadata
+    What a function does not give is None.
+
+    Raises
+    ------
+    TypeError : an argument of the wrong kind, named
+    ValueError : out of range, or a segment without audio where only we take codes
     """
-    settings = {"text": text, "speaker": speaker, "context": context, "seed": seed,
-                "temperature": temperature, "topk": topk,
-                "max_audio_length_ms": max_audio_length_ms}
+    asked: dict[str, Any] = {
+        "text": text_of("text", text), "speaker": integer("speaker", speaker),
+        "context": list(context), "seed": seed_of("seed", seed),
+        "temperature": real("temperature", temperature), "topk": integer("topk", topk, 0),
+        "max_audio_length_ms": real("max_audio_length_ms", max_audio_length_ms)}
+    if len(names) != 2 or names[0] == names[1]:
+        raise ValueError(f"names: expected two different keys, not {names}")
+    runs = [_capturer(which, source, processor) for which, source in (("a", a), ("b", b))]
     results = {}
-    for name, source in zip(names, (a, b), strict=True):
-        capture = _capturer(source, processor)(**settings)
+    for name, run in zip(names, runs, strict=True):
+        capture = run(**asked)
+        known = {name: str(asked[name]) for name in SETTINGS if name in asked}
+        capture["settings"] = known | capture["settings"]
         results[name] = capture
         if verbose:
             print(f"{name}: {capture['tokens'].shape[0]} frames of "
@@ -95,11 +123,16 @@ def save_token_analysis(results: dict[str, Capture], directory: str | os.PathLik
 
 def load_token_analysis(directory: str | os.PathLike[str]) -> dict[str, Capture]:
     """Read what save_token_analysis wrote; also the token files of the csm command."""
+    folder = pathlib.Path(directory)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such directory, expected what save_token_analysis "
+                                "wrote")
     captures = {}
-    for path in sorted(pathlib.Path(directory).glob("*.safetensors")):
+    for path in sorted(folder.glob("*.safetensors")):
         arrays = _csm.read_tensors(os.fspath(path))
-        captures[path.stem] = {"tokens": arrays.pop("codes"), "audio": arrays.get("audio"),
-                               "logits": arrays.get("logits"), "margins": arrays.get("margins")}
+        captures[path.stem] = _capture(_codes(path, arrays), arrays.get("audio"),
+                                       arrays.get("logits"), arrays.get("margins"),
+                                       _csm.read_metadata(os.fspath(path), SETTINGS))
     return captures
 
 
@@ -116,12 +149,15 @@ def compare_sampling_implementations(logits: Any, topk: int = 50, temperature: f
     -------
     {'sesame', 'transformers', 'csm-mlx'}: int32 [rounds, rows]
     """
-    logits = np.atleast_2d(np.ascontiguousarray(logits, np.float32))
+    rows = np.atleast_2d(as_floats("logits", logits))
+    rounds = integer("rounds", rounds, 1)
+    topk, temperature = integer("topk", topk, 0), real("temperature", temperature)
     drawn = {}
     for kind, stream in (("sesame", "torch-cpu"), ("transformers", "torch-cpu"),
                          ("csm-mlx", "mlx")):
-        sampler = _csm.Sampler(kind, stream, seed=seed, temperature=temperature, top_k=topk)
-        drawn[kind] = np.array([[sampler.draw(row)[0][0, 0] for row in logits]
+        sampler = _csm.Sampler(kind, stream, seed=seed_of("seed", seed), temperature=temperature,
+                               top_k=topk)
+        drawn[kind] = np.array([[sampler.draw(row)[0][0, 0] for row in rows]
                                 for _ in range(rounds)], np.int32)
     return drawn
 
@@ -129,10 +165,10 @@ def compare_sampling_implementations(logits: Any, topk: int = 50, temperature: f
 # ---- sources of tokens --------------------------------------------------------
 
 
-def _capturer(source: Any, processor: Any) -> Callable[..., Capture]:
+def _capturer(which: str, source: Any, processor: Any) -> Callable[..., Capture]:
     """How to run what the caller handed over; recognised without importing its library."""
     kind = type(source)
-    module = kind.__module__
+    library = kind.__module__.partition(".")[0]
     if isinstance(source, (str, os.PathLike)):
         return _of_model(Model(source))
     if isinstance(source, Model):
@@ -141,18 +177,54 @@ def _capturer(source: Any, processor: Any) -> Callable[..., Capture]:
         return _of_transformers(source, processor)
     if hasattr(source, "_model") and hasattr(source._model, "generate_frame"):
         return _of_sesame(source)
-    if module.startswith("csm_mlx"):
+    if library == "csm_mlx":
         return _of_csm_mlx(source)
-    if module.startswith("mlx_audio"):
+    if library == "mlx_audio":
         return _of_mlx_audio(source)
     if callable(source):
         return _of_function(source)
-    raise TypeError(f"capture_tokens: cannot run a {module}.{kind.__qualname__}")
+    raise TypeError(f"{which}: cannot run a {kind.__module__}.{kind.__qualname__}; expected a model "
+                    "directory, a csm.Model, a model of transformers, Sesame, csm-mlx or mlx-audio, "
+                    "or a function (text, seed) -> tokens")
 
 
-def _capture(tokens: Any, audio: Any = None, logits: Any = None, margins: Any = None) -> Capture:
-    return {"tokens": np.ascontiguousarray(tokens, np.int32), "audio": audio, "logits": logits,
-            "margins": margins}
+def _capture(tokens: Any, audio: Any = None, logits: Any = None, margins: Any = None,
+             settings: dict[str, str] | None = None) -> Capture:
+    return {"tokens": _tokens_of(tokens), "audio": audio, "logits": logits, "margins": margins,
+            "settings": dict(settings or {})}
+
+
+def _drawn_again(capture: Capture, dtype: str, seed: int, temperature: float, topk: int,
+                 **_: Any) -> Capture:
+    """The capture with its margins, and which program's draws they are: the samplers are run on
+    the logits until one gives the tokens."""
+    tokens, logits = capture["tokens"], capture["logits"]
+    for kind, stream in (("transformers", "torch-cpu"), ("sesame", "torch-cpu"),
+                         ("csm-mlx", "mlx"), ("mlx-categorical", "mlx")):
+        try:
+            sampler = _csm.Sampler(kind, stream, dtype=dtype, seed=seed, temperature=temperature,
+                                   top_k=topk)
+        except ValueError:  # settings that this program cannot have
+            continue
+        margins = np.empty(tokens.shape, np.float32)
+        for at in np.ndindex(tokens.shape):
+            token, margin = sampler.draw(logits[at])
+            if token[0, 0] != tokens[at]:
+                break
+            margins[at] = margin[0, 0]
+        else:
+            capture["margins"] = margins
+            capture["settings"] |= {"sampler": kind, "stream": stream}
+            break
+    capture["settings"]["dtype"] = dtype
+    return capture
+
+
+def _sound_of(segment: Any) -> Any:
+    """The segment's audio, for a program that takes nothing else."""
+    if getattr(segment, "audio", None) is None:
+        raise ValueError("context: a segment without audio; only our own models take codes")
+    return as_floats("context: audio", segment.audio).reshape(-1)
 
 
 def _of_model(model: Model) -> Callable[..., Capture]:
@@ -160,7 +232,10 @@ def _of_model(model: Model) -> Callable[..., Capture]:
             topk: int, max_audio_length_ms: float) -> Capture:
         speech = model.speak(text, speaker, context, max_audio_length_ms, temperature, topk,
                              logits=True, seed=seed)
-        return _capture(speech.tokens, speech.audio, speech.logits, speech.margins)
+        report = {name: str(speech.report[name])
+                  for name in ("strategy", "engine", "stream", "sampler", "dtype")}
+        return _capture(speech.tokens, speech.audio, speech.logits, speech.margins,
+                        report | {"model": model.info["digest"]})
 
     return run
 
@@ -171,17 +246,21 @@ def _of_transformers(model: Any, processor: Any) -> Callable[..., Capture]:
     if processor is None:
         from transformers import AutoProcessor
 
+        if not model.config._name_or_path:
+            raise ValueError("processor: this model was not loaded from a directory that has one; "
+                             "hand over its CsmProcessor")
         processor = AutoProcessor.from_pretrained(model.config._name_or_path)
 
     def run(text: str, speaker: int, context: Sequence[Segment], seed: int, temperature: float,
             topk: int, max_audio_length_ms: float) -> Capture:
         turns = [{"role": str(segment.speaker),
                   "content": [{"type": "text", "text": segment.text},
-                              {"type": "audio", "audio": np.asarray(segment.audio)}]}
+                              {"type": "audio", "audio": _sound_of(segment)}]}
                  for segment in context]
         turns.append({"role": str(speaker), "content": [{"type": "text", "text": text}]})
         inputs = processor.apply_chat_template(turns, tokenize=True, return_dict=True,
-                                               return_tensors="pt").to(model.device)
+                                               return_tensors="pt")
+        inputs = inputs.to(model.device, model.codec_model.dtype)
         heads: list[Any] = []
 
         def record(_module: Any, _inputs: Any, output: Any) -> None:
@@ -204,7 +283,9 @@ def _of_transformers(model: Any, processor: Any) -> Callable[..., Capture]:
         sound = _sound_frames(tokens)
         with torch.no_grad():
             decoded = model.codec_model.decode(codes[:, :sound].transpose(1, 2)).audio_values
-        return _capture(tokens[:sound], decoded[0, 0].float().cpu().numpy(), logits[:sound])
+        # Its samplers see float32, whatever the model computes in.
+        return _drawn_again(_capture(tokens[:sound], decoded[0, 0].float().cpu().numpy(),
+                                     logits[:sound]), "f32", seed, temperature, topk)
 
     return run
 
@@ -218,26 +299,31 @@ def _of_sesame(generator: Any) -> Callable[..., Capture]:
         models = sys.modules[type(model).__module__]
         frames: list[Any] = []
         rows: list[Any] = []
+        dtypes: set[str] = set()
         generate_frame, sample_topk = model.generate_frame, models.sample_topk
 
         def recorded_frame(*args: Any, **kwargs: Any) -> Any:
             frame = generate_frame(*args, **kwargs)
-            frames.append(frame[0].cpu().numpy())
+            frames.append(frame.cpu().numpy())
             return frame
 
         def recorded_topk(logits: Any, *args: Any, **kwargs: Any) -> Any:
             rows.append(logits[0].float().cpu().numpy())
+            dtypes.add(str(logits.dtype).removeprefix("torch."))
             return sample_topk(logits, *args, **kwargs)
 
         model.generate_frame, models.sample_topk = recorded_frame, recorded_topk
         try:
             torch.manual_seed(seed)
-            audio = generator.generate(text=text, speaker=speaker, context=list(context),
+            turns = [Segment(turn.speaker, turn.text, torch.from_numpy(_sound_of(turn)))
+                     for turn in context]
+            audio = generator.generate(text=text, speaker=speaker, context=turns,
                                        max_audio_length_ms=max_audio_length_ms,
                                        temperature=temperature, topk=topk)
         finally:
             model.generate_frame, models.sample_topk = generate_frame, sample_topk
-        return _recorded(np.array(frames), rows, audio.float().cpu().numpy())
+        capture = _recorded(np.concatenate(frames), rows, audio.float().cpu().numpy())
+        return _drawn_again(capture, DTYPES[dtypes.pop()], seed, temperature, topk)
 
     return run
 
@@ -245,38 +331,47 @@ def _of_sesame(generator: Any) -> Callable[..., Capture]:
 class _RecordingSampler:
     """A sampler in the sense of mlx-lm that keeps what it saw and drew."""
 
-    def __init__(self, temperature: float, topk: int) -> None:
-        from mlx_lm.sample_utils import make_sampler
-
+    def __init__(self, make_sampler: Callable[..., Any], temperature: float, topk: int) -> None:
         self._sampler = make_sampler(temperature, top_k=topk)
         self.rows: list[np.ndarray] = []
         self.tokens: list[int] = []
+        self.dtype = "f32"
 
-    def __call__(self, logprobs: Any) -> Any:
-        import mlx.core as mx
-
-        token = self._sampler(logprobs)
-        self.rows.append(np.array(logprobs.astype(mx.float32)).reshape(-1))
+    def __call__(self, logits: Any) -> Any:
+        token = self._sampler(logits)
+        self.rows.append(as_floats("logits", logits).reshape(-1))
         self.tokens.append(int(token.item()))
+        self.dtype = DTYPES[str(logits.dtype).removeprefix("mlx.core.")]
         return token
+
+    def capture(self, n_codebooks: int, audio: Any, seed: int, temperature: float,
+                topk: int) -> Capture:
+        frames = np.array(self.tokens, np.int32).reshape(-1, n_codebooks)
+        return _drawn_again(_recorded(frames, self.rows, audio), self.dtype, seed, temperature,
+                            topk)
+
+
+def _mlx_segments(kind: Any, context: Sequence[Segment]) -> list[Any]:
+    import mlx.core as mx
+
+    return [kind(speaker=turn.speaker, text=turn.text, audio=mx.array(_sound_of(turn)))
+            for turn in context]
 
 
 def _of_csm_mlx(model: Any) -> Callable[..., Capture]:
     def run(text: str, speaker: int, context: Sequence[Segment], seed: int, temperature: float,
             topk: int, max_audio_length_ms: float) -> Capture:
-        import importlib
-
+        import csm_mlx
         import mlx.core as mx
+        from mlx_lm.sample_utils import make_sampler
 
-        package = importlib.import_module(type(model).__module__.partition(".")[0])
-        sampler = _RecordingSampler(temperature, topk)
-        turns = [package.Segment(speaker=segment.speaker, text=segment.text,
-                                 audio=mx.array(segment.audio)) for segment in context]
+        sampler = _RecordingSampler(make_sampler, temperature, topk)
+        turns = _mlx_segments(csm_mlx.Segment, context)
         mx.random.seed(seed)
-        audio = package.generate(model, text=text, speaker=speaker, context=turns,
+        audio = csm_mlx.generate(model, text=text, speaker=speaker, context=turns,
                                  max_audio_length_ms=max_audio_length_ms, sampler=sampler)
-        frames = np.array(sampler.tokens, np.int32).reshape(-1, model.n_audio_codebooks)
-        return _recorded(frames, sampler.rows, np.array(audio))
+        return sampler.capture(model.n_audio_codebooks, as_floats("audio", audio), seed,
+                               temperature, topk)
 
     return run
 
@@ -286,14 +381,22 @@ def _of_mlx_audio(model: Any) -> Callable[..., Capture]:
             topk: int, max_audio_length_ms: float) -> Capture:
         import mlx.core as mx
 
-        sampler = _RecordingSampler(temperature, topk)
-        mx.random.seed(seed)
-        pieces = [np.array(result.audio) for result in model.generate(
-            text, speaker=speaker, context=list(context), split_pattern=None, sampler=sampler,
-            max_audio_length_ms=max_audio_length_ms)]
-        n_codebooks = model.model.args.audio_num_codebooks
-        frames = np.array(sampler.tokens, np.int32).reshape(-1, n_codebooks)
-        return _recorded(frames, sampler.rows, np.concatenate(pieces))
+        module = sys.modules[type(model).__module__]
+        sampler = _RecordingSampler(module.make_sampler, temperature, topk)
+        # Only what was asked for is the prompt: no voice from the hub, no turn rewritten.
+        with_default_voice = getattr(model, "_use_default_voice_prompt", None)
+        model._use_default_voice_prompt = False
+        try:
+            mx.random.seed(seed)
+            pieces = [as_floats("audio", result.audio) for result in model.generate(
+                text, speaker=speaker, context=_mlx_segments(module.Segment, context),
+                split_pattern=None, sampler=sampler, voice_match=False,
+                max_audio_length_ms=max_audio_length_ms)]
+        finally:
+            model._use_default_voice_prompt = with_default_voice
+        audio = np.concatenate(pieces) if pieces else np.empty(0, np.float32)
+        return sampler.capture(model.model.args.audio_num_codebooks, audio, seed, temperature,
+                               topk)
 
     return run
 
@@ -301,7 +404,10 @@ def _of_mlx_audio(model: Any) -> Callable[..., Capture]:
 def _of_function(function: Callable[[str, int], Any]) -> Callable[..., Capture]:
     def run(text: str, seed: int, **_: Any) -> Capture:
         given = function(text, seed)
-        return _capture(**given) if isinstance(given, dict) else _capture(given)
+        if not isinstance(given, dict):
+            return _capture(given)
+        names = ("audio", "logits", "margins", "settings")
+        return _capture(given, *(given.get(name) for name in names))
 
     return run
 
@@ -323,26 +429,34 @@ def _recorded(frames: np.ndarray, rows: list[np.ndarray], audio: np.ndarray) -> 
 
 def _tokens_of(source: Any) -> np.ndarray:
     if isinstance(source, (str, os.PathLike)):
-        return _csm.read_tensors(os.fspath(source))["codes"]
-    tokens = np.asarray(source["tokens"] if isinstance(source, dict) else source)
+        return _codes(source, _csm.read_tensors(os.fspath(source)))
+    if isinstance(source, dict) and "tokens" not in source:
+        raise ValueError(f"tokens: expected a capture, not a dictionary of {sorted(source)}")
+    tokens = as_codes("tokens", source["tokens"] if isinstance(source, dict) else source)
     if tokens.ndim == 3 and tokens.shape[0] == 1:
         tokens = tokens[0]
-    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
-        raise ValueError("tokens: expected integers [frames, codebooks], not "
-                         f"{tokens.dtype} {list(tokens.shape)}")
-    return np.ascontiguousarray(tokens, np.int32)
+    if tokens.ndim != 2:
+        raise ValueError(f"tokens: expected [frames, codebooks], not {list(tokens.shape)}")
+    return tokens
+
+
+def _codes(path: str | os.PathLike[str], arrays: dict[str, Any]) -> np.ndarray:
+    if "codes" not in arrays:
+        raise ValueError(f"{path}: no int32 tensor 'codes', expected a token file")
+    return arrays["codes"]
 
 
 def _as_file(source: Any, path: pathlib.Path) -> str:
     """A token file of what the caller handed over; a path stays what it is."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    arrays = {"codes": _tokens_of(source)}
+    arrays, settings = {"codes": _tokens_of(source)}, {}
     if isinstance(source, dict):
+        settings = source.get("settings") or {}
         for name in ("logits", "margins", "audio"):
             if source.get(name) is not None:
-                arrays[name] = np.ascontiguousarray(source[name], np.float32)
-    _csm.write_tensors(os.fspath(path), arrays, {})
+                arrays[name] = as_floats(name, source[name])
+    _csm.write_tensors(os.fspath(path), arrays, settings)
     return os.fspath(path)
 
 

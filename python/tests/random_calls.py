@@ -11,6 +11,7 @@ sanitizer says is about our code.
 import array
 import collections
 import importlib.util
+import os
 import pathlib
 import random
 import sys
@@ -30,11 +31,12 @@ import csm
 from csm.cli import token_analyzer
 from csm.cli.mlx_sample_exact import mlx_sample_exact
 
-token_analyzer.COMMAND = command
+token_analyzer.COMMAND = pathlib.Path(command).resolve()
 warnings.simplefilter("ignore")  # NumPy's about NaN
 EXPECTED = (TypeError, ValueError, OSError, MemoryError)
 MODEL_DIR = ROOT / "tests" / "golden" / "csm-a"
 folder = pathlib.Path(tempfile.mkdtemp())
+os.chdir(folder)  # where files of odd names may go
 r = random.Random(seed)
 numbers = np.random.default_rng(seed)
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import importlib.util
+import math
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -46,11 +47,11 @@ def rows(vocab, n, seed):
 
 
 def scaled(cases, draws):
-    """The cases with as many rounds as make about `draws` draws in all; those over large
-    vocabularies get fewer, so that no case takes all of the time."""
+    """The cases with as many rounds as make `draws` draws in all, or a few more; those over
+    large vocabularies get fewer, so that no case takes all of the time."""
     weights = [min(1.0, 2500 / c.vocab) for c in cases]
     each = draws / sum(weights)
-    return [dataclasses.replace(c, rounds=max(1, round(each * w / c.rows)))
+    return [dataclasses.replace(c, rounds=math.ceil(each * w / c.rows))
             for c, w in zip(cases, weights)]
 
 
@@ -82,17 +83,29 @@ WARPED = [
 ]
 
 
-def without_ties(x):
+def case_rows(case):
+    return rows(case.vocab, case.rows, case.vocab)
+
+
+def without_ties(case):
     """Rows whose highest 64 entries differ in bfloat16 too: top-p cuts through equal entries
     in an order that PyTorch's vector sort leaves to the machine."""
-    n = x.shape[1]
-    rank = n - 1 - np.argsort(np.argsort(x, axis=1, kind="stable"), axis=1)
+    x = case_rows(case)
+    rank = case.vocab - 1 - np.argsort(np.argsort(x, axis=1, kind="stable"), axis=1)
     # Steps of 1/16 below 8, which eight significant bits hold; the rest far below.
     return np.where(rank < 64, 7 - rank / 16, -8 - rank / 16).astype(np.float32)
 
 
-def differing(got, want):
-    return int((got != want).sum())
+def assert_none_differs(what, cases, ours, theirs, logits=case_rows):
+    """Says how many draws were compared, and how many of them differ: none may. `ours` and
+    `theirs` turn a case and its logits [rows, vocab] into tokens [rounds, rows]."""
+    wrong = {}
+    for case in cases:
+        x = logits(case)
+        if n := int((ours(case, x) != theirs(case, x)).sum()):
+            wrong[case] = n
+    print(f"{what}: {sum(c.draws for c in cases)} draws, {sum(wrong.values())} differ", flush=True)
+    assert not wrong
 
 
 # ---- PyTorch ----------------------------------------------------------------

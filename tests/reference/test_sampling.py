@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from sampling_reference import (DTYPES, PLAIN, WARPED, Case, csm_sample, differing, rows, scaled,
-                                sesame_probs, torch_dtype, torch_tokens, transformers_probs,
-                                warpers, without_ties)
+from sampling_reference import (DTYPES, PLAIN, WARPED, Case, assert_none_differs, case_rows,
+                                csm_sample, rows, scaled, sesame_probs, torch_dtype, torch_tokens,
+                                transformers_probs, warpers, without_ties)
 
 torch.set_num_threads(1)
 DRAWS = int(os.environ.get("CSM_SAMPLING_DRAWS", 100_000))
@@ -21,20 +21,20 @@ DRAWS = int(os.environ.get("CSM_SAMPLING_DRAWS", 100_000))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sampler", ["transformers", "sesame"])
 def test_the_tokens_of_torch(csm, tmp_path, sampler, dtype):
-    for case in scaled(PLAIN, DRAWS):
-        x = rows(case.vocab, case.rows, case.vocab)
-        got = csm_sample(csm, tmp_path, case, x, dtype, sampler)["tokens"]
-        assert differing(got, torch_tokens(x, case, dtype, sampler)) == 0, case
+    assert_none_differs(
+        f"torch {torch.__version__}, {sampler}, {dtype}", scaled(PLAIN, DRAWS),
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, sampler)["tokens"],
+        lambda case, x: torch_tokens(x, case, dtype, sampler))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_tokens_of_transformers_with_top_p_and_min_p(csm, tmp_path, dtype):
-    for case in scaled(WARPED, DRAWS // 10):
-        x = rows(case.vocab, case.rows, case.vocab)
-        if case.top_p:
-            x = without_ties(x)
-        got = csm_sample(csm, tmp_path, case, x, dtype, "transformers")["tokens"]
-        assert differing(got, torch_tokens(x, case, dtype, "transformers")) == 0, case
+    assert_none_differs(
+        f"torch {torch.__version__}, transformers with top-p, min-p, {dtype}",
+        scaled(WARPED, DRAWS // 10),
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, "transformers")["tokens"],
+        lambda case, x: torch_tokens(x, case, dtype, "transformers"),
+        lambda case: without_ties(case) if case.top_p else case_rows(case))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

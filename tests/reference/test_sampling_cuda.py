@@ -9,8 +9,8 @@ import os
 import pytest
 import torch
 
-from sampling_reference import (DTYPES, PLAIN, WARPED, csm_sample, differing, rows, scaled,
-                                torch_tokens, without_ties)
+from sampling_reference import (DTYPES, PLAIN, WARPED, assert_none_differs, case_rows,
+                                csm_sample, scaled, torch_tokens, without_ties)
 
 DRAWS = int(os.environ.get("CSM_SAMPLING_DRAWS", 100_000))
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU with CUDA")
@@ -19,18 +19,19 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU wi
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sampler", ["transformers", "sesame"])
 def test_the_tokens_of_torch_on_cuda(csm, tmp_path, sampler, dtype):
-    for case in scaled(PLAIN, DRAWS):
-        x = rows(case.vocab, case.rows, case.vocab)
-        got = csm_sample(csm, tmp_path, case, x, dtype, sampler, "--stream", "torch-cuda")
-        want = torch_tokens(x, case, dtype, sampler, device="cuda")
-        assert differing(got["tokens"], want) == 0, case
+    assert_none_differs(
+        f"torch {torch.__version__} on CUDA, {sampler}, {dtype}", scaled(PLAIN, DRAWS),
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, sampler, "--stream",
+                                   "torch-cuda")["tokens"],
+        lambda case, x: torch_tokens(x, case, dtype, sampler, device="cuda"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_tokens_of_transformers_on_cuda_with_top_p_and_min_p(csm, tmp_path, dtype):
-    for case in scaled(WARPED, DRAWS // 10):
-        x = rows(case.vocab, case.rows, case.vocab)
-        x = without_ties(x) if case.top_p else x
-        got = csm_sample(csm, tmp_path, case, x, dtype, "transformers", "--stream", "torch-cuda")
-        want = torch_tokens(x, case, dtype, "transformers", device="cuda")
-        assert differing(got["tokens"], want) == 0, case
+    assert_none_differs(
+        f"torch {torch.__version__} on CUDA, transformers with top-p, min-p, {dtype}",
+        scaled(WARPED, DRAWS // 10),
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, "transformers", "--stream",
+                                   "torch-cuda")["tokens"],
+        lambda case, x: torch_tokens(x, case, dtype, "transformers", device="cuda"),
+        lambda case: without_ties(case) if case.top_p else case_rows(case))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sampling_reference import (DTYPES, PLAIN, WARPED, csm_sample, differing, mlx_tokens, rows,
-                                scaled)
+from sampling_reference import (DTYPES, PLAIN, WARPED, assert_none_differs, csm_sample,
+                                mlx_tokens, scaled)
 
 mx = pytest.importorskip("mlx.core")
 DRAWS = int(os.environ.get("CSM_SAMPLING_DRAWS", 20_000))
@@ -23,24 +23,30 @@ SAMPLERS = ["mlx-categorical"] + (["csm-mlx"] if MLX >= (0, 29, 0) else [])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_tokens_of_mlx(csm, tmp_path, sampler, dtype):
-    for case in scaled(PLAIN, DRAWS):
-        if sampler == "csm-mlx" and case.batch > 1 and dtype != "f32" and MLX < (0, 32, 4):
-            continue  # docs/EXACTNESS.md, Not covered
-        x = rows(case.vocab, case.rows, case.vocab)
-        got = csm_sample(csm, tmp_path, case, x, dtype, sampler, "--mlx-version", mx.__version__)
-        assert differing(got["tokens"], mlx_tokens(x, case, dtype, sampler)) == 0, case
+    cases = PLAIN
+    if sampler == "csm-mlx" and dtype != "f32" and MLX < (0, 32, 4):
+        cases = [c for c in cases if c.batch == 1]  # docs/EXACTNESS.md, Not covered
+    assert_none_differs(
+        f"mlx {mx.__version__}, {sampler}, {dtype}", scaled(cases, DRAWS),
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, sampler, "--mlx-version",
+                                   mx.__version__)["tokens"],
+        lambda case, x: mlx_tokens(x, case, dtype, sampler))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_tokens_of_mlx_lm_with_top_p_and_min_p(csm, tmp_path, sampler, dtype):
-    for case in scaled(WARPED, DRAWS // 10):
-        if sampler == "csm-mlx" and case.top_p and case.batch > 1:
-            continue  # rows share one logsumexp: where a row vanishes, mlx-lm reads past its end
-        x = rows(case.vocab, case.rows, case.vocab)
-        got = csm_sample(csm, tmp_path, case, x, dtype, sampler, "--mlx-version", mx.__version__,
-                         "--mlx-lm-version", metadata.version("mlx-lm"))
-        assert differing(got["tokens"], mlx_tokens(x, case, dtype, sampler)) == 0, case
+    cases = WARPED
+    if sampler == "csm-mlx":
+        # Rows of a batch share one logsumexp: where a row vanishes, mlx-lm reads past its end.
+        cases = [c for c in cases if c.batch == 1 or not c.top_p]
+    mlx_lm = metadata.version("mlx-lm")
+    assert_none_differs(
+        f"mlx {mx.__version__}, mlx-lm {mlx_lm}, {sampler} with top-p, min-p, {dtype}",
+        scaled(cases, DRAWS // 10),
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, sampler, "--mlx-version",
+                                   mx.__version__, "--mlx-lm-version", mlx_lm)["tokens"],
+        lambda case, x: mlx_tokens(x, case, dtype, sampler))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

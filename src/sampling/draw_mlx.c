@@ -4,7 +4,9 @@
  * which hands it log-probabilities.
  *
  *   csm-mlx      x - logsumexp(x, keepdims=True), both rounded to the dtype; without
- *                an axis, that goes over all rows of a batch
+ *                an axis, that goes over all rows of a batch. One row since MLX 0.29.0:
+ *                a single operation in float32. Else five, each rounded; before 0.32.3
+ *                the sum of a 16-bit type is rounded at every entry
  *   make_sampler top-p, min-p, top-k, then categorical(x * (1 / temperature)), the
  *                factor and the product rounded to the dtype
  *   categorical  float32. One row, MLX 0.32.1 and later: the inverse CDF with one
@@ -14,6 +16,7 @@
 #include "sampling/noise.h"
 #include "sampling/sampler.h"
 
+/* The single operation. */
 static float log_sum_exp(const float *x, size_t n)
 {
     float m = x[0], sum = 0.0f;
@@ -39,15 +42,17 @@ csm_status mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t 
     }
     if (s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
         return CSM_OK;
-    if (rows == 1) {
+    if (rows == 1 && s->mlx_version >= MLX_0_29_0) {
         s->log_total = round_to(dtype, log_sum_exp(s->scores, vocab));
         return CSM_OK;
     }
-    /* Over several rows MLX takes the single operations, each rounded. */
+    csm_dtype sum_dtype = s->mlx_version >= MLX_0_32_3 ? CSM_F32 : dtype;
     for (size_t row = 0; row < rows; row++) {
         (void)load_logits(logits, row, vocab, dtype, s->scores, NULL);
-        for (size_t i = 0; i < vocab; i++)
-            sum += round_to(dtype, mlx_expf(round_to(dtype, s->scores[i] - m)));
+        for (size_t i = 0; i < vocab; i++) {
+            float weight = round_to(dtype, mlx_expf(round_to(dtype, s->scores[i] - m)));
+            sum = round_to(sum_dtype, sum + weight);
+        }
     }
     float log_sum = round_to(dtype, libm_logf(round_to(dtype, sum)));
     s->log_total = round_to(dtype, log_sum + m);

@@ -128,10 +128,10 @@ def sesame_probs(x, case):
     return torch.nn.functional.softmax(x, dim=-1)
 
 
-def sesame(x, case):
+def sesame_draw(probs):
+    """multinomial_sample_one_no_sync of Sesame's models.py."""
     import torch
 
-    probs = sesame_probs(x, case)
     q = torch.empty_like(probs).exponential_(1)
     return torch.argmax(probs / q, dim=-1)
 
@@ -161,22 +161,27 @@ def transformers_probs(x, case, chain):
     return torch.nn.functional.softmax(x, dim=-1)
 
 
+def transformers_draw(probs):
+    import torch
+
+    return torch.multinomial(probs, num_samples=1).squeeze(1)
+
+
 def torch_tokens(x, case, dtype, sampler, device="cpu"):
-    """[rounds, rows] after one torch.manual_seed."""
+    """[rounds, rows] after one torch.manual_seed. Probabilities take nothing from the generator
+    and are those of every round: computed once."""
     import torch
 
     x = torch.from_numpy(x).to(device).to(torch_dtype(dtype))
-    chain = warpers(case) if sampler == "transformers" else None
+    calls = [x[at:at + case.batch].clone() for at in range(0, case.rows, case.batch)]
+    if sampler == "sesame":
+        calls = [sesame_probs(rows, case) for rows in calls]
+        draw = sesame_draw
+    else:
+        calls = [transformers_probs(rows, case, warpers(case)) for rows in calls]
+        draw = transformers_draw
     torch.manual_seed(case.seed)
-    drawn = []
-    for _ in range(case.rounds):
-        for at in range(0, case.rows, case.batch):
-            row = x[at:at + case.batch].clone()
-            if sampler == "sesame":
-                drawn.append(sesame(row, case))
-            else:
-                probs = transformers_probs(row, case, chain)
-                drawn.append(torch.multinomial(probs, num_samples=1).squeeze(1))
+    drawn = [draw(probs) for _ in range(case.rounds) for probs in calls]
     return torch.cat(drawn).reshape(case.rounds, case.rows).cpu().numpy()
 
 
@@ -193,21 +198,23 @@ def load_sample_utils():
 
 
 def mlx_tokens(x, case, dtype, sampler):
-    """[rounds, rows] after one mx.random.seed."""
+    """[rounds, rows] after one mx.random.seed. What reaches mlx-lm's last step, the draw, takes
+    nothing from the generator and is that of every round: computed once."""
     import mlx.core as mx
 
-    make_sampler = load_sample_utils().make_sampler
-    kind = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}[dtype]
+    utils = load_sample_utils()
+    draw, utils.categorical_sampling = utils.categorical_sampling, lambda x, temp: x
     k = case.k if case.k < case.vocab else 0
-    sample = make_sampler(temp=case.t, top_p=case.top_p, min_p=case.min_p, top_k=k)
+    warp = utils.make_sampler(temp=case.t, top_p=case.top_p, min_p=case.min_p, top_k=k)
+    x = mx.array(x).astype({"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}[dtype])
+    calls = [x[at:at + case.batch] for at in range(0, case.rows, case.batch)]
+    if sampler == "csm-mlx":
+        calls = [rows - mx.logsumexp(rows, keepdims=True) for rows in calls]
+    calls = [warp(rows) for rows in calls]
+    mx.eval(calls)
     mx.random.seed(case.seed)
-    x = mx.array(x).astype(kind)
     drawn = []
     for _ in range(case.rounds):
-        for at in range(0, case.rows, case.batch):
-            row = x[at:at + case.batch]
-            if sampler == "csm-mlx":
-                row = row - mx.logsumexp(row, keepdims=True)
-            drawn.append(sample(row))
-        mx.eval(drawn)
+        drawn += [draw(rows, case.t) for rows in calls]
+        mx.eval(drawn[-len(calls):])
     return np.array(mx.concatenate(drawn)).reshape(case.rounds, case.rows)

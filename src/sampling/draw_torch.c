@@ -16,6 +16,7 @@
 #include "sampling/sampler.h"
 #include "sampling/softmax_torch_cpu.h"
 #include "sampling/softmax_torch_cuda.h"
+#include "sampling/sort_torch_cpu.h"
 
 /* The dtype that the sampler's arithmetic is rounded to. */
 static csm_dtype working_dtype(const csm_sampler *s)
@@ -93,12 +94,27 @@ static void drop_masked(csm_sampler *s)
     s->n_left = n;
 }
 
+/* Mask the n_masked lowest of what is left, equal ones in the order in which PyTorch
+ * sorts the whole row on the CPU. */
+static void mask_lowest_torch_cpu(csm_sampler *s, size_t vocab, size_t n_masked)
+{
+    for (size_t i = 0; i < vocab; i++)
+        s->scratch[i] = -INFINITY;
+    for (size_t i = 0; i < s->n_left; i++)
+        s->scratch[s->index[i]] = s->left[i];
+    sort_torch_cpu(s->scratch, vocab, s->order);
+    for (size_t i = 0; i < vocab - s->n_left + n_masked; i++)
+        s->scratch[s->order[i]] = -INFINITY;
+    for (size_t i = 0; i < s->n_left; i++)
+        s->left[i] = s->scratch[s->index[i]];
+}
+
 /* TopPLogitsWarper: in ascending order, mask while the running sum of the
  * probabilities is at most 1 - top_p; never the last. The sum runs in double, as
  * cumsum does on the CPU. */
 static void keep_top_p(csm_sampler *s, size_t row, size_t vocab)
 {
-    size_t n = s->n_left;
+    size_t n = s->n_left, n_masked = 0;
     sort_ascending(s, s->left, n);
     for (size_t i = 0; i < n; i++) {
         s->scratch[i] = s->left[s->order[i]];
@@ -109,9 +125,15 @@ static void keep_top_p(csm_sampler *s, size_t row, size_t vocab)
     double sum = 0.0;
     for (size_t i = 0; i + 1 < n; i++) {
         sum += (double)s->scratch[i];
-        if ((float)sum <= limit)
-            s->left[s->order[i]] = -INFINITY;
+        n_masked += (float)sum <= limit;
     }
+    bool parts_equals =
+        n_masked > 0 && s->left[s->order[n_masked - 1]] == s->left[s->order[n_masked]];
+    if (parts_equals && s->config.stream != CSM_STREAM_TORCH_CUDA)
+        mask_lowest_torch_cpu(s, vocab, n_masked);
+    else
+        for (size_t i = 0; i < n_masked; i++)
+            s->left[s->order[i]] = -INFINITY;
     drop_masked(s);
 }
 
@@ -203,12 +225,19 @@ struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab)
     return (struct drawn){(int32_t)winner, margin};
 }
 
-void torch_draw_several(csm_sampler *s, size_t first, size_t n_samples, int32_t *tokens)
+void torch_draw_several(csm_sampler *s, size_t first, size_t vocab, size_t n_samples,
+                        int32_t *tokens)
 {
-    size_t n = s->n_left;
-    for (size_t i = 0; i < n; i++)
-        s->scratch[i] = -(s->left[i] / noise_exponential(s->stream, CSM_F32, first + s->index[i]));
-    sort_ascending(s, s->scratch, n); /* of negative ratios: descending, first index first */
+    for (size_t i = 0; i < vocab; i++)
+        s->scratch[i] = 0.0f; /* the ratios, negative */
+    for (size_t i = 0; i < s->n_left; i++) {
+        float q = noise_exponential(s->stream, CSM_F32, first + s->index[i]);
+        s->scratch[s->index[i]] = -(s->left[i] / q);
+    }
+    if (s->config.stream == CSM_STREAM_TORCH_CUDA || n_samples == 1)
+        sort_ascending(s, s->scratch, vocab); /* of equal ones the first */
+    else
+        lowest_torch_cpu(s->scratch, vocab, n_samples, s->order);
     for (size_t i = 0; i < n_samples; i++)
-        tokens[i] = (int32_t)s->index[s->order[i]];
+        tokens[i] = (int32_t)s->order[i];
 }

@@ -289,7 +289,7 @@ csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t 
     for (size_t row = 0; row < rows; row++) {
         (void)torch_scores(s, logits, row, vocab, NULL);
         torch_weigh(s, row, vocab);
-        torch_draw_several(s, row * vocab, n_samples, tokens + row * n_samples);
+        torch_draw_several(s, row * vocab, vocab, n_samples, tokens + row * n_samples);
     }
     return CSM_OK;
 }

@@ -69,7 +69,8 @@ void mlx_probabilities(csm_sampler *s);
 /* One token from what is left, with the open call's noise; element `first` is
  * that of the row's entry 0. */
 struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab);
-void torch_draw_several(csm_sampler *s, size_t first, size_t n_samples, int32_t *tokens);
+void torch_draw_several(csm_sampler *s, size_t first, size_t vocab, size_t n_samples,
+                        int32_t *tokens);
 struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab);
 
 /* How many uniforms one call over [rows, vocab] takes: one for the inverse CDF. */

@@ -87,15 +87,6 @@ def case_rows(case):
     return rows(case.vocab, case.rows, case.vocab)
 
 
-def without_ties(case):
-    """Rows whose highest 64 entries differ in bfloat16 too: top-p cuts through equal entries
-    in an order that PyTorch's vector sort leaves to the machine."""
-    x = case_rows(case)
-    rank = case.vocab - 1 - np.argsort(np.argsort(x, axis=1, kind="stable"), axis=1)
-    # Steps of 1/16 below 8, which eight significant bits hold; the rest far below.
-    return np.where(rank < 64, 7 - rank / 16, -8 - rank / 16).astype(np.float32)
-
-
 def assert_none_differs(what, cases, ours, theirs, logits=case_rows):
     """Says how many draws were compared, and how many of them differ: none may. `ours` and
     `theirs` turn a case and its logits [rows, vocab] into tokens [rounds, rows]."""

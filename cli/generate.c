@@ -57,6 +57,10 @@ static const char help[] =
     "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest known\n\n"
     "  --save-tokens F          write codes, margins and probabilities\n"
     "  --save-logits            and the logits with them\n"
+    "  --save-hidden N          and hidden states of the prompt and N frames, by which\n"
+    "                           csm analyze names the first layer that differs\n"
+    "  --forced-tokens F        teacher forcing: after each frame go on with the codes of\n"
+    "                           this token file, whatever was drawn, and stop with it\n"
     "  --from-tokens F          decode such a file, draw nothing\n"
     "  --json                   timings and choices on standard output\n"
     "  --debug                  choices, and each draw's candidates\n"
@@ -130,6 +134,10 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "expected one --context-speaker for each --context-audio, or none";
     else if (s->save_logits && s->save_tokens == NULL)
         wrong = "--save-logits: expected --save-tokens F with it";
+    else if (s->options.hidden_frames != 0 && s->save_tokens == NULL)
+        wrong = "--save-hidden: expected --save-tokens F with it";
+    else if (s->forced_tokens != NULL && s->save_tokens == NULL)
+        wrong = "--forced-tokens: expected --save-tokens F with it";
     else if (s->is_json && strcmp(s->output, "-") == 0)
         wrong = "--json and --output - both want standard output";
     else if (s->max_ms < 1)
@@ -161,7 +169,8 @@ static void settle(struct arguments *a)
     bool is_embedded = a->model_path == NULL;
     struct speak *s = &a->speak;
     s->is_normalized = a->is_normalized || (is_embedded && !a->is_verbatim);
-    s->options.has_guard = a->is_guarded || (is_embedded && !a->is_unguarded);
+    s->options.has_guard =
+        a->is_guarded || (is_embedded && !a->is_unguarded && s->forced_tokens == NULL);
     if (is_embedded && !a->is_whole && s->save_tokens == NULL)
         a->is_by_sentence = true;
 }
@@ -265,6 +274,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"mlx-version", OPTION_TEXT, &o->mlx_version},
         {"save-tokens", OPTION_TEXT, &s->save_tokens},
         {"save-logits", OPTION_FLAG, &s->save_logits},
+        {"save-hidden", OPTION_SIZE, &o->hidden_frames},
+        {"forced-tokens", OPTION_TEXT, &s->forced_tokens},
         {"from-tokens", OPTION_TEXT, &a->from_tokens},
         {"json", OPTION_FLAG, &s->is_json},
         {"debug", OPTION_FLAG, &s->is_debug},

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <csm/analysis.h>
 #include <csm/text.h>
 
 #include "clock.h"
@@ -109,6 +110,8 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
     csm_generate_options options = w->options;
     options.seed = seed;
     options.max_frames = (size_t)((double)w->max_ms / info->frame_ms);
+    if (options.n_forced != 0)
+        options.max_frames = options.n_forced;
     options.min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
     options.without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
     options.keep_logits = w->save_logits;
@@ -134,6 +137,24 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
     return CSM_OK;
 }
 
+/* The codes to go on with, if a file of them was named. */
+static csm_status force(struct speak *w, const csm_model_info *info, csm_tokens **tokens,
+                        csm_error *err)
+{
+    if (w->forced_tokens == NULL)
+        return CSM_OK;
+    csm_status st = csm_tokens_load(w->forced_tokens, tokens, err);
+    if (st != CSM_OK)
+        return st;
+    if ((*tokens)->n_codebooks != info->n_codebooks || (*tokens)->n_frames == 0)
+        return complain(err, CSM_BAD_FORMAT, "%s: %zu frames of %zu codes, expected frames of %zu",
+                        w->forced_tokens, (*tokens)->n_frames, (*tokens)->n_codebooks,
+                        info->n_codebooks);
+    w->options.forced = (*tokens)->codes;
+    w->options.n_forced = (*tokens)->n_frames;
+    return CSM_OK;
+}
+
 csm_status speak(struct speak *w, csm_model *model, csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
@@ -142,12 +163,15 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
     if (st != CSM_OK)
         return st;
     struct context context;
+    csm_tokens *forced = NULL;
     char *text = NULL;
     csm_result *result = NULL;
     st = context_read(&w->context, model, &context, err);
     int speaker = w->speaker >= 0        ? w->speaker
                   : context.speaker >= 0 ? context.speaker
                                          : info->default_speaker;
+    if (st == CSM_OK)
+        st = force(w, info, &forced, err);
     if (st == CSM_OK)
         st = speakable(w, w->text, &text, err);
     if (st == CSM_OK)
@@ -158,6 +182,7 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
     if (st == CSM_OK && w->is_json)
         st = report_json(info, result, text, speaker, w->output, w->open_ms, err);
     csm_result_free(result);
+    csm_tokens_free(forced);
     csm_free(text);
     context_free(&context);
     return st;

@@ -19,6 +19,7 @@ struct speak {
     csm_audio_format format;
     bool is_played;
     const char *save_tokens; /* NULL: do not */
+    const char *forced_tokens; /* NULL: go on with what was drawn */
     bool save_logits, is_debug, is_quiet, is_json;
     csm_generate_options options; /* seed, temperatures, sampler, stream, guard */
     double open_ms;               /* what opening the model took */

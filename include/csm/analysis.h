@@ -32,15 +32,6 @@ extern "C" {
 
 /* ---- token files ---------------------------------------------------------- */
 
-/* A tensor of the computation, kept to find the first layer that differs.
- * Backbone tensors have one row a position, the prompt's first; the depth
- * decoder's have n_codebooks rows a frame. */
-typedef struct csm_hidden {
-    const char *name; /* "backbone.layer3": as csm_observer names it */
-    size_t n_rows, width;
-    const float *data; /* [n_rows, width] */
-} csm_hidden;
-
 /* What a program drew. Read only; every pointer lives as long as the struct, and
  * NULL stands for what the file does not have. */
 typedef struct csm_tokens {
@@ -53,6 +44,10 @@ typedef struct csm_tokens {
     csm_tensor logits;     /* [n_frames, n_codebooks, vocab] F32, F16, BF16 or F64; data NULL: none */
     const csm_hidden *hidden; /* [n_hidden] in the order of computation */
     size_t n_hidden;
+    /* [n_forced, n_codebooks] teacher forcing: the codes of the first frames were drawn
+     * as ever, and the model went on with these. NULL: with its own */
+    const int32_t *forced;
+    size_t n_forced;
     const float *samples; /* [n_samples] mono */
     size_t n_samples;
     int sample_rate_hz;
@@ -61,7 +56,7 @@ typedef struct csm_tokens {
 /* Load a token file.
  *
  *   path  a token file (safetensors: `codes`, optionally `margins`, `probs`,
- *         `logits`, `hidden.*`); any safetensors with one integer tensor of shape
+ *         `logits`, `hidden.*`, `forced`); any safetensors with one integer tensor of shape
  *         [frames, codebooks]; `.npy`, or `.npz` with one such array (or one
  *         named codes). Leading dimensions of 1 are dropped; any integer type
  *   out   to be freed with csm_tokens_free; untouched on failure
@@ -240,6 +235,27 @@ typedef struct csm_divergence {
     double lead_a, lead_b, shift;
 } csm_divergence;
 
+/* A draw that came out otherwise after the same history. */
+typedef struct csm_unequal_draw {
+    size_t frame, codebook;
+    int32_t code_a, code_b;
+    double margin_a, margin_b; /* NaN where not known */
+    double logit_error; /* largest difference of the row's logits, its mean taken off */
+    double reach;       /* by how much such a difference moves a race at most: twice the
+                         * logit error over the temperature */
+    bool is_close;      /* the margin that is known, the smaller of two, is within reach */
+} csm_unequal_draw;
+
+/* Teacher forcing: of two streams that went on with the same codes whatever they
+ * drew, each draw is compared, not only those before the first that differs. */
+typedef struct csm_forced {
+    size_t n_frames;    /* with one history on both sides; 0: no forcing, and nothing here */
+    size_t n_draws, n_equal;
+    double logit_error; /* largest of all rows; NaN without both sides' logits */
+    csm_unequal_draw *unequal; /* [n_draws - n_equal] in the order of the draws */
+    size_t n_close;     /* of these */
+} csm_forced;
+
 typedef struct csm_comparison {
     csm_verdict verdict;
     const char *cause;       /* a word for programs: docs/ANALYZER.md lists them */
@@ -260,6 +276,7 @@ typedef struct csm_comparison {
     double logit_relative;   /* rms of the difference over the logits' spread, median of rows */
     size_t n_logit_rows;
     const char *first_layer; /* hidden tensor that differs first, or NULL */
+    csm_forced forced;
 } csm_comparison;
 
 typedef struct csm_analysis {

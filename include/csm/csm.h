@@ -259,6 +259,8 @@ typedef struct csm_generate_options {
 
     /* Of what csm_generate collects. */
     bool keep_logits;
+    size_t hidden_frames; /* hidden states of the prompt and so many frames; 0: none. Costs as
+                           * `observe` does */
 } csm_generate_options;
 
 /* Seed 0, strategy and settings of the model, 125 frames, sound, no callbacks. */
@@ -342,6 +344,15 @@ CSM_API size_t csm_generation_candidates(const csm_generation *generation, size_
 /* End, at any point; takes NULL. */
 CSM_API void csm_generation_free(csm_generation *generation);
 
+/* A tensor of the computation, kept to find the first layer that differs.
+ * Backbone tensors have one row a position, the prompt's first; the depth
+ * decoder's have n_codebooks rows a frame. */
+typedef struct csm_hidden {
+    const char *name; /* "backbone.layer3": as csm_observer names it */
+    size_t n_rows, width;
+    const float *data; /* [n_rows, width] */
+} csm_hidden;
+
 /* A whole utterance. */
 typedef struct csm_result {
     csm_report report;
@@ -352,6 +363,10 @@ typedef struct csm_result {
     float *logits;   /* [n_frames, n_codebooks, vocab], or NULL */
     float *samples;  /* [n_samples], or NULL */
     size_t n_samples;
+    const csm_hidden *hidden; /* [n_hidden] in the order of computation */
+    size_t n_hidden;
+    int32_t *forced; /* [n_forced, n_codebooks] what the model went on with, or NULL */
+    size_t n_forced; /* at most n_frames */
 } csm_result;
 
 /* csm_generation_start, _next until speech ends, and all of it in one result,
@@ -364,9 +379,10 @@ CSM_API CSM_MUST_USE csm_status csm_generate(csm_model *model, const csm_turn *c
 CSM_API void csm_result_free(csm_result *result); /* takes NULL */
 
 /* Write a token file (safetensors): `codes`, `margins`, `probs`, with
- * keep_logits `logits`, and as metadata how they came to be: text, speaker, seed,
- * strategy, engine, stream, sampler, dtype, temperature, topk, depth_temperature,
- * depth_topk, model, version, ended.
+ * keep_logits `logits`, with hidden_frames a `hidden.NAME` for each tensor, where
+ * codes were forced `forced`, and as metadata how they came to be: text, speaker,
+ * seed, strategy, engine, stream, sampler, dtype, temperature, topk,
+ * depth_temperature, depth_topk, model, version, ended.
  *
  * Returns as csm_tensors_write. */
 CSM_API CSM_MUST_USE csm_status csm_result_save(const csm_result *result, const csm_model *model,

@@ -49,11 +49,15 @@ static const char style_text[] =
     "svg{display:block;width:100%;height:auto;font-family:inherit}\n"
     ".scale{display:inline-flex;vertical-align:-2px;margin:0 6px}"
     ".scale i{width:14px;height:12px;display:block}\n"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;width:100%;"
+    ".wide{overflow-x:auto}"
+    "@media(max-width:720px){.wide svg{min-width:680px}.verdict dl{display:block}"
+    ".verdict dt{margin-top:6px}}\n"
+    "table{border-collapse:collapse;font-size:13px;width:100%;"
     "font-variant-numeric:tabular-nums}th{color:var(--i1);font-weight:500;text-align:right;"
     "padding:3px 8px;border-bottom:1px solid var(--line);white-space:nowrap}"
     "td{text-align:right;padding:2px 8px;border-bottom:1px solid var(--soft)}"
-    "tr:last-child td{font-weight:600;border-bottom:0}td.low{color:var(--i5);font-weight:600}\n"
+    ".total tr:last-child td{font-weight:600;border-bottom:0}"
+    "td.low{color:var(--i5);font-weight:600}\n"
     "footer{color:var(--i1);font-size:13px;margin-top:24px}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#12161d;--card:#1a202a;--line:#2c3442;"
     "--soft:#222a36;--good:#5fd398;--warn:#f0c060;--warnbg:#3a2f16;--bad:#ff7a6e;"
@@ -226,10 +230,10 @@ static void write_verdict(FILE *to, const csm_analysis *analysis)
     if (c->first_layer != NULL)
         fact(to, "First layer that differs", "%s", c->first_layer);
     fact(to, "Distributions",
-         "%s, p = %.3g (chi-square, %zu permutations of blocks of %zu frames); similarity %.3f, "
+         "%s, p = %.3g (chi-square, %zu permutations of blocks of %zu frame%s); similarity %.3f, "
          "%.3f expected if alike",
          c->is_alike ? "alike" : "not alike", c->all.p_value, c->n_permutations, c->block_frames,
-         c->all.similarity, c->all.similarity_expected);
+         c->block_frames == 1 ? "" : "s", c->all.similarity, c->all.similarity_expected);
     fact(to, "Sample size",
          "%zu frames show a total variation of %.2f with power 0.8%s", c->n_frames, c->detectable,
          c->frames_needed > c->n_frames ? "; the difference seen needs more" : "");
@@ -260,17 +264,18 @@ static bool write_pictures(FILE *to, const csm_analysis *analysis)
                 pictures[i].name, pictures[i].title, pictures[i].caption);
         if (is_map)
             write_scale(to);
-        fprintf(to, "</p>\n<svg viewBox=\"0 0 %d %.5g\" role=\"img\" aria-label=\"%s\">\n",
+        fprintf(to, "</p>\n<div class=\"wide\"><svg viewBox=\"0 0 %d %.5g\" role=\"img\" aria-label=\"%s\">\n",
                 CSM_PICTURE_WIDTH, height, pictures[i].title);
         is_ok = pictures[i].draw(analysis, &canvas);
-        fputs("</svg></section>\n", to);
+        fputs("</svg></div></section>\n", to);
     }
     return is_ok;
 }
 
 static void write_differences(FILE *to, const csm_comparison *c)
 {
-    fputs("<section class=\"card\"><h2>Codebooks</h2><div class=\"wide\"><table><tr><th></th>"
+    fputs("<section class=\"card\"><h2>Codebooks</h2><div class=\"wide\">"
+          "<table class=\"total\"><tr><th></th>"
           "<th>overlap</th><th>similarity</th><th>expected</th><th>total variation</th>"
           "<th>Jensen-Shannon</th><th>chi-square</th><th>p</th><th>agreement</th></tr>\n",
           to);
@@ -290,9 +295,35 @@ static void write_differences(FILE *to, const csm_comparison *c)
     fputs("</table></div></section>\n", to);
 }
 
+static void write_forced(FILE *to, const csm_forced *f)
+{
+    enum { SHOWN = 200 };
+    size_t n_unequal = f->n_draws - f->n_equal;
+    fprintf(to,
+            "<section class=\"card\" id=\"forced\"><h2>Given one history</h2><p class=\"note\">"
+            "%zu of %zu draws are equal, %.4f %%. The logits differ by at most %.3g; %zu of the "
+            "%zu unequal draws were won by no more than that moves a race.</p>\n",
+            f->n_equal, f->n_draws, 100 * (double)f->n_equal / (double)f->n_draws, f->logit_error,
+            f->n_close, n_unequal);
+    if (n_unequal != 0)
+        fputs("<div class=\"wide\"><table><tr><th>frame</th><th>codebook</th><th>A</th><th>B</th>"
+              "<th>margin in A</th><th>margin in B</th><th>logit error</th><th>reach</th></tr>\n",
+              to);
+    for (size_t i = 0; i < n_unequal && i < SHOWN; i++) {
+        const csm_unequal_draw *d = &f->unequal[i];
+        fprintf(to,
+                "<tr><td>%zu</td><td>%zu</td><td>%" PRId32 "</td><td>%" PRId32
+                "</td><td%s>%.3g</td><td>%.3g</td><td>%.3g</td><td>%.3g</td></tr>\n",
+                d->frame, d->codebook, d->code_a, d->code_b, d->is_close ? "" : " class=\"low\"",
+                d->margin_a, d->margin_b, d->logit_error, d->reach);
+    }
+    fputs(n_unequal != 0 ? "</table></div></section>\n" : "</section>\n", to);
+}
+
 static void write_codebooks(FILE *to, const csm_tokens *t, const csm_stream_stats *s)
 {
-    fputs("<section class=\"card\"><h2>Codebooks</h2><div class=\"wide\"><table><tr><th></th>"
+    fputs("<section class=\"card\"><h2>Codebooks</h2><div class=\"wide\">"
+          "<table class=\"total\"><tr><th></th>"
           "<th>different</th><th>entropy</th><th>range</th><th>zeros</th><th>longest run</th>"
           "<th>repeated</th><th>most frequent</th></tr>\n",
           to);
@@ -343,6 +374,8 @@ static bool write_page(FILE *to, const csm_analysis *analysis)
     } else {
         is_ok = write_stream(to, '\0', a, &analysis->stats[0]);
     }
+    if (b != NULL && analysis->comparison.forced.n_frames != 0)
+        write_forced(to, &analysis->comparison.forced);
     is_ok = is_ok && write_pictures(to, analysis);
     if (b != NULL)
         write_differences(to, &analysis->comparison);

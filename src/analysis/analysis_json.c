@@ -134,6 +134,25 @@ static json_t *divergence(const csm_divergence *d)
                      "lead_b", number(d->lead_b), "shift", number(d->shift));
 }
 
+static json_t *forced(const csm_forced *f)
+{
+    if (f->n_frames == 0)
+        return json_null();
+    json_t *unequal = json_array();
+    for (size_t i = 0; i < f->n_draws - f->n_equal; i++) {
+        const csm_unequal_draw *d = &f->unequal[i];
+        json_array_append_new(
+            unequal, json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:b}", "frame",
+                               count(d->frame), "codebook", count(d->codebook), "code_a", d->code_a,
+                               "code_b", d->code_b, "margin_a", number(d->margin_a), "margin_b",
+                               number(d->margin_b), "logit_error", number(d->logit_error), "reach",
+                               number(d->reach), "close", (int)d->is_close));
+    }
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", count(f->n_frames), "draws",
+                     count(f->n_draws), "equal", count(f->n_equal), "close", count(f->n_close),
+                     "logit_error", number(f->logit_error), "unequal", unequal);
+}
+
 /* The keys of the comparison stand at the top, where scripts look for them. */
 static void add_comparison(json_t *root, const csm_comparison *c)
 {
@@ -168,6 +187,7 @@ static void add_comparison(json_t *root, const csm_comparison *c)
                         number(c->logit_relative)));
     json_object_set_new(root, "first_layer",
                         c->first_layer != NULL ? string(c->first_layer) : json_null());
+    json_object_set_new(root, "forced", forced(&c->forced));
     json_object_set_new(root, "per_codebook", codebooks);
 }
 

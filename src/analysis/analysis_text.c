@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * analysis_text.c - an analysis for a terminal of 80 columns. */
+#include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/escape.h"
 #include "analysis/series.h"
 #include "base/error.h"
 
@@ -44,13 +47,10 @@ static double highest_of(const double *values, size_t n)
 /* Text out of a file, made safe for a terminal and cut to n bytes. */
 static void safe(const struct page *p, const char *text, size_t n)
 {
-    size_t length = strlen(text), i = 0;
-    for (; i < length && i < n; i++)
+    size_t cut = csm_escape_cut(text, n);
+    for (size_t i = 0; i < cut; i++)
         fputc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], p->to);
-    /* a cut must not leave half a character */
-    while (i < length && ((unsigned char)text[i] & 0xc0) == 0x80)
-        fputc(text[i++], p->to);
-    if (i < length)
+    if (text[cut] != '\0')
         fputs("...", p->to);
 }
 
@@ -77,6 +77,18 @@ static void wrap(const struct page *p, const char *text, int indent)
     fputc('\n', p->to);
 }
 
+/* A line that may be longer than the terminal is wide. */
+static void say(const struct page *p, const char *format, ...) CSM_PRINTF(2, 3);
+static void say(const struct page *p, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    wrap(p, line, 2);
+}
+
 static void heading(const struct page *p, const char *text)
 {
     fputc('\n', p->to);
@@ -101,8 +113,8 @@ static void tell_settings(const struct page *p, const csm_tokens *t)
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         const char *value = csm_tokens_metadata(t, shown[i].key);
         if (value != NULL && n < sizeof line)
-            n += (size_t)snprintf(line + n, sizeof line - n, "%s%s%.40s", n == 0 ? "" : ", ",
-                                  shown[i].word, value);
+            n += (size_t)snprintf(line + n, sizeof line - n, "%s%s%.*s", n == 0 ? "" : ", ",
+                                  shown[i].word, (int)csm_escape_cut(value, 40), value);
     }
     for (char *c = line; *c != '\0'; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
@@ -132,14 +144,14 @@ static void tell_stream(const struct page *p, const char *label, const csm_token
         fputs("\"\n", p->to);
     }
     if (s->health.has_logits)
-        fprintf(p->to, "  logits %.4g..%.4g; rows: %zu dead, %zu saturated; NaN %zu, Inf %zu\n",
-                s->health.lowest, s->health.highest, s->health.n_dead, s->health.n_saturated,
-                s->health.n_nan, s->health.n_inf);
+        say(p, "logits %.4g..%.4g; rows: %zu dead, %zu saturated; NaN %zu, Inf %zu",
+            s->health.lowest, s->health.highest, s->health.n_dead, s->health.n_saturated,
+            s->health.n_nan, s->health.n_inf);
     for (size_t part = 0; part < 2; part++)
         if (s->fit[part].has_fit)
-            fprintf(p->to, "  %s fit temperature %.3f +- %.3f, ranks up to %zu (%zu draws)\n",
-                    part == 0 ? "backbone:" : "depth:   ", s->fit[part].temperature,
-                    s->fit[part].error, s->fit[part].highest_rank, s->fit[part].n);
+            say(p, "%s fit temperature %.3f +- %.3f, ranks up to %zu (%zu draws)",
+                part == 0 ? "backbone:" : "depth:", s->fit[part].temperature, s->fit[part].error,
+                s->fit[part].highest_rank, s->fit[part].n);
     if (s->has_silence)
         fprintf(p->to, "  silence %.0f %%, sound in frames %zu..%zu\n", 100 * s->silence,
                 s->first_sound_frame, s->last_sound_frame);
@@ -147,13 +159,20 @@ static void tell_stream(const struct page *p, const char *label, const csm_token
         style(p, "33");
         for (const char *line = s->warnings; *line != '\0';) {
             size_t n = strcspn(line, "\n");
-            char one[256];
-            snprintf(one, sizeof one, "! %.*s", (int)n, line);
-            wrap(p, one, 2);
+            say(p, "! %.*s", (int)n, line);
             line += n + 1;
         }
         style(p, "0");
     }
+}
+
+/* A code, in six columns at most: 538976288 is 5e+08. */
+static void short_code(int32_t code, char text[16])
+{
+    if (code > -100000 && code < 100000)
+        snprintf(text, 16, "%" PRId32, code);
+    else
+        snprintf(text, 16, "%.0e", (double)code);
 }
 
 static void codebook_table(const struct page *p, const csm_tokens *t, const csm_stream_stats *s)
@@ -164,9 +183,11 @@ static void codebook_table(const struct page *p, const csm_tokens *t, const csm_
             s->vocab - 1);
     for (size_t k = 0; k <= t->n_codebooks; k++) {
         const csm_code_stats *one = k < t->n_codebooks ? &s->codebooks[k] : &s->all;
-        char name[24], range[40];
+        char name[24], lowest[16], highest[16], range[40];
         snprintf(name, sizeof name, "%zu", k);
-        snprintf(range, sizeof range, "%d..%d", one->lowest, one->highest);
+        short_code(one->lowest, lowest);
+        short_code(one->highest, highest);
+        snprintf(range, sizeof range, "%s..%s", lowest, highest);
         fprintf(p->to, " %3s %6zu %7.2f %10s %5zu %4zu %4.0f %%  ",
                 k < t->n_codebooks ? name : "all", one->n_unique, one->entropy_bits, range,
                 one->n_zero, one->longest_run, 100 * one->repeated);
@@ -258,6 +279,29 @@ static bool timeline(const struct page *p, const char *title, const csm_analysis
     return true;
 }
 
+static void forced_table(const struct page *p, const csm_forced *f)
+{
+    enum { SHOWN = 20 };
+    size_t n_unequal = f->n_draws - f->n_equal;
+    heading(p, "Given one history");
+    say(p, "%zu of %zu draws equal: %.4f %%; logits differ by at most %.3g", f->n_equal, f->n_draws,
+        100 * (double)f->n_equal / (double)f->n_draws, f->logit_error);
+    if (n_unequal != 0) {
+        say(p, "%zu of %zu others within what that moves a race", f->n_close, n_unequal);
+        fprintf(p->to, "\n  frame  cb      A      B  margin A  margin B  logit error  reach\n");
+    }
+    for (size_t i = 0; i < n_unequal && i < SHOWN; i++) {
+        const csm_unequal_draw *d = &f->unequal[i];
+        char a[16], b[16];
+        short_code(d->code_a, a);
+        short_code(d->code_b, b);
+        fprintf(p->to, "  %5zu %3zu %6s %6s %9.2g %9.2g %12.2g %6.2g%s\n", d->frame, d->codebook, a,
+                b, d->margin_a, d->margin_b, d->logit_error, d->reach, d->is_close ? "" : "  !");
+    }
+    if (n_unequal > SHOWN)
+        fprintf(p->to, "  and %zu more: --json has them all\n", n_unequal - SHOWN);
+}
+
 static bool tell_comparison(const struct page *p, const csm_analysis *analysis)
 {
     const csm_comparison *c = &analysis->comparison;
@@ -273,25 +317,21 @@ static bool tell_comparison(const struct page *p, const csm_analysis *analysis)
         fprintf(p->to, "  B %6d   margin %-9.4g probability %-9.4g\n", d->code_b, d->margin_b,
                 d->prob_b);
         if (!isnan(d->shift))
-            fprintf(p->to,
-                    "  logit of %d less that of %d: %.5g in A, %.5g in B: race moved by %.3g\n",
-                    d->code_a, d->code_b, d->lead_a, d->lead_b, d->shift);
+            say(p, "logit of %d less that of %d: %.5g in A, %.5g in B: race moved by %.3g",
+                d->code_a, d->code_b, d->lead_a, d->lead_b, d->shift);
     }
+    if (c->forced.n_frames != 0)
+        forced_table(p, &c->forced);
     heading(p, "Distributions");
-    char line[400];
-    snprintf(line, sizeof line,
+    say(p,
              "%s: chi-square over %zu codebooks, p = %.3g by %zu permutations of blocks of %zu "
              "frame%s. With %zu frames, a total variation of %.2f would be seen four times of "
              "five.",
              c->is_alike ? "Alike" : "Not alike", c->n_codebooks, c->all.p_value,
              c->n_permutations, c->block_frames, c->block_frames == 1 ? "" : "s", c->n_frames,
              c->detectable);
-    wrap(p, line, 2);
-    if (c->is_alike && c->frames_needed > c->n_frames) {
-        snprintf(line, sizeof line, "If the difference seen is real, %zu frames would show it.",
-                 c->frames_needed);
-        wrap(p, line, 2);
-    }
+    if (c->is_alike && c->frames_needed > c->n_frames)
+        say(p, "If the difference seen is real, %zu frames would show it.", c->frames_needed);
     difference_table(p, analysis);
     return timeline(p, "share of codes that differ, by frame", analysis, false) &&
            timeline(p, "margins by frame (0.001 empty, 10 full)", analysis, true);

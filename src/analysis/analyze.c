@@ -39,6 +39,7 @@ void csm_analysis_free(csm_analysis *analysis)
         return;
     free((char *)analysis->comparison.explanation);
     free(analysis->comparison.codebooks);
+    free(analysis->comparison.forced.unequal);
     csm_stream_stats_free(&analysis->stats[0]);
     csm_stream_stats_free(&analysis->stats[1]);
     free(analysis);

@@ -42,13 +42,7 @@ enum csm_grain csm_logits_grain(const csm_tokens *t)
                        : CSM_GRAIN_F32;
 }
 
-struct row_difference {
-    double largest, relative, correlation;
-};
-
-/* Of the values finite in both: masks do not count, nor does what shifts a whole
- * row (a softmax takes it off). */
-static struct row_difference compare_rows(const float *a, const float *b, size_t n)
+struct csm_row_difference csm_rows_compare(const float *a, const float *b, size_t n)
 {
     double sum_a = 0, sum_b = 0;
     size_t count = 0;
@@ -58,7 +52,7 @@ static struct row_difference compare_rows(const float *a, const float *b, size_t
             sum_b += b[i];
             count++;
         }
-    struct row_difference out = {.correlation = 1};
+    struct csm_row_difference out = {.correlation = 1};
     if (count == 0)
         return out;
     double mean_a = sum_a / (double)count, mean_b = sum_b / (double)count;
@@ -107,7 +101,7 @@ csm_status csm_logits_compare(const csm_tokens *a, const csm_tokens *b, size_t n
         if (!csm_tokens_logits(a, frame, codebook, row_a) ||
             !csm_tokens_logits(b, frame, codebook, row_b))
             break;
-        struct row_difference d = compare_rows(row_a, row_b, a->vocab);
+        struct csm_row_difference d = csm_rows_compare(row_a, row_b, a->vocab);
         relative[out->n_rows++] = d.relative;
         out->largest = fmax(out->largest, d.largest);
         if (d.relative > out->limit && out->n_beyond++ == 0) {

@@ -16,6 +16,15 @@ double csm_rounding_limit(enum csm_grain grain);
 /* bf16 if every logit of a sample of rows is a bf16 number, f16 likewise. */
 enum csm_grain csm_logits_grain(const csm_tokens *tokens);
 
+/* Two rows, of the values finite in both: masks do not count, nor does what shifts
+ * a whole row (a softmax takes it off). */
+struct csm_row_difference {
+    double largest;     /* difference */
+    double relative;    /* rms of the difference over a's spread */
+    double correlation;
+};
+struct csm_row_difference csm_rows_compare(const float *a, const float *b, size_t n);
+
 struct csm_logit_difference {
     bool is_known;         /* both have logits of one vocabulary */
     size_t n_rows;         /* compared: draws 0..n_rows-1 */

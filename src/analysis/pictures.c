@@ -320,7 +320,7 @@ const struct csm_picture *csm_pictures(size_t *n)
          margins_height, draw_margins},
         {"waves", "Waveforms", "On one time axis.", waves_height, draw_waves},
         {"similarity", "Similarity by codebook",
-         "Sum of the smaller probabilities of each code. The dark mark is what two runs of one "
+         "Sum of the smaller probabilities of each code. The line is what two runs of one "
          "distribution would show on average at this length; red where p is below 0.05.",
          similarity_height, draw_similarity},
         {"histograms", "Histograms",

@@ -71,6 +71,7 @@ void csm_tokens_free(csm_tokens *tokens)
     free(t->samples);
     free(t->probs);
     free(t->margins);
+    free(t->forced);
     free(t->codes);
     free(t->name);
     csm_tensors_close(t->file);

@@ -44,7 +44,7 @@ struct csm_tokens_owner {
     csm_tokens shown;
     csm_tensors *file; /* NULL: nothing of it is mapped */
     char *name;
-    int32_t *codes;
+    int32_t *codes, *forced;
     float *margins, *probs, *samples;
     void *logits;
     csm_hidden *hidden;

@@ -134,6 +134,20 @@ static csm_status take_logits(csm_tokens *t, const csm_tensors *file, csm_error 
     return CSM_OK;
 }
 
+static csm_status take_forced(csm_tokens *t, const csm_tensors *file, csm_error *err)
+{
+    const csm_tensor *tensor = csm_tensors_find(file, "forced");
+    if (tensor == NULL)
+        return CSM_OK;
+    if (tensor->dtype != CSM_I32 || tensor->rank != 2 || tensor->shape[0] > t->n_frames ||
+        tensor->shape[1] != t->n_codebooks)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: forced, expected I32 [at most %zu, %zu]", t->name,
+                        t->n_frames, t->n_codebooks);
+    t->forced = tensor->data;
+    t->n_forced = tensor->shape[0];
+    return CSM_OK;
+}
+
 static const char hidden_prefix[] = "hidden.";
 
 /* Where a tensor of the computation stands: backbone before depth decoder, in
@@ -214,6 +228,7 @@ static csm_status load_safetensors(const char *path, csm_tokens **out, csm_error
     if ((status = per_draw(tokens, file, "margins", &tokens->margins, err)) != CSM_OK ||
         (status = per_draw(tokens, file, "probs", &tokens->probs, err)) != CSM_OK ||
         (status = take_logits(tokens, file, err)) != CSM_OK ||
+        (status = take_forced(tokens, file, err)) != CSM_OK ||
         (status = take_hidden(t, err)) != CSM_OK)
         goto fail;
     for (enum csm_metadata_key k = 0; k < CSM_METADATA_COUNT; k++) {

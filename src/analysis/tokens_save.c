@@ -21,7 +21,7 @@ csm_status csm_tokens_save(const csm_tokens *t, const char *path, csm_error *err
     enum { NAME_SIZE = 128 };
     csm_status status = CSM_NO_MEMORY;
     size_t n = 0;
-    csm_tensor *tensors = calloc(t->n_hidden + 4, sizeof *tensors);
+    csm_tensor *tensors = calloc(t->n_hidden + 5, sizeof *tensors);
     char(*names)[NAME_SIZE] = calloc(t->n_hidden + 1, sizeof *names);
     if (tensors == NULL || names == NULL) {
         csm_fail(err, status, "%s: out of memory", path);
@@ -37,6 +37,8 @@ csm_status csm_tokens_save(const csm_tokens *t, const char *path, csm_error *err
         tensors[n] = t->logits;
         tensors[n++].name = "logits";
     }
+    if (t->forced != NULL)
+        tensors[n++] = view("forced", CSM_I32, t->forced, t->n_forced, t->n_codebooks);
     for (size_t i = 0; i < t->n_hidden; i++) {
         const csm_hidden *h = &t->hidden[i];
         snprintf(names[i], NAME_SIZE, "hidden.%s", h->name);

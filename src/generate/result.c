@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A whole utterance: the loop over a generation that keeps everything. */
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "generate/generation.h"
+#include "generate/hidden.h"
+#include "generate/result.h"
 
 /* The report's strings that do not outlive the generation. */
 struct kept {
@@ -14,7 +18,25 @@ struct kept {
     char mlx_version[sizeof((csm_generation *)0)->mlx_version];
     char fallback[sizeof((csm_generation *)0)->fallback];
     size_t room; /* frames */
+    struct csm_hidden_states hidden;
+    const csm_generate_options *options; /* the caller's, while frames are drawn */
 };
+
+static bool on_frame(void *user, const csm_frame *frame)
+{
+    const struct kept *kept = user;
+    return kept->options->on_frame == NULL ||
+           kept->options->on_frame(kept->options->user, frame);
+}
+
+static void observe(void *user, const char *name, size_t frame, size_t at, const float *data,
+                    size_t rows, size_t cols)
+{
+    struct kept *kept = user;
+    if (kept->options->observe != NULL)
+        kept->options->observe(kept->options->user, name, frame, at, data, rows, cols);
+    csm_hidden_keep(&kept->hidden, name, frame, at, data, rows, cols);
+}
 
 /* *array with room for `bytes`; false, and *array as it was, if there is none. */
 static bool resize(float **array, size_t n_values)
@@ -67,6 +89,20 @@ static csm_status keep(struct kept *kept, const csm_generation *g, const csm_fra
     return CSM_OK;
 }
 
+static csm_status keep_forced(csm_result *r, const csm_generate_options *options, csm_error *err)
+{
+    size_t n = options->n_forced < r->n_frames ? options->n_forced : r->n_frames;
+    size_t n_bytes = n * r->n_codebooks * sizeof *r->forced;
+    if (n == 0)
+        return CSM_OK;
+    r->forced = malloc(n_bytes);
+    if (r->forced == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "result: %zu frames", n);
+    memcpy(r->forced, options->forced, n_bytes);
+    r->n_forced = n;
+    return CSM_OK;
+}
+
 csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_context,
                         const char *text, int speaker, const csm_generate_options *options,
                         csm_result **out, csm_error *err)
@@ -78,8 +114,17 @@ csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_cont
     kept->result.n_codebooks = model->info.n_codebooks;
     kept->result.vocab = model->info.vocab;
 
-    csm_status st =
-        csm_generation_start(model, context, n_context, text, speaker, options, &g, err);
+    const csm_generate_options asked = options != NULL ? *options : csm_generate_defaults();
+    csm_generate_options own = asked;
+    if (asked.hidden_frames != 0) {
+        kept->options = &asked;
+        kept->hidden.n_frames = asked.hidden_frames;
+        kept->hidden.n_codebooks = model->info.n_codebooks;
+        own.on_frame = on_frame;
+        own.observe = observe;
+        own.user = kept;
+    }
+    csm_status st = csm_generation_start(model, context, n_context, text, speaker, &own, &g, err);
     bool has_frame = true;
     while (st == CSM_OK && has_frame) {
         csm_frame frame;
@@ -89,7 +134,17 @@ csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_cont
             st = stored != CSM_OK ? stored : st;
         }
     }
+    kept->options = NULL;
     if (st == CSM_OK || st == CSM_CANCELLED) {
+        csm_status copied = keep_forced(&kept->result, &asked, err);
+        st = copied != CSM_OK ? copied : st;
+    }
+    if (kept->hidden.has_no_memory && (st == CSM_OK || st == CSM_CANCELLED))
+        st = csm_fail(err, CSM_NO_MEMORY, "hidden states of %zu frames: out of memory",
+                      asked.hidden_frames);
+    if (st == CSM_OK || st == CSM_CANCELLED) {
+        kept->result.hidden = kept->hidden.tensors;
+        kept->result.n_hidden = kept->hidden.n_tensors;
         kept->result.report = g->report;
         memcpy(kept->mlx_version, g->mlx_version, sizeof kept->mlx_version);
         kept->result.report.mlx_version = kept->mlx_version;
@@ -112,57 +167,105 @@ void csm_result_free(csm_result *result)
     free(result->probs);
     free(result->logits);
     free(result->samples);
-    free(result); /* the first member of struct kept */
+    free(result->forced);
+    struct kept *kept = (struct kept *)(void *)result; /* its first member */
+    csm_hidden_free(&kept->hidden);
+    free(kept);
+}
+
+static void say(struct csm_result_words *words, const char *key, const char *value)
+{
+    if (value == NULL || *value == '\0')
+        return;
+    words->pairs[2 * words->n] = key;
+    words->pairs[2 * words->n + 1] = value;
+    words->n++;
+}
+
+static void say_number(struct csm_result_words *words, const char *key, const char *format, ...)
+    CSM_PRINTF(3, 4);
+static void say_number(struct csm_result_words *words, const char *key, const char *format, ...)
+{
+    char *text = words->numbers[words->n];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof words->numbers[0], format, args);
+    va_end(args);
+    say(words, key, text);
+}
+
+void csm_result_tell(const csm_result *result, const csm_model_info *info, const char *text,
+                     int speaker, struct csm_result_words *words)
+{
+    const csm_report *r = &result->report;
+    words->n = 0;
+    say(words, "text", text);
+    say_number(words, "speaker", "%d", speaker);
+    say_number(words, "seed", "%" PRIu64, r->seed);
+    say(words, "strategy", csm_strategy_name(r->strategy));
+    say(words, "engine", r->engine);
+    say(words, "engine_version", r->engine_version);
+    say(words, "precision", info->precision != CSM_AS_STORED ? csm_precision_name(info->precision)
+                                                             : info->stored_dtype);
+    say(words, "stream", r->stream);
+    say(words, "sampler", r->sampler);
+    say(words, "dtype", r->dtype);
+    say_number(words, "temperature", "%.15g", r->temperature);
+    say_number(words, "topk", "%d", r->top_k);
+    say_number(words, "depth_temperature", "%.15g", r->depth_temperature);
+    say_number(words, "depth_topk", "%d", r->depth_top_k);
+    say(words, "mlx_version", r->mlx_version);
+    say(words, "model", info->digest);
+    say(words, "version", csm_version());
+    say(words, "ended", r->has_ended ? "true" : "false");
+    say_number(words, "vocab", "%zu", result->vocab);
+    say_number(words, "n_prompt", "%zu", r->n_prompt);
+}
+
+static csm_tensor view(const char *name, csm_dtype dtype, const void *data, size_t rows,
+                       size_t columns)
+{
+    return (csm_tensor){.name = name,
+                        .dtype = dtype,
+                        .rank = 2,
+                        .shape = {rows, columns},
+                        .data = data,
+                        .n_bytes = rows * columns * csm_dtype_size(dtype)};
 }
 
 csm_status csm_result_save(const csm_result *r, const csm_model *model, const char *text,
                            int speaker, const char *path, csm_error *err)
 {
-    size_t n = r->n_frames * r->n_codebooks;
-    const csm_tensor tensors[] = {
-        {"codes", CSM_I32, 2, {r->n_frames, r->n_codebooks}, r->codes, n * sizeof *r->codes},
-        {"margins", CSM_F32, 2, {r->n_frames, r->n_codebooks}, r->margins, n * sizeof *r->margins},
-        {"probs", CSM_F32, 2, {r->n_frames, r->n_codebooks}, r->probs, n * sizeof *r->probs},
-        {"logits",
-         CSM_F32,
-         3,
-         {r->n_frames, r->n_codebooks, r->vocab},
-         r->logits,
-         n * r->vocab * sizeof *r->logits},
-    };
-    char speaker_text[24], seed[24], temperature[32], topk[24], depth_temperature[32],
-        depth_topk[24], vocab[24], n_prompt[24];
-    snprintf(speaker_text, sizeof speaker_text, "%d", speaker);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->report.seed);
-    snprintf(temperature, sizeof temperature, "%.15g", r->report.temperature);
-    snprintf(topk, sizeof topk, "%d", r->report.top_k);
-    snprintf(depth_temperature, sizeof depth_temperature, "%.15g", r->report.depth_temperature);
-    snprintf(depth_topk, sizeof depth_topk, "%d", r->report.depth_top_k);
-    snprintf(vocab, sizeof vocab, "%zu", r->vocab);
-    snprintf(n_prompt, sizeof n_prompt, "%zu", r->report.n_prompt);
-    const csm_model_info *info = &model->info;
-    const char *const metadata[] = {
-        "precision",   info->precision != CSM_AS_STORED ? csm_precision_name(info->precision)
-                                                        : info->stored_dtype,
-        "mlx_version", r->report.mlx_version != NULL ? r->report.mlx_version : "",
-        "vocab",       vocab,
-        "n_prompt",    n_prompt,
-        "text",        text,
-        "speaker",     speaker_text,
-        "seed",        seed,
-        "strategy",    csm_strategy_name(r->report.strategy),
-        "engine",      r->report.engine,
-        "stream",      r->report.stream,
-        "sampler",     r->report.sampler,
-        "dtype",       r->report.dtype,
-        "temperature", temperature,
-        "topk",        topk,
-        "depth_temperature", depth_temperature,
-        "depth_topk",  depth_topk,
-        "model",       model->info.digest,
-        "version",     csm_version(),
-        "ended",       r->report.has_ended ? "true" : "false",
-    };
-    return csm_tensors_write(path, tensors, r->logits != NULL ? 4 : 3, metadata,
-                             sizeof metadata / sizeof *metadata / 2, err);
+    enum { NAME_SIZE = 80 };
+    size_t rows = r->n_frames, columns = r->n_codebooks, n = 0;
+    csm_tensor *tensors = calloc(r->n_hidden + 5, sizeof *tensors);
+    char(*names)[NAME_SIZE] = calloc(r->n_hidden + 1, sizeof *names);
+    csm_status st = CSM_NO_MEMORY;
+    if (tensors == NULL || names == NULL) {
+        csm_fail(err, st, "%s: out of memory", path);
+        goto end;
+    }
+    tensors[n++] = view("codes", CSM_I32, r->codes, rows, columns);
+    tensors[n++] = view("margins", CSM_F32, r->margins, rows, columns);
+    tensors[n++] = view("probs", CSM_F32, r->probs, rows, columns);
+    if (r->logits != NULL) {
+        tensors[n] = view("logits", CSM_F32, r->logits, rows * columns, r->vocab);
+        tensors[n].rank = 3;
+        memcpy(tensors[n++].shape, (size_t[]){rows, columns, r->vocab}, 3 * sizeof(size_t));
+    }
+    if (r->forced != NULL)
+        tensors[n++] = view("forced", CSM_I32, r->forced, r->n_forced, columns);
+    for (size_t i = 0; i < r->n_hidden; i++) {
+        const csm_hidden *h = &r->hidden[i];
+        snprintf(names[i], NAME_SIZE, "hidden.%s", h->name);
+        tensors[n++] = view(names[i], CSM_F32, h->data, h->n_rows, h->width);
+    }
+    struct csm_result_words words;
+    csm_result_tell(r, &model->info, text, speaker, &words);
+    st = csm_tensors_write(path, tensors, n, words.pairs, words.n, err);
+
+end:
+    free(names);
+    free(tensors);
+    return st;
 }

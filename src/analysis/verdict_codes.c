@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verdict_codes.c - codes alone: moved as a whole, or telling little. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "analysis/verdict.h"
+#include "analysis/verdict_case.h"
+
+bool csm_rule_shift(struct csm_case *c)
+{
+    struct csm_code_shift s = csm_code_shift_find(c->a, c->b);
+    if (!s.is_shifted || c->out->all.agreement > 0.5)
+        return false;
+    if (s.codebooks != 0) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "codebook", 0.99);
+        fprintf(c->text, "Codebook off by %d: B's codebook k holds what A's codebook k%+d does. ",
+                abs(s.codebooks), -s.codebooks);
+    } else if (s.frames != 0) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "frame_offset", 0.99);
+        fprintf(c->text, "Frames off by %d: B's frame f holds what A's frame f%+d does. ",
+                abs(s.frames), -s.frames);
+    } else {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "code_offset", 0.99);
+        fprintf(c->text, "Each code of B is A's %+d. ", s.codes);
+    }
+    fprintf(c->text, "%.0f %% of the codes agree so. ", 100 * s.agreement);
+    return true;
+}
+
+void csm_rule_codes(struct csm_case *c)
+{
+    const csm_comparison *out = c->out;
+    const csm_divergence *d = &out->first;
+    /* Chance that streams out of step agree so long: agreement after the divergence. */
+    size_t columns = out->n_codebooks, n = 0, n_equal = 0;
+    for (size_t f = d->frame + 1; f < out->n_frames; f++)
+        for (size_t k = 0; k < columns; k++) {
+            n++;
+            n_equal +=
+                c->a->codes[f * c->a->n_codebooks + k] == c->b->codes[f * c->b->n_codebooks + k];
+        }
+    double chance = ((double)n_equal + 1) / ((double)n + 4);
+    bool was_in_step = (double)d->n_equal * log(chance) < log(1e-3);
+    const struct csm_noise_step *a = &c->step[0], *b = &c->step[1];
+    bool is_same_noise =
+        a->is_in_step && b->is_in_step && a->seed == b->seed && a->stream == b->stream;
+    if (is_same_noise && !was_in_step) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.7);
+        fprintf(c->text,
+                "Both were drawn with the noise that they name (%s, seed %" PRIu64 "), and part "
+                "after %zu draws: the logits or the sampler's settings differ. ",
+                csm_stream_name(a->stream), a->seed, d->n_equal);
+        fputs("Save logits on both sides (--save-logits) for a firm verdict. ", c->text);
+        return;
+    }
+    if (was_in_step && d->n_equal >= 100) {
+        csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", 0.5);
+        fprintf(c->text,
+                "Streams out of step would not agree for %zu draws, so noise and sampler are the "
+                "same, and logits that far off part earlier: most likely rounding. ",
+                d->n_equal);
+    } else if (was_in_step) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.4);
+        fprintf(c->text,
+                "Streams out of step would not agree for %zu draws: the noise is the same, and the "
+                "logits or the sampler differ. ",
+                d->n_equal);
+    } else if (out->is_alike) {
+        csm_case_decide(c, CSM_VERDICT_NOISE, "unknown", 0.5);
+        fprintf(c->text,
+                "The codes agree no longer than by chance, and their distributions are alike (p = "
+                "%.3g): most likely another seed, or streams out of step. ",
+                out->all.p_value);
+    } else {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.5);
+        fprintf(c->text,
+                "The codes agree no longer than by chance, and their distributions differ (p = "
+                "%.3g): the models or the sampler's settings differ. ",
+                out->all.p_value);
+    }
+    fputs("Codes alone tell no more; save margins and logits (--save-logits) for a firm verdict. ",
+          c->text);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verdict_replay.c - draws made again from their logits: what differs between the
+ * settings that explain either side is the cause. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/verdict_case.h"
+
+csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *options, csm_error *err)
+{
+    const csm_tokens *sides[2] = {c->a, c->b};
+    c->has_settings = true;
+    for (size_t i = 0; i < 2; i++)
+        c->has_settings &= csm_settings_claimed(sides[i], &c->claimed[i], &c->has_seed[i]);
+    if (!c->out->first.exists || options->without_replay || !c->has_settings)
+        return CSM_OK;
+    csm_status status = CSM_OK;
+    for (size_t i = 0; i < 2 && status == CSM_OK; i++) {
+        const csm_tokens *own = sides[i], *other = sides[1 - i];
+        struct csm_replay replay = {.codes = own, .logits = own};
+        replay.n_draws = own->n_frames * own->n_codebooks;
+        if (own->logits.data == NULL) {
+            /* while histories are equal, the other's logits stand for its own */
+            if (other->logits.data == NULL || own->n_codebooks != other->n_codebooks)
+                continue;
+            replay.logits = other;
+            replay.n_draws = c->until + (c->out->first.frame < own->n_frames);
+        }
+        if (replay.n_draws == 0)
+            continue;
+        const struct csm_settings *hint =
+            i == 1 && c->explained[0].is_explained ? &c->explained[0].settings : NULL;
+        status = csm_replay_explain(&replay, &c->claimed[i], c->has_seed[i], replay.logits == own,
+                                    hint, &c->explained[i], err);
+    }
+    return status;
+}
+
+static bool same_warp(const struct csm_settings *a, const struct csm_settings *b)
+{
+    return a->temperature[0] == b->temperature[0] && a->temperature[1] == b->temperature[1] &&
+           a->top_k[0] == b->top_k[0] && a->top_k[1] == b->top_k[1];
+}
+
+static bool same_arithmetic(const struct csm_settings *a, const struct csm_settings *b)
+{
+    return a->sampler == b->sampler && a->dtype == b->dtype &&
+           strcmp(a->mlx_version, b->mlx_version) == 0;
+}
+
+static bool same_noise(const struct csm_settings *a, const struct csm_settings *b)
+{
+    return a->stream == b->stream && a->seed == b->seed && a->ahead == b->ahead &&
+           a->ahead_elements == b->ahead_elements && a->slip_at == b->slip_at;
+}
+
+/* True if b's codes come out under a's settings too: then a difference of settings
+ * is one on paper only. */
+static bool is_same_in_effect(struct csm_case *c)
+{
+    if (c->b->logits.data == NULL)
+        return false;
+    struct csm_replay replay = {.codes = c->b, .logits = c->b};
+    replay.n_draws = c->b->n_frames * c->b->n_codebooks;
+    struct csm_replay_result result;
+    csm_status status = csm_replay_run(&replay, &c->explained[0].settings, 0, &result, NULL);
+    return status == CSM_OK && result.n != 0 && result.n_hits == result.n;
+}
+
+static void tell_offset(FILE *to, const struct csm_settings *s, const char *who)
+{
+    if (s->slip_at != 0)
+        fprintf(to,
+                "%s's stream slips by %ld draw%s at draw %zu and agrees again with that offset. ",
+                who, s->ahead, s->ahead == 1 ? "" : "s", s->slip_at);
+    else if (s->ahead_elements != 0)
+        fprintf(to, "%s's stream is %ld number%s ahead from the start. ", who, s->ahead_elements,
+                s->ahead_elements == 1 ? "" : "s");
+    else if (s->ahead != 0)
+        fprintf(to, "%s's stream is %ld draw%s %s from the start; with that offset it agrees. ",
+                who, labs(s->ahead), labs(s->ahead) == 1 ? "" : "s",
+                s->ahead > 0 ? "ahead" : "behind");
+}
+
+/* Both streams' settings are found: what differs between them is the cause. */
+bool csm_rule_replay(struct csm_case *c)
+{
+    const struct csm_explanation *ea = &c->explained[0], *eb = &c->explained[1];
+    if (!ea->is_explained || !eb->is_explained)
+        return false;
+    const struct csm_settings *a = &ea->settings, *b = &eb->settings;
+    bool warp = same_warp(a, b), arithmetic = same_arithmetic(a, b), noise = same_noise(a, b);
+    bool is_mlx = (a->stream == CSM_STREAM_MLX) != (b->stream == CSM_STREAM_MLX);
+    if (is_mlx) /* an mlx stream has an mlx sampler: the stream is the cause */
+        arithmetic = true;
+    if ((warp && arithmetic && noise) || is_same_in_effect(c))
+        return false;
+    fprintf(c->text,
+            "Drawn again from the captured logits, %zu of %zu draws of A and %zu of %zu "
+            "of B come out. ",
+            ea->result.n_hits, ea->result.n, eb->result.n_hits, eb->result.n);
+    size_t part = a->temperature[0] != b->temperature[0] || a->top_k[0] != b->top_k[0] ? 0 : 1;
+    double confidence =
+        ea->result.n_hits == ea->result.n && eb->result.n_hits == eb->result.n && eb->result.n >= 16
+            ? 0.99
+            : 0.9;
+    if (ea->is_greedy != eb->is_greedy) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "greedy", confidence);
+        fprintf(c->text, "%s takes the most probable code each time, %s draws. ",
+                ea->is_greedy ? "A" : "B", ea->is_greedy ? "B" : "A");
+    } else if (a->temperature[part] != b->temperature[part]) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", confidence);
+        fprintf(c->text, "A was drawn at temperature %g, B at temperature %g. ",
+                a->temperature[part], b->temperature[part]);
+        if (a->top_k[part] != b->top_k[part])
+            fprintf(c->text, "Top-k differs too: %zu against %zu. ", a->top_k[part],
+                    b->top_k[part]);
+    } else if (!warp) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "top_k", confidence);
+        fprintf(c->text, "A was drawn with top-k %zu, B with top-k %zu. ", a->top_k[part],
+                b->top_k[part]);
+    } else if (!arithmetic && a->dtype != b->dtype) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "dtype", confidence);
+        fprintf(c->text,
+                "A's softmax and race were computed in %s, as %s does; B's in %s, as %s "
+                "(dtype). ",
+                csm_dtype_name(a->dtype), csm_sampler_name(a->sampler), csm_dtype_name(b->dtype),
+                csm_sampler_name(b->sampler));
+    } else if (!arithmetic && a->sampler != b->sampler) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "sampler", confidence);
+        fprintf(c->text, "A has the arithmetic of %s, B that of %s (the order of steps). ",
+                csm_sampler_name(a->sampler), csm_sampler_name(b->sampler));
+    } else if (!arithmetic) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "mlx_version", confidence);
+        const char *newest = "of the newest known version";
+        fputs("A is drawn as MLX ", c->text);
+        csm_case_quote(c, a->mlx_version[0] != '\0' ? a->mlx_version : newest);
+        fputs(" does, B as MLX ", c->text);
+        csm_case_quote(c, b->mlx_version[0] != '\0' ? b->mlx_version : newest);
+        fputs(". ", c->text);
+    } else if (a->stream != b->stream) {
+        csm_case_decide(c, CSM_VERDICT_NOISE, "stream", confidence);
+        fprintf(c->text, "A's noise comes from %s, B's from %s. ", csm_stream_name(a->stream),
+                csm_stream_name(b->stream));
+    } else if (a->seed != b->seed) {
+        csm_case_decide(c, CSM_VERDICT_NOISE, "seed", confidence);
+        fprintf(c->text, "A has seed %" PRIu64 ", B has seed %" PRIu64 ". ", a->seed, b->seed);
+    } else {
+        csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", confidence);
+        tell_offset(c->text, a, "A");
+        tell_offset(c->text, b, "B");
+    }
+    if (c->out->verdict == CSM_VERDICT_SAMPLER && a->seed != b->seed)
+        fprintf(c->text, "Seeds differ too: %" PRIu64 " against %" PRIu64 ". ", a->seed, b->seed);
+    bool is_claimed = same_warp(a, &c->claimed[0]) && same_warp(b, &c->claimed[1]) &&
+                      same_arithmetic(a, &c->claimed[0]) && same_arithmetic(b, &c->claimed[1]) &&
+                      same_noise(a, &c->claimed[0]) && same_noise(b, &c->claimed[1]);
+    fputs(is_claimed ? "The files' metadata says the same. "
+                     : "The files' metadata says otherwise. ",
+          c->text);
+    return true;
+}

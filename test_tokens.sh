@@ -1,13 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # All tests of tokens: samplers, exact and pure generation, the analyzer. Ends in a
-# table; exit code 1 if anything in it failed.
-#   ./test_tokens.sh [--text TEXT]      CSM_BUILD_DIR: where it was built (build)
+# table; exit code 1 if anything in it failed, 2 for a mistake in the command line.
+#   ./test_tokens.sh [--text TEXT] [--voice DIR]      CSM_BUILD_DIR: where it was built (build)
 set -u
 cd "$(dirname "$0")" || exit 1
 build=${CSM_BUILD_DIR:-build}
 text="Hello. This is a test of tokens."
-[ "${1:-}" = --text ] && text=${2:?--text wants a text}
+voice=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --text) text=${2:?--text wants a text} ;;
+    --voice) voice=${2:?--voice wants a model directory} ;;
+    *)
+        echo "test_tokens.sh: $1: expected --text TEXT or --voice DIR" >&2
+        exit 2
+        ;;
+    esac
+    shift 2
+done
 if [ ! -x "$build/bin/test_token_generation" ]; then
     make build || exit 1
 fi
@@ -29,11 +40,12 @@ run() {
     printf '%-34s %-18s %s\n' "$name" "$result" "$summary" >>"$scratch/table"
 }
 
-tokens() { "$build/bin/test_token_generation" "$@"; }
+speak() { "$build/bin/test_token_generation" --text "$text" ${voice:+--voice "$voice"} "$@"; }
 saved=$scratch/saved
-run "samplers" 0 tokens --test-sampling
-run "exact tokens" 0 tokens --text "$text" --use-exact --iterations 3 --max-frames 60 --save-dir "$saved"
-run "pure tokens" 0 tokens --text "$text" --iterations 3 --max-frames 60
+run "samplers" 0 "$build/bin/test_token_generation" --test-sampling
+run "exact tokens" 0 speak --use-exact --iterations 3 --max-frames 60 --save-dir "$saved"
+run "exact draws, given PyTorch's codes" 0 speak --teacher-forcing --iterations 2 --max-frames 60
+run "pure tokens" 0 speak --iterations 3 --max-frames 60
 run "analyzer: one stream" 0 "$build/bin/csm" analyze "$saved/candidate-0.safetensors"
 run "analyzer: a stream and itself" 0 \
     "$build/bin/csm" analyze "$saved/candidate-0.safetensors" "$saved/candidate-0.safetensors"

@@ -1,23 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What opens is written again, and the copy opens with the same tensors. */
-#include "check.h"
-
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <csm/tensors.h>
 
-/* A file of this process, in memory where the system has such. */
-static const char *scratch(const char *name)
-{
-    static char path[2][64];
-    char *own = path[name[0] == 'b'];
-    snprintf(own, sizeof path[0], "%s/csm-fuzz-%ld-%s",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid(), name);
-    return own;
-}
+#include "scratch_file.h"
 
 static void check_same(const csm_tensors *a, const csm_tensors *b)
 {
@@ -36,27 +24,27 @@ static void check_same(const csm_tensors *a, const csm_tensors *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    const char *path = scratch("a"), *copy = scratch("b");
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    CHECK(fd >= 0 && write(fd, data, n) == (ssize_t)n && close(fd) == 0);
+    const struct scratch_file path = scratch_file("a"), copy = scratch_file("b");
+    scratch_write(&path, data, n);
 
     csm_error err = {""};
     csm_tensors *file = NULL, *again = NULL;
-    csm_status status = csm_tensors_open(path, &file, &err);
+    csm_status status = csm_tensors_open(path.path, &file, &err);
     CHECK((status == CSM_OK) == (file != NULL));
     CHECK(status == CSM_OK || (err.text[0] != '\0' && strchr(err.text, '\n') == NULL));
     if (file != NULL) {
         csm_tensor *tensors = calloc(csm_tensors_count(file) + 1, sizeof *tensors);
         for (size_t i = 0; i < csm_tensors_count(file); i++)
             tensors[i] = *csm_tensors_at(file, i);
-        CHECK(csm_tensors_write(copy, tensors, csm_tensors_count(file), NULL, 0, &err) == CSM_OK);
-        CHECK(csm_tensors_open(copy, &again, &err) == CSM_OK);
+        CHECK(csm_tensors_write(copy.path, tensors, csm_tensors_count(file), NULL, 0, &err) ==
+              CSM_OK);
+        CHECK(csm_tensors_open(copy.path, &again, &err) == CSM_OK);
         check_same(file, again);
         free(tensors);
     }
     csm_tensors_close(again);
     csm_tensors_close(file);
-    unlink(copy);
-    unlink(path);
+    unlink(copy.path);
+    unlink(path.path);
     return 0;
 }

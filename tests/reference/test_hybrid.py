@@ -7,8 +7,11 @@ other. PyTorch's bits may depend on the number, so it is the same."""
 
 import json
 import os
+import pathlib
+import resource
 import shutil
 import subprocess
+import sys
 
 import mlx.core as mx
 import numpy as np
@@ -20,8 +23,9 @@ from safetensors.torch import load_file as load_torch, save_file
 
 import layouts
 import sesame_model
+from conftest import ROOT
 from transformers_frames import (DTYPES, GOLDEN, Reference, endless_golden, random_model,
-                                 samples_of, text_ids)
+                                 samples_of, silence_the_end, text_ids)
 
 TEXT = "Hello from Sesame. It's 2025, isn't it?"
 CONTEXT = [("How are you doing today?", 0, GOLDEN / "ctx0.wav"),
@@ -50,6 +54,24 @@ def endless(tmp_path_factory):
     return endless_golden(tmp_path_factory.mktemp("models") / "csm-a")
 
 
+@pytest.fixture(scope="session")
+def endless_voice(tmp_path_factory):
+    """The embedded voice as transformers reads it, but for its end of speech."""
+    target = tmp_path_factory.mktemp("models") / "voice"
+    subprocess.run([sys.executable, ROOT / "voice" / "unpack.py", ROOT / "voice" / "model", target],
+                   check=True)
+    silence_the_end(target)
+    return target
+
+
+def context_of(turns):
+    """As options of csm generate, and as Reference.generate has it."""
+    options = []
+    for text, speaker, path in turns:
+        options += ["--context-audio", path, "--context-text", text, "--context-speaker", speaker]
+    return options, [(text, speaker, samples_of(path)) for text, speaker, path in turns]
+
+
 def assert_equal(ours, theirs):
     """Bit-equal; a difference is told by its place and size."""
     (codes, logits), (want, want_logits) = ours, theirs
@@ -68,12 +90,17 @@ def test_equals_transformers_without_context(hybrid, endless, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_equals_transformers_with_context(hybrid, endless, dtype):
-    more = []
-    for text, speaker, path in CONTEXT:
-        more += ["--context-audio", path, "--context-text", text, "--context-speaker", speaker]
-    context = [(text, speaker, samples_of(path)) for text, speaker, path in CONTEXT]
+    more, context = context_of(CONTEXT)
     assert_equal(hybrid(endless, dtype, FRAMES, 43, *more),
                  Reference(endless, dtype).generate(TEXT, FRAMES, seed=43, context=context))
+
+
+@pytest.mark.parametrize("turns", [[], CONTEXT], ids=["alone", "context"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_transformers_on_the_embedded_voice(hybrid, endless_voice, dtype, turns):
+    more, context = context_of(turns)
+    assert_equal(hybrid(endless_voice, dtype, FRAMES, 45, *more),
+                 Reference(endless_voice, dtype).generate(TEXT, FRAMES, seed=45, context=context))
 
 
 # layers, width, heads, kv heads, head_dim, hidden of backbone and depth decoder
@@ -203,3 +230,61 @@ def test_quantized_weights_are_what_they_stand_for(hybrid, endless, tmp_path, bi
     config = json.loads((endless / "config.json").read_text())
     assert_equal(hybrid(tmp_path / "q", "f32", 30, 5),
                  sesame_frames(weights, config, text_ids(endless, TEXT, 0), 30, 5))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD")
+def test_a_libtorch_of_another_version_is_told(csm, tmp_path):
+    source, library = tmp_path / "version.c", tmp_path / "version.so"
+    source.write_text("unsigned long aoti_torch_abi_version(void);\n"
+                      "unsigned long aoti_torch_abi_version(void) { return 0x0201ul << 48; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    done = generate(csm, GOLDEN, "--strategy", "hybrid", env={"LD_PRELOAD": str(library)})
+    assert_refused(done, 4, "torch", "build csm again")
+
+
+def with_text_table(target, rows):
+    """csm-a with so many rows of text embeddings: a sparse file that ends in zeros."""
+    shutil.copytree(GOLDEN, target)
+    config = json.loads((GOLDEN / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | {"text_vocab_size": rows}))
+    name, tensors = "embed_text_tokens.weight", load_torch(GOLDEN / "model.safetensors")
+    width = tensors.pop(name).shape[1]
+    save_file(tensors, target / "model.safetensors", {"format": "pt"})
+    whole = (target / "model.safetensors").read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header, end = json.loads(whole[8:8 + length]), len(whole) - 8 - length
+    header[name] = {"dtype": "F32", "shape": [rows, width],
+                    "data_offsets": [end, end + 4 * rows * width]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(target / "model.safetensors", "wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text + whole[8 + length:])
+        f.truncate(8 + len(text) + end + 4 * rows * width)
+    return target
+
+
+def peak_bytes(args):
+    """The most address space that a run had."""
+    peak, process = 0, subprocess.Popen(args, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        for line in pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmPeak"):
+                peak = max(peak, 1024 * int(line.split()[1]))
+    assert process.returncode == 0
+    return peak
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc, RLIMIT_AS")
+@pytest.mark.parametrize("strategy, dtype", [("hybrid", "bf16"), ("exact", "bf16"), ("exact", "q8")])
+def test_out_of_memory_is_told(csm, build_dir, tmp_path, strategy, dtype):
+    """Room for what a small model takes, for the mapped file of 1 GB, and half of what the
+    table takes in the smaller dtype."""
+    options = ["--strategy", strategy, "--dtype", dtype, *(["--engine", "native"] if strategy == "exact"
+                                                          else [])]
+    base = [build_dir / "bin" / "csm", "generate", "--text", "Hi.", "--output", "none", "--quiet",
+            "--max-audio-length-ms", "80", *options]
+    small = peak_bytes([*base, "--model-path", with_text_table(tmp_path / "small", 532)])
+    room = small + (1 << 30) + (128 << 20)
+    done = csm(*base[1:], "--model-path", with_text_table(tmp_path / "large", 2_000_000), check=False,
+               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room)))
+    assert_refused(done, 4, "memory")

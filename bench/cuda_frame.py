@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A frame of hybrid on a GPU next to transformers in the same run: ms, median and best.
+
+    .venv/bin/python bench/cuda_frame.py build/bin/csm               # csm-1b's shape, bfloat16
+    .venv/bin/python bench/cuda_frame.py build/bin/csm --device cpu --shape tiny
+
+Random weights, written once to a directory (4 GB; --keep DIR keeps it). In turns: csm's
+engine torch, transformers eager, and transformers with static caches, compiled (GPU). Codes
+are not compared here: tests/reference/test_hybrid.py does, on the CPU. Needs torch and
+transformers; --device cuda: a CUDA build of torch of the version that csm was built with.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+
+import torch
+import transformers
+from transformers.generation.streamers import BaseStreamer
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden" / "csm-a"
+TEXT = "Hello from Sesame. It's 2025, isn't it?"
+SETTINGS = dict(do_sample=True, temperature=0.9, top_k=50, depth_decoder_do_sample=True,
+                depth_decoder_temperature=0.9, depth_decoder_top_k=50)
+# layers, width, heads, kv heads, head_dim, hidden
+SHAPES = {"csm-1b": {"backbone": (16, 2048, 32, 8, 64, 8192), "depth": (4, 1024, 8, 2, 128, 8192),
+                     "codebooks": 32, "vocab": 2051},
+          "tiny": {"backbone": (2, 128, 4, 2, 32, 256), "depth": (2, 64, 2, 1, 32, 128),
+                   "codebooks": 8, "vocab": 1027}}
+
+
+def random_checkpoint(target, shape):
+    """csm-a's configuration, texts and codec around random weights of that shape, which
+    never end their speech."""
+    config = json.loads((GOLDEN / "config.json").read_text())
+    inner = config["depth_decoder_config"]
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads",
+             "head_dim", "intermediate_size")
+    for part, sizes in (config, shape["backbone"]), (inner, shape["depth"]):
+        part.update(zip(names, sizes), num_codebooks=shape["codebooks"],
+                    vocab_size=shape["vocab"], dtype="bfloat16")
+    inner["backbone_hidden_size"] = shape["backbone"][1]
+    if shape["codebooks"] > 8:  # csm-a's codec has 8: csm-1b's codes are not decoded here
+        config["codec_config"]["num_quantizers"] = shape["codebooks"]
+    torch.manual_seed(0)
+    model = transformers.CsmForConditionalGeneration(transformers.CsmConfig(**config)).bfloat16()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if not name.startswith("codec_model."):
+                p.normal_(0, 0.02).add_(float(p.dim() == 1))
+        model.lm_head.weight[0] = 0
+        model.depth_decoder.codebooks_head.weight[:, :, 0] = 0
+    model.save_pretrained(target)
+    for name in "tokenizer.json", "generation_config.json":
+        shutil.copyfile(GOLDEN / name, target / name)
+
+
+def inputs_of(model_dir, device):
+    from tokenizers import Tokenizer
+
+    ids = Tokenizer.from_file(str(model_dir / "tokenizer.json")).encode("[0]" + TEXT).ids
+    ids = torch.tensor([ids], device=device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+class Clock(BaseStreamer):
+    """The time at which each frame is handed over."""
+
+    def __init__(self):
+        self.at = []
+
+    def put(self, value):
+        value.cpu()  # waits for the device
+        self.at.append(time.perf_counter())
+
+    def end(self):
+        pass
+
+
+def between(times):
+    return [1e3 * (b - a) for a, b in zip(times, times[1:])]
+
+
+def transformers_ms(model, inputs, n_frames, **settings):
+    clock = Clock()
+    model.generate(**inputs, **SETTINGS, max_new_tokens=n_frames, streamer=clock, **settings)
+    return between(clock.at[1:])  # the first is the prompt's
+
+
+def csm_ms(csm, model_dir, device, n_frames):
+    """Median and best of the frames after the first, by csm's own clock."""
+    times = []
+    with subprocess.Popen([csm, "generate", "--text", TEXT, "--model-path", model_dir, "--output",
+                           "none", "--pytorch-tokens", "--device", device, "--seed", "1",
+                           "--max-audio-length-ms", str(80 * n_frames), "--debug"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            words = line.split()
+            if words[:1] == ["frame"] and words[3] == "0:":
+                times.append(time.perf_counter())
+    assert process.returncode == 0 and len(times) == n_frames, (process.returncode, len(times))
+    return between(times)
+
+
+def show(name, ms):
+    print(f"{name:44} {statistics.median(ms):8.1f} {min(ms):8.1f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("csm")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--shape", choices=SHAPES, default="csm-1b")
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--keep", type=pathlib.Path, help="keep the checkpoint here, or use it")
+    args = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = args.keep or pathlib.Path(scratch) / "model"
+        if not (directory / "config.json").exists():
+            random_checkpoint(directory, SHAPES[args.shape])
+        device = torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device
+        print(f"{args.shape}'s shape, random bfloat16 weights, {args.frames} frames, {device}, "
+              f"torch {torch.__version__}, transformers {transformers.__version__}")
+        print(f"{'ms a frame':44} {'median':>8} {'best':>8}")
+        model = transformers.CsmForConditionalGeneration.from_pretrained(
+            directory, dtype=torch.bfloat16).to(args.device).eval()
+        inputs = inputs_of(directory, args.device)
+        for _ in range(2):
+            show("csm, engine torch",
+                 csm_ms(args.csm, directory, args.device, args.frames)[2:])
+            show("transformers, eager", transformers_ms(model, inputs, args.frames)[2:])
+        model.generation_config.cache_implementation = "static"
+        model.depth_decoder.generation_config.cache_implementation = "static"
+        transformers_ms(model, inputs, 6)  # compiles
+        # transformers compiles a static cache's steps by itself, but not on the CPU
+        compiled = ", compiled" if args.device != "cpu" else ""
+        show(f"transformers, static cache{compiled}",
+             transformers_ms(model, inputs, args.frames)[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -43,7 +43,7 @@ typedef struct csm_conv_state csm_conv_state;
 typedef struct csm_random csm_random; /* an engine's own random stream */
 
 /* csm_precision (csm.h) is of the language model's matrices: norms, biases and the
- * codec are never quantized. */
+ * codec do not follow it. */
 struct csm_engine_options {
     csm_precision precision;
     int n_threads;      /* 0: one per core that this process may use */
@@ -67,6 +67,9 @@ struct csm_weight_source {
     bool is_copied;
     /* Keep full precision whatever `precision` says (codec, norms). */
     bool exact;
+    /* What comes of it is sound, not a choice between entries (the codec's decoder): an
+     * engine may round it to 18 bits, see docs/ENGINES.md. */
+    bool is_sound;
     /* A hint: only `embed` reads it, so no form for products is made of it. */
     bool is_table;
 };

@@ -372,6 +372,7 @@ csm_status csm_checkpoint_find(const struct csm_checkpoint *checkpoint, enum csm
 
     memset(source, 0, sizeof *source);
     source->exact = is_codec(part) || is_norm(role);
+    source->is_sound = part == CSM_DECODER;
     struct shape shape = shape_of(config, part, role, index);
     const bool is_fused = place->layout == CSM_LAYOUT_KYUTAI && role >= CSM_ROLE_Q &&
                           role <= CSM_ROLE_V;

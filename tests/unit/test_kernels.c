@@ -102,6 +102,49 @@ static void affine_products_have_the_same_bits(void **state)
     free(sums);
 }
 
+static void tiled_products_have_the_same_bits(void **state)
+{
+    (void)state;
+    enum { ROWS = 5 * CSM_TILE, COLS = 700, N_X = 31 };
+    static const size_t cols[] = {1, 63, 64, 257, COLS}, n_rows[] = {1, 16, 33, 64, ROWS - 3};
+    static const size_t n_x[] = {1, 2, 3, 4, 5, 8, 12, N_X};
+    float *x = random_floats(N_X * (COLS + 5)), *start = random_floats(ROWS);
+    float *y = malloc(N_X * ROWS * 4), *expected = malloc(N_X * ROWS * 4);
+    for (int is_coded = 0; is_coded < 2; is_coded++)
+        for (size_t c = 0; c < 5; c++) {
+            size_t n_blocks = (cols[c] + CSM_CODE_GROUP - 1) / CSM_CODE_GROUP;
+            size_t block = is_coded ? sizeof(struct code_block) : 64 * cols[c];
+            n_blocks = is_coded ? n_blocks : 1;
+            unsigned char *data = aligned_alloc(64, ROWS / CSM_TILE * n_blocks * block);
+            for (size_t b = 0; b < ROWS / CSM_TILE * n_blocks; b++) {
+                float *floats = (float *)(void *)(data + b * block);
+                for (size_t i = 0; i < (is_coded ? CSM_TILE : block / 4); i++)
+                    floats[i] = random_float();
+                for (size_t i = 64; is_coded && i < block; i++)
+                    data[b * block + i] = (unsigned char)(int)(random_float() * 128);
+            }
+            struct column_tiles w = {data, cols[c], n_blocks * block, is_coded};
+            for (size_t table = 0; csm_kernels_fast(table) != NULL; table++)
+                for (size_t r = 0; r < 5; r++)
+                    for (size_t t = 0; t < 8; t++) {
+                        size_t tile = n_rows[r] <= 64 ? 1 : 0;
+                        const float *from = t % 2 == 0 ? start : NULL;
+                        memset(y, 0, N_X * ROWS * 4);
+                        memset(expected, 0, N_X * ROWS * 4);
+                        csm_kernels_fast(table)->dots_tiles(&w, tile, n_rows[r], from, x,
+                                                            cols[c] + 5, n_x[t], y, ROWS);
+                        truth->dots_tiles(&w, tile, n_rows[r], from, x, cols[c] + 5, n_x[t],
+                                          expected, ROWS);
+                        equal_all(y, expected, N_X * ROWS);
+                    }
+            free(data);
+        }
+    free(x);
+    free(start);
+    free(y);
+    free(expected);
+}
+
 static void digits_hold_an_activation_to_22_bits(void **state)
 {
     (void)state;
@@ -131,7 +174,7 @@ static void digits_hold_an_activation_to_22_bits(void **state)
 static void everything_else_has_the_same_bits(void **state)
 {
     (void)state;
-    enum { N = 1234, DIM = 24, BLOCKS = 4 };
+    enum { N = 1234, DIM = 80, BLOCKS = 4 };
     float *x = random_floats(N), *up = random_floats(N), *shift = random_floats(N);
     float y[N], expected[N];
     for (size_t i = 0; i < N; i++)
@@ -140,7 +183,7 @@ static void everything_else_has_the_same_bits(void **state)
     x[8] = -INFINITY;
     float *keys = random_floats(BLOCKS * 16 * DIM), *values = random_floats(BLOCKS * 16 * DIM);
     float scores[BLOCKS * 16 + 32];
-    struct kv_view kv = {keys, values, BLOCKS, DIM};
+    static const size_t dims[] = {24, 16, DIM};
     for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
         const struct kernels *k = csm_kernels_fast(table);
         memcpy(y, x, sizeof y);
@@ -162,12 +205,14 @@ static void everything_else_has_the_same_bits(void **state)
         k->norm_layer(up, x, shift, N, 1e-5f, y);
         truth->norm_layer(up, x, shift, N, 1e-5f, expected);
         equal_all(y, expected, 7);
-        for (size_t end = 1; end < 150; end += 7) {
-            size_t first = end < 40 ? 0 : end - 40;
-            k->attend(up, &kv, first, end, 0.5f, scores, y);
-            truth->attend(up, &kv, first, end, 0.5f, scores, expected);
-            equal_all(y, expected, DIM);
-        }
+        for (size_t i = 0; i < 3; i++)
+            for (size_t end = 1; end < 150; end += 7) {
+                size_t first = end < 40 ? 0 : end - 40;
+                struct kv_view kv = {keys, values, BLOCKS, dims[i]};
+                k->attend(up, &kv, first, end, 0.5f, scores, y);
+                truth->attend(up, &kv, first, end, 0.5f, scores, expected);
+                equal_all(y, expected, dims[i]);
+            }
     }
     free(x);
     free(up);
@@ -214,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_have_the_same_bits),
         cmocka_unit_test(affine_products_have_the_same_bits),
+        cmocka_unit_test(tiled_products_have_the_same_bits),
         cmocka_unit_test(digits_hold_an_activation_to_22_bits),
         cmocka_unit_test(everything_else_has_the_same_bits),
         cmocka_unit_test(functions_are_near_the_c_librarys),

@@ -160,6 +160,49 @@ static void quantized(const float *w, int bits, int group, csm_dtype scale_dtype
     free(codes);
 }
 
+static void the_decoders_weights_keep_18_bits(void **state)
+{
+    (void)state;
+    float *w = random_floats(N);
+    double *values = malloc(N * sizeof *values);
+    struct csm_weight_source source = {.tensor = tensor_f32(w, ROWS, COLS, 0), .is_sound = true};
+    /* Multiples of 2^-17 beside a largest of 131071 of them are codes as they are. */
+    for (size_t i = 0; i < N; i++) {
+        w[i] = i % 64 == 9 ? 131071 * 0x1p-17f : rintf(w[i] * 131071) * 0x1p-17f;
+        values[i] = (double)w[i];
+    }
+    check_source(CSM_AS_STORED, &source, values);
+
+    /* Others are off by half a step at most; infinity and zeros stay what they are. */
+    float *x = calloc(COLS, sizeof *x), *wide = random_floats(N);
+    source.tensor.data = wide;
+    wide[70] = INFINITY;
+    memset(wide + 3 * COLS, 0, COLS * sizeof *wide);
+    void *ctx = open_engine(CSM_AS_STORED, 1);
+    csm_weight *weight = NULL;
+    OK(ops->weight_new(ctx, &source, &weight, err));
+    csm_value *in = value_of(ctx, x, 1, COLS), *out = value_of(ctx, x, 1, 1);
+    for (size_t c = 0; c < COLS; c += 7) {
+        x[c] = 1;
+        OK(ops->write(ctx, x, 1, COLS, in, err));
+        OK(ops->linear(ctx, weight, NULL, in, out, err));
+        float *y = read_value(ctx, out, 1, ROWS);
+        assert_true(!isfinite(y[0]) && y[3] == 0);
+        for (size_t r = 1; r < ROWS; r++)
+            assert_true(fabsf(y[r] - wide[r * COLS + c]) <= 0.5f / 131071 * 1.0001f);
+        free(y);
+        x[c] = 0;
+    }
+    ops->value_free(ctx, in);
+    ops->value_free(ctx, out);
+    ops->weight_free(ctx, weight);
+    ops->close(ctx);
+    free(x);
+    free(wide);
+    free(w);
+    free(values);
+}
+
 static void affine_weights_are_used_as_stored(void **state)
 {
     (void)state;
@@ -278,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float_weights_are_used_as_stored_or_rounded),
+        cmocka_unit_test(the_decoders_weights_keep_18_bits),
         cmocka_unit_test(affine_weights_are_used_as_stored),
         cmocka_unit_test(a_bfloat16_matrix_may_be_quantized_when_loaded),
         cmocka_unit_test(a_value_that_is_not_finite_is_not_hidden),

@@ -31,22 +31,16 @@ static inline float fold(const float lanes[LANES])
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
 
-/* x = n * ln 2 + r; returns expm1(r) and 2^(n/2), 2^(n - n/2), whose product 2^n
- * may lie outside float32. For |x| < 104. */
-static inline float expm1_reduced(float x, float *scale1, float *scale2)
+/* x = n * ln 2 + r; returns expm1(r). |x| < 104. */
+static inline float expm1_reduced(float x, int32_t *n)
 {
     const float to_int = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     float shifted = x * 1.44269504f + to_int;
-    float n = shifted - to_int;
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    int32_t k = (int32_t)(bits - 0x4b400000u);
-    int32_t half = k >> 1;
-    *scale1 = csm_float_of_bits((uint32_t)(half + 127) << 23);
-    *scale2 = csm_float_of_bits((uint32_t)(k - half + 127) << 23);
+    float whole = shifted - to_int;
+    *n = (int32_t)(csm_bits_of_float(shifted) - 0x4b400000u);
 
-    float r = fmaf(n, -0.693359375f, x); /* ln 2 in two parts, the first exact times n */
-    r = fmaf(n, 2.12194440e-4f, r);
+    float r = fmaf(whole, -0.693359375f, x); /* ln 2 in two parts, the first exact times n */
+    r = fmaf(whole, 2.12194440e-4f, r);
     float p = 1.9916198e-4f;
     p = fmaf(p, r, 1.39461271e-3f);
     p = fmaf(p, r, 8.33326858e-3f);
@@ -56,14 +50,20 @@ static inline float expm1_reduced(float x, float *scale1, float *scale2)
     return fmaf(p * r, r, r);
 }
 
+static inline float power_of_two(int32_t n) /* normal */
+{
+    return csm_float_of_bits((uint32_t)(n + 127) << 23);
+}
+
 /* e^x: 0 below -104, infinity above 88.8, NaN of NaN. */
 static inline float exp_f(float x)
 {
     x = x < -104.0f ? -104.0f : x;
     x = x > 89.0f ? 89.0f : x;
-    float scale1, scale2;
-    float m = expm1_reduced(x, &scale1, &scale2);
-    return (1.0f + m) * scale1 * scale2;
+    int32_t n;
+    float m = expm1_reduced(x, &n);
+    int32_t half = n >> 1; /* 2^n itself may lie outside float32 */
+    return (1.0f + m) * power_of_two(half) * power_of_two(n - half);
 }
 
 static inline float silu_f(float x)
@@ -71,13 +71,13 @@ static inline float silu_f(float x)
     return x / (1.0f + exp_f(-x));
 }
 
-/* e^x - 1 below 0, x above. */
+/* e^x - 1 below 0, x above. Below -20 it is -1, so that 2^n is one normal number. */
 static inline float elu_f(float x)
 {
-    float scale1, scale2;
-    float m = expm1_reduced(x < -104.0f ? -104.0f : (x > 0.0f ? 0.0f : x), &scale1, &scale2);
-    float scale = scale1 * scale2;
-    float below = fmaf(m, scale, scale - 1.0f);
+    int32_t n;
+    float m = expm1_reduced(x < -20.0f ? -20.0f : (x > 0.0f ? 0.0f : x), &n);
+    float two_n = power_of_two(n);
+    float below = fmaf(m, two_n, two_n - 1.0f);
     return x > 0.0f ? x : below;
 }
 
@@ -193,34 +193,46 @@ static inline void to_digits(const float *x, size_t n_groups, size_t group, int8
     }
 }
 
-static inline void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
-                   float *scores, float *out)
+/* scores[i] is the product with position from + i and becomes its weight, 0 for what is not
+ * in first..end-1; from and to are multiples of 16. Returns one over the weights' sum. */
+static inline float attend_weights(float *scores, size_t from, size_t to, size_t first, size_t end,
+                                   float scale)
 {
-    size_t dim = kv->head_dim;
-    size_t first_block = first / LANES, end_block = (end + LANES - 1) / LANES;
-    float largest = -INFINITY;
-    /* scores[i] is position 16 * first_block + i; what is not visible is -inf. */
-    for (size_t b = first_block; b < end_block; b++) {
-        const float *keys = kv->keys + b % kv->n_blocks * dim * LANES;
-        float dots[LANES] = {0}, *row = scores + (b - first_block) * LANES;
-        for (size_t d = 0; d < dim; d++)
-            for (size_t l = 0; l < LANES; l++)
-                dots[l] = fmaf(q[d], keys[d * LANES + l], dots[l]);
+    size_t n = to - from;
+    float most[LANES], sums[LANES] = {0}, largest = -INFINITY;
+    for (size_t l = 0; l < LANES; l++)
+        most[l] = -INFINITY;
+    for (size_t i = 0; i < n; i += LANES)
         for (size_t l = 0; l < LANES; l++) {
-            size_t p = b * LANES + l;
-            row[l] = p >= first && p < end ? dots[l] * scale : -INFINITY;
+            size_t p = from + i + l;
+            float score = p >= first && p < end ? scores[i + l] * scale : -INFINITY;
+            scores[i + l] = score;
+            most[l] = score > most[l] ? score : most[l];
         }
-        for (size_t l = 0; l < LANES; l++)
-            largest = row[l] > largest ? row[l] : largest;
-    }
-    float sums[LANES] = {0};
-    size_t n = (end_block - first_block) * LANES;
+    for (size_t l = 0; l < LANES; l++)
+        largest = most[l] > largest ? most[l] : largest;
     for (size_t i = 0; i < n; i += LANES)
         for (size_t l = 0; l < LANES; l++) {
             scores[i + l] = exp_f(scores[i + l] - largest);
             sums[l] += scores[i + l];
         }
-    float inverse = 1.0f / fold(sums);
+    return 1.0f / fold(sums);
+}
+
+static inline void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
+                   float *scores, float *out)
+{
+    size_t dim = kv->head_dim;
+    size_t first_block = first / LANES, end_block = (end + LANES - 1) / LANES;
+    for (size_t b = first_block; b < end_block; b++) {
+        const float *keys = kv->keys + b % kv->n_blocks * dim * LANES;
+        float dots[LANES] = {0};
+        for (size_t d = 0; d < dim; d++)
+            for (size_t l = 0; l < LANES; l++)
+                dots[l] = fmaf(q[d], keys[d * LANES + l], dots[l]);
+        memcpy(scores + (b - first_block) * LANES, dots, sizeof dots);
+    }
+    float inverse = attend_weights(scores, first_block * LANES, end_block * LANES, first, end, scale);
     memset(out, 0, dim * sizeof *out);
     for (size_t p = first; p < end; p++) {
         const float *v = kv->values + p % (kv->n_blocks * LANES) * dim;

@@ -13,6 +13,9 @@
  *   affine        integers: an activation is three signed bytes under one power of
  *                 two for each group, so a group's dot product is exact in any
  *                 order; groups are added in order with fused multiply-adds
+ *   tiled         one fused multiply-add a column, in order, from the value that it
+ *                 starts with; of codes: from 0 in each group of 64 columns, and
+ *                 groups are added in order with fused multiply-adds by their scales
  *   exp, erf ...  the polynomials of kernel_math.h
  *
  * So a product of one row has the bits it has among many, on any number of threads. */
@@ -51,6 +54,26 @@ struct digits {
     float *sums;    /* [n_rows][n_groups] of the group's x */
 };
 
+/* A matrix whose columns lie together, for the codec: tiles of 16 rows, missing ones
+ * zero. Float32: a tile is [cols][16]. Coded: a block for each 64 columns, missing
+ * ones zero; a value is a code of 18 bits, -131071..131071, times 2^14, times the
+ * row's scale. Units of 8 columns: column 2 * p + s of row 4 * m + r is word
+ * [p][m][s][r] of `high`, the code's upper 16 bits, and the two lower ones are bits
+ * 2 * p of byte [m][s][r] of `low`. So a register of both, interleaved, is 2^14 codes. */
+enum { CSM_CODE_GROUP = 64, CSM_CODE_UNIT = 8, CSM_CODE_MOST = (1 << 17) - 1 };
+
+struct code_block {
+    float scales[CSM_TILE];
+    uint16_t high[CSM_CODE_GROUP / CSM_CODE_UNIT][CSM_CODE_UNIT * CSM_TILE];
+    uint8_t low[CSM_CODE_GROUP / CSM_CODE_UNIT][2 * CSM_TILE];
+};
+
+struct column_tiles {
+    const unsigned char *data; /* 64-byte aligned */
+    size_t cols, tile_bytes;
+    bool is_coded;
+};
+
 /* Keys and values of one layer, lane and kv head. Position p lies in slot
  * p % (16 * n_blocks); keys [n_blocks][head_dim][16], values [16 * n_blocks][head_dim]. */
 struct kv_view {
@@ -73,6 +96,12 @@ struct kernels {
     /* The same for rows 16 * tile .. 16 * tile + n_rows - 1; y[0] is the first of them. */
     void (*dots_affine)(const struct affine_tiles *w, size_t tile, size_t n_rows,
                         const struct digits *x, size_t n_x, float *y, size_t ldy);
+
+    /* The same of column tiles, row t of x from x + t * ldx on; y[t * ldy + r] starts
+     * with start[r], NULL: 0. */
+    void (*dots_tiles)(const struct column_tiles *w, size_t tile, size_t n_rows,
+                       const float *start, const float *x, size_t ldx, size_t n_x, float *y,
+                       size_t ldy);
 
     /* One row of digits: planes [n_groups][3][group], steps and sums [n_groups]. */
     void (*to_digits)(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,

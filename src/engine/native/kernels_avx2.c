@@ -210,16 +210,71 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
         }
 }
 
+/* ---- column tiles ------------------------------------------------------- */
+
+typedef struct v16 v16;
+
+static inline v16 load_part(const float *p, size_t n)
+{
+    float lanes[LANES] = {0};
+    if (n == LANES)
+        return load_f32(p);
+    memcpy(lanes, p, n * sizeof *p);
+    return load_f32(lanes);
+}
+static inline void store_part(float *p, v16 v, size_t n)
+{
+    float lanes[LANES];
+    float *to = n == LANES ? p : lanes;
+    _mm256_storeu_ps(to, v.low);
+    _mm256_storeu_ps(to + 8, v.high);
+    if (n != LANES)
+        memcpy(p, lanes, n * sizeof *p);
+}
+static inline v16 load_whole(const float *p)
+{
+    return load_f32(p);
+}
+
+typedef struct {
+    __m256i half[2]; /* rows 0..7, 8..15: a byte in each word */
+} low_bits;
+
+static inline low_bits load_low(const uint8_t *low)
+{
+    const __m128i *bytes = (const __m128i *)(const void *)low;
+    return (low_bits){{_mm256_cvtepu8_epi16(_mm_loadu_si128(bytes)),
+                       _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes + 1))}};
+}
+static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[2])
+{
+    const __m256i mask = _mm256_set1_epi16((short)0xc000);
+    __m256 first[2], second[2];
+    for (int i = 0; i < 2; i++) {
+        __m256i upper = _mm256_loadu_si256((const __m256i *)(const void *)high + i);
+        __m256i lower = _mm256_and_si256(_mm256_slli_epi16(low.half[i], 14 - 2 * p), mask);
+        first[i] = _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(lower, upper));
+        second[i] = _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(lower, upper));
+    }
+    out[0] = (v16){first[0], first[1]};
+    out[1] = (v16){second[0], second[1]};
+}
+
+enum { TILES = 1, TILES_X = 6 };
+#include "engine/native/kernel_attend_text.h"
+#include "engine/native/kernel_tiles_text.h"
+
 const struct kernels csm_kernels_avx2 = {
     .name = "avx2",
     .dots_f32 = dots_f32,
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_tiles = dots_tiles,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,
-    .attend = attend,
+    .attend = attend_fast,
     .silu_times = silu_times,
     .gelu = gelu,
     .elu = elu,

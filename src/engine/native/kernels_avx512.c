@@ -383,6 +383,50 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
     }
 }
 
+/* ---- column tiles ------------------------------------------------------- */
+
+typedef __m512 v16;
+
+static inline v16 all(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline v16 load_part(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps(mask_of(n), p);
+}
+static inline void store_part(float *p, v16 v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, mask_of(n), v);
+}
+static inline v16 load_whole(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline v16 multiply_add(v16 a, v16 b, v16 sum)
+{
+    return _mm512_fmadd_ps(a, b, sum);
+}
+
+typedef __m512i low_bits; /* a byte in each word */
+
+static inline low_bits load_low(const uint8_t *low)
+{
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)low));
+}
+static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[2])
+{
+    __m512i upper = _mm512_loadu_si512(high);
+    low = _mm512_slli_epi16(low, (unsigned)(14 - 2 * p));
+    low = _mm512_and_si512(low, _mm512_set1_epi16((short)0xc000));
+    out[0] = _mm512_cvtepi32_ps(_mm512_unpacklo_epi16(low, upper));
+    out[1] = _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(low, upper));
+}
+
+enum { TILES = 2, TILES_X = 12 };
+#include "engine/native/kernel_attend_text.h"
+#include "engine/native/kernel_tiles_text.h"
+
 static uint64_t touch_zmm(const void *bytes, size_t n)
 {
     const unsigned char *at = bytes;
@@ -403,10 +447,11 @@ const struct kernels csm_kernels_avx512 = {
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_tiles = dots_tiles,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,
-    .attend = attend,
+    .attend = attend_fast,
     .silu_times = silu_times,
     .gelu = gelu,
     .elu = elu,

@@ -70,12 +70,44 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
         }
 }
 
+static float code_of(const struct code_block *block, size_t c, size_t r)
+{
+    size_t unit = c / CSM_CODE_UNIT, pair = c % CSM_CODE_UNIT / 2;
+    size_t at = r / 4 * 8 + c % 2 * 4 + r % 4;
+    uint32_t high = block->high[unit][pair * 2 * CSM_TILE + at];
+    uint32_t low = (uint32_t)block->low[unit][at] >> 2 * pair & 3;
+    return (float)(int32_t)(high << 16 | low << 14);
+}
+
+static void dots_tiles(const struct column_tiles *w, size_t tile, size_t n_rows, const float *start,
+                       const float *x, size_t ldx, size_t n_x, float *y, size_t ldy)
+{
+    for (size_t t = 0; t < n_x; t++)
+        for (size_t i = 0; i < n_rows; i++) {
+            const unsigned char *at = w->data + (tile + i / CSM_TILE) * w->tile_bytes;
+            const struct code_block *block = (const struct code_block *)(const void *)at;
+            const float *in = x + t * ldx;
+            size_t r = i % CSM_TILE;
+            float sum = start == NULL ? 0 : start[i];
+            for (size_t c = 0; !w->is_coded && c < w->cols; c++)
+                sum = fmaf(((const float *)(const void *)at)[c * CSM_TILE + r], in[c], sum);
+            for (size_t from = 0; w->is_coded && from < w->cols; from += CSM_CODE_GROUP, block++) {
+                float dot = 0;
+                for (size_t c = 0; c < CSM_CODE_GROUP && from + c < w->cols; c++)
+                    dot = fmaf(code_of(block, c, r), in[from + c], dot);
+                sum = fmaf(block->scales[r], dot, sum);
+            }
+            y[t * ldy + i] = sum;
+        }
+}
+
 const struct kernels csm_kernels_generic = {
     .name = "generic",
     .dots_f32 = dots_f32,
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_tiles = dots_tiles,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,

@@ -206,16 +206,68 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
         }
 }
 
+/* ---- column tiles ------------------------------------------------------- */
+
+typedef struct v16 v16;
+
+static inline v16 load_part(const float *p, size_t n)
+{
+    float lanes[LANES] = {0};
+    if (n == LANES)
+        return load_f32(p);
+    memcpy(lanes, p, n * sizeof *p);
+    return load_f32(lanes);
+}
+static inline void store_part(float *p, v16 v, size_t n)
+{
+    float lanes[LANES];
+    float *to = n == LANES ? p : lanes;
+    for (int i = 0; i < 4; i++)
+        vst1q_f32(to + 4 * i, v.part[i]);
+    if (n != LANES)
+        memcpy(p, lanes, n * sizeof *p);
+}
+static inline v16 load_whole(const float *p)
+{
+    return load_f32(p);
+}
+typedef struct {
+    uint16x8_t part[4]; /* rows 4 * i ..: a byte in each word */
+} low_bits;
+
+static inline low_bits load_low(const uint8_t *low)
+{
+    low_bits bits;
+    for (int i = 0; i < 4; i++)
+        bits.part[i] = vmovl_u8(vld1_u8(low + 8 * i));
+    return bits;
+}
+static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[2])
+{
+    const int16x8_t by = vdupq_n_s16((int16_t)(14 - 2 * p));
+    for (int i = 0; i < 4; i++) {
+        uint16x8_t upper = vld1q_u16(high + 8 * i);
+        uint16x8_t lower = vandq_u16(vshlq_u16(low.part[i], by), vdupq_n_u16(0xc000));
+        out[0].part[i] = vcvtq_f32_s32(vreinterpretq_s32_u16(vzip1q_u16(lower, upper)));
+        out[1].part[i] = vcvtq_f32_s32(vreinterpretq_s32_u16(vzip2q_u16(lower, upper)));
+    }
+}
+
+enum { TILES = 1, TILES_X = 6 };
+#include "engine/native/kernel_attend_text.h"
+#include "engine/native/kernel_tiles_text.h"
+
 const struct kernels csm_kernels_neon = {
     .name = "neon",
     .dots_f32 = dots_f32,
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_tiles = dots_tiles,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,
-    .attend = attend,
+    .attend = attend_fast,
     .silu_times = silu_times,
     .gelu = gelu,
     .elu = elu,

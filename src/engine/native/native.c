@@ -74,6 +74,7 @@ static void native_close(void *ctx)
     csm_threads_free(native->threads);
     for (int i = 0; i < SCRATCH_COUNT; i++)
         free(native->scratch[i].data);
+    native_arena_free(&native->arena);
     free(native);
 }
 

@@ -30,11 +30,21 @@ enum scratch {
     SCRATCH_COUNT
 };
 
+/* Memory that is given back when the engine closes: pieces one after the other, in huge
+ * pages. Read in the order in which they were taken, they are one stream. */
+struct arena {
+    void **chunks;
+    size_t n_chunks;
+    size_t n_free; /* bytes at the end of the last chunk */
+    unsigned char *next;
+};
+
 struct native {
     csm_threads *threads;
     const struct kernels *kernels;
     csm_precision precision;
     struct buffer scratch[SCRATCH_COUNT];
+    struct arena arena;
 };
 
 struct csm_value {
@@ -43,12 +53,14 @@ struct csm_value {
 };
 
 /* How a matrix lies for products. */
-enum form { FORM_NONE, FORM_F32, FORM_BF16, FORM_F16, FORM_AFFINE };
+enum form { FORM_NONE, FORM_F32, FORM_BF16, FORM_F16, FORM_AFFINE, FORM_COLUMNS };
 
 /* A convolution as a product with a sliding window; see native_conv.c. */
 struct conv_form {
-    float *weight; /* [out_rows, window * in]; NULL until first used */
-    float *bias;   /* [out_rows] or NULL */
+    bool is_ready;               /* false until first used */
+    struct column_tiles columns; /* [out_rows, window * in], or: */
+    float *rows;                 /* the same, if there are groups or few rows */
+    float *bias;                 /* [out_rows] or NULL */
 };
 
 struct csm_weight {
@@ -60,6 +72,7 @@ struct csm_weight {
     const void *data; /* FORM_F32..F16: [rows, cols] */
     void *owned;      /* data, if it is not the source's */
     struct affine_tiles tiles;
+    struct column_tiles columns;
 
     float *vector; /* rank 1: [rows] */
     struct conv_form conv;
@@ -82,13 +95,21 @@ csm_status native_weight_prepare(struct native *native, csm_weight *weight, csm_
 /* One row as the model sees it, at the weight's precision; codes: room for cols bytes. */
 void native_weight_row(const csm_weight *weight, size_t row, float *out, uint8_t *codes);
 
+/* ---- native_tiles.c ---- */
+
+/* A row of a matrix, [cols] float32. */
+typedef void (*native_row)(const void *user, size_t row, float *out);
+
+/* Pack a matrix. Its memory is the engine's. */
+csm_status native_pack(struct native *native, native_row row, const void *user, size_t rows,
+                       size_t cols, bool is_coded, struct column_tiles *tiles, csm_error *err);
+void native_arena_free(struct arena *arena);
+
 /* ---- native_product.c ---- */
 
 /* One matrix of a parallel product: out[t * ld_out + r] = w[r] . x[t] (+ bias[r]). */
 struct product {
-    const csm_weight *weight; /* prepared; or NULL, then: */
-    const float *matrix;      /* [rows, cols] float32 */
-    size_t rows, cols;        /* of `matrix` */
+    const csm_weight *weight; /* prepared */
     const float *bias;        /* [rows] or NULL */
     float *out;
     size_t ld_out;

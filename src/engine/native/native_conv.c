@@ -12,6 +12,9 @@
  *               [stride * out, window * in]: the `stride` rows that one step puts
  *               out lie together too
  *
+ * The matrix is packed into column tiles (kernels.h): late layers have few columns and
+ * many rows of input, which rows of dot products are slow at.
+ *
  * In front of the window goes the past: zeros, copies of the first row, or what
  * a stream kept. Grouped convolutions (Mimi's depthwise upsampling) are small and
  * take a direct loop over the same window. */
@@ -83,43 +86,63 @@ static csm_status check(const struct csm_conv *c, csm_error *err)
     return CSM_OK;
 }
 
-/* The product's weight. Grouped: [out_rows, window * in / groups]. */
-static csm_status prepare(const struct csm_conv *c, csm_error *err)
+/* Row `row` of the product's matrix; grouped, of the row's own group: [window * in / groups]. */
+static void matrix_row(const void *user, size_t row, float *to)
+{
+    const struct csm_conv *c = user;
+    const csm_weight *w = c->weight;
+    size_t in = c->in / c->groups, out = c->out / c->groups, window = window_of(c);
+    size_t o = row % c->out, phase = row / c->out;
+    memset(to, 0, window * in * sizeof *to);
+    if (!c->transposed) {
+        for (size_t i = 0; i < in; i++)
+            for (size_t k = 0; k < c->kernel; k++)
+                to[k * c->dilation * in + i] = weight_at(w, (o * in + i) * c->kernel + k);
+        return;
+    }
+    /* Tap k reaches phase k % stride of the step k / stride later. */
+    for (size_t back = 0; phase + back * c->stride < c->kernel; back++)
+        for (size_t i = 0; i < in; i++)
+            to[(window - 1 - back) * in + i] =
+                weight_at(w, ((o / out * in + i) * out + o % out) * c->kernel + phase +
+                                 back * c->stride);
+}
+
+/* From this many values on a matrix of the decoder is coded. In Mimi those are the first
+ * two convolutions, which a frame gives two rows: bound by reading the weights. Later
+ * ones have more rows and fewer weights, and are bound by arithmetic. */
+enum { CODED_LEAST = 1 << 21 };
+
+/* Fewer rows waste a tile: the last convolution, which makes one sample a step. */
+enum { LEAST_ROWS = 4 };
+
+/* The product's matrix and bias, unless they are there. */
+static csm_status prepare(struct native *native, const struct csm_conv *c, csm_error *err)
 {
     csm_weight *w = c->weight;
-    if (w->conv.weight != NULL)
+    if (w->conv.is_ready)
         return CSM_OK;
-    size_t in = c->in / c->groups, window = window_of(c), phases = c->transposed ? c->stride : 1;
-    size_t cols = window * in, rows = phases * c->out, out = c->out / c->groups;
-    w->conv.weight = csm_kernels_alloc(rows * cols * sizeof(float));
-    if (w->conv.weight == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
-    memset(w->conv.weight, 0, rows * cols * sizeof(float));
-    for (size_t o = 0; o < c->out; o++)
-        for (size_t i = 0; i < in; i++)
-            for (size_t k = 0; k < c->kernel; k++) {
-                if (!c->transposed) {
-                    w->conv.weight[o * cols + k * c->dilation * in + i] =
-                        weight_at(w, (o * in + i) * c->kernel + k);
-                    continue;
-                }
-                /* Tap k reaches phase k % stride of the step k / stride later. */
-                size_t row = k % c->stride * c->out + o, back = k / c->stride;
-                size_t source = o / out * in + i;
-                w->conv.weight[row * cols + (window - 1 - back) * in + i] =
-                    weight_at(w, (source * out + o % out) * c->kernel + k);
-            }
-    if (c->bias != NULL) {
+    size_t rows = (c->transposed ? c->stride : 1) * c->out, cols = window_of(c) * (c->in / c->groups);
+    csm_status st = CSM_OK;
+    if (c->bias != NULL && w->conv.bias == NULL) {
         w->conv.bias = csm_kernels_alloc(rows * sizeof(float));
-        if (w->conv.bias == NULL) {
-            free(w->conv.weight);
-            w->conv.weight = NULL;
+        if (w->conv.bias == NULL)
             return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
-        }
         for (size_t r = 0; r < rows; r++)
             w->conv.bias[r] = c->bias->vector[r % c->out];
     }
-    return CSM_OK;
+    if (c->groups == 1 && rows >= LEAST_ROWS) {
+        st = native_pack(native, matrix_row, c, rows, cols,
+                         w->source.is_sound && rows * cols >= CODED_LEAST, &w->conv.columns, err);
+    } else {
+        w->conv.rows = csm_kernels_alloc(rows * cols * sizeof(float));
+        if (w->conv.rows == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
+        for (size_t r = 0; r < rows; r++)
+            matrix_row(c, r, w->conv.rows + r * cols);
+    }
+    w->conv.is_ready = st == CSM_OK;
+    return st;
 }
 
 csm_status native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
@@ -176,7 +199,7 @@ static void grouped_work(void *user, size_t first, size_t end, int thread)
     for (size_t t = first; t < end; t++) {
         const float *rows = job->input + t * hop_of(c) * c->in;
         for (size_t r = 0; r < job->out_rows; r++) {
-            const float *w = c->weight->conv.weight + r * window * in;
+            const float *w = c->weight->conv.rows + r * window * in;
             const float *x = rows + r % c->out / out * in;
             float sum = 0;
             for (size_t j = 0; j < window; j++)
@@ -185,6 +208,43 @@ static void grouped_work(void *user, size_t first, size_t end, int thread)
             job->out[t * job->out_rows + r] =
                 c->weight->conv.bias == NULL ? sum : sum + c->weight->conv.bias[r];
         }
+    }
+}
+
+/* A product in pieces: PIECE_TILES tiles and BLOCK_STEPS rows of the window. */
+enum { PIECE_TILES = 4, BLOCK_STEPS = 96 };
+
+struct tiles_job {
+    const struct native *native;
+    const struct csm_conv *conv;
+    const float *input;
+    float *out;
+    size_t ld_x, n_steps, n_rows, n_tiles;
+};
+
+static void tiles_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct tiles_job *job = user;
+    const struct conv_form *form = &job->conv->weight->conv;
+    size_t n_blocks = (job->n_steps + BLOCK_STEPS - 1) / BLOCK_STEPS;
+    (void)thread;
+    for (size_t item = first; item < end; item++) {
+        size_t tile = item / n_blocks * PIECE_TILES, step = item % n_blocks * BLOCK_STEPS;
+        size_t row = tile * CSM_TILE, n_rows = job->n_rows - row, n_steps = job->n_steps - step;
+        const float *bias = form->bias == NULL ? NULL : form->bias + row;
+        const float *x = job->input + step * job->ld_x;
+        float *out = job->out + step * job->n_rows + row;
+        n_rows = n_rows < PIECE_TILES * CSM_TILE ? n_rows : PIECE_TILES * CSM_TILE;
+        n_steps = n_steps < BLOCK_STEPS ? n_steps : BLOCK_STEPS;
+        if (form->rows == NULL) {
+            job->native->kernels->dots_tiles(&form->columns, tile, n_rows, bias, x, job->ld_x,
+                                             n_steps, out, job->n_rows);
+            continue;
+        }
+        job->native->kernels->dots_f32(form->rows, n_rows, window_of(job->conv) * job->conv->in, x,
+                                       job->ld_x, n_steps, out, job->n_rows);
+        for (size_t i = 0; bias != NULL && i < n_rows * n_steps; i++)
+            out[i] += bias[i % n_rows];
     }
 }
 
@@ -203,7 +263,7 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
     struct native *native = ctx;
     csm_status st = check(c, err);
     if (st == CSM_OK)
-        st = prepare(c, err);
+        st = prepare(native, c, err);
     if (st != CSM_OK)
         return st;
     size_t in = c->in, rows = x->rows, n_past = past_of(c), hop = hop_of(c);
@@ -241,12 +301,16 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
         csm_threads_run(native->threads, grouped_work, &job, n_steps, 4);
         return CSM_OK;
     }
-    struct product product = {.matrix = c->weight->conv.weight,
-                              .rows = out_rows,
-                              .cols = window_of(c) * in,
-                              .bias = c->weight->conv.bias,
-                              .out = native_data(out),
-                              .ld_out = out_rows};
-    return native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE}, input,
-                          hop * in, n_steps, err);
+    struct tiles_job job = {.native = native,
+                            .conv = c,
+                            .input = input,
+                            .out = native_data(out),
+                            .ld_x = hop * in,
+                            .n_steps = n_steps,
+                            .n_rows = out_rows,
+                            .n_tiles = (out_rows + CSM_TILE - 1) / CSM_TILE};
+    size_t n_blocks = (n_steps + BLOCK_STEPS - 1) / BLOCK_STEPS;
+    size_t n_pieces = (job.n_tiles + PIECE_TILES - 1) / PIECE_TILES;
+    csm_threads_run(native->threads, tiles_work, &job, n_blocks * n_pieces, 1);
+    return CSM_OK;
 }

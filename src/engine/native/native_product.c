@@ -19,12 +19,12 @@ struct job {
 
 static size_t rows_of(const struct product *p)
 {
-    return p->weight != NULL ? p->weight->rows : p->rows;
+    return p->weight->rows;
 }
 
 static size_t cols_of(const struct product *p)
 {
-    return p->weight != NULL ? p->weight->cols : p->cols;
+    return p->weight->cols;
 }
 
 static size_t tiles_of(const struct product *p)
@@ -34,7 +34,7 @@ static size_t tiles_of(const struct product *p)
 
 static bool is_affine(const struct product *p)
 {
-    return p->weight != NULL && p->weight->form == FORM_AFFINE;
+    return p->weight->form == FORM_AFFINE;
 }
 
 /* Rows first.. of one matrix. */
@@ -44,9 +44,7 @@ static void dots(const struct job *job, const struct product *p, size_t first, s
     size_t cols = cols_of(p), at = first * cols;
     float *out = p->out + first;
     const csm_weight *w = p->weight;
-    if (w == NULL)
-        k->dots_f32(p->matrix + at, n_rows, cols, job->x, job->ld_x, job->n_x, out, p->ld_out);
-    else if (w->form == FORM_F32)
+    if (w->form == FORM_F32)
         k->dots_f32((const float *)w->data + at, n_rows, cols, job->x, job->ld_x, job->n_x, out,
                     p->ld_out);
     else if (w->form == FORM_BF16)
@@ -55,6 +53,9 @@ static void dots(const struct job *job, const struct product *p, size_t first, s
     else if (w->form == FORM_F16)
         k->dots_f16((const uint16_t *)w->data + at, n_rows, cols, job->x, job->ld_x, job->n_x, out,
                     p->ld_out);
+    else if (w->form == FORM_COLUMNS)
+        k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x, job->ld_x, job->n_x, out,
+                      p->ld_out);
     else
         k->dots_affine(&w->tiles, first / CSM_TILE, n_rows, &job->digits, job->n_x, out,
                        p->ld_out);

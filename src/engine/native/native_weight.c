@@ -9,7 +9,10 @@
  *
  * Asked-for precision meets stored type: what is stored narrower stays as it is
  * (float32 holds every bfloat16). A float32 source is rounded to bfloat16 before it
- * is quantized, as mlx-lm's convert does, so that scales take 2 bytes. */
+ * is quantized, as mlx-lm's convert does, so that scales take 2 bytes.
+ *
+ * A float32 matrix of the codec's decoder is packed into coded column tiles: two
+ * rows of activations a frame, so that decoding is bound by reading it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +63,11 @@ static void source_row(const csm_weight *w, size_t row, float *out)
     else
         for (size_t c = 0; c < w->cols; c++)
             out[c] = element(t, at + c);
+}
+
+static void weight_row(const void *weight, size_t row, float *out)
+{
+    source_row(weight, row, out);
 }
 
 /* The float type to which scales and biases of this weight are rounded. */
@@ -264,6 +272,10 @@ csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error
                        n_tiles * tiles->n_groups * tiles->block_bytes, err);
     }
     enum form form = float_form(w);
+    if (form == FORM_F32 && w->source.is_sound) {
+        w->form = FORM_COLUMNS;
+        return native_pack(native, weight_row, w, w->rows, w->cols, true, &w->columns, err);
+    }
     csm_dtype as_is = form == FORM_F32 ? CSM_F32 : (form == FORM_BF16 ? CSM_BF16 : CSM_F16);
     if (w->source.tensor.dtype == as_is && !w->source.transposed) {
         w->form = form;
@@ -355,7 +367,7 @@ void native_weight_free(void *ctx, csm_weight *w)
         return;
     free(w->owned);
     free(w->vector);
-    free(w->conv.weight);
+    free(w->conv.rows);
     free(w->conv.bias);
     free(w);
 }

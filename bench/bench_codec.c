@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bench_codec.c - the time that Mimi takes to decode, and where it goes.
+ *
+ *   bench_codec [THREADS [DIR]]   THREADS of the native engine, 1 if not given; DIR: a
+ *                                 codec of yours, else csm-1b's shape, random weights
+ *
+ * One frame a call, as a generation decodes, and 32 a call, as a file of codes is
+ * decoded: medians and best, ms a frame, of the wall. A frame sounds 80 ms. Before
+ * each call as many bytes are read as no cache holds: weights come from memory, as
+ * they do after a backbone. Then the parts: every operation, in the order of its
+ * first call, the mean of the one-frame calls. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/native/kernels.h"
+#include "files/checkpoint_random.h"
+#include "model/mimi.h"
+
+enum { N_CALLS = 40, N_WARM = 3, MOST_PARTS = 64, FLUSH_BYTES = 128 << 20 };
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+/* ---- parts: the engine's table with a clock around what decoding calls ---- */
+
+static struct {
+    char name[64];
+    double ms;
+} parts[MOST_PARTS];
+static size_t n_parts;
+
+static void took(const char *name, double start)
+{
+    double ms = now_ms() - start;
+    size_t i = 0;
+    while (i < n_parts && strcmp(parts[i].name, name) != 0)
+        i++;
+    if (i == MOST_PARTS)
+        return;
+    if (i == n_parts)
+        snprintf(parts[n_parts++].name, sizeof parts[i].name, "%s", name);
+    parts[i].ms += ms;
+}
+
+static csm_status timed_embed(void *ctx, const csm_weight *table, const int32_t *ids, size_t rows,
+                              size_t n_per_row, csm_value *out, csm_error *err)
+{
+    double start = now_ms();
+    csm_status st = csm_engine_native.embed(ctx, table, ids, rows, n_per_row, out, err);
+    took("codebooks", start);
+    return st;
+}
+
+static csm_status timed_linear(void *ctx, const csm_weight *weight, const csm_weight *bias,
+                               const csm_value *x, csm_value *out, csm_error *err)
+{
+    double start = now_ms();
+    csm_status st = csm_engine_native.linear(ctx, weight, bias, x, out, err);
+    took("codebooks' projections", start);
+    return st;
+}
+
+static csm_status timed_attention(void *ctx, const struct csm_attention *block, size_t layer,
+                                  csm_cache *cache, size_t first_lane, size_t n_lanes,
+                                  csm_value *x, csm_error *err)
+{
+    double start = now_ms();
+    csm_status st =
+        csm_engine_native.attention(ctx, block, layer, cache, first_lane, n_lanes, x, err);
+    took("attention", start);
+    return st;
+}
+
+static csm_status timed_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err)
+{
+    double start = now_ms();
+    csm_status st = csm_engine_native.mlp(ctx, block, x, err);
+    took("mlp", start);
+    return st;
+}
+
+static csm_status timed_add(void *ctx, csm_value *x, const csm_value *y, csm_error *err)
+{
+    double start = now_ms();
+    csm_status st = csm_engine_native.add(ctx, x, y, err);
+    took("sums", start);
+    return st;
+}
+
+static csm_status timed_conv(void *ctx, const struct csm_conv *c, csm_conv_state *state,
+                             const csm_value *x, csm_value *out, csm_error *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s %4zu -> %4zu, kernel %zu, stride %zu",
+             c->transposed ? "up  " : "conv", c->in, c->out, c->kernel, c->stride);
+    double start = now_ms();
+    csm_status st = csm_engine_native.conv(ctx, c, state, x, out, err);
+    took(name, start);
+    return st;
+}
+
+/* ---- the measurement ---------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static csm_status measure(struct csm_mimi_stream *stream, size_t n_frames, csm_error *err)
+{
+    size_t n_codebooks = stream->mimi->n_codebooks;
+    size_t n = n_frames * n_codebooks, n_samples = n_frames * stream->mimi->frame_samples;
+    int32_t *codes = malloc(n * sizeof *codes);
+    float *samples = malloc(n_samples * sizeof *samples);
+    void *flush = csm_kernels_alloc(FLUSH_BYTES);
+    uint64_t sink = 0;
+    double ms[N_CALLS], read_ms = 0;
+    csm_status st = CSM_OK;
+    if (codes == NULL || samples == NULL || flush == NULL) {
+        fprintf(stderr, "bench_codec: no memory\n");
+        exit(EXIT_FAILURE);
+    }
+    memset(flush, 1, FLUSH_BYTES);
+    for (int i = -N_WARM; i < N_CALLS && st == CSM_OK; i++) {
+        for (size_t j = 0; j < n; j++)
+            codes[j] = (int32_t)((j * 7 + (size_t)(i + N_WARM) * 11) % stream->mimi->n_entries);
+        double before = now_ms();
+        sink ^= csm_kernels_best()->touch(flush, FLUSH_BYTES);
+        read_ms += i >= 0 ? now_ms() - before : 0;
+        for (size_t p = 0; i == 0 && p < n_parts; p++)
+            parts[p].ms = 0;
+        double start = now_ms();
+        st = csm_mimi_decode(stream, codes, n_frames, n_codebooks, NULL, samples, err);
+        if (i >= 0)
+            ms[i] = (now_ms() - start) / (double)n_frames;
+    }
+    if (st == CSM_OK) {
+        qsort(ms, N_CALLS, sizeof *ms, by_size);
+        printf("%2zu frames a call: %6.2f ms a frame, best %.2f; one thread reads %.1f GB/s%s\n",
+               n_frames, ms[N_CALLS / 2], ms[0], FLUSH_BYTES * 1e-6 * N_CALLS / read_ms,
+               sink == 1 ? " " : "");
+    }
+    free(codes);
+    free(samples);
+    free(flush);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    struct csm_engine_ops timed = csm_engine_native;
+    struct csm_engine_options options = {.n_threads = argc > 1 ? atoi(argv[1]) : 1};
+    struct csm_engine engine = {0}, clocked;
+    struct csm_mimi mimi = {0};
+    struct csm_mimi_stream one = {0}, many = {0};
+    csm_checkpoint *checkpoint = NULL;
+    csm_error err;
+
+    timed.embed = timed_embed;
+    timed.linear = timed_linear;
+    timed.attention = timed_attention;
+    timed.mlp = timed_mlp;
+    timed.add = timed_add;
+    timed.conv = timed_conv;
+    csm_status st = argc > 2 ? csm_checkpoint_open(argv[2], CSM_NEEDS_CODEC, &checkpoint, &err)
+                             : csm_checkpoint_random(CSM_BF16, true, &checkpoint, &err);
+    if (st == CSM_OK)
+        st = csm_engine_open("native", &options, &engine, &err);
+    clocked = (struct csm_engine){.ops = &timed, .ctx = engine.ctx};
+    if (st == CSM_OK)
+        st = csm_mimi_open(&mimi, &clocked, checkpoint, &err);
+    if (st == CSM_OK)
+        st = csm_mimi_decoder_open(&mimi, &many, &err);
+    if (st == CSM_OK)
+        st = csm_mimi_decoder_open(&mimi, &one, &err);
+    printf("%d threads, %s\n", options.n_threads, csm_kernels_best()->name);
+    if (st == CSM_OK)
+        st = measure(&many, CSM_MIMI_PIECE, &err);
+    if (st == CSM_OK)
+        st = measure(&one, 1, &err);
+    for (size_t i = 0; st == CSM_OK && i < n_parts; i++)
+        printf("  %-44s %6.3f ms\n", parts[i].name, parts[i].ms / N_CALLS);
+    if (st != CSM_OK)
+        fprintf(stderr, "bench_codec: %s\n", err.text);
+    csm_mimi_stream_close(&one);
+    csm_mimi_stream_close(&many);
+    csm_mimi_close(&mimi);
+    csm_engine_close(&engine);
+    csm_checkpoint_close(checkpoint);
+    return st == CSM_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -19,7 +19,7 @@
 #include "files/checkpoint_random.h"
 #include "model/mimi.h"
 
-enum { N_CALLS = 40, N_WARM = 3, MOST_PARTS = 64, FLUSH_BYTES = 128 << 20 };
+enum { N_CALLS = 40, WARM_FRAMES = 160, MOST_PARTS = 64, FLUSH_BYTES = 128 << 20 };
 
 static double now_ms(void)
 {
@@ -129,9 +129,10 @@ static csm_status measure(struct csm_mimi_stream *stream, size_t n_frames, csm_e
         exit(EXIT_FAILURE);
     }
     memset(flush, 1, FLUSH_BYTES);
-    for (int i = -N_WARM; i < N_CALLS && st == CSM_OK; i++) {
+    const int n_warm = WARM_FRAMES / (int)n_frames; /* attention's window is full */
+    for (int i = -n_warm; i < N_CALLS && st == CSM_OK; i++) {
         for (size_t j = 0; j < n; j++)
-            codes[j] = (int32_t)((j * 7 + (size_t)(i + N_WARM) * 11) % stream->mimi->n_entries);
+            codes[j] = (int32_t)((j * 7 + (size_t)(i + n_warm) * 11) % stream->mimi->n_entries);
         double before = now_ms();
         sink ^= csm_kernels_best()->touch(flush, FLUSH_BYTES);
         read_ms += i >= 0 ? now_ms() - before : 0;

@@ -41,7 +41,7 @@ def test_the_snippet_runs_as_it_stands(pt_model, mlx_model, capsys):
     pt_tokens = results['pytorch']['tokens']
     mlx_tokens = results['mlx']['tokens']
     analyze_distributions(pt_tokens, mlx_tokens)
-    assert pt_tokens.shape == mlx_tokens.shape == (125, 8)
+    assert pt_tokens.shape[1] == mlx_tokens.shape[1] == 8
     assert "Verdict" in capsys.readouterr().out
     # What one knows of the captures says more: they drew from different streams.
     report = analyze_distributions(results['pytorch'], results['mlx'], verbose=False)

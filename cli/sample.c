@@ -108,6 +108,9 @@ static csm_status draw(const struct request *r, csm_sampler *sampler, const stru
             csm_status st = csm_sampler_draw(sampler, logits->values + row * logits->vocab, n,
                                              logits->vocab, out->tokens + at, out->margins + at,
                                              probs, err);
+            if (st == CSM_BAD_LOGITS) /* all at once, so that the message counts the file's rows */
+                st = csm_sampler_draw(sampler, logits->values, logits->rows, logits->vocab,
+                                      out->tokens, NULL, NULL, err);
             if (st != CSM_OK)
                 return st;
         }

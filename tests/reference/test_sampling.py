@@ -129,4 +129,5 @@ def test_bad_logits_are_refused_by_row_and_index(csm, tmp_path, value):
     x[1, 3] = value
     save_file({"x": x}, tmp_path / "x.safetensors")
     done = csm("sample", tmp_path / "x.safetensors", "--output", tmp_path / "o", check=False)
-    assert done.returncode == 3 and not (tmp_path / "o").exists() and done.stderr.startswith("csm: ")
+    assert done.returncode == 3 and not (tmp_path / "o").exists()
+    assert done.stderr.startswith("csm: ") and "row 1, index 3" in done.stderr

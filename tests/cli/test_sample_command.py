@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""csm sample and csm noise as programs outside call them: files of every dtype, of one and
+two dimensions, lines and tensors, rounds and batches."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+STREAMS = {"transformers": "torch-cpu", "sesame": "torch-cuda", "csm-mlx": "mlx",
+           "mlx-categorical": "mlx"}
+
+
+@pytest.fixture
+def logits():
+    return torch.randn(6, 300, generator=torch.Generator().manual_seed(1)) * 3
+
+
+def options(sampler, dtype):
+    return ["--tensor", "x", "--sampler", sampler, "--stream", STREAMS[sampler], "--dtype", dtype,
+            "--seed", 42, "--topk", 20, "--temperature", 0.8,
+            *(["--mlx-version", "0.32.4"] if "mlx" in sampler else []),
+            *(["--top-p", 0.9, "--min-p", 0.01] if sampler != "sesame" else [])]
+
+
+@pytest.mark.parametrize("sampler", STREAMS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_file_holds_its_numbers_in_any_dtype(csm, tmp_path, logits, sampler, dtype):
+    stored = logits.to(DTYPES[dtype])
+    for name, x in (("stored", stored), ("wide", stored.float())):
+        save_file({"x": x, "other": x[:1].clone()}, tmp_path / name)
+        csm("sample", tmp_path / name, *options(sampler, dtype), "--rounds", 3, "--batch", 2,
+            "--output", tmp_path / f"{name}.out", "--save-probs")
+    got, want = (load_file(tmp_path / f"{name}.out") for name in ("stored", "wide"))
+    assert got["tokens"].shape == (3, 6) and got["tokens"].dtype == np.int32
+    assert got["margins"].shape == (3, 6) and got["margins"].dtype == np.float32
+    assert got["probs"].shape == (6, 300) and np.allclose(got["probs"].sum(1), 1, atol=0.05)
+    assert all(np.array_equal(got[key], want[key]) for key in ("tokens", "margins", "probs"))
+    lines = csm("sample", tmp_path / "stored", *options(sampler, dtype), "--rounds", 3, "--batch", 2)
+    assert lines.stdout == "".join(f"{token}\n" for token in got["tokens"].ravel())
+
+
+@pytest.mark.parametrize("sampler", STREAMS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_dimension_is_one_row(csm, tmp_path, logits, sampler, dtype):
+    x = logits.to(DTYPES[dtype])
+    save_file({"x": x[0].clone()}, tmp_path / "one")
+    save_file({"x": x[:1].clone()}, tmp_path / "two")
+    one, two = (csm("sample", tmp_path / name, *options(sampler, dtype), "--rounds", 9).stdout
+                for name in ("one", "two"))
+    assert one == two and len(one.splitlines()) == 9
+
+
+@pytest.mark.parametrize("sampler", STREAMS)
+def test_one_generator_goes_over_rows_and_rounds(csm, tmp_path, logits, sampler):
+    save_file({"x": logits}, tmp_path / "rows")
+    save_file({"x": torch.cat([logits, logits])}, tmp_path / "twice")
+    twice = csm("sample", tmp_path / "rows", *options(sampler, "f32"), "--rounds", 2).stdout
+    assert twice == csm("sample", tmp_path / "twice", *options(sampler, "f32")).stdout
+
+
+@pytest.mark.parametrize("tensors, expected", [
+    ({"x": torch.zeros(2, 3, 4)}, "rank"), ({"x": torch.zeros(2, 3, dtype=torch.int32)}, "dtype"),
+    ({"x": torch.zeros(0, 3)}, "empty"), ({"y": torch.zeros(2, 3)}, "no tensor of that name"),
+])
+def test_other_tensors_are_refused(csm, tmp_path, tensors, expected):
+    save_file(tensors, tmp_path / "x")
+    done = csm("sample", tmp_path / "x", "--tensor", "x", "--output", tmp_path / "o", check=False)
+    assert done.returncode == 3 and expected in done.stderr and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("stream", ["torch-cpu", "torch-cpu-mkl", "torch-cuda", "mlx"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_noise_is_the_same_as_lines_and_as_a_tensor(csm, tmp_path, stream, dtype):
+    call = ["noise", "--stream", stream, "--dtype", dtype, "--seed", 5, "--shape", "2,7", "--calls", 3]
+    csm(*call, "--output", tmp_path / "n")
+    noise = load_file(tmp_path / "n")["noise"]
+    assert noise.shape == (3, 2, 7) and noise.dtype == np.float32
+    lines = np.array(csm(*call).stdout.split(), np.float32)
+    assert np.array_equal(lines, noise.ravel())
+    assert np.array_equal(torch.from_numpy(noise).to(DTYPES[dtype]).float().numpy(), noise)

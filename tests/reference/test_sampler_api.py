@@ -11,7 +11,7 @@ from sampler_api import Library
 from sampling_reference import DTYPES, rows, torch_dtype
 
 torch.set_num_threads(1)
-ROUNDS = 40
+ROUNDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,8 @@ def test_the_repetition_penalty_of_transformers(library, processors, dtype, voca
 ])
 def test_several_samples_without_replacement(library, processors, dtype, vocab, batch, k,
                                              n_samples):
-    """batch 0: torch gets a tensor of one dimension."""
+    """batch 0: torch gets a tensor of one dimension. Some rows have fewer tokens of any
+    probability than samples; torch.multinomial ends with the others."""
     n = 16
     x = rows(vocab, n, vocab)
     x[x == -np.inf] = -8  # else fewer than n_samples may be left
@@ -82,8 +83,6 @@ def test_several_samples_without_replacement(library, processors, dtype, vocab, 
             few = x[at:at + (batch or 1)]
             scores = chain(None, torch.from_numpy(few).to(torch_dtype(dtype)).float())
             probs = torch.softmax(scores, dim=-1)
-            if probs.count_nonzero(dim=-1).min() < n_samples:
-                continue  # torch.multinomial ends with tokens of no probability
             want = torch.multinomial(probs if batch else probs[0], n_samples, replacement=False)
             got = sampler.draw_several(few, n_samples)
             assert np.array_equal(got, want.reshape(got.shape).numpy())

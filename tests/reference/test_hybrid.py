@@ -274,17 +274,29 @@ def peak_bytes(args):
     return peak
 
 
+def within(n_bytes):
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (n_bytes, n_bytes))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc, RLIMIT_AS")
-@pytest.mark.parametrize("strategy, dtype", [("hybrid", "bf16"), ("exact", "bf16"), ("exact", "q8")])
-def test_out_of_memory_is_told(csm, build_dir, tmp_path, strategy, dtype):
-    """Room for what a small model takes, for the mapped file of 1 GB, and half of what the
-    table takes in the smaller dtype."""
-    options = ["--strategy", strategy, "--dtype", dtype, *(["--engine", "native"] if strategy == "exact"
-                                                          else [])]
+def test_out_of_memory_is_told(csm, build_dir, tmp_path):
+    """Room for what a small model takes, for the mapped file of 1 GB, and less than half of
+    what its table takes in bfloat16."""
     base = [build_dir / "bin" / "csm", "generate", "--text", "Hi.", "--output", "none", "--quiet",
-            "--max-audio-length-ms", "80", *options]
+            "--max-audio-length-ms", "80", "--pytorch-tokens", "--dtype", "bf16"]
     small = peak_bytes([*base, "--model-path", with_text_table(tmp_path / "small", 532)])
-    room = small + (1 << 30) + (128 << 20)
-    done = csm(*base[1:], "--model-path", with_text_table(tmp_path / "large", 2_000_000), check=False,
-               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room)))
-    assert_refused(done, 4, "memory")
+    done = csm(*base[1:], "--model-path", with_text_table(tmp_path / "large", 2_000_000),
+               check=False, preexec_fn=within(small + (1 << 30) + (128 << 20)))
+    assert_refused(done, 4, "torch: out of memory")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
+def test_out_of_memory_is_told_by_native(csm, tmp_path):
+    """A cache of four million positions, 1.5 GB and more, in 1 GB."""
+    shutil.copytree(GOLDEN, tmp_path / "m")
+    config = json.loads((GOLDEN / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(
+        json.dumps(config | {"max_position_embeddings": 4_000_000}))
+    done = csm("generate", "--text", "Hi.", "--output", "none", "--engine", "native", "--strategy",
+               "exact", "--model-path", tmp_path / "m", check=False, preexec_fn=within(1 << 30))
+    assert_refused(done, 4, "native: no memory for a cache of 4000000 positions")

@@ -210,6 +210,7 @@ typedef void (*csm_observer)(void *user, const char *name, size_t frame, size_t 
 /* One frame as drawn. Pointers are valid until the generation moves on. */
 typedef struct csm_frame {
     const csm_generation *generation; /* that drew it */
+    size_t utterance;                 /* of csm_generate_batch: which; else 0 */
     size_t index;                     /* 0, 1, ... */
     const int32_t *codes; /* [n_codebooks] */
     const float *margins; /* [n_codebooks] log of (best / second) in the race of each draw */
@@ -377,6 +378,42 @@ CSM_API CSM_MUST_USE csm_status csm_generate(csm_model *model, const csm_turn *c
                                              const csm_generate_options *options, csm_result **out,
                                              csm_error *err);
 CSM_API void csm_result_free(csm_result *result); /* takes NULL */
+
+/* One of several texts that do not depend on each other's sound. */
+typedef struct csm_utterance {
+    const char *text;
+    int speaker;
+    uint64_t seed; /* of its draws, in place of the options' */
+} csm_utterance;
+
+/* Several utterances of the same context, up to n_lanes at a time: the engine reads
+ * each weight once for all of them. The next one begins when one has ended. Codes
+ * and samples are those of csm_generate for each, bit for bit, whatever n_lanes is.
+ *
+ *   utterances  [n]; texts are kept no longer than the call
+ *   n_lanes     1 or more; each costs the memory of its own positions
+ *   options     as csm_generate; on_frame is told which utterance a frame is of, by
+ *               csm_frame.utterance, and ends all of them when it returns false
+ *   on_result   called with options->user and each result when it is whole, in the
+ *               order in which they end. The result is the callee's, to be freed with
+ *               csm_result_free; false ends the call with CSM_CANCELLED
+ *
+ * Times of a report that are the whole batch's (backbone, depth) are counted in each.
+ * Side by side: engine native, without `forced`, `observe` and hidden_frames; else one
+ * after another. So too where hybrid takes the place of an engine that failed: utterances
+ * under way then begin again with their first frame. A generation of the model
+ * that is under way ends.
+ *
+ * Returns as csm_generate, and CSM_BAD_ARG if n_lanes is 0. After a failure no more
+ * results come. */
+CSM_API CSM_MUST_USE csm_status csm_generate_batch(csm_model *model, const csm_turn *context,
+                                                   size_t n_context,
+                                                   const csm_utterance *utterances, size_t n,
+                                                   size_t n_lanes,
+                                                   const csm_generate_options *options,
+                                                   bool (*on_result)(void *user, size_t utterance,
+                                                                     csm_result *result),
+                                                   csm_error *err);
 
 /* Write a token file (safetensors): `codes`, `margins`, `probs`, with
  * keep_logits `logits`, with hidden_frames a `hidden.NAME` for each tensor, where

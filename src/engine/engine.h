@@ -211,6 +211,9 @@ struct csm_engine_ops {
      * only without a window. */
     csm_status (*cache_truncate)(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
                                  csm_error *err);
+    /* (optional, default: sentences are drawn one after another) Lane `to` becomes
+     * what lane `from` is. Only without a window. */
+    csm_status (*cache_copy)(void *ctx, csm_cache *cache, size_t from, size_t to, csm_error *err);
     void (*cache_free)(void *ctx, csm_cache *cache);
 
     /* ---- host <-> engine, always float32 on the host ---- */

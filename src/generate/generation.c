@@ -61,8 +61,8 @@ static csm_status check_forced(const csm_model *model, const csm_generate_option
     return CSM_OK;
 }
 
-static csm_status check_room(const csm_model *model, size_t n_prompt, size_t max_frames,
-                             csm_error *err)
+csm_status csm_check_room(const csm_model *model, size_t n_prompt, size_t max_frames,
+                          csm_error *err)
 {
     size_t most = model->info.max_positions;
     if (n_prompt >= most)
@@ -121,7 +121,7 @@ static csm_status feed_prompt(csm_generation *g, struct csm_prompt *ready,
     }
     double built = csm_now_ms();
     if (st == CSM_OK)
-        st = check_room(m, prompt.n, g->options.max_frames, err);
+        st = csm_check_room(m, prompt.n, g->options.max_frames, err);
     if (st == CSM_OK && m->state.language == NULL)
         st = csm_language_state_open(&m->language, 1, m->info.max_positions, &m->state, err);
     if (st != CSM_OK) {
@@ -145,13 +145,11 @@ static csm_status feed_prompt(csm_generation *g, struct csm_prompt *ready,
     return st;
 }
 
-static csm_status start(csm_model *model, struct csm_prompt *ready, const csm_turn *context,
-                        size_t n_context, const char *text, int speaker,
-                        const csm_generate_options *options, csm_generation **out, csm_error *err)
+csm_status csm_generation_open(csm_model *model, const csm_turn *context, size_t n_context,
+                               const char *text, const csm_generate_options *options,
+                               csm_generation **out, csm_error *err)
 {
     const csm_generate_options defaults = csm_generate_defaults();
-    csm_error unread; /* a fallback tells it in the report */
-    err = err != NULL ? err : &unread;
     csm_generation *g = calloc(1, sizeof *g);
     if (g == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
@@ -167,10 +165,27 @@ static csm_status start(csm_model *model, struct csm_prompt *ready, const csm_tu
         st = check_forced(model, &g->options, err);
     if (st == CSM_OK)
         st = allocate(g, err);
-    if (st == CSM_OK)
-        st = csm_whole_frame_open(g, err);
     if (st == CSM_OK && !g->options.without_sound)
         st = csm_mimi_decoder_open(&model->codec.mimi, &g->decoder, err);
+    if (st != CSM_OK) {
+        csm_generation_free(g);
+        return st;
+    }
+    *out = g;
+    return CSM_OK;
+}
+
+static csm_status start(csm_model *model, struct csm_prompt *ready, const csm_turn *context,
+                        size_t n_context, const char *text, int speaker,
+                        const csm_generate_options *options, csm_generation **out, csm_error *err)
+{
+    csm_error unread; /* a fallback tells it in the report */
+    err = err != NULL ? err : &unread;
+    csm_generation *g = NULL;
+    csm_status st = csm_generation_open(model, context, n_context, text, options, &g, err);
+    if (st != CSM_OK)
+        return st;
+    st = csm_whole_frame_open(g, err);
     if (st == CSM_OK) {
         if (model->generation != NULL)
             model->generation->is_done = true;
@@ -222,10 +237,12 @@ size_t csm_draws_so_far(const csm_generation *g)
 csm_status csm_generation_draw(csm_generation *g, size_t k, csm_error *err)
 {
     size_t vocab = g->model->info.vocab;
-    const float *logits = g->logits + k * vocab;
+    float *logits = g->logits + k * vocab;
     float *probs = g->all_probs + k * vocab;
     double temperature = k == 0 ? g->report.temperature : g->report.depth_temperature;
     int top_k = k == 0 ? g->report.top_k : g->report.depth_top_k;
+    if (k == 0 && g->report.n_frames < g->options.min_frames)
+        logits[0] = -INFINITY; /* the frame of zeros begins with it */
 
     csm_status st = CSM_OK;
     if (temperature == 0.0) {
@@ -266,8 +283,6 @@ static csm_status draw_frame(csm_generation *g, csm_error *err)
                                : csm_depth_step(&m->state, k, &g->fed[k - 1], logits, err);
         double drawn = csm_now_ms();
         *(k == 0 ? &g->report.backbone_ms : &g->report.depth_ms) += drawn - start;
-        if (k == 0 && g->report.n_frames < g->options.min_frames)
-            logits[0] = -INFINITY; /* the frame of zeros begins with it */
         if (st == CSM_OK)
             st = csm_generation_draw(g, k, err);
         if (st != CSM_OK)
@@ -314,7 +329,8 @@ static csm_status feed_frame(csm_generation *g, csm_error *err)
     return st == CSM_OK ? csm_backbone_step(&m->state, g->fed, err) : st;
 }
 
-static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
+/* The frame last drawn is fed, the next one drawn, by another engine if this one fails. */
+static csm_status next_codes(csm_generation *g, csm_error *err)
 {
     csm_model *m = g->model;
     double start = csm_now_ms();
@@ -332,29 +348,40 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
             csm_fail(err, st, "%s, and failed too: %s", g->fallback, again.text);
         }
     }
-    if (st != CSM_OK) {
+    if (st != CSM_OK)
         csm_prompt_free(&m->read); /* what the state holds is not sure */
-        return st;
-    }
+    return st;
+}
 
-    bool is_sound;
-    g->n_drawn++;
-    judge_end(g, &is_sound);
-    if (!is_sound)
-        return CSM_OK;
+static csm_status take_sound(csm_generation *g, csm_error *err)
+{
     double drawn = csm_now_ms();
     if (g->report.n_frames == 0)
         g->report.first_frame_ms = drawn - g->started_ms;
-    if (!g->options.without_sound) {
-        st = make_sound(g, err);
-        double sound = csm_now_ms();
-        g->report.codec_ms += sound - drawn;
-        if (g->report.n_frames == 0)
-            g->report.first_sound_ms = sound - g->started_ms;
-        if (st != CSM_OK)
-            return st;
+    if (g->options.without_sound)
+        return CSM_OK;
+    csm_status st = make_sound(g, err);
+    double sound = csm_now_ms();
+    g->report.codec_ms += sound - drawn;
+    if (g->report.n_frames == 0)
+        g->report.first_sound_ms = sound - g->started_ms;
+    return st;
+}
+
+csm_status csm_generation_take(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
+{
+    csm_model *m = g->model;
+    g->n_drawn++;
+    judge_end(g, has_frame);
+    if (!*has_frame)
+        return CSM_OK;
+    csm_status st = take_sound(g, err);
+    if (st != CSM_OK) {
+        *has_frame = false;
+        return st;
     }
     *frame = (csm_frame){.generation = g,
+                         .utterance = g->utterance,
                          .index = g->report.n_frames,
                          .codes = g->codes,
                          .margins = g->margins,
@@ -363,7 +390,6 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
                          .samples = g->options.without_sound ? NULL : g->samples,
                          .n_samples = g->options.without_sound ? 0 : m->info.frame_samples};
     g->report.n_frames++;
-    *has_frame = true;
     if (g->options.has_guard) {
         const char *why =
             csm_guard_watch(&g->guard, g->fed[0], frame->samples, frame->n_samples);
@@ -372,7 +398,15 @@ static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_fram
             g->is_done = true;
         }
     }
-    return CSM_OK;
+    g->report.total_ms = csm_now_ms() - g->started_ms;
+    if (g->options.on_frame != NULL && !g->options.on_frame(g->options.user, frame))
+        st = csm_fail(err, CSM_CANCELLED, "generation: cancelled at frame %zu", frame->index);
+    return st;
+}
+
+bool csm_generation_is_over(const csm_generation *g)
+{
+    return g->is_done || g->report.n_frames >= g->options.max_frames;
 }
 
 csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
@@ -380,13 +414,13 @@ csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_fr
     csm_error unread; /* a fallback tells it in the report */
     err = err != NULL ? err : &unread;
     *has_frame = false;
-    if (g->is_done || g->report.n_frames >= g->options.max_frames)
+    if (csm_generation_is_over(g))
         return CSM_OK;
-    csm_status st = next_frame(g, frame, has_frame, err);
-    g->report.total_ms = csm_now_ms() - g->started_ms;
-    if (st == CSM_OK && *has_frame && g->options.on_frame != NULL &&
-        !g->options.on_frame(g->options.user, frame))
-        st = csm_fail(err, CSM_CANCELLED, "generation: cancelled at frame %zu", frame->index);
+    csm_status st = next_codes(g, err);
+    if (st == CSM_OK)
+        st = csm_generation_take(g, frame, has_frame, err);
+    if (!*has_frame)
+        g->report.total_ms = csm_now_ms() - g->started_ms;
     if (st != CSM_OK)
         g->is_done = true;
     return st;

@@ -32,6 +32,7 @@ struct csm_generation {
     float *all_probs; /* [n_codebooks, vocab] */
     float *samples;   /* [frame_samples] */
 
+    size_t utterance; /* of a batch: which */
     struct csm_guard guard;
     size_t n_drawn; /* frames, with one that ended speech */
     bool is_done;
@@ -44,8 +45,26 @@ double csm_now_ms(void);
 /* How many times the random stream was drawn from; greedy draws take nothing. */
 size_t csm_draws_so_far(const csm_generation *generation);
 
+/* All that a generation needs but its prompt: choices, sampler, decoder. Errors as
+ * csm_generation_start, which has the arguments. */
+csm_status csm_generation_open(csm_model *model, const csm_turn *context, size_t n_context,
+                               const char *text, const csm_generate_options *options,
+                               csm_generation **out, csm_error *err);
+
+/* Whether a prompt and max_frames fit in the model's positions: CSM_OK, CSM_BAD_ARG. */
+csm_status csm_check_room(const csm_model *model, size_t n_prompt, size_t max_frames,
+                          csm_error *err);
+
 /* Draw code k of the frame from its logits: codes, margins, probs. In order. */
 csm_status csm_generation_draw(csm_generation *generation, size_t k, csm_error *err);
+
+/* What follows the draws of a frame: whether speech has ended, sound, the guard,
+ * on_frame. Arguments and errors as csm_generation_next. */
+csm_status csm_generation_take(csm_generation *generation, csm_frame *frame, bool *has_frame,
+                               csm_error *err);
+
+/* Whether no frame is to come. */
+bool csm_generation_is_over(const csm_generation *generation);
 
 /* csm_generation_start with a prompt that is there already; its arrays may be taken
  * over, the caller frees what is left. */

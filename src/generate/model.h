@@ -44,7 +44,8 @@ csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
                           const csm_checkpoint *checkpoint, csm_error *err);
 void csm_codec_release(csm_codec *codec);
 
-/* The prompt of a conversation; freed with csm_prompt_free, also when this failed. */
+/* The prompt of a conversation, or with text NULL of its context alone; freed with
+ * csm_prompt_free, also when this failed. */
 csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_context,
                             const char *text, int speaker, struct csm_prompt *prompt,
                             csm_error *err);

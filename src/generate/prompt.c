@@ -107,7 +107,7 @@ csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_
         if (st == CSM_OK)
             st = add_sound(model, i, &context[i], prompt, err);
     }
-    if (st == CSM_OK)
+    if (st == CSM_OK && text != NULL)
         st = add_text(model, text, speaker, prompt, err);
     return st;
 }

@@ -65,10 +65,21 @@ static csm_status grow(struct kept *kept, bool has_sound, bool has_logits, size_
     return CSM_OK;
 }
 
-static csm_status keep(struct kept *kept, const csm_generation *g, const csm_frame *frame,
-                       csm_error *err)
+csm_status csm_result_new(const csm_model *model, csm_result **out, csm_error *err)
 {
-    csm_result *r = &kept->result;
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "result: %zu bytes", sizeof *kept);
+    kept->result.n_codebooks = model->info.n_codebooks;
+    kept->result.vocab = model->info.vocab;
+    *out = &kept->result;
+    return CSM_OK;
+}
+
+csm_status csm_result_append(csm_result *r, const csm_generation *g, const csm_frame *frame,
+                             csm_error *err)
+{
+    struct kept *kept = (struct kept *)(void *)r; /* its first member */
     size_t n = r->n_codebooks;
     if (r->n_frames == kept->room) {
         csm_status st = grow(kept, frame->samples != NULL, g->options.keep_logits,
@@ -103,17 +114,36 @@ static csm_status keep_forced(csm_result *r, const csm_generate_options *options
     return CSM_OK;
 }
 
+void csm_result_finish(csm_result *r, const csm_generation *g)
+{
+    struct kept *kept = (struct kept *)(void *)r;
+    r->hidden = kept->hidden.tensors;
+    r->n_hidden = kept->hidden.n_tensors;
+    r->report = g->report;
+    memcpy(kept->mlx_version, g->mlx_version, sizeof kept->mlx_version);
+    r->report.mlx_version = kept->mlx_version;
+    memcpy(kept->fallback, g->fallback, sizeof kept->fallback);
+    r->report.fallback = kept->fallback;
+}
+
 csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_context,
                         const char *text, int speaker, const csm_generate_options *options,
                         csm_result **out, csm_error *err)
 {
-    csm_generation *g = NULL;
-    struct kept *kept = calloc(1, sizeof *kept);
-    if (kept == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "result: %zu bytes", sizeof *kept);
-    kept->result.n_codebooks = model->info.n_codebooks;
-    kept->result.vocab = model->info.vocab;
+    return csm_generate_utterance(model, context, n_context, text, speaker, options, 0, out, err);
+}
 
+csm_status csm_generate_utterance(csm_model *model, const csm_turn *context, size_t n_context,
+                                  const char *text, int speaker,
+                                  const csm_generate_options *options, size_t utterance,
+                                  csm_result **out, csm_error *err)
+{
+    csm_generation *g = NULL;
+    csm_result *result;
+    csm_status st = csm_result_new(model, &result, err);
+    if (st != CSM_OK)
+        return st;
+    struct kept *kept = (struct kept *)(void *)result;
     const csm_generate_options asked = options != NULL ? *options : csm_generate_defaults();
     csm_generate_options own = asked;
     if (asked.hidden_frames != 0) {
@@ -124,35 +154,31 @@ csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_cont
         own.observe = observe;
         own.user = kept;
     }
-    csm_status st = csm_generation_start(model, context, n_context, text, speaker, &own, &g, err);
+    st = csm_generation_start(model, context, n_context, text, speaker, &own, &g, err);
+    if (st == CSM_OK)
+        g->utterance = utterance;
     bool has_frame = true;
     while (st == CSM_OK && has_frame) {
         csm_frame frame;
         st = csm_generation_next(g, &frame, &has_frame, err);
         if (has_frame && (st == CSM_OK || st == CSM_CANCELLED)) {
-            csm_status stored = keep(kept, g, &frame, err);
+            csm_status stored = csm_result_append(result, g, &frame, err);
             st = stored != CSM_OK ? stored : st;
         }
     }
     kept->options = NULL;
     if (st == CSM_OK || st == CSM_CANCELLED) {
-        csm_status copied = keep_forced(&kept->result, &asked, err);
+        csm_status copied = keep_forced(result, &asked, err);
         st = copied != CSM_OK ? copied : st;
     }
     if (kept->hidden.has_no_memory && (st == CSM_OK || st == CSM_CANCELLED))
         st = csm_fail(err, CSM_NO_MEMORY, "hidden states of %zu frames: out of memory",
                       asked.hidden_frames);
     if (st == CSM_OK || st == CSM_CANCELLED) {
-        kept->result.hidden = kept->hidden.tensors;
-        kept->result.n_hidden = kept->hidden.n_tensors;
-        kept->result.report = g->report;
-        memcpy(kept->mlx_version, g->mlx_version, sizeof kept->mlx_version);
-        kept->result.report.mlx_version = kept->mlx_version;
-        memcpy(kept->fallback, g->fallback, sizeof kept->fallback);
-        kept->result.report.fallback = kept->fallback;
-        *out = &kept->result;
+        csm_result_finish(result, g);
+        *out = result;
     } else {
-        csm_result_free(&kept->result);
+        csm_result_free(result);
     }
     csm_generation_free(g);
     return st;

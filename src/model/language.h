@@ -40,9 +40,9 @@ struct csm_prompt {
 /* One run through the model, or n_lanes side by side. */
 struct csm_language_state {
     const struct csm_language *language;
-    size_t n_lanes;
+    size_t n_lanes;     /* at work: the first of those opened; the caller may set fewer */
     size_t capacity;    /* positions of a lane */
-    size_t *n_position; /* [n_lanes] so far */
+    size_t *n_position; /* of each lane, so far */
     csm_cache *backbone, *depth;
     csm_value *hidden; /* [n_lanes, width]: the normed last position of each lane */
     csm_value *a, *b, *c;
@@ -59,8 +59,14 @@ void csm_language_state_close(struct csm_language_state *state);
 csm_status csm_language_truncate(struct csm_language_state *state, size_t lane, size_t n_positions,
                                  csm_error *err);
 
+/* Lane `to` becomes what lane `from` is, `hidden` apart; for an engine with
+ * cache_copy. The lanes may be ones that are not at work. */
+csm_status csm_language_copy_lane(struct csm_language_state *state, size_t from, size_t to,
+                                  csm_error *err);
+
 /* Append positions first..n-1 of a prompt to a lane, in one pass; the lane's row
- * of `hidden` becomes the last one's. At least one position. */
+ * of `hidden` becomes the last one's. At least one position. Lane 0 begins `hidden`
+ * anew; another may be the next one after its rows. */
 csm_status csm_backbone_prompt(struct csm_language_state *state, size_t lane,
                                const struct csm_prompt *prompt, size_t first, csm_error *err);
 

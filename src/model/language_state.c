@@ -62,6 +62,16 @@ csm_status csm_language_truncate(struct csm_language_state *state, size_t lane, 
     return st;
 }
 
+csm_status csm_language_copy_lane(struct csm_language_state *state, size_t from, size_t to,
+                                  csm_error *err)
+{
+    const struct csm_engine *engine = state->language->engine;
+    csm_status st = engine->ops->cache_copy(engine->ctx, state->backbone, from, to, err);
+    if (st == CSM_OK)
+        state->n_position[to] = state->n_position[from];
+    return st;
+}
+
 static csm_status watch(struct csm_language_state *state, const char *name, const char *suffix,
                         size_t at, size_t rows, size_t cols, const csm_value *x, csm_error *err)
 {

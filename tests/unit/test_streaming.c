@@ -2,7 +2,8 @@
  *
  * Sound in pieces, and generations that end anywhere, over the small random model
  * of tests/golden/csm-a. Random choices come from CSM_SEED (default 1), which a
- * failure prints; CSM_CANCELS (default 300) generations are cancelled. */
+ * failure prints; CSM_CHUNKINGS (default 1000) ways to cut are tried, and CSM_CANCELS
+ * (default 300) generations cancelled. */
 #include "unit/cmocka_all.h"
 
 #include <math.h>
@@ -53,7 +54,8 @@ static int close_model(void **state)
 static void any_chunking_gives_the_whole(void **state)
 {
     (void)state;
-    enum { FRAMES = 40, CHUNKINGS = 1000 };
+    enum { FRAMES = 40 };
+    const long n_chunkings = from_environment("CSM_CHUNKINGS", 1000);
     const csm_model_info *info = csm_model_describe(model);
     const size_t k = info->n_codebooks, n_samples = FRAMES * info->frame_samples;
     int32_t *codes = malloc(FRAMES * k * sizeof *codes);
@@ -65,7 +67,7 @@ static void any_chunking_gives_the_whole(void **state)
     assert_int_equal(csm_codec_decode(csm_model_codec(model), codes, FRAMES, k, whole, &err),
                      CSM_OK);
     assert_int_equal(csm_decoder_new(csm_model_codec(model), &decoder, &err), CSM_OK);
-    for (int c = 0; c < CHUNKINGS; c++) {
+    for (long c = 0; c < n_chunkings; c++) {
         const uint64_t reproduce = seed;
         const size_t n_frames = 1 + below(c % 20 == 0 ? FRAMES : 12);
         assert_int_equal(csm_decoder_reset(decoder, &err), CSM_OK);

@@ -257,6 +257,7 @@ const struct csm_engine_ops csm_engine_native = {
     .value_free = value_free,
     .cache_new = native_cache_new,
     .cache_truncate = native_cache_truncate,
+    .cache_copy = native_cache_copy,
     .cache_free = native_cache_free,
     .write = write_rows,
     .read = read_rows,

@@ -145,6 +145,7 @@ csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
 csm_status native_cache_truncate(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
                                  csm_error *err);
+csm_status native_cache_copy(void *ctx, csm_cache *cache, size_t from, size_t to, csm_error *err);
 void native_cache_free(void *ctx, csm_cache *cache);
 csm_status native_attention(void *ctx, const struct csm_attention *block, size_t layer,
                             csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,

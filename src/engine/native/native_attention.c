@@ -127,6 +127,27 @@ csm_status native_cache_truncate(void *ctx, csm_cache *c, size_t lane, size_t n_
     return CSM_OK;
 }
 
+csm_status native_cache_copy(void *ctx, csm_cache *c, size_t from, size_t to, csm_error *err)
+{
+    (void)ctx;
+    if (from >= c->n_lanes || to >= c->n_lanes || from == to || c->window != 0)
+        return csm_fail(err, CSM_BAD_ARG, "native: lane %zu as lane %zu of %zu", to, from,
+                        c->n_lanes);
+    size_t head = c->n_blocks * CSM_TILE * c->head_dim;
+    for (size_t layer = 0; layer < c->n_layers; layer++) {
+        size_t a = layer * c->n_lanes + from, b = layer * c->n_lanes + to;
+        size_t n_blocks = (c->lengths[a] + CSM_TILE - 1) / CSM_TILE;
+        size_t n_bytes = n_blocks * CSM_TILE * c->head_dim * sizeof(float);
+        for (size_t h = 0; h < c->n_kv_heads; h++) {
+            size_t source = (a * c->n_kv_heads + h) * head, target = (b * c->n_kv_heads + h) * head;
+            memcpy(c->keys + target, c->keys + source, n_bytes);
+            memcpy(c->values + target, c->values + source, n_bytes);
+        }
+        c->lengths[b] = c->lengths[a];
+    }
+    return CSM_OK;
+}
+
 static void set_angles(csm_cache *c, size_t position)
 {
     size_t slot = position % (c->n_blocks * CSM_TILE), half = c->head_dim / 2;

@@ -100,7 +100,8 @@ static const struct {
     const char *symbol, *one, *many, *cent, *cents;
 } currencies[] = {{"$", "dollar", "dollars", "cent", "cents"},
                   {"\xC2\xA3", "pound", "pounds", "penny", "pence"},
-                  {"\xE2\x82\xAC", "euro", "euros", "cent", "cents"}};
+                  {"\xE2\x82\xAC", "euro", "euros", "cent", "cents"},
+                  {"\xC2\xA5", "yen", "yen", "sen", "sen"}};
 
 static const char *const magnitudes[] = {"thousand", "million", "billion", "trillion"};
 
@@ -169,17 +170,19 @@ static size_t time_of_day(struct csm_builder *out, const char *text, size_t at)
     return hours + 3;
 }
 
-/* 555-1234 and 555-123-4567, digit by digit. */
+/* 555-1234, 555-123-4567 and 1-555-123-4567, digit by digit. */
 static size_t phone(struct csm_builder *out, const char *text, size_t at)
 {
     const char *p = text + at;
+    const size_t country = p[0] == '1' && p[1] == '-' ? 2 : 0;
+    const char *area = p + country;
     size_t taken = 0;
-    if (count_digits(p) != 3 || p[3] != '-')
+    if (count_digits(area) != 3 || area[3] != '-')
         return 0;
-    if (count_digits(p + 4) == 4)
+    if (country == 0 && count_digits(area + 4) == 4)
         taken = 8;
-    else if (count_digits(p + 4) == 3 && p[7] == '-' && count_digits(p + 8) == 4)
-        taken = 12;
+    else if (count_digits(area + 4) == 3 && area[7] == '-' && count_digits(area + 8) == 4)
+        taken = country + 12;
     for (size_t i = 0; i < taken;) {
         size_t n = count_digits(p + i);
         csm_spell_digits(out, p + i, n);
@@ -255,17 +258,23 @@ static bool has_suffix(const char *p, const char *suffix)
     return strncmp(p, suffix, n) == 0 && !is_letter(p[n]) && !is_digit(p[n]);
 }
 
-/* 1990s -> nineteen nineties */
-static void decade(struct csm_builder *out, const char *digits)
+static void speak_whole(struct csm_builder *out, const struct number *n)
 {
-    csm_spell_year(out, digits);
+    if (is_year(n))
+        csm_spell_year(out, n->digits);
+    else
+        speak_number(out, n);
+}
+
+/* 1990s -> nineteen nineties, 747s -> ... sevens */
+static void plural(struct csm_builder *out, const struct number *n)
+{
+    speak_whole(out, n);
     if (out->has_failed)
         return;
-    if (out->text[out->length - 1] == 'y') {
-        out->length--;
-        csm_builder_add_text(out, "ie");
-    }
-    csm_builder_add_text(out, "s");
+    const char last = out->text[out->length - 1];
+    out->length -= last == 'y';
+    csm_builder_add_text(out, last == 'y' ? "ies" : last == 'x' ? "es" : "s");
 }
 
 static size_t number(struct csm_builder *out, const char *text, size_t at)
@@ -277,6 +286,9 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
         return 0;
     if (sign)
         csm_builder_add_word(out, "minus");
+    else if (out->length > 1 && out->text[out->length - 1] == '-' &&
+             is_letter(out->text[out->length - 2]))
+        out->text[out->length - 1] = ' '; /* COVID-19 */
     struct number n = read_number(p + sign);
     const char *after = p + sign + n.length;
     size_t taken = sign + n.length;
@@ -285,14 +297,11 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
         csm_spell_ordinal(out, n.digits, n.n_digits);
         return taken + 2;
     }
-    if (is_year(&n) && n.digits[3] == '0' && has_suffix(after, "s")) {
-        decade(out, n.digits);
+    if (n.n_decimals == 0 && has_suffix(after, "s")) {
+        plural(out, &n);
         return taken + 1;
     }
-    if (is_year(&n))
-        csm_spell_year(out, n.digits);
-    else
-        speak_number(out, &n);
+    speak_whole(out, &n);
     size_t unit_length = unit(out, after, is_one(&n));
     taken += unit_length;
     if (unit_length == 0 && (*after == '-' || strncmp(after, "\xE2\x80\x93", 3) == 0)) {
@@ -301,6 +310,11 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
             csm_builder_add_word(out, "to");
             taken += dash;
         }
+    } else if (unit_length == 0 && *after == '/' && is_digit(after[1])) {
+        csm_builder_add_text(out, " "); /* 24/7, 3/4/2021 */
+        taken++;
+    } else if (unit_length == 0 && is_letter(*after)) {
+        csm_builder_add_text(out, " "); /* 3D */
     }
     return taken;
 }
@@ -321,6 +335,10 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
         return 0;
     if (strcmp(found->text, "No") == 0 && !(p[n + 1] == ' ' && is_digit(p[n + 2])))
         return 0; /* "No." is a sentence */
+    if (strcmp(found->text, "St") == 0 && !(p[n + 1] == ' ' && isupper((unsigned char)p[n + 2]))) {
+        csm_builder_add_word(out, "Street");
+        return p[n + 1] == '\0' ? n : n + 1;
+    }
     csm_builder_add_word(out, found->spoken);
     bool ends_text = p[n + 1] == '\0' || (p[n + 1] == ' ' && isupper((unsigned char)p[n + 2]));
     return found->may_end && ends_text ? n : n + 1;
@@ -355,7 +373,8 @@ static size_t symbol(struct csm_builder *out, const char *text, size_t at)
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
         size_t n = strlen(symbols[i].symbol);
         if (strncmp(text + at, symbols[i].symbol, n) == 0) {
-            csm_builder_add_word(out, symbols[i].spoken);
+            bool is_sharp = text[at] == '#' && at > 0 && is_letter(text[at - 1]); /* C# */
+            csm_builder_add_word(out, is_sharp ? "sharp" : symbols[i].spoken);
             if (is_letter(text[at + n]) || is_digit(text[at + n]))
                 csm_builder_add_text(out, " ");
             return n;

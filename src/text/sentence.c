@@ -23,6 +23,16 @@ static size_t closing(const char *p)
     return strncmp(p, "\xE2\x80\x99", 3) == 0 || strncmp(p, "\xE2\x80\x9D", 3) == 0 ? 3 : 0;
 }
 
+/* Whether the line break at p begins a blank line. */
+static bool is_blank_line(const char *p)
+{
+    if (*p++ != '\n')
+        return false;
+    while (*p == ' ' || *p == '\t' || *p == '\r')
+        p++;
+    return *p == '\n';
+}
+
 /* Whether the full stop at text[dot] belongs to the word before it. */
 static bool is_abbreviation(const char *text, size_t dot, bool *may_end)
 {
@@ -67,8 +77,11 @@ size_t csm_text_sentence(const char *text, size_t max_bytes)
         if (max_bytes > 0 && i >= max_bytes)
             return cut(text, max_bytes);
         char c = text[i];
-        if (c == '\n' && text[i + 1] == '\n')
+        if (is_blank_line(text + i)) {
+            while (i > 1 && is_space(text[i - 1]))
+                i--;
             return i;
+        }
         if (c != '.' && c != '!' && c != '?') {
             i++;
             continue;

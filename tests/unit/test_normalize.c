@@ -66,7 +66,9 @@ static void ordinals_and_years_are_read_as_people_do(void **state)
     check("in 1984", "in nineteen eighty four");
     check("1905 1900 2000 2007 2010 2025", "nineteen oh five nineteen hundred two thousand "
                                            "two thousand seven twenty ten twenty twenty five");
-    check("the 1990s", "the nineteen nineties");
+    check("the 1990s, 80s, 747s, 6s", "the nineteen nineties, eighties, seven hundred forty sevens, "
+                                      "sixes");
+    check("3D, BA2490, COVID-19", "three D, BA two thousand four hundred ninety, COVID nineteen");
 }
 
 static void money_times_and_units_are_read(void **state)
@@ -83,6 +85,10 @@ static void money_times_and_units_are_read(void **state)
     check("1/2 or 3/4", "one half or three quarters");
     check("10-20", "ten to twenty");
     check("555-1234", "five five five, one two three four");
+    check("1-800-555-0199", "one, eight zero zero, five five five, zero one nine nine");
+    check("24/7, 3/4/2021, 5 km/h", "twenty four seven, three four twenty twenty one, five kilometers "
+                                    "per hour");
+    check("\xC2\xA5" "500", "five hundred yen");
 }
 
 static void abbreviations_and_symbols_become_words(void **state)
@@ -90,6 +96,8 @@ static void abbreviations_and_symbols_become_words(void **state)
     (void)state;
     check("Dr. Smith vs. Mr. Jones, etc.", "Doctor Smith versus Mister Jones, et cetera.");
     check("No. 5. No. I won't.", "number five. No. I won't.");
+    check("St. James, Main St., Elm St.", "Saint James, Main Street, Elm Street.");
+    check("C# #1", "C sharp number one");
     check("R&D, a+b=c", "R and D, a plus b equals c");
     check("really (yes) - no [hm].", "really, yes, - no, hm.");
     check("\xE2\x80\x9Cso\xE2\x80\x9D it\xE2\x80\x99s\xE2\x80\xA6", "\"so\" it's...");
@@ -117,7 +125,7 @@ static void check_sentences(const char *text, size_t max_bytes, const char *expe
             strcat(joined, "|");
         strncat(joined, text, n);
         text += n;
-        text += strspn(text, " \n");
+        text += strspn(text, " \r\n");
     }
     assert_string_equal(joined, expected);
 }
@@ -132,6 +140,7 @@ static void sentences_end_where_people_end_them(void **state)
     check_sentences("It cost 3.50... wow. E.g. this, e.g. that. End", 0,
                     "It cost 3.50... wow.|E.g. this, e.g. that.|End");
     check_sentences("No stop here\n\nNew paragraph", 0, "No stop here|New paragraph");
+    check_sentences("Chapter One\r\n \r\nIt was", 0, "Chapter One|It was");
     check_sentences("Apples, etc. Then pears.", 0, "Apples, etc.|Then pears.");
 }
 

@@ -40,7 +40,7 @@ typedef struct csm_bench_result {
     double read_gb_s;       /* the memory's, median of readings between the frames */
     double used_gb_s;       /* bytes_per_frame over backbone_ms + depth_ms */
     double rtf;             /* frame_ms over the time that a frame sounds; batch: of one sentence */
-    double first_audio_ms;  /* prompt and first frame */
+    double first_audio_ms;  /* prompt and first frame, the codec having run before */
     double prompt_ms;       /* the prompt alone */
     double prompt_gflop_s;  /* 2 * weights * positions over prompt_ms */
     double peak_gflop_s;    /* of fused multiply-adds in these threads; 0: not known */

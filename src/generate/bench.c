@@ -173,6 +173,17 @@ static void read_memory(struct run *run)
         run->read[run->n_readings++] = read_gb_s(&run->reader);
 }
 
+/* As in a process that has spoken before: the codec's weights have been read. */
+static csm_status warm_codec(csm_model *m, const int32_t *codes, csm_error *err)
+{
+    float *samples = malloc(m->info.frame_samples * sizeof *samples);
+    if (samples == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "bench: a frame");
+    csm_status st = csm_codec_decode(&m->codec, codes, 1, m->info.n_codebooks, samples, err);
+    free(samples);
+    return st;
+}
+
 /* One sentence, through the generation that users run. Codes are forced: a random
  * model would end where chance has it. */
 static csm_status run_generation(struct run *run, const csm_bench_options *o,
@@ -195,7 +206,10 @@ static csm_status run_generation(struct run *run, const csm_bench_options *o,
     if (st == CSM_OK) {
         for (size_t i = 0; i < n * k; i++)
             forced[i] = (int32_t)((i * 7 + i / k * 11) % (m->info.vocab - 8)) + 1;
-        st = csm_generation_start_prompt(m, &prompt, &options, &g, err);
+        if (!options.without_sound)
+            st = warm_codec(m, forced, err);
+        if (st == CSM_OK)
+            st = csm_generation_start_prompt(m, &prompt, &options, &g, err);
     }
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
         csm_frame frame;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "context.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +34,10 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     const csm_model_info *info = csm_model_describe(model);
     const char *speaker = o->speaker.n > 0 ? o->speaker.items[i] : "0";
     char *end;
-    csm_turn turn = {.text = o->text.items[i], .speaker = (int)strtol(speaker, &end, 10)};
-    if (*speaker == '\0' || *end != '\0')
-        return complain(err, CSM_BAD_ARG, "--context-speaker: '%s', expected a number", speaker);
+    const long number = strtol(speaker, &end, 10);
+    if (*speaker == '\0' || *end != '\0' || number < 0 || number > INT_MAX)
+        return complain(err, CSM_BAD_ARG, "--context-speaker: '%s', expected 0 or more", speaker);
+    csm_turn turn = {.text = o->text.items[i], .speaker = (int)number};
     /* As the reference of the layout does: its codes, then, are the prompt's. */
     bool is_hf = strcmp(info->layout, "hf") == 0;
     float *samples = NULL;

@@ -10,10 +10,12 @@
 #include "choices.h"
 #include "clock.h"
 #include "command.h"
+#include "interrupt.h"
 #include "options.h"
 #include "recite.h"
 #include "text_input.h"
 #include "tokens.h"
+#include "utterances.h"
 
 static const char help[] =
     "usage: csm generate --text TEXT [--output F.wav] [--model-path DIR] [OPTIONS]\n"
@@ -36,6 +38,9 @@ static const char help[] =
     "                           as context\n"
     "  --per-turn               a file for each utterance, out-001.wav, ...\n"
     "  --sentences | --whole    a long text sentence by sentence, or as it is\n"
+    "  --batch N                N sentences at a time: faster, but each has the voice alone as\n"
+    "                           context, not the sentence before it; the sound is the same\n"
+    "                           for every N\n"
     "  --resume                 go on where an interrupted run of many utterances stopped\n"
     "  --normalize | --no-normalize  numbers and symbols as words, or as they are\n"
     "  --guard | --no-guard     end speech that loops, falls silent or runs on, or do not\n"
@@ -140,6 +145,10 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "--forced-tokens: expected --save-tokens F with it";
     else if (s->is_json && strcmp(s->output, "-") == 0)
         wrong = "--json and --output - both want standard output";
+    else if (a->text != NULL && a->text[strspn(a->text, " \t\r\n")] == '\0')
+        wrong = "--text: empty, expected what to say";
+    else if (s->speaker < 0 && s->speaker != ANY_SPEAKER)
+        wrong = "--speaker: expected 0 or more";
     else if (s->max_ms < 1)
         wrong = "--max-audio-length-ms: expected 1 or more";
     else if (s->min_ms < 0 || s->min_ms > s->max_ms)
@@ -152,6 +161,9 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "expected one of --guard and --no-guard";
     else if (a->script != NULL && (s->save_tokens != NULL || a->is_by_sentence || a->is_whole))
         wrong = "--script: expected no --save-tokens, --sentences or --whole";
+    else if (a->recite.n_batch > 0 && (a->script != NULL || a->is_whole || s->save_tokens != NULL ||
+                                       s->is_debug))
+        wrong = "--batch: expected no --script, --whole, --save-tokens or --debug";
     else if (a->is_by_sentence && s->save_tokens != NULL)
         wrong = "--sentences: expected no --save-tokens, which holds one utterance";
     else if ((a->recite.is_resumed || a->recite.is_per_turn) && !is_file(s->output))
@@ -171,7 +183,7 @@ static void settle(struct arguments *a)
     s->is_normalized = a->is_normalized || (is_embedded && !a->is_verbatim);
     s->options.has_guard =
         a->is_guarded || (is_embedded && !a->is_unguarded && s->forced_tokens == NULL);
-    if (is_embedded && !a->is_whole && s->save_tokens == NULL)
+    if (a->recite.n_batch > 0 || (is_embedded && !a->is_whole && s->save_tokens == NULL))
         a->is_by_sentence = true;
 }
 
@@ -205,11 +217,14 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     a->speak.open_ms = clock_ms() - start;
     if (st == CSM_OK) {
         bool is_many = a->script != NULL || a->recite.is_resumed || a->recite.is_per_turn ||
+                       a->recite.n_batch > 0 ||
                        (a->is_by_sentence && has_sentences(a->speak.text));
+        interrupt_watch();
         st = is_many ? recite(&a->recite, &a->speak, model, err) : speak(&a->speak, model, err);
     }
     csm_model_close(model);
     free(text);
+    interrupt_obey();
     return st;
 }
 
@@ -252,6 +267,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"per-turn", OPTION_FLAG, &a->recite.is_per_turn},
         {"sentences", OPTION_FLAG, &a->is_by_sentence},
         {"whole", OPTION_FLAG, &a->is_whole},
+        {"batch", OPTION_SIZE, &a->recite.n_batch},
         {"resume", OPTION_FLAG, &a->recite.is_resumed},
         {"normalize", OPTION_FLAG, &a->is_normalized},
         {"no-normalize", OPTION_FLAG, &a->is_verbatim},
@@ -288,7 +304,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
 int run_generate(int argc, char **argv)
 {
     struct arguments a = {.format = "wav",
-                          .speak = {.speaker = -1,
+                          .speak = {.speaker = ANY_SPEAKER,
                                     .max_ms = 10000,
                                     .output = "audio.wav",
                                     .options = csm_generate_defaults()}};

@@ -9,14 +9,15 @@
 
 #include <csm/csm.h>
 
-/* What an utterance depends on: a part that differs in any of it is drawn anew. */
+/* Which part, and of what it is made: one that was made of something else is drawn anew. */
 struct part_key {
     const char *output;
     size_t index;
-    const char *text, *digest; /* of the model */
-    int speaker;
-    uint64_t seed;
+    char made_of[33]; /* a digest of all that it depends on, from part_digest */
 };
+
+/* A digest as text, moved on by more bytes: begin with an empty one. */
+void part_digest(char digest[33], const void *bytes, size_t n_bytes);
 
 struct part {
     csm_tensors *file;
@@ -33,7 +34,7 @@ void part_close(struct part *part);
 /* Keep an utterance. Errors as csm_tensors_write. */
 csm_status part_save(const struct part_key *key, const csm_result *result, csm_error *err);
 
-/* Remove all parts of a job of n utterances. */
-void parts_remove(const char *output, size_t n);
+/* Remove all parts of the output, those of another text too. */
+void parts_remove(const char *output);
 
 #endif

@@ -7,132 +7,101 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <csm/text.h>
-
 #include "complain.h"
+#include "interrupt.h"
 #include "parts.h"
+#include "utterances.h"
 
-enum {
-    MAX_SENTENCE_BYTES = 240, /* some 16 s; models are trained on less */
-    PAUSE_MS = 160
-};
-
-/* ---- what is to be said ------------------------------------------------------ */
-
-struct utterance {
-    char *text;
-    int speaker;
-};
-
-struct utterances {
-    struct utterance *items;
-    size_t n;
-};
-
-static void free_utterances(struct utterances *u)
-{
-    for (size_t i = 0; i < u->n; i++)
-        csm_free(u->items[i].text);
-    free(u->items);
-}
-
-/* Append text [n], made speakable; white space alone is left out. */
-static csm_status add(struct utterances *u, const struct speak *w, const char *text, size_t n,
-                      int speaker, csm_error *err)
-{
-    struct utterance *items = realloc(u->items, (u->n + 1) * sizeof *items);
-    char *part = malloc(n + 1);
-    if (items != NULL)
-        u->items = items;
-    if (items == NULL || part == NULL) {
-        free(part);
-        return complain(err, CSM_NO_MEMORY, "text: out of memory");
-    }
-    memcpy(part, text, n);
-    part[n] = '\0';
-    char *spoken = NULL;
-    csm_status st = speakable(w, part, &spoken, err);
-    free(part);
-    if (st != CSM_OK)
-        return st;
-    if (spoken[strspn(spoken, " \t\r\n")] == '\0')
-        csm_free(spoken);
-    else
-        u->items[u->n++] = (struct utterance){spoken, speaker};
-    return CSM_OK;
-}
-
-static const char *skip_space(const char *p)
-{
-    return p + strspn(p, " \t\r\n");
-}
-
-static csm_status split_sentences(struct utterances *u, const struct speak *w, int speaker,
-                                  csm_error *err)
-{
-    csm_status st = CSM_OK;
-    for (const char *p = skip_space(w->text); st == CSM_OK && *p != '\0';) {
-        size_t n = csm_text_sentence(p, MAX_SENTENCE_BYTES);
-        st = add(u, w, p, n, speaker, err);
-        p = skip_space(p + n);
-    }
-    return st;
-}
-
-bool has_sentences(const char *text)
-{
-    const char *p = skip_space(text);
-    return *skip_space(p + csm_text_sentence(p, MAX_SENTENCE_BYTES)) != '\0';
-}
-
-static csm_status split_script(struct utterances *u, const struct speak *w, const char *script,
-                               csm_error *err)
-{
-    csm_status st = CSM_OK;
-    size_t number = 1;
-    for (const char *line = script; st == CSM_OK && *line != '\0'; number++) {
-        size_t length = strcspn(line, "\n");
-        const char *p = line + strspn(line, " \t");
-        if (p < line + length && *p != '\r') {
-            char *end;
-            long speaker = strtol(p + (*p == '['), &end, 10);
-            if (*p != '[' || *end != ']' || end == p + 1 || speaker < 0 || speaker > 1000000)
-                return complain(err, CSM_BAD_FORMAT,
-                                "--script: line %zu: expected [speaker] text, as in [0] Hello.",
-                                number);
-            st = add(u, w, end + 1, (size_t)(line + length - end - 1), (int)speaker, err);
-        }
-        line += length + (line[length] == '\n');
-    }
-    return st;
-}
-
-/* The text without the space after "[0]". */
-static const char *words(const struct utterance *u)
-{
-    return skip_space(u->text);
-}
-
-/* ---- saying it ----------------------------------------------------------------- */
+enum { PAUSE_MS = 160 };
 
 struct recital {
     const struct recite *how;
     struct speak *what;
     csm_model *model;
-    csm_session *session;
+    csm_session *session; /* the voice, pinned, and what else is the next one's context */
     struct utterances utterances;
-    struct sink sink; /* of all, or of the one that is spoken now */
-    json_t *told;     /* an object an utterance */
+    struct part_key *keys; /* of each utterance */
+    struct sink sink;      /* of all, or of the one that is spoken now */
+    json_t *told;          /* an object an utterance */
     double seconds;
+
+    /* of a batch */
+    csm_result **waiting; /* results before which another is missing */
+    size_t n_delivered;
+    size_t *drawn; /* the utterance that each of the batch is */
+    csm_status status; /* of what was done with a result */
+    csm_error *err;
 };
+
+/* ---- what an utterance depends on ------------------------------------------- */
+
+static void add_text(char digest[33], const char *text)
+{
+    part_digest(digest, text, strlen(text) + 1);
+}
+
+/* Settings and voice: what all utterances depend on. */
+static void add_settings(const struct recital *r, char digest[33])
+{
+    const csm_model_info *info = csm_model_describe(r->model);
+    const csm_generate_options *o = &r->what->options;
+    char settings[512];
+    snprintf(settings, sizeof settings,
+             "%s %s %s %s %s %d %.17g %d %.17g %d %s %s %s %d %d %d", csm_version(), info->digest,
+             info->engine, info->codec_engine, csm_strategy_name(info->strategy),
+             (int)info->precision, o->temperature, o->top_k, o->depth_temperature, o->depth_top_k,
+             o->stream != NULL ? o->stream : "", o->sampler != NULL ? o->sampler : "",
+             o->mlx_version != NULL ? o->mlx_version : "", r->what->min_ms, r->what->max_ms,
+             (int)o->has_guard);
+    add_text(digest, settings);
+    for (size_t i = 0; i < csm_session_count(r->session); i++) {
+        const csm_turn turn = csm_session_turn(r->session, i);
+        add_text(digest, turn.text);
+        part_digest(digest, &turn.speaker, sizeof turn.speaker);
+        part_digest(digest, turn.codes, turn.n_frames * info->n_codebooks * sizeof *turn.codes);
+    }
+}
+
+/* One that has others as context depends on all that these depend on. */
+static csm_status make_keys(struct recital *r, csm_error *err)
+{
+    const bool is_alone = r->how->n_batch > 0;
+    char all[33] = "", last[33];
+    add_settings(r, all);
+    memcpy(last, all, sizeof last);
+    r->keys = calloc(r->utterances.n, sizeof *r->keys);
+    if (r->keys == NULL)
+        return complain(err, CSM_NO_MEMORY, "text: out of memory");
+    for (size_t i = 0; i < r->utterances.n; i++) {
+        const struct utterance *u = &r->utterances.items[i];
+        const uint64_t seed = r->what->options.seed + i;
+        if (is_alone)
+            memcpy(last, all, sizeof last);
+        add_text(last, u->text);
+        part_digest(last, &u->speaker, sizeof u->speaker);
+        part_digest(last, &seed, sizeof seed);
+        r->keys[i] = (struct part_key){.output = r->what->output, .index = i};
+        memcpy(r->keys[i].made_of, last, sizeof last);
+    }
+    return CSM_OK;
+}
+
+/* ---- giving it away --------------------------------------------------------- */
 
 static void tell(struct recital *r, const struct utterance *u, size_t n_frames, const char *ended)
 {
     double seconds = (double)n_frames * csm_model_describe(r->model)->frame_ms / 1e3;
-    json_array_append_new(r->told, json_pack("{s:s, s:i, s:I, s:f, s:s}", "text", words(u),
+    json_array_append_new(r->told, json_pack("{s:s, s:i, s:I, s:f, s:s}", "text", u->text,
                                              "speaker", u->speaker, "frames", (json_int_t)n_frames,
                                              "seconds", seconds, "ended", ended));
     r->seconds += seconds;
+}
+
+static const char *ending(const csm_report *report)
+{
+    return report->has_ended             ? "by itself"
+           : report->guarded[0] != '\0' ? report->guarded
+                                         : "length limit";
 }
 
 /* out.wav -> out-001.wav */
@@ -151,62 +120,190 @@ static csm_status open_numbered(struct recital *r, size_t i, csm_error *err)
                      csm_model_describe(r->model)->sample_rate_hz, err);
 }
 
+/* Before the sound of an utterance, and after it. */
+static csm_status open_utterance(struct recital *r, size_t i, csm_error *err)
+{
+    return r->how->is_per_turn ? open_numbered(r, i, err) : CSM_OK;
+}
+
+static csm_status close_utterance(struct recital *r, size_t i, csm_status st, csm_error *err)
+{
+    if (r->how->is_per_turn)
+        return sink_close(&r->sink, st, err);
+    if (st != CSM_OK)
+        return st;
+    return sink_pause(&r->sink, i + 1 < r->utterances.n ? PAUSE_MS : 0, err);
+}
+
+static void show_progress(const struct recital *r, size_t i)
+{
+    if (!r->what->is_quiet && !r->what->is_debug && isatty(2))
+        fprintf(stderr, "%zu of %zu: %s\n", i + 1, r->utterances.n, r->utterances.items[i].text);
+}
+
+/* ---- one after another ------------------------------------------------------ */
+
+/* What a run before has left of it: sound, and context of the next. */
+static csm_status take_part(struct recital *r, size_t i, const struct part *part, csm_error *err)
+{
+    const struct utterance *u = &r->utterances.items[i];
+    const csm_turn turn = {
+        .text = u->text, .speaker = u->speaker, .codes = part->codes, .n_frames = part->n_frames};
+    csm_status st = part->n_frames > 0 ? csm_session_add(r->session, &turn, err) : CSM_OK;
+    if (st == CSM_OK)
+        st = sink_push(&r->sink, part->samples, part->n_samples, err);
+    tell(r, u, part->n_frames, "resumed");
+    return st;
+}
+
 static csm_status say(struct recital *r, size_t i, csm_error *err)
 {
     const struct utterance *u = &r->utterances.items[i];
-    const csm_model_info *info = csm_model_describe(r->model);
-    const struct part_key key = {r->what->output, i,          words(u),
-                                 info->digest,    u->speaker, r->what->options.seed + i};
     struct part part;
-    if (r->how->is_resumed && part_open(&key, info->n_codebooks, &part)) {
-        const csm_turn turn = {.text = words(u),
-                               .speaker = u->speaker,
-                               .codes = part.codes,
-                               .n_frames = part.n_frames};
-        csm_status st = part.n_frames > 0 ? csm_session_add(r->session, &turn, err) : CSM_OK;
-        if (st == CSM_OK)
-            st = sink_push(&r->sink, part.samples, part.n_samples, err);
-        tell(r, u, part.n_frames, "resumed");
+    if (r->how->is_resumed &&
+        part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, &part)) {
+        csm_status st = take_part(r, i, &part, err);
         part_close(&part);
         return st;
     }
     csm_result *result = NULL;
-    csm_status st = speak_turn(r->what, r->session, words(u), u->speaker, key.seed, &r->sink,
-                               &result, err);
+    csm_status st = speak_turn(r->what, r->session, u->text, u->speaker,
+                               r->what->options.seed + i, &r->sink, &result, err);
     if (st == CSM_OK) {
-        const csm_report *report = &result->report;
-        tell(r, u, result->n_frames,
-             report->has_ended           ? "by itself"
-             : report->guarded[0] != '\0' ? report->guarded
-                                         : "length limit");
+        tell(r, u, result->n_frames, ending(&result->report));
         if (r->how->is_resumed)
-            st = part_save(&key, result, err);
+            st = part_save(&r->keys[i], result, err);
     }
     csm_result_free(result);
     return st;
 }
 
-static csm_status say_all(struct recital *r, csm_error *err)
+static csm_status say_in_turn(struct recital *r, csm_error *err)
 {
     csm_status st = CSM_OK;
-    const bool has_progress = !r->what->is_quiet && !r->what->is_debug && isatty(2);
     for (size_t i = 0; st == CSM_OK && i < r->utterances.n; i++) {
-        if (has_progress)
-            fprintf(stderr, "%zu of %zu: %s\n", i + 1, r->utterances.n,
-                    words(&r->utterances.items[i]));
+        show_progress(r, i);
         if (r->how->script == NULL)
             csm_session_forget(r->session, 1);
-        if (r->how->is_per_turn)
-            st = open_numbered(r, i, err);
+        st = open_utterance(r, i, err);
         if (st == CSM_OK)
-            st = say(r, i, err);
-        if (r->how->is_per_turn)
-            st = sink_close(&r->sink, st, err);
-        else if (st == CSM_OK)
-            st = sink_pause(&r->sink, i + 1 < r->utterances.n ? PAUSE_MS : 0, err);
+            st = close_utterance(r, i, say(r, i, err), err);
     }
     return st;
 }
+
+/* ---- many at a time --------------------------------------------------------- */
+
+/* Sound goes out in the order of the text: what is ready of it, up to the first
+ * utterance that is neither drawn nor there from a run before. */
+static csm_status deliver_ready(struct recital *r, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    for (; st == CSM_OK && r->n_delivered < r->utterances.n; r->n_delivered++) {
+        const size_t i = r->n_delivered;
+        csm_result *result = r->waiting[i];
+        struct part part = {0};
+        const bool is_there =
+            result == NULL && r->how->is_resumed &&
+            part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, &part);
+        if (result == NULL && !is_there)
+            return CSM_OK;
+        show_progress(r, i);
+        st = open_utterance(r, i, err);
+        if (st == CSM_OK) {
+            st = is_there ? sink_push(&r->sink, part.samples, part.n_samples, err)
+                          : sink_push(&r->sink, result->samples, result->n_samples, err);
+            st = close_utterance(r, i, st, err);
+        }
+        if (is_there) {
+            tell(r, &r->utterances.items[i], part.n_frames, "resumed");
+            part_close(&part);
+        } else {
+            tell(r, &r->utterances.items[i], result->n_frames, ending(&result->report));
+            speak_remarks(r->what, &result->report);
+            csm_result_free(result);
+            r->waiting[i] = NULL;
+        }
+    }
+    return st;
+}
+
+static bool on_result(void *user, size_t of_batch, csm_result *result)
+{
+    struct recital *r = user;
+    const size_t i = r->drawn[of_batch];
+    r->waiting[i] = result;
+    if (r->how->is_resumed)
+        r->status = part_save(&r->keys[i], result, r->err);
+    if (r->status == CSM_OK)
+        r->status = deliver_ready(r, r->err);
+    return r->status == CSM_OK;
+}
+
+static bool on_frame(void *user, const csm_frame *frame)
+{
+    (void)user;
+    (void)frame;
+    return !is_interrupted();
+}
+
+/* Those that no run before has left. */
+static size_t choose_missing(struct recital *r, csm_utterance *missing)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->utterances.n; i++) {
+        const struct utterance *u = &r->utterances.items[i];
+        struct part part;
+        if (r->how->is_resumed &&
+            part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, &part)) {
+            part_close(&part);
+            continue;
+        }
+        r->drawn[n] = i;
+        missing[n++] = (csm_utterance){u->text, u->speaker, r->what->options.seed + i};
+    }
+    return n;
+}
+
+static csm_status say_in_batch(struct recital *r, csm_error *err)
+{
+    const size_t n = r->utterances.n, n_context = csm_session_count(r->session);
+    csm_utterance *missing = calloc(n, sizeof *missing);
+    csm_turn *context = calloc(n_context + 1, sizeof *context);
+    r->drawn = calloc(n, sizeof *r->drawn);
+    r->waiting = calloc(n, sizeof *r->waiting);
+    csm_generate_options options;
+    csm_status st = speak_options(r->what, csm_model_describe(r->model), &options, err);
+    if (st == CSM_OK &&
+        (missing == NULL || context == NULL || r->drawn == NULL || r->waiting == NULL))
+        st = complain(err, CSM_NO_MEMORY, "text: out of memory");
+    if (st == CSM_OK) {
+        for (size_t i = 0; i < n_context; i++)
+            context[i] = csm_session_turn(r->session, i);
+        options.on_frame = on_frame;
+        options.user = r;
+        csm_error failure; /* err itself is told that on_result ended it */
+        r->err = &failure;
+        const size_t n_missing = choose_missing(r, missing);
+        st = csm_generate_batch(r->model, context, n_context, missing, n_missing,
+                                r->how->n_batch, &options, on_result, err);
+        if (r->status != CSM_OK) {
+            *err = failure;
+            st = r->status;
+        }
+        if (st == CSM_OK)
+            st = deliver_ready(r, err); /* parts behind the last one drawn */
+    }
+    for (size_t i = 0; r->waiting != NULL && i < n; i++)
+        csm_result_free(r->waiting[i]);
+    free(r->waiting);
+    free(r->drawn);
+    free(context);
+    free(missing);
+    return st;
+}
+
+/* ---- all of it -------------------------------------------------------------- */
 
 static csm_status print_json(const struct recital *r, csm_error *err)
 {
@@ -240,14 +337,17 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
         r.sink.is_joined = true;
     }
     if (st == CSM_OK)
-        st = say_all(&r, err);
+        st = make_keys(&r, err);
+    if (st == CSM_OK)
+        st = how->n_batch > 0 ? say_in_batch(&r, err) : say_in_turn(&r, err);
     if (!how->is_per_turn)
         st = sink_close(&r.sink, st, err);
     if (st == CSM_OK && how->is_resumed)
-        parts_remove(w->output, r.utterances.n);
+        parts_remove(w->output);
     if (st == CSM_OK && w->is_json)
         st = print_json(&r, err);
     json_decref(r.told);
+    free(r.keys);
     free_utterances(&r.utterances);
     context_free(&context);
     return st;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * recite.h - more than one utterance: the sentences of a long text, or the lines
- * of a dialogue, one after the other into one sound or a file each. */
+ * of a dialogue, into one sound or a file each. */
 #ifndef CSM_CLI_RECITE_H
 #define CSM_CLI_RECITE_H
 
@@ -13,13 +13,12 @@ struct recite {
     bool is_per_turn;   /* a file each: out.wav becomes out-001.wav, ... */
     bool is_resumed;    /* keep each utterance beside the output until all are there, and
                          * go on from what a run before has left */
+    size_t n_batch;     /* so many sentences at a time; 0: one after another */
 };
 
 /* Utterance i is drawn with the seed plus i. A sentence has the voice and the
- * sentence before it as context; a line of a dialogue all lines before it. */
+ * sentence before it as context, in a batch the voice alone; a line of a dialogue all
+ * lines before it. */
 csm_status recite(const struct recite *how, struct speak *what, csm_model *model, csm_error *err);
-
-/* Whether a text has more than one sentence. */
-bool has_sentences(const char *text);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "complain.h"
+#include "interrupt.h"
 #include "report_json.h"
 
 /* ---- what is said meanwhile ------------------------------------------------ */
@@ -23,7 +24,7 @@ struct display {
     double frame_ms, started_ms;
     struct sink *sink;
     csm_status sink_status; /* of the push that ended the generation */
-    csm_error *err;
+    csm_error sink_error;
 };
 
 static void show_candidates(const csm_frame *frame, size_t n_codebooks)
@@ -45,7 +46,7 @@ static void show_candidates(const csm_frame *frame, size_t n_codebooks)
 static bool on_frame(void *user, const csm_frame *frame)
 {
     struct display *d = user;
-    d->sink_status = sink_push(d->sink, frame->samples, frame->n_samples, d->err);
+    d->sink_status = sink_push(d->sink, frame->samples, frame->n_samples, &d->sink_error);
     if (d->is_debug)
         show_candidates(frame, d->n_codebooks);
     if (d->has_progress) {
@@ -55,7 +56,7 @@ static bool on_frame(void *user, const csm_frame *frame)
                 frame->index + 1, made_ms / 1e3, (double)(frame->index + 1) * 1e3 / spent_ms,
                 made_ms / spent_ms);
     }
-    return d->sink_status == CSM_OK;
+    return d->sink_status == CSM_OK && !is_interrupted();
 }
 
 static void show_choices(const csm_model_info *info, const csm_report *r)
@@ -92,6 +93,30 @@ csm_status speakable(const struct speak *w, const char *text, char **out, csm_er
     return CSM_OK;
 }
 
+csm_status speak_options(const struct speak *w, const csm_model_info *info,
+                         csm_generate_options *options, csm_error *err)
+{
+    if ((double)w->max_ms < info->frame_ms)
+        return complain(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
+                        w->max_ms, info->frame_ms);
+    *options = w->options;
+    options->max_frames = (size_t)((double)w->max_ms / info->frame_ms);
+    if (options->n_forced != 0)
+        options->max_frames = options->n_forced;
+    options->min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
+    options->without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
+    options->keep_logits = w->save_logits;
+    return CSM_OK;
+}
+
+void speak_remarks(const struct speak *w, const csm_report *r)
+{
+    if (r->fallback[0] != '\0')
+        fprintf(stderr, "csm: %s\n", r->fallback);
+    if (r->guarded[0] != '\0' && !w->is_quiet)
+        fprintf(stderr, "csm: speech was ended: %s\n", r->guarded);
+}
+
 csm_status speak_turn(const struct speak *w, csm_session *session, const char *text, int speaker,
                       uint64_t seed, struct sink *sink, csm_result **result, csm_error *err)
 {
@@ -102,38 +127,29 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
                               .frame_ms = info->frame_ms,
                               .started_ms = clock_ms(),
                               .sink = sink,
-                              .sink_status = CSM_OK,
-                              .err = err};
-    if ((double)w->max_ms < info->frame_ms)
-        return complain(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
-                        w->max_ms, info->frame_ms);
-    csm_generate_options options = w->options;
+                              .sink_status = CSM_OK};
+    csm_generate_options options;
+    csm_status st = speak_options(w, info, &options, err);
+    if (st != CSM_OK)
+        return st;
     options.seed = seed;
-    options.max_frames = (size_t)((double)w->max_ms / info->frame_ms);
-    if (options.n_forced != 0)
-        options.max_frames = options.n_forced;
-    options.min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
-    options.without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
-    options.keep_logits = w->save_logits;
     options.on_frame = on_frame;
     options.user = &display;
     size_t n_dropped = 0;
-    csm_status st = csm_session_say(session, text, speaker, &options, result, &n_dropped, err);
+    st = csm_session_say(session, text, speaker, &options, result, &n_dropped, err);
     if (display.has_progress)
         fputc('\n', stderr);
     if (n_dropped > 0 && !w->is_quiet)
         fprintf(stderr, "csm: the oldest %zu turns no longer fit and were dropped\n", n_dropped);
-    if (display.sink_status != CSM_OK)
+    if (display.sink_status != CSM_OK) {
+        *err = display.sink_error;
         return display.sink_status;
+    }
     if (st != CSM_OK)
         return st;
-    const csm_report *r = &(*result)->report;
-    if (r->fallback[0] != '\0')
-        fprintf(stderr, "csm: %s\n", r->fallback);
-    if (r->guarded[0] != '\0' && !w->is_quiet)
-        fprintf(stderr, "csm: speech was ended: %s\n", r->guarded);
+    speak_remarks(w, &(*result)->report);
     if (w->is_debug)
-        show_choices(info, r);
+        show_choices(info, &(*result)->report);
     return CSM_OK;
 }
 
@@ -174,6 +190,8 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
         st = force(w, info, &forced, err);
     if (st == CSM_OK)
         st = speakable(w, w->text, &text, err);
+    if (st == CSM_OK && text[strspn(text, " \t\r\n")] == '\0')
+        st = complain(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK)
         st = speak_turn(w, context.session, text, speaker, w->options.seed, &sink, &result, err);
     st = sink_close(&sink, st, err);

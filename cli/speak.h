@@ -4,14 +4,18 @@
 #ifndef CSM_CLI_SPEAK_H
 #define CSM_CLI_SPEAK_H
 
+#include <limits.h>
+
 #include <csm/csm.h>
 
 #include "context.h"
 #include "sink.h"
 
+enum { ANY_SPEAKER = INT_MIN };
+
 struct speak {
     const char *text;
-    int speaker; /* negative: the voice's, else the model's default */
+    int speaker; /* 0 or more, or ANY_SPEAKER: the voice's, else the model's default */
     struct context_options context;
     int min_ms, max_ms;
     bool is_normalized; /* numbers and symbols become words first */
@@ -33,6 +37,13 @@ csm_status speak(struct speak *what, csm_model *model, csm_error *err);
  * with csm_result_free. */
 csm_status speak_turn(const struct speak *what, csm_session *session, const char *text, int speaker,
                       uint64_t seed, struct sink *sink, csm_result **result, csm_error *err);
+
+/* Its parts, for whoever draws many at a time: the options of csm_generate without
+ * seed and callbacks, CSM_BAD_ARG for a length that is none; and what standard
+ * error is told of an utterance that is done. */
+csm_status speak_options(const struct speak *what, const csm_model_info *info,
+                         csm_generate_options *options, csm_error *err);
+void speak_remarks(const struct speak *what, const csm_report *report);
 
 /* The text as it is spoken: a new string, to be freed with csm_free. */
 csm_status speakable(const struct speak *what, const char *text, char **out, csm_error *err);

@@ -43,6 +43,8 @@ csm_status text_input(const char *path, char **text, csm_error *err)
     while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
         n--;
     bytes[n] = '\0';
+    if (strncmp(bytes, "\xEF\xBB\xBF", 3) == 0) /* the mark that editors write before UTF-8 */
+        memmove(bytes, bytes + 3, (n -= 3) + 1);
     csm_status st = CSM_OK;
     if (read_errno != 0)
         st = complain(err, CSM_BAD_FILE, "%s: %s", name, strerror(read_errno));

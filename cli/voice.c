@@ -69,6 +69,8 @@ static const char *wrong_use(const struct arguments *a, const char *verb, const 
         return "add: expected --audio F, a recording";
     if (strcmp(verb, "add") == 0 && a->text == NULL)
         return "add: expected --text T, what is said in the recording";
+    if (a->speaker < 0)
+        return "--speaker: expected 0 or more";
     return NULL;
 }
 

@@ -44,7 +44,7 @@ def main(source, target):
     config["quantization"] = {"group_size": GROUP, "bits": BITS, "mode": "affine",
                               **overrides}
     (target / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-    for name in "generation_config.json", "tokenizer.json":
+    for name in "generation_config.json", "tokenizer.json", "voices.json":
         shutil.copyfile(source / name, target / name)
 
 

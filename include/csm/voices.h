@@ -34,8 +34,9 @@ CSM_API CSM_MUST_USE csm_status csm_voices_list(const csm_model *model, csm_voic
                                                 size_t *n, csm_error *err);
 
 /* Add or replace a recording: encoded here, once.
- *   turn  text (not empty), speaker, samples
- * CSM_OK; CSM_BAD_ARG; CSM_BAD_FILE; CSM_ENGINE, CSM_NO_MEMORY. */
+ *   turn  text (not empty), speaker, samples: at most half of the model's positions
+ * CSM_OK; CSM_BAD_ARG, also for the name of a speaker of the model; CSM_BAD_FILE;
+ * CSM_ENGINE, CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_voice_add(csm_model *model, const char *name,
                                               const csm_turn *turn, csm_error *err);
 

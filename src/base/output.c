@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,10 @@ csm_status csm_output_write(csm_output *out, const void *bytes, size_t n, csm_er
         ssize_t written = write(out->fd, at, n);
         if (written < 0 && errno == EINTR)
             continue;
+        if (written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) { /* a pipe that is full */
+            (void)poll(&(struct pollfd){.fd = out->fd, .events = POLLOUT}, 1, -1);
+            continue;
+        }
         if (written < 0)
             return bad_file(err, out->path, "cannot be written");
         at += written;

@@ -85,7 +85,7 @@ csm_status csm_session_append(csm_session *session, const char *text, int speake
 csm_status csm_session_add(csm_session *session, const csm_turn *turn, csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(session->model);
-    if (turn->text == NULL)
+    if (turn->text == NULL || turn->text[strspn(turn->text, " \t\r\n")] == '\0')
         return csm_fail(err, CSM_BAD_ARG, "session: a turn has no text; give what was said in it");
     if (turn->codes != NULL) {
         for (size_t i = 0; i < turn->n_frames * info->n_codebooks; i++)

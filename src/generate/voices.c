@@ -13,9 +13,8 @@
 
 #include <jansson.h>
 
-#include <csm/session.h>
-
 #include "base/error.h"
+#include "generate/session.h"
 
 static const char suffix[] = ".safetensors";
 
@@ -206,6 +205,35 @@ csm_status csm_voice_find(const csm_model *model, const char *name, csm_voice *o
     return status;
 }
 
+/* A speaker of the model would be found in the recording's place. */
+static csm_status check_free(const csm_model *model, const char *name, csm_error *err)
+{
+    csm_voice *speakers;
+    size_t n;
+    csm_status status = read_speakers(model, &speakers, &n, err);
+    if (status != CSM_OK)
+        return status;
+    for (size_t i = 0; status == CSM_OK && i < n; i++)
+        if (strcmp(speakers[i].name, name) == 0)
+            status = csm_fail(err, CSM_BAD_ARG,
+                              "voice '%s': a speaker of the model, expected another name", name);
+    free(speakers);
+    return status;
+}
+
+/* A voice leaves room for what is said with it. */
+static csm_status check_length(const csm_session *session, const char *name, csm_error *err)
+{
+    const size_t room = csm_model_describe(session->model)->max_positions;
+    const size_t n = session->turns[0].n_positions;
+    if (n <= room / 2)
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_ARG,
+                    "voice '%s': the recording takes %zu positions, expected at most half of the "
+                    "model's %zu: some seconds are enough",
+                    name, n, room);
+}
+
 csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *turn, csm_error *err)
 {
     char path[4096], dir[4096];
@@ -216,6 +244,8 @@ csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *tur
         status = csm_fail(err, CSM_BAD_ARG,
                           "voice '%s': no text; give what is said in the recording", name);
     if (status == CSM_OK)
+        status = check_free(model, name, err);
+    if (status == CSM_OK)
         status = make_directory(dir, err);
     if (status != CSM_OK)
         return status;
@@ -224,6 +254,8 @@ csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *tur
     if (status != CSM_OK)
         return status;
     status = csm_session_add(session, turn, err);
+    if (status == CSM_OK)
+        status = check_length(session, name, err);
     csm_session_pin(session);
     if (status == CSM_OK)
         status = csm_session_save(session, path, err);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voices, streaming, dialogues and long texts, through the command, with the embedded voice."""
 
+import fcntl
 import json
 import os
 import signal
@@ -69,6 +70,45 @@ def test_the_first_sound_comes_before_the_last(build_dir):
     assert len(sizes) > 3 and sizes[0] <= 4 * 3840  # 80 ms are 3,840 bytes
 
 
+def test_a_slow_reader_loses_nothing(build_dir, speech):
+    """Through a pipe that does not block its writer, too."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen([build_dir / "bin" / "csm", "generate", "--text", "Hello there.",
+                                "--seed", "3", "--output", "-", "--format", "s16le"],
+                               stdout=writing)
+    os.close(writing)
+    received = b""
+    while piece := os.read(reading, 1000):
+        received += piece
+        time.sleep(0.002)
+    os.close(reading)
+    assert process.wait() == 0 and received == speech.read_bytes()[44:]
+
+
+@pytest.mark.parametrize("form", ["wav", "s16le", "f32le"])
+def test_a_full_disk_is_told_once(build_dir, form):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([build_dir / "bin" / "csm", "generate", "--text", TEXT, "--output",
+                               "-", "--format", form], stdout=full, stderr=subprocess.PIPE,
+                              text=True)
+    assert done.returncode == 3
+    assert done.stderr == "csm: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("more", [[], ["--batch", "3"]])
+def test_an_interrupt_leaves_no_file_behind(build_dir, tmp_path, more):
+    process = subprocess.Popen([build_dir / "bin" / "csm", "generate", "--text", TEXT * 60,
+                                "--output", tmp_path / "out.wav", *more])
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)  # SIGINT may be one that the parent wants ignored
+    assert process.wait() == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_closed_pipe_ends_the_command(build_dir):
     process = subprocess.Popen([build_dir / "bin" / "csm", "generate", "--text", TEXT,
                                 "--output", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -77,9 +117,17 @@ def test_a_closed_pipe_ends_the_command(build_dir):
     assert process.wait(timeout=60) in (3, -signal.SIGPIPE)
 
 
+def test_a_speaker_of_the_model_is_a_voice(csm, tmp_path):
+    out = tmp_path / "a.wav", tmp_path / "b.wav"
+    csm("generate", "--text", "One more.", "--voice", "awb", "--output", out[0])
+    csm("generate", "--text", "One more.", "--speaker", 2, "--output", out[1])
+    assert out[0].read_bytes() == out[1].read_bytes()
+
+
 def test_a_voice_is_added_used_and_removed(csm, speech, voices, tmp_path):
     csm("voice", "add", "anna", "--audio", speech, "--text", "Hello there.", env=voices)
-    assert "anna" in csm("voice", "list", env=voices).stdout
+    assert [line.split()[0] for line in csm("voice", "list", env=voices).stdout.splitlines()] == [
+        "rms", "slt", "awb", "kal16", "anna"]
     out = tmp_path / "a.wav", tmp_path / "b.wav"
     csm("generate", "--text", "One more.", "--voice", "anna", "--seed", 1, "--output", out[0],
         env=voices)
@@ -95,13 +143,26 @@ def test_a_voice_is_added_used_and_removed(csm, speech, voices, tmp_path):
     (["voice", "add", "../bob", "--audio", "x.wav", "--text", "y"], 3, "x.wav"),
     (["voice", "remove", "bob"], 2, "bob"),
     (["voice"], 2, "add, list or remove"),
+    (["voice", "add", "slt", "--audio", "{speech}", "--text", "y"], 2, "slt"),
+    (["voice", "add", "bob", "--audio", "{speech}", "--text", " "], 2, "text"),
+    (["voice", "add", "bob", "--audio", "{speech}", "--text", "y", "--speaker", "-1"], 2,
+     "--speaker"),
     (["generate", "--text", "x", "--voice", "nobody"], 2, "nobody"),
+    (["generate", "--text", " \n", "--output", "x.wav"], 2, "--text"),
+    (["generate", "--text", "\U0001f642", "--output", "x.wav"], 3, "nothing to say"),
+    (["generate", "--text", "x", "--speaker", "-1"], 2, "--speaker"),
+    (["generate", "--text", "x", "--context-audio", "{speech}"], 2, "--context-text"),
+    (["generate", "--text", "x", "--context-audio", "{speech}", "--context-text", ""], 2, "text"),
+    (["generate", "--text", "x", "--context-audio", "{speech}", "--context-text", "y",
+      "--context-speaker", "-1"], 2, "--context-speaker"),
+    (["generate", "--text", "x", "--batch", "4", "--whole"], 2, "--batch"),
     (["generate", "--text", "x", "--output", "none", "--resume"], 2, "--output"),
     (["generate", "--text", "x", "--guard", "--no-guard"], 2, "--guard"),
     (["generate", "--text", "x", "--min-audio-length-ms", "20000"], 2, "--min-audio-length-ms"),
     (["generate", "--text", "x", "--format", "mp3"], 2, "mp3"),
 ])
-def test_wrong_use_is_told(csm, voices, tmp_path, arguments, code, says):
+def test_wrong_use_is_told(csm, speech, voices, tmp_path, arguments, code, says):
+    arguments = [a.replace("{speech}", str(speech)) for a in arguments]
     done = csm(*arguments, check=False, env=voices, cwd=tmp_path)
     assert done.returncode == code and says in done.stderr
     assert list(tmp_path.glob("*.wav")) == []
@@ -133,14 +194,73 @@ def test_at_least_so_long(csm):
     assert told["seconds"] >= 3
 
 
-def test_an_interrupted_job_goes_on_to_the_same_file(csm, tmp_path, build_dir):
+def test_a_batch_of_any_size_is_the_same_sound(csm, tmp_path):
+    text = TEXT + " Here is one more sentence, and it is the longest. No."
+    sounds = []
+    for n in 1, 3, 50:
+        out = tmp_path / f"{n}.wav"
+        told = json.loads(csm("generate", "--text", text, "--seed", 8, "--batch", n, "--output",
+                              out, "--json").stdout)
+        assert [u["text"] for u in told["utterances"]][-1] == "No."
+        sounds.append(out.read_bytes())
+    assert sounds[0] == sounds[1] == sounds[2]
+    # The first sentence has no other before it: it is what it is alone.
+    csm("generate", "--text", "Hello there.", "--seed", 8, "--output", tmp_path / "alone.wav")
+    n = len((tmp_path / "alone.wav").read_bytes()) - 480  # but for the 10 ms that fade
+    assert sounds[0][44:n] == (tmp_path / "alone.wav").read_bytes()[44:n]
+
+
+def test_a_dialogue_longer_than_the_model_drops_its_oldest_turns(csm, tmp_path):
+    script = tmp_path / "script.txt"
+    # A byte is a position of the embedded voice: ten turns are more than its 2,048.
+    script.write_text("".join(f"[{i % 2}] {'And so it went on. ' * 12}\n" for i in range(10)))
+    done = csm("generate", "--script", script, "--output", "none", "--max-audio-length-ms", "400")
+    assert "no longer fit and were dropped" in done.stderr
+
+
+def test_parts_of_another_job_are_not_taken(csm, tmp_path, build_dir):
+    """What is left of a run counts only where all that it depends on is the same."""
+    sentences = [f"This is sentence number {i}." for i in range(1, 5)]
+    out = tmp_path / "out.wav"
+
+    def speak(text, *more):
+        told = json.loads(csm("generate", "--text", text, "--output", out, "--resume", "--json",
+                              *more).stdout)
+        return [u["ended"] == "resumed" for u in told["utterances"]]
+
+    def interrupt_after(n):
+        process = subprocess.Popen([build_dir / "bin" / "csm", "generate", "--text",
+                                    " ".join(sentences) + " And more." * 200, "--output", out,
+                                    "--resume"])
+        parts = tmp_path / "out.wav.parts"
+        while len(list(parts.glob("*.safetensors"))) < n:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+
+    interrupt_after(4)
+    changed = [*sentences]
+    changed[2] = "This one is different."
+    # The fourth had the third as context.
+    assert speak(" ".join(changed)) == [True, True, False, False]
+    assert not (tmp_path / "out.wav.parts").exists()
+    for more in ["--seed", "1"], ["--temperature", "0.5"], ["--speaker", "1"]:
+        interrupt_after(4)
+        assert speak(" ".join(sentences), *more) == [False] * 4
+    interrupt_after(4)
+    # In a batch the first sentence, which has none before it, has the same context.
+    assert speak(" ".join(sentences), "--batch", "2") == [True, False, False, False]
+
+
+@pytest.mark.parametrize("more", [[], ["--batch", "2"]])
+def test_an_interrupted_job_goes_on_to_the_same_file(csm, tmp_path, build_dir, more):
     text = tmp_path / "text.txt"
     text.write_text(" ".join(f"This is sentence number {i}." for i in range(1, 9)))
     whole, resumed = tmp_path / "whole.wav", tmp_path / "resumed.wav"
-    csm("generate", "--text-file", text, "--output", whole, "--seed", 5)
+    csm("generate", "--text-file", text, "--output", whole, "--seed", 5, *more)
 
     arguments = [build_dir / "bin" / "csm", "generate", "--text-file", text, "--output", resumed,
-                 "--seed", "5", "--resume"]
+                 "--seed", "5", "--resume", *more]
     process = subprocess.Popen(list(map(str, arguments)))
     parts = tmp_path / "resumed.wav.parts"
     while process.poll() is None and len(list(parts.glob("*.safetensors"))) < 3:

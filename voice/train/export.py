@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from codec import load_codec, transformers_config
 from csm import Csm, CsmConfig, StackConfig
+from flite import SPEAKERS
 from segments import BEGIN, END
 
 AUDIO, AUDIO_END, PAD = 258, 259, 260
@@ -96,6 +97,10 @@ def generation_json():
             'depth_decoder_do_sample': True, 'depth_decoder_temperature': TEMPERATURE, 'depth_decoder_top_k': TOP_K}
 
 
+def voices_json():
+    return {'voices': [{'name': name, 'speaker': i} for i, (name, _) in enumerate(SPEAKERS)]}
+
+
 def tokenizer_config_json():
     return {'tokenizer_class': 'PreTrainedTokenizerFast', 'bos_token': '<|begin_of_text|>',
             'eos_token': '<|end_of_text|>', 'pad_token': '<|finetune_right_pad_id|>',
@@ -109,7 +114,8 @@ def export(codec, csm, out):
     tensors |= {f'codec_model.{name}': t.half().contiguous() for name, t in codec.state_dict().items()}
     save_file(tensors, out / 'model.safetensors', {'format': 'pt'})
     for name, content in [('config', config_json(csm, codec)), ('generation_config', generation_json()),
-                          ('tokenizer', tokenizer_json()), ('tokenizer_config', tokenizer_config_json())]:
+                          ('tokenizer', tokenizer_json()), ('tokenizer_config', tokenizer_config_json()),
+                          ('voices', voices_json())]:
         (out / f'{name}.json').write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + '\n')
 
 

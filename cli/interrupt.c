@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "interrupt.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t caught; /* the signal, or 0 */
+
+static void on_signal(int signal_number)
+{
+    caught = signal_number;
+}
+
+/* What the parent wants ignored, as a shell does for its background jobs, stays so. */
+static void watch(int signal_number)
+{
+    struct sigaction before, action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(signal_number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(signal_number, &action, NULL);
+}
+
+void interrupt_watch(void)
+{
+    watch(SIGINT);
+    watch(SIGTERM);
+}
+
+bool is_interrupted(void)
+{
+    return caught != 0;
+}
+
+void interrupt_obey(void)
+{
+    if (caught == 0)
+        return;
+    signal(caught, SIG_DFL);
+    raise(caught);
+}

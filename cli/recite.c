@@ -1,37 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "recite.h"
-
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "complain.h"
-#include "interrupt.h"
-#include "parts.h"
-#include "utterances.h"
+#include "recital.h"
 
 enum { PAUSE_MS = 160 };
-
-struct recital {
-    const struct recite *how;
-    struct speak *what;
-    csm_model *model;
-    csm_session *session; /* the voice, pinned, and what else is the next one's context */
-    struct utterances utterances;
-    struct part_key *keys; /* of each utterance */
-    struct sink sink;      /* of all, or of the one that is spoken now */
-    json_t *told;          /* an object an utterance */
-    double seconds;
-
-    /* of a batch */
-    csm_result **waiting; /* results before which another is missing */
-    size_t n_delivered;
-    size_t *drawn; /* the utterance that each of the batch is */
-    csm_status status; /* of what was done with a result */
-    csm_error *err;
-};
 
 /* ---- what an utterance depends on ------------------------------------------- */
 
@@ -88,8 +64,15 @@ static csm_status make_keys(struct recital *r, csm_error *err)
 
 /* ---- giving it away --------------------------------------------------------- */
 
-static void tell(struct recital *r, const struct utterance *u, size_t n_frames, const char *ended)
+bool recital_has_part(const struct recital *r, size_t i, struct part *part)
 {
+    return r->how->is_resumed &&
+           part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, part);
+}
+
+void recital_tell(struct recital *r, size_t i, size_t n_frames, const char *ended)
+{
+    const struct utterance *u = &r->utterances.items[i];
     double seconds = (double)n_frames * csm_model_describe(r->model)->frame_ms / 1e3;
     json_array_append_new(r->told, json_pack("{s:s, s:i, s:I, s:f, s:s}", "text", u->text,
                                              "speaker", u->speaker, "frames", (json_int_t)n_frames,
@@ -97,7 +80,7 @@ static void tell(struct recital *r, const struct utterance *u, size_t n_frames, 
     r->seconds += seconds;
 }
 
-static const char *ending(const csm_report *report)
+const char *recital_ending(const csm_report *report)
 {
     return report->has_ended             ? "by itself"
            : report->guarded[0] != '\0' ? report->guarded
@@ -120,13 +103,12 @@ static csm_status open_numbered(struct recital *r, size_t i, csm_error *err)
                      csm_model_describe(r->model)->sample_rate_hz, err);
 }
 
-/* Before the sound of an utterance, and after it. */
-static csm_status open_utterance(struct recital *r, size_t i, csm_error *err)
+csm_status recital_open_utterance(struct recital *r, size_t i, csm_error *err)
 {
     return r->how->is_per_turn ? open_numbered(r, i, err) : CSM_OK;
 }
 
-static csm_status close_utterance(struct recital *r, size_t i, csm_status st, csm_error *err)
+csm_status recital_close_utterance(struct recital *r, size_t i, csm_status st, csm_error *err)
 {
     if (r->how->is_per_turn)
         return sink_close(&r->sink, st, err);
@@ -135,7 +117,7 @@ static csm_status close_utterance(struct recital *r, size_t i, csm_status st, cs
     return sink_pause(&r->sink, i + 1 < r->utterances.n ? PAUSE_MS : 0, err);
 }
 
-static void show_progress(const struct recital *r, size_t i)
+void recital_show_progress(const struct recital *r, size_t i)
 {
     if (!r->what->is_quiet && !r->what->is_debug && isatty(2))
         fprintf(stderr, "%zu of %zu: %s\n", i + 1, r->utterances.n, r->utterances.items[i].text);
@@ -152,7 +134,7 @@ static csm_status take_part(struct recital *r, size_t i, const struct part *part
     csm_status st = part->n_frames > 0 ? csm_session_add(r->session, &turn, err) : CSM_OK;
     if (st == CSM_OK)
         st = sink_push(&r->sink, part->samples, part->n_samples, err);
-    tell(r, u, part->n_frames, "resumed");
+    recital_tell(r, i, part->n_frames, "resumed");
     return st;
 }
 
@@ -160,8 +142,7 @@ static csm_status say(struct recital *r, size_t i, csm_error *err)
 {
     const struct utterance *u = &r->utterances.items[i];
     struct part part;
-    if (r->how->is_resumed &&
-        part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, &part)) {
+    if (recital_has_part(r, i, &part)) {
         csm_status st = take_part(r, i, &part, err);
         part_close(&part);
         return st;
@@ -170,7 +151,7 @@ static csm_status say(struct recital *r, size_t i, csm_error *err)
     csm_status st = speak_turn(r->what, r->session, u->text, u->speaker,
                                r->what->options.seed + i, &r->sink, &result, err);
     if (st == CSM_OK) {
-        tell(r, u, result->n_frames, ending(&result->report));
+        recital_tell(r, i, result->n_frames, recital_ending(&result->report));
         if (r->how->is_resumed)
             st = part_save(&r->keys[i], result, err);
     }
@@ -182,124 +163,13 @@ static csm_status say_in_turn(struct recital *r, csm_error *err)
 {
     csm_status st = CSM_OK;
     for (size_t i = 0; st == CSM_OK && i < r->utterances.n; i++) {
-        show_progress(r, i);
+        recital_show_progress(r, i);
         if (r->how->script == NULL)
             csm_session_forget(r->session, 1);
-        st = open_utterance(r, i, err);
+        st = recital_open_utterance(r, i, err);
         if (st == CSM_OK)
-            st = close_utterance(r, i, say(r, i, err), err);
+            st = recital_close_utterance(r, i, say(r, i, err), err);
     }
-    return st;
-}
-
-/* ---- many at a time --------------------------------------------------------- */
-
-/* Sound goes out in the order of the text: what is ready of it, up to the first
- * utterance that is neither drawn nor there from a run before. */
-static csm_status deliver_ready(struct recital *r, csm_error *err)
-{
-    csm_status st = CSM_OK;
-    for (; st == CSM_OK && r->n_delivered < r->utterances.n; r->n_delivered++) {
-        const size_t i = r->n_delivered;
-        csm_result *result = r->waiting[i];
-        struct part part = {0};
-        const bool is_there =
-            result == NULL && r->how->is_resumed &&
-            part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, &part);
-        if (result == NULL && !is_there)
-            return CSM_OK;
-        show_progress(r, i);
-        st = open_utterance(r, i, err);
-        if (st == CSM_OK) {
-            st = is_there ? sink_push(&r->sink, part.samples, part.n_samples, err)
-                          : sink_push(&r->sink, result->samples, result->n_samples, err);
-            st = close_utterance(r, i, st, err);
-        }
-        if (is_there) {
-            tell(r, &r->utterances.items[i], part.n_frames, "resumed");
-            part_close(&part);
-        } else {
-            tell(r, &r->utterances.items[i], result->n_frames, ending(&result->report));
-            speak_remarks(r->what, &result->report);
-            csm_result_free(result);
-            r->waiting[i] = NULL;
-        }
-    }
-    return st;
-}
-
-static bool on_result(void *user, size_t of_batch, csm_result *result)
-{
-    struct recital *r = user;
-    const size_t i = r->drawn[of_batch];
-    r->waiting[i] = result;
-    if (r->how->is_resumed)
-        r->status = part_save(&r->keys[i], result, r->err);
-    if (r->status == CSM_OK)
-        r->status = deliver_ready(r, r->err);
-    return r->status == CSM_OK;
-}
-
-static bool on_frame(void *user, const csm_frame *frame)
-{
-    (void)user;
-    (void)frame;
-    return !is_interrupted();
-}
-
-/* Those that no run before has left. */
-static size_t choose_missing(struct recital *r, csm_utterance *missing)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < r->utterances.n; i++) {
-        const struct utterance *u = &r->utterances.items[i];
-        struct part part;
-        if (r->how->is_resumed &&
-            part_open(&r->keys[i], csm_model_describe(r->model)->n_codebooks, &part)) {
-            part_close(&part);
-            continue;
-        }
-        r->drawn[n] = i;
-        missing[n++] = (csm_utterance){u->text, u->speaker, r->what->options.seed + i};
-    }
-    return n;
-}
-
-static csm_status say_in_batch(struct recital *r, csm_error *err)
-{
-    const size_t n = r->utterances.n, n_context = csm_session_count(r->session);
-    csm_utterance *missing = calloc(n, sizeof *missing);
-    csm_turn *context = calloc(n_context + 1, sizeof *context);
-    r->drawn = calloc(n, sizeof *r->drawn);
-    r->waiting = calloc(n, sizeof *r->waiting);
-    csm_generate_options options;
-    csm_status st = speak_options(r->what, csm_model_describe(r->model), &options, err);
-    if (st == CSM_OK &&
-        (missing == NULL || context == NULL || r->drawn == NULL || r->waiting == NULL))
-        st = complain(err, CSM_NO_MEMORY, "text: out of memory");
-    if (st == CSM_OK) {
-        for (size_t i = 0; i < n_context; i++)
-            context[i] = csm_session_turn(r->session, i);
-        options.on_frame = on_frame;
-        options.user = r;
-        csm_error failure; /* err itself is told that on_result ended it */
-        r->err = &failure;
-        const size_t n_missing = choose_missing(r, missing);
-        st = csm_generate_batch(r->model, context, n_context, missing, n_missing,
-                                r->how->n_batch, &options, on_result, err);
-        if (r->status != CSM_OK) {
-            *err = failure;
-            st = r->status;
-        }
-        if (st == CSM_OK)
-            st = deliver_ready(r, err); /* parts behind the last one drawn */
-    }
-    for (size_t i = 0; r->waiting != NULL && i < n; i++)
-        csm_result_free(r->waiting[i]);
-    free(r->waiting);
-    free(r->drawn);
-    free(context);
-    free(missing);
     return st;
 }
 

@@ -139,7 +139,7 @@ csm_status csm_generate_utterance(csm_model *model, const csm_turn *context, siz
                                   csm_result **out, csm_error *err)
 {
     csm_generation *g = NULL;
-    csm_result *result;
+    csm_result *result = NULL;
     csm_status st = csm_result_new(model, &result, err);
     if (st != CSM_OK)
         return st;

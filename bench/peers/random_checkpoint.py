@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory of csm-1b's shape with random weights, for peers that read files (3.8 GB).
+
+    .venv/bin/python bench/peers/random_checkpoint.py OUT_DIR
+
+Language model in bf16, codec in f32. The table of codes is there under both of the names that the
+hub's csm-1b has for it, the second in a file of its own. The tokenizer is the embedded voice's: its
+ids are few, and no time depends on them.
+"""
+
+import pathlib
+import shutil
+import sys
+
+import torch
+from safetensors.torch import save_file
+from transformers import CsmConfig, CsmForConditionalGeneration
+
+
+def main(out):
+    out = pathlib.Path(out)
+    torch.manual_seed(1)
+    # Codec and special ids are left to their classes' defaults: csm-1b's.
+    model = CsmForConditionalGeneration._from_config(CsmConfig(), dtype=torch.bfloat16)
+    model.codec_model.float()
+    for name, buffer in model.codec_model.named_buffers():
+        if name.endswith("embed_sum"):  # zeros in a new codec
+            buffer.normal_()
+    model.save_pretrained(out, max_shard_size="20GB")
+    table = model.depth_decoder.model.embed_tokens.weight.detach()
+    save_file({"backbone_model.embed_tokens.embed_audio_tokens.weight": table},
+              out / "codes.safetensors", {"format": "pt"})
+    voice = pathlib.Path(__file__).resolve().parents[2] / "voice/model/tokenizer.json"
+    shutil.copyfile(voice, out / "tokenizer.json")
+
+
+main(sys.argv[1])

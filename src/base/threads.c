@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Outline: one 64-bit ticket says which loop is open, how many items it has and
- * which is next. Whoever moves it forward by compare-and-swap has those items, and
- * the job cannot change before they are counted in `n_done`. So the caller waits
- * for items under way, never for a worker: one that the system has not let run, on
- * a machine that others use too, just takes nothing. Workers that find nothing for
- * a while sleep on the condition; the caller wakes sleepers only if there are any,
- * so that in steady state no system call is made. */
+ * Outline: every thread has a share of the loop's items, a stretch of its own, so
+ * that what it reads is one long stream. A share's 64-bit ticket says of which loop
+ * it is and which items are left; its owner takes pieces from the front, others,
+ * when their own is empty, from the back. Whoever changes a ticket by
+ * compare-and-swap has those items, and the job cannot change before they are
+ * counted in `n_done`. So the caller waits for items under way, never for a worker:
+ * one that the system has not let run, on a machine that others use too, just takes
+ * nothing. Workers that find nothing for a while sleep on the condition; the caller
+ * wakes sleepers only if there are any, so that in steady state no system call is
+ * made. */
 #ifdef __linux__
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -32,18 +35,23 @@ struct worker {
     int index;
 };
 
+/* On a line of its own: written by different cores. */
+struct share {
+    _Alignas(64) atomic_uint_least64_t ticket; /* turn: 24 bits, end: 20, next: 20 */
+};
+
 struct csm_threads {
     int count;
     int n_started;
     struct worker *workers; /* [count - 1] */
 
-    /* the job, written before the ticket that opens it */
+    /* the job, written before the tickets that open it */
     csm_work work;
     void *user;
     atomic_size_t grain;
 
-    /* Each on a line of its own: they are written by different cores. */
-    _Alignas(64) atomic_uint_least64_t ticket; /* turn: 24 bits, items: 20, next: 20 */
+    struct share *shares; /* [count] */
+    _Alignas(64) atomic_uint_least64_t turn; /* counts loops: workers wait for the next */
     _Alignas(64) atomic_size_t n_done;
     _Alignas(64) atomic_int n_asleep;
     atomic_bool stop;
@@ -52,7 +60,7 @@ struct csm_threads {
     pthread_cond_t wake;
 };
 
-static size_t items_of(uint64_t ticket)
+static size_t end_of(uint64_t ticket)
 {
     return (size_t)(ticket >> 20 & MAX_ITEMS);
 }
@@ -60,11 +68,6 @@ static size_t items_of(uint64_t ticket)
 static size_t next_of(uint64_t ticket)
 {
     return (size_t)(ticket & MAX_ITEMS);
-}
-
-static bool is_open(uint64_t ticket)
-{
-    return next_of(ticket) < items_of(ticket);
 }
 
 static void pause_briefly(void)
@@ -83,32 +86,46 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static void take_pieces(csm_threads *t, int thread)
+/* Work through what is left of one share, from its front or its back: a quarter of
+ * it at a time, so that pieces are long at first and all end at about the same time. */
+static void take_pieces(csm_threads *t, struct share *share, bool from_front, int thread)
 {
-    uint64_t ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
-    while (is_open(ticket)) {
-        size_t n = items_of(ticket), first = next_of(ticket);
+    uint64_t ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
+    while (next_of(ticket) < end_of(ticket)) {
+        size_t next = next_of(ticket), end = end_of(ticket), n = (end - next + 3) / 4;
         /* The grain may already be that of a later loop; then the exchange fails. */
         size_t grain = atomic_load_explicit(&t->grain, memory_order_relaxed);
-        size_t end = n - first < grain ? n : first + grain;
-        if (!atomic_compare_exchange_weak_explicit(&t->ticket, &ticket, ticket + (end - first),
+        n = n < grain ? grain : n;
+        n = n < end - next ? n : end - next;
+        uint64_t rest = from_front ? ticket + n : ticket - ((uint64_t)n << 20);
+        if (!atomic_compare_exchange_weak_explicit(&share->ticket, &ticket, rest,
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
-        t->work(t->user, first, end, thread);
-        atomic_fetch_add_explicit(&t->n_done, end - first, memory_order_release);
-        ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
+        size_t first = from_front ? next : end - n;
+        t->work(t->user, first, first + n, thread);
+        atomic_fetch_add_explicit(&t->n_done, n, memory_order_release);
+        ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
     }
 }
 
-/* Wait for a loop to be open; false: the pool ends. */
-static bool wait_for_work(csm_threads *t)
+static void take_part(csm_threads *t, int thread)
 {
+    take_pieces(t, &t->shares[thread], true, thread);
+    for (int i = 1; i < t->count; i++)
+        take_pieces(t, &t->shares[(thread + i) % t->count], false, thread);
+}
+
+/* Wait for another loop than `turn`, which becomes that one's; false: the pool ends. */
+static bool wait_for_work(csm_threads *t, uint64_t *turn)
+{
+    uint64_t last = *turn;
     double start = now_ms();
     do {
         for (int i = 0; i < SPINS_BETWEEN_CLOCKS; i++) {
             if (atomic_load_explicit(&t->stop, memory_order_relaxed))
                 return false;
-            if (is_open(atomic_load_explicit(&t->ticket, memory_order_relaxed)))
+            *turn = atomic_load_explicit(&t->turn, memory_order_acquire);
+            if (*turn != last)
                 return true;
             pause_briefly();
         }
@@ -116,7 +133,7 @@ static bool wait_for_work(csm_threads *t)
 
     pthread_mutex_lock(&t->lock);
     atomic_fetch_add(&t->n_asleep, 1);
-    while (!is_open(atomic_load(&t->ticket)) && !atomic_load(&t->stop))
+    while ((*turn = atomic_load(&t->turn)) == last && !atomic_load(&t->stop))
         pthread_cond_wait(&t->wake, &t->lock);
     atomic_fetch_sub(&t->n_asleep, 1);
     pthread_mutex_unlock(&t->lock);
@@ -135,8 +152,9 @@ static void wake_sleepers(csm_threads *t)
 static void *worker_main(void *argument)
 {
     struct worker *w = argument;
-    while (wait_for_work(w->pool))
-        take_pieces(w->pool, w->index);
+    uint64_t turn = 0;
+    while (wait_for_work(w->pool, &turn))
+        take_part(w->pool, w->index);
     return NULL;
 }
 
@@ -165,8 +183,11 @@ csm_status csm_threads_new(int n_threads, csm_threads **out, csm_error *err)
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
     t->workers = calloc((size_t)n_threads, sizeof *t->workers);
-    if (t->workers == NULL)
+    t->shares = aligned_alloc(64, (size_t)n_threads * sizeof *t->shares);
+    if (t->workers == NULL || t->shares == NULL)
         goto fail;
+    for (int i = 0; i < n_threads; i++)
+        atomic_init(&t->shares[i].ticket, 0);
     for (int i = 0; i < n_threads - 1; i++) {
         struct worker *w = &t->workers[i];
         *w = (struct worker){.pool = t, .index = i + 1};
@@ -192,6 +213,7 @@ void csm_threads_free(csm_threads *t)
         pthread_join(t->workers[i].id, NULL);
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
+    free(t->shares);
     free(t->workers);
     free(t);
 }
@@ -203,14 +225,20 @@ int csm_threads_count(const csm_threads *t)
 
 static void run_loop(csm_threads *t, csm_work work, void *user, size_t n, size_t grain)
 {
-    uint64_t turn = (atomic_load_explicit(&t->ticket, memory_order_relaxed) >> 40) + 1;
+    uint64_t turn = atomic_load_explicit(&t->turn, memory_order_relaxed) + 1;
+    size_t count = (size_t)t->count;
     t->work = work;
     t->user = user;
     atomic_store_explicit(&t->grain, grain, memory_order_relaxed);
     atomic_store_explicit(&t->n_done, 0, memory_order_relaxed);
-    atomic_store(&t->ticket, turn << 40 | (uint64_t)n << 20);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t first = n * i / count, end = n * (i + 1) / count;
+        atomic_store_explicit(&t->shares[i].ticket, turn << 40 | end << 20 | first,
+                              memory_order_release);
+    }
+    atomic_store(&t->turn, turn);
     wake_sleepers(t);
-    take_pieces(t, 0);
+    take_part(t, 0);
     for (int spins = 0; atomic_load_explicit(&t->n_done, memory_order_acquire) < n; spins++) {
         if (spins < 1 << 12)
             pause_briefly();

@@ -4,8 +4,9 @@
  *
  * A decoding step is hundreds of loops of some microseconds each, so workers
  * wait for the next one spinning; after a millisecond without work they sleep.
- * A loop is handed out in pieces of `grain` items, first come first served: a
- * core that others use too does less. Results must not depend on who does what. */
+ * Each thread begins with a stretch of its own, the same one whenever n is the same,
+ * and helps others when that is done, in pieces of at least `grain` items: a core
+ * that others use too does less. Results must not depend on who does what. */
 #ifndef CSM_BASE_THREADS_H
 #define CSM_BASE_THREADS_H
 

@@ -157,37 +157,33 @@ static inline void norm_layer(const float *x, const float *scale, const float *b
         out[i] = (x[i] - mean) * root * scale[i] + bias[i];
 }
 
-/* The group's largest magnitude has its leading bit at 2^21, so that the number
- * fits three balanced bytes with room. */
 static inline void to_digits(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
                       float *sums)
 {
+    const float most = 32639.0f;
     for (size_t g = 0; g < n_groups; g++, x += group, planes += CSM_PLANES * group) {
-        uint32_t largest = 0;
+        uint32_t bits = 0; /* magnitudes are ordered as their bits are */
         for (size_t i = 0; i < group; i++) {
             uint32_t magnitude = csm_bits_of_float(x[i]) & 0x7fffffffu;
-            largest = magnitude > largest ? magnitude : largest;
+            bits = magnitude > bits ? magnitude : bits;
         }
-        int exponent = (int)(largest >> 23); /* biased by 127 */
-        if (exponent == 255) {
+        float largest = csm_float_of_bits(bits);
+        if (!(largest < INFINITY)) {
             memset(planes, 0, CSM_PLANES * group);
             steps[g] = sums[g] = NAN;
             continue;
         }
-        exponent = exponent < 32 ? 32 : exponent; /* below 2^-95: less than a step of 2^-116 */
-        float step = csm_float_of_bits((uint32_t)(exponent - 21) << 23);
-        float per_step = csm_float_of_bits((uint32_t)(254 - (exponent - 21)) << 23);
+        largest = largest < 0x1p-95f ? 0x1p-95f : largest; /* so that no step is subnormal */
+        float step = largest / most, per_step = most / largest;
         int32_t sum = 0;
-        for (size_t i = 0; i < group; i++) {
-            int32_t v = (int32_t)rintf(x[i] * per_step);
-            sum += v;
-            int32_t low = (int8_t)(uint8_t)(v & 255);
-            v = (v - low) >> 8;
-            int32_t middle = (int8_t)(uint8_t)(v & 255);
-            planes[i] = (int8_t)low;
-            planes[group + i] = (int8_t)middle;
-            planes[2 * group + i] = (int8_t)((v - middle) >> 8);
-        }
+        for (size_t c = 0; c < group; c += 8)
+            for (size_t i = 0; i < 8; i++) {
+                int32_t v = (int32_t)rintf(x[c + i] * per_step);
+                sum += v;
+                int32_t low = (int8_t)(uint8_t)(v & 255);
+                planes[CSM_PLANES * c + i] = (int8_t)low;
+                planes[CSM_PLANES * c + 8 + i] = (int8_t)((v - low) >> 8);
+            }
         steps[g] = step;
         sums[g] = (float)sum * step;
     }

@@ -10,9 +10,9 @@
  *   dot product   16 lanes; lane l takes elements l, l + 16, ... in order with a
  *                 fused multiply-add from 0; then lanes fold 16 -> 8 -> 4 -> 2 -> 1,
  *                 each time adding the upper half to the lower
- *   affine        integers: an activation is three signed bytes under one power of
- *                 two for each group, so a group's dot product is exact in any
- *                 order; groups are added in order with fused multiply-adds
+ *   affine        integers: an activation is two signed bytes under one step for
+ *                 each group, so a group's dot product is exact in any order; groups
+ *                 are added in order with fused multiply-adds
  *   tiled         one fused multiply-add a column, in order, from the value that it
  *                 starts with; of codes: from 0 in each group of 64 columns, and
  *                 groups are added in order with fused multiply-adds by their scales
@@ -26,7 +26,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CSM_TILE = 16, CSM_PLANES = 3 };
+enum { CSM_TILE = 16, CSM_PLANES = 2 };
+
+/* How a float matrix lies: row by row (by = 1), or four rows side by side (by = 4):
+ * 16 columns of each of four rows, then the next 16 columns; missing columns and rows
+ * are zero. So decoding reads one stream, and each x once for four rows. */
+enum { CSM_ROW_BY_ROW = 1, CSM_FOUR_ROWS = 4 };
+
+/* Elements of a matrix that lies so; and where element 0 of a row is. Column c of it is
+ * c / 16 * 16 * by + c % 16 further. */
+static inline size_t csm_padded(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+static inline size_t csm_row_at(size_t by, size_t row, size_t cols)
+{
+    size_t width = by == CSM_ROW_BY_ROW ? cols : csm_padded(cols, CSM_TILE);
+    return row / by * by * width + row % by * CSM_TILE;
+}
 
 /* An affine-quantized matrix, repacked for kernels: tiles of 16 rows; a tile is
  * n_groups blocks; a block is, for `group` columns of the 16 rows,
@@ -45,11 +62,13 @@ struct affine_tiles {
     size_t block_bytes;
 };
 
-/* Activations for affine products. x[j] of a group is
- * step * (planes[0][j] + 256 * planes[1][j] + 65536 * planes[2][j]), rounded to
- * 22 bits below the group's largest. */
+/* Activations for affine products. An x of a group is step * (low + 256 * high), and
+ * step the group's largest magnitude over 32639, which is 127 + 256 * 127: x is off by
+ * half a step at most. So what this
+ * adds to a product of random signs is about 2e-5 of it (bfloat16 activations: 1e-3;
+ * the 8 bits that are usual: 5e-3), and a dot product of 128 codes fits 32 bits. */
 struct digits {
-    int8_t *planes; /* [n_rows][n_groups][3][group] */
+    int8_t *planes; /* [n_rows][n_groups][group / 8][2][8]: low, high of eight columns */
     float *steps;   /* [n_rows][n_groups]; NaN if the group is not finite */
     float *sums;    /* [n_rows][n_groups] of the group's x */
 };
@@ -85,12 +104,12 @@ struct kernels {
     const char *name;
 
     /* y[t * ldy + r] = dot(w row r, x row t), r < n_rows, t < n_x.
-     * w: [n_rows, cols], x row t begins at x + t * ldx. */
-    void (*dots_f32)(const float *w, size_t n_rows, size_t cols, const float *x, size_t ldx,
+     * w: [n_rows, cols], lying as `by` says; x row t begins at x + t * ldx. */
+    void (*dots_f32)(const float *w, size_t by, size_t n_rows, size_t cols, const float *x, size_t ldx,
                      size_t n_x, float *y, size_t ldy);
-    void (*dots_bf16)(const uint16_t *w, size_t n_rows, size_t cols, const float *x, size_t ldx,
+    void (*dots_bf16)(const uint16_t *w, size_t by, size_t n_rows, size_t cols, const float *x, size_t ldx,
                       size_t n_x, float *y, size_t ldy);
-    void (*dots_f16)(const uint16_t *w, size_t n_rows, size_t cols, const float *x, size_t ldx,
+    void (*dots_f16)(const uint16_t *w, size_t by, size_t n_rows, size_t cols, const float *x, size_t ldx,
                      size_t n_x, float *y, size_t ldy);
 
     /* The same for rows 16 * tile .. 16 * tile + n_rows - 1; y[0] is the first of them. */
@@ -103,7 +122,7 @@ struct kernels {
                        const float *start, const float *x, size_t ldx, size_t n_x, float *y,
                        size_t ldy);
 
-    /* One row of digits: planes [n_groups][3][group], steps and sums [n_groups]. */
+    /* One row of digits: planes [n_groups][group / 8][2][8], steps and sums [n_groups]. */
     void (*to_digits)(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
                       float *sums);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kernels_avx2.c - AVX2 with FMA and F16C: the 16 lanes of kernels.h are two
- * registers. Tiles of 2 matrix rows and 3 activation rows fill 12 of 16. */
+ * registers. Tiles of 2 matrix rows and 3 activation rows fill 12 of 16, of 4 and 1
+ * when decoding 8. */
 #include <immintrin.h>
 
 #include "engine/native/kernel_math.h"
 
-enum { TILE_ROWS = 2, TILE_X = 3 };
+enum { TILE_ROWS = 4, TILE_X = 3 };
 
 struct v16 {
     __m256 low, high;
@@ -42,6 +43,11 @@ static inline struct v16 load_f16(const uint16_t *w)
     return (struct v16){widen_f16(w), widen_f16(w + 8)};
 }
 
+static inline struct v16 all(float x)
+{
+    return (struct v16){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
 static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum)
 {
     return (struct v16){_mm256_fmadd_ps(a.low, b.low, sum.low),
@@ -49,20 +55,21 @@ static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum
 }
 
 /* Columns [0, cols) of R rows times X rows; the last cols % 16 are padded with zeros
- * in a copy, which adds nothing to any lane. */
+ * in a copy, which adds nothing to any lane. A row begins row_step after the one before,
+ * 16 columns chunk_step. */
 #define DEFINE_DOTS(name, type, load)                                                              \
     __attribute__((always_inline)) static inline void name##_tile(                                 \
-        const type *w, size_t cols, const float *x, size_t ldx, const int R, const int X,          \
-        float *y, size_t ldy)                                                                      \
+        const type *w, size_t row_step, size_t chunk_step, size_t cols, const float *x,            \
+        size_t ldx, const int R, const int X, float *y, size_t ldy)                                \
     {                                                                                              \
         struct v16 sums[TILE_ROWS][TILE_X];                                                        \
         for (int r = 0; r < R; r++)                                                                \
             for (int t = 0; t < X; t++)                                                            \
-                sums[r][t] = (struct v16){_mm256_setzero_ps(), _mm256_setzero_ps()};               \
+                sums[r][t] = all(0);                                                               \
         size_t c = 0;                                                                              \
-        for (; c + LANES <= cols; c += LANES)                                                      \
+        for (; c + LANES <= cols; c += LANES, w += chunk_step)                                     \
             for (int r = 0; r < R; r++) {                                                          \
-                struct v16 row = load(w + (size_t)r * cols + c);                                   \
+                struct v16 row = load(w + (size_t)r * row_step);                                   \
                 for (int t = 0; t < X; t++)                                                        \
                     sums[r][t] =                                                                   \
                         multiply_add(row, load_f32(x + (size_t)t * ldx + c), sums[r][t]);          \
@@ -73,7 +80,7 @@ static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum
             for (int t = 0; t < X; t++)                                                            \
                 memcpy(last_x[t], x + (size_t)t * ldx + c, (cols - c) * sizeof *x);                \
             for (int r = 0; r < R; r++) {                                                          \
-                memcpy(last, w + (size_t)r * cols + c, (cols - c) * sizeof *w);                    \
+                memcpy(last, w + (size_t)r * row_step, (cols - c) * sizeof *w);                    \
                 for (int t = 0; t < X; t++)                                                        \
                     sums[r][t] = multiply_add(load(last), load_f32(last_x[t]), sums[r][t]);        \
             }                                                                                      \
@@ -83,20 +90,27 @@ static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum
                 y[(size_t)t * ldy + (size_t)r] = fold_v16(sums[r][t]);                             \
     }                                                                                              \
                                                                                                    \
-    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
-                     size_t n_x, float *y, size_t ldy)                                             \
+    static void name(const type *w, size_t by, size_t n_rows, size_t cols, const float *x,         \
+                     size_t ldx, size_t n_x, float *y, size_t ldy)                                 \
     {                                                                                              \
-        for (size_t r = 0; r < n_rows; r += TILE_ROWS) {                                           \
-            bool both = r + TILE_ROWS <= n_rows;                                                   \
-            const type *row = w + r * cols;                                                        \
+        size_t row_step = by == CSM_ROW_BY_ROW ? cols : LANES, step = LANES * by, many;            \
+        for (size_t r = 0; r < n_rows; r += many) {                                                \
+            many = n_x == 1 && r + 4 <= n_rows ? 4 : (r + 2 <= n_rows ? 2 : 1);                    \
+            const type *rows = w + csm_row_at(by, r, cols);                                        \
             size_t t = 0;                                                                          \
-            for (; both && t + TILE_X <= n_x; t += TILE_X)                                         \
-                name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, TILE_X, y + t * ldy + r, ldy); \
-            for (; t < n_x; t++)                                                                   \
-                if (both)                                                                          \
-                    name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, 1, y + t * ldy + r, ldy);  \
+            for (; many == 2 && t + TILE_X <= n_x; t += TILE_X)                                    \
+                name##_tile(rows, row_step, step, cols, x + t * ldx, ldx, 2, TILE_X,               \
+                            y + t * ldy + r, ldy);                                                 \
+            for (; t < n_x; t++) {                                                                 \
+                const float *in = x + t * ldx;                                                     \
+                float *out = y + t * ldy + r;                                                      \
+                if (many == 4)                                                                     \
+                    name##_tile(rows, row_step, step, cols, in, ldx, 4, 1, out, ldy);              \
+                else if (many == 2)                                                                \
+                    name##_tile(rows, row_step, step, cols, in, ldx, 2, 1, out, ldy);              \
                 else                                                                               \
-                    name##_tile(row, cols, x + t * ldx, ldx, 1, 1, y + t * ldy + r, ldy);          \
+                    name##_tile(rows, row_step, step, cols, in, ldx, 1, 1, out, ldy);              \
+            }                                                                                      \
         }                                                                                          \
     }
 DEFINE_DOTS(dots_f32, float, load_f32)
@@ -130,14 +144,9 @@ static inline struct v16 float_of(const __m256i sums[2])
     return (struct v16){_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])};
 }
 
-static inline struct v16 all(float x)
-{
-    return (struct v16){_mm256_set1_ps(x), _mm256_set1_ps(x)};
-}
-
 /* 8 columns, whose codes are 64 bytes (4 bit) or 128. */
 static inline void add_columns(const unsigned char *codes, int bits, const int8_t *digits,
-                               size_t group, __m256i sums[CSM_PLANES][2])
+                               __m256i sums[CSM_PLANES][2])
 {
     const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
     const __m256i sixteen = _mm256_set1_epi16(16);
@@ -150,7 +159,7 @@ static inline void add_columns(const unsigned char *codes, int bits, const int8_
         __m256i second_low = _mm256_and_si256(second, mask);
         __m256i second_high = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
         for (size_t p = 0; p < CSM_PLANES; p++) {
-            __m256i d0 = four_digits(digits + p * group), d1 = four_digits(digits + p * group + 4);
+            __m256i d0 = four_digits(digits + 8 * p), d1 = four_digits(digits + 8 * p + 4);
             __m256i sum = add_nibbles(sums[p][half], first_low, d0, one);
             if (bits == 8) {
                 sum = add_nibbles(sum, first_high, d0, sixteen);
@@ -176,11 +185,13 @@ static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned c
         for (int p = 0; p < CSM_PLANES; p++)
             sums[p][0] = sums[p][1] = _mm256_setzero_si256();
         for (size_t c = 0; c < group; c += 8)
-            add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits, digits + c, group, sums);
+            add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits,
+                        digits + CSM_PLANES * c, sums);
+        for (int half = 0; half < 2; half++)
+            sums[0][half] =
+                _mm256_add_epi32(sums[0][half], _mm256_slli_epi32(sums[1][half], 8));
         struct v16 dot = float_of(sums[0]), step = all(steps[g]);
         dot = (struct v16){_mm256_mul_ps(dot.low, step.low), _mm256_mul_ps(dot.high, step.high)};
-        dot = multiply_add(float_of(sums[1]), all(steps[g] * 256.0f), dot);
-        dot = multiply_add(float_of(sums[2]), all(steps[g] * 65536.0f), dot);
         acc = multiply_add(load_scales(block + scales_at, w->wide_scales), dot, acc);
         acc = multiply_add(load_scales(block + scales_at + scale_bytes, w->wide_scales),
                            all(x_sums[g]), acc);

@@ -13,6 +13,7 @@
 enum {
     TILE_ROWS = 4,
     TILE_X = 6,
+    MOST_FEW = 8, /* rows of x that are multiplied four at a time */
     STRETCH = 1024,       /* columns: 4 rows of them are 16 KiB */
     STRETCH_ROOM = STRETCH + LANES, /* rows apart by no power of two: other cache sets */
     X_BLOCK_BYTES = 1 << 19 /* activations that stay in the second cache */
@@ -102,23 +103,22 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
 }
 
 /* dots_NAME for one type of weight: few rows of x straight from the weights, many
- * through a widened copy of each stretch. */
+ * through a widened copy of each stretch. A row begins row_step after the one before,
+ * 16 columns chunk_step. */
 #define DEFINE_DOTS(name, type, load)                                                              \
     __attribute__((always_inline)) static inline void name##_few(                                  \
-        const type *w, size_t cols, const float *x, size_t ldx, const int R, const int X,          \
-        float *y, size_t ldy)                                                                      \
+        const type *w, size_t row_step, size_t chunk_step, size_t cols, const float *x,            \
+        size_t ldx, const int R, const int X, float *y, size_t ldy)                                \
     {                                                                                              \
         __m512 sums[TILE_ROWS][4];                                                                 \
         for (int r = 0; r < R; r++)                                                                \
             for (int t = 0; t < X; t++)                                                            \
                 sums[r][t] = _mm512_setzero_ps();                                                  \
         size_t c = 0;                                                                              \
-        for (; c + LANES <= cols; c += LANES) {                                                    \
+        for (; c + LANES <= cols; c += LANES, w += chunk_step) {                                   \
             __m512 rows[TILE_ROWS];                                                                \
-            for (int r = 0; r < R; r++) {                                                          \
-                rows[r] = load(w, (size_t)r * cols + c, 0xffff);                                   \
-                _mm_prefetch((const char *)(w + (size_t)(R + r) * cols + c), _MM_HINT_T0);         \
-            }                                                                                      \
+            for (int r = 0; r < R; r++)                                                            \
+                rows[r] = load(w, (size_t)r * row_step, 0xffff);                                   \
             for (int t = 0; t < X; t++) {                                                          \
                 __m512 in = _mm512_loadu_ps(x + (size_t)t * ldx + c);                              \
                 for (int r = 0; r < R; r++)                                                        \
@@ -130,7 +130,7 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
             for (int t = 0; t < X; t++) {                                                          \
                 __m512 in = _mm512_maskz_loadu_ps(mask, x + (size_t)t * ldx + c);                  \
                 for (int r = 0; r < R; r++)                                                        \
-                    sums[r][t] = _mm512_fmadd_ps(load(w, (size_t)r * cols + c, mask), in,          \
+                    sums[r][t] = _mm512_fmadd_ps(load(w, (size_t)r * row_step, mask), in,          \
                                                  sums[r][t]);                                      \
             }                                                                                      \
         }                                                                                          \
@@ -139,8 +139,9 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
                 y[(size_t)t * ldy + (size_t)r] = fold_zmm(sums[r][t]);                             \
     }                                                                                              \
                                                                                                    \
-    static void name##_many(const type *w, int n_rows, size_t cols, const float *x, size_t ldx,    \
-                            size_t n_x, float *y, size_t ldy)                                      \
+    static void name##_many(const type *w, size_t row_step, size_t chunk_step, int n_rows,         \
+                            size_t cols, const float *x, size_t ldx, size_t n_x, float *y,         \
+                            size_t ldy)                                                            \
     {                                                                                              \
         enum { MOST = 32 };                                                                        \
         float lanes[MOST][TILE_ROWS][TILE_X][LANES], stretch[TILE_ROWS][STRETCH_ROOM];                  \
@@ -152,7 +153,8 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
                 for (size_t c = 0; c < n; c += LANES) {                                            \
                     __mmask16 mask = mask_of(n - c);                                               \
                     _mm512_mask_storeu_ps(stretch[r] + c, mask,                                    \
-                                          load(w, (size_t)r * cols + from + c, mask));             \
+                                          load(w, (size_t)r * row_step +                           \
+                                                      (from + c) / LANES * chunk_step, mask));     \
                 }                                                                                  \
             for (size_t i = 0; i < n_tiles; i++) {                                                 \
                 size_t t = i * TILE_X;                                                             \
@@ -166,40 +168,45 @@ static void tile_any(const float *w, size_t ldw, size_t n, const float *x, size_
                     fold_zmm(_mm512_loadu_ps(lanes[t / TILE_X][r][t % TILE_X]));                   \
     }                                                                                              \
                                                                                                    \
-    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
-                     size_t n_x, float *y, size_t ldy)                                             \
+    static void name(const type *w, size_t by, size_t n_rows, size_t cols, const float *x,         \
+                     size_t ldx, size_t n_x, float *y, size_t ldy)                                 \
     {                                                                                              \
-        if (n_x > 4) {                                                                             \
+        size_t row_step = by == CSM_ROW_BY_ROW ? cols : LANES, step = LANES * by, r = 0;           \
+        if (n_x > MOST_FEW) {                                                                      \
             size_t most = X_BLOCK_BYTES / (cols * sizeof(float) + 1) / TILE_X * TILE_X;            \
             most = most < TILE_X ? TILE_X : (most > 32 * TILE_X ? 32 * TILE_X : most);             \
             for (size_t t = 0; t < n_x; t += most)                                                 \
-                for (size_t r = 0; r < n_rows; r += TILE_ROWS)                                     \
-                    name##_many(w + r * cols,                                                      \
+                for (r = 0; r < n_rows; r += TILE_ROWS)                                            \
+                    name##_many(w + csm_row_at(by, r, cols), row_step, step,                       \
                                 n_rows - r < TILE_ROWS ? (int)(n_rows - r) : TILE_ROWS, cols,      \
                                 x + t * ldx, ldx, n_x - t < most ? n_x - t : most,                 \
                                 y + t * ldy + r, ldy);                                             \
             return;                                                                                \
         }                                                                                          \
-        size_t r = 0;                                                                              \
-        for (; r + TILE_ROWS <= n_rows; r += TILE_ROWS)                                            \
-            switch (n_x) {                                                                         \
-            case 1:                                                                                \
-                for (size_t i = r; i < r + TILE_ROWS; i++)                                         \
-                    name##_few(w + i * cols, cols, x, ldx, 1, 1, y + i, ldy);                      \
-                break;                                                                             \
-            case 2:                                                                                \
-                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 2, y + r, ldy);                  \
-                break;                                                                             \
-            case 3:                                                                                \
-                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 3, y + r, ldy);                  \
-                break;                                                                             \
-            case 4:                                                                                \
-                name##_few(w + r * cols, cols, x, ldx, TILE_ROWS, 4, y + r, ldy);                  \
-                break;                                                                             \
+        for (; r + TILE_ROWS <= n_rows; r += TILE_ROWS) {                                          \
+            const type *rows = w + csm_row_at(by, r, cols);                                        \
+            for (size_t t = 0; t < n_x; t += 4) {                                                  \
+                const float *in = x + t * ldx;                                                     \
+                float *out = y + t * ldy + r;                                                      \
+                switch (n_x - t) {                                                                 \
+                case 1:                                                                            \
+                    name##_few(rows, row_step, step, cols, in, ldx, TILE_ROWS, 1, out, ldy);       \
+                    break;                                                                         \
+                case 2:                                                                            \
+                    name##_few(rows, row_step, step, cols, in, ldx, TILE_ROWS, 2, out, ldy);       \
+                    break;                                                                         \
+                case 3:                                                                            \
+                    name##_few(rows, row_step, step, cols, in, ldx, TILE_ROWS, 3, out, ldy);       \
+                    break;                                                                         \
+                default:                                                                           \
+                    name##_few(rows, row_step, step, cols, in, ldx, TILE_ROWS, 4, out, ldy);       \
+                }                                                                                  \
             }                                                                                      \
+        }                                                                                          \
         for (; r < n_rows; r++)                                                                    \
             for (size_t t = 0; t < n_x; t++)                                                       \
-                name##_few(w + r * cols, cols, x + t * ldx, ldx, 1, 1, y + t * ldy + r, ldy);      \
+                name##_few(w + csm_row_at(by, r, cols), row_step, step, cols, x + t * ldx, ldx, 1, \
+                           1, y + t * ldy + r, ldy);                                               \
     }
 DEFINE_DOTS(dots_f32, float, load_f32)
 DEFINE_DOTS(dots_bf16, uint16_t, load_bf16)
@@ -226,9 +233,8 @@ static inline __m512i four_digits(const int8_t *digits)
 static inline __m512 add_group(__m512 acc, const __m512i sums[CSM_PLANES], float step, float sum,
                                __m512 scales, __m512 biases)
 {
-    __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[0]), _mm512_set1_ps(step));
-    dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[1]), _mm512_set1_ps(step * 256.0f), dot);
-    dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[2]), _mm512_set1_ps(step * 65536.0f), dot);
+    __m512i total = _mm512_add_epi32(sums[0], _mm512_slli_epi32(sums[1], 8));
+    __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(total), _mm512_set1_ps(step));
     acc = _mm512_fmadd_ps(scales, dot, acc);
     return _mm512_fmadd_ps(biases, _mm512_set1_ps(sum), acc);
 }
@@ -248,137 +254,92 @@ __attribute__((always_inline)) static inline void load_codes(const unsigned char
     }
 }
 
-/* One row of x: each code is used as it is loaded. */
-__attribute__((always_inline)) static inline __m512 tile_one(const struct affine_tiles *w,
-                                                             const unsigned char *block,
-                                                             const struct digits *x,
-                                                             const int bits)
+enum { AFFINE_X = 4 };
+
+/* X rows of x times the 16 rows of a tile. Eight sums hide each other's latency. Beside
+ * each block, n_ahead bytes from `ahead` on are asked for: with one row of x, the
+ * processor's own prefetching keeps up. */
+__attribute__((always_inline)) static inline void tile_affine(const struct affine_tiles *w,
+                                                              const unsigned char *block,
+                                                              const struct digits *x, const int bits,
+                                                              const int X,
+                                                              const unsigned char *ahead,
+                                                              size_t n_ahead,
+                                                              __m512 accs[AFFINE_X])
 {
+    const bool is_split = X < AFFINE_X;
     size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
-    __m512 acc = _mm512_setzero_ps();
+    size_t bytes = w->wide_scales ? 64 : 32, x_bytes = w->n_groups * CSM_PLANES * group;
     const int8_t *digits = x->planes;
+    for (int t = 0; t < X; t++)
+        accs[t] = _mm512_setzero_ps();
     for (size_t g = 0; g < w->n_groups; g++) {
-        __m512i sums[CSM_PLANES], more[CSM_PLANES];
-        for (int p = 0; p < CSM_PLANES; p++)
-            sums[p] = more[p] = _mm512_setzero_si512();
+        __m512i sums[AFFINE_X][CSM_PLANES], more[AFFINE_X][CSM_PLANES];
+        for (int t = 0; t < X; t++)
+            for (int p = 0; p < CSM_PLANES; p++)
+                sums[t][p] = more[t][p] = _mm512_setzero_si512();
         for (size_t c = 0; c < group; c += 8) {
             __m512i low, high;
             load_codes(block, bits, c, &low, &high);
-            for (int p = 0; p < CSM_PLANES; p++) {
-                const int8_t *d = digits + (size_t)p * group + c;
-                sums[p] = _mm512_dpbusd_epi32(sums[p], low, four_digits(d));
-                more[p] = _mm512_dpbusd_epi32(more[p], high, four_digits(d + 4));
-            }
+            for (int t = 0; t < X; t++)
+                for (int p = 0; p < CSM_PLANES; p++) {
+                    const int8_t *d = digits + (size_t)t * x_bytes + CSM_PLANES * c + 8 * (size_t)p;
+                    sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], low, four_digits(d));
+                    if (is_split)
+                        more[t][p] = _mm512_dpbusd_epi32(more[t][p], high, four_digits(d + 4));
+                    else
+                        sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], high, four_digits(d + 4));
+                }
         }
-        for (int p = 0; p < CSM_PLANES; p++)
-            sums[p] = _mm512_add_epi32(sums[p], more[p]);
-        size_t bytes = w->wide_scales ? 64 : 32;
-        acc = add_group(acc, sums, x->steps[g], x->sums[g],
-                        load_scales(block + scales_at, w->wide_scales),
-                        load_scales(block + scales_at + bytes, w->wide_scales));
+        __m512 scales = load_scales(block + scales_at, w->wide_scales);
+        __m512 biases = load_scales(block + scales_at + bytes, w->wide_scales);
+        for (int t = 0; t < X; t++) {
+            for (int p = 0; is_split && p < CSM_PLANES; p++)
+                sums[t][p] = _mm512_add_epi32(sums[t][p], more[t][p]);
+            size_t at = (size_t)t * w->n_groups + g;
+            accs[t] = add_group(accs[t], sums[t], x->steps[at], x->sums[at], scales, biases);
+        }
+        for (size_t b = 0; X > 1 && b < n_ahead; b += 64)
+            _mm_prefetch((const char *)ahead + b, _MM_HINT_T1);
+        ahead += n_ahead;
         block += w->block_bytes;
         digits += CSM_PLANES * group;
     }
-    return acc;
 }
 
-/* Many rows of x: a stretch of codes stays in registers while all rows go by, two at
- * a time, so that six sums hide each other's latency. */
-enum { MOST_X = 96 };
-
-__attribute__((always_inline)) static inline void add_chunk(const __m512i codes[16],
-                                                            const int n_codes,
-                                                            const int8_t *digits, size_t x_bytes,
-                                                            size_t group, const int X,
-                                                            __m512i sums[2][CSM_PLANES])
-{
-    for (int c = 0; c < n_codes; c++)
-        for (int t = 0; t < X; t++)
-            for (int p = 0; p < CSM_PLANES; p++)
-                sums[t][p] = _mm512_dpbusd_epi32(
-                    sums[t][p], codes[c],
-                    four_digits(digits + (size_t)t * x_bytes + (size_t)p * group + 4 * c));
-}
-
-/* One group of X rows of x, of which a chunk of codes is in registers; `kept` are
- * the sums of a group of two chunks. */
-__attribute__((always_inline)) static inline void
-rows_of_chunk(const struct affine_tiles *w, const struct digits *x, size_t t, size_t g, size_t from,
-              const int chunk, const __m512i codes[16], __m512 scales, __m512 biases, const int X,
-              int32_t (*kept)[CSM_PLANES][LANES], float (*accs)[LANES])
-{
-    size_t group = (size_t)w->group, x_bytes = w->n_groups * CSM_PLANES * group;
-    __m512i sums[2][CSM_PLANES];
-    for (int i = 0; i < X; i++)
-        for (int p = 0; p < CSM_PLANES; p++)
-            sums[i][p] = from == 0 ? _mm512_setzero_si512()
-                                   : _mm512_loadu_si512(kept[t + (size_t)i][p]);
-    add_chunk(codes, chunk / 4, x->planes + t * x_bytes + g * CSM_PLANES * group + from, x_bytes,
-              group, X, sums);
-    for (int i = 0; i < X; i++) {
-        size_t row = t + (size_t)i, at = row * w->n_groups + g;
-        if (from + (size_t)chunk < group) {
-            for (int p = 0; p < CSM_PLANES; p++)
-                _mm512_storeu_si512(kept[row][p], sums[i][p]);
-            continue;
-        }
-        __m512 acc = g == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(accs[row]);
-        _mm512_storeu_ps(accs[row],
-                         add_group(acc, sums[i], x->steps[at], x->sums[at], scales, biases));
-    }
-}
-
-__attribute__((always_inline)) static inline void tile_many(const struct affine_tiles *w,
-                                                            const unsigned char *block,
-                                                            const struct digits *x, size_t n_x,
-                                                            const int bits, const int chunk,
-                                                            float (*accs)[LANES])
-{
-    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
-    size_t bytes = w->wide_scales ? 64 : 32;
-    for (size_t g = 0; g < w->n_groups; g++, block += w->block_bytes) {
-        __m512 scales = load_scales(block + scales_at, w->wide_scales);
-        __m512 biases = load_scales(block + scales_at + bytes, w->wide_scales);
-        int32_t kept[MOST_X][CSM_PLANES][LANES];
-        for (size_t from = 0; from < group; from += (size_t)chunk) {
-            __m512i codes[16];
-            for (int c = 0; c < chunk / 8; c++)
-                load_codes(block, bits, from + 8 * (size_t)c, &codes[2 * c], &codes[2 * c + 1]);
-            size_t t = 0;
-            for (; t + 2 <= n_x; t += 2)
-                rows_of_chunk(w, x, t, g, from, chunk, codes, scales, biases, 2, kept, accs);
-            if (t < n_x)
-                rows_of_chunk(w, x, t, g, from, chunk, codes, scales, biases, 1, kept, accs);
-        }
-    }
-}
+#define AFFINE_ROWS(X)                                                                             \
+    case X:                                                                                        \
+        if (w->bits == 8)                                                                          \
+            tile_affine(w, block, &part, 8, X, ahead, n_ahead, accs);                                              \
+        else                                                                                       \
+            tile_affine(w, block, &part, 4, X, ahead, n_ahead, accs);                                              \
+        break;
 
 static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
                         const struct digits *x, size_t n_x, float *y, size_t ldy)
 {
-    const unsigned char *block = w->data + tile * w->n_groups * w->block_bytes;
-    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += w->n_groups * w->block_bytes) {
+    size_t tile_bytes = w->n_groups * w->block_bytes;
+    const unsigned char *block = w->data + tile * tile_bytes;
+    /* Each pass over a tile asks for its share of the next one. */
+    size_t n_passes = (n_x + AFFINE_X - 1) / AFFINE_X;
+    size_t n_ahead = (w->block_bytes / n_passes + 63) / 64 * 64;
+    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += tile_bytes) {
         __mmask16 mask = mask_of(n_rows - r);
-        if (n_x == 1) {
-            __m512 acc = w->bits == 8 ? tile_one(w, block, x, 8) : tile_one(w, block, x, 4);
-            _mm512_mask_storeu_ps(y + r, mask, acc);
-            continue;
-        }
-        for (size_t t = 0; t < n_x; t += MOST_X) {
-            float accs[MOST_X][LANES];
-            size_t n = n_x - t < MOST_X ? n_x - t : MOST_X, at = t * w->n_groups;
+        const unsigned char *ahead = block + tile_bytes;
+        for (size_t t = 0; t < n_x; t += AFFINE_X) {
+            __m512 accs[AFFINE_X];
+            size_t n = n_x - t < AFFINE_X ? n_x - t : AFFINE_X, at = t * w->n_groups;
             struct digits part = {x->planes + at * CSM_PLANES * (size_t)w->group, x->steps + at,
                                   x->sums + at};
-            if (w->group == 32 && w->bits == 8)
-                tile_many(w, block, &part, n, 8, 32, accs);
-            else if (w->group == 32)
-                tile_many(w, block, &part, n, 4, 32, accs);
-            else if (w->bits == 8)
-                tile_many(w, block, &part, n, 8, 64, accs);
-            else
-                tile_many(w, block, &part, n, 4, 64, accs);
+            switch (n) {
+                AFFINE_ROWS(1)
+                AFFINE_ROWS(2)
+                AFFINE_ROWS(3)
+                AFFINE_ROWS(4)
+            }
             for (size_t i = 0; i < n; i++)
-                _mm512_mask_storeu_ps(y + (t + i) * ldy + r, mask, _mm512_loadu_ps(accs[i]));
+                _mm512_mask_storeu_ps(y + (t + i) * ldy + r, mask, accs[i]);
+            ahead += n_ahead * w->n_groups;
         }
     }
 }

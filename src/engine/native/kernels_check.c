@@ -35,12 +35,12 @@ static void compare(const char *what, const float *got, const float *expected, s
 }
 
 #define DEFINE_DOTS(name, type)                                                                    \
-    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
+    static void name(const type *w, size_t by, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
                      size_t n_x, float *y, size_t ldy)                                             \
     {                                                                                              \
         float *expected = room(n_x * n_rows);                                                      \
-        csm_kernels_generic.name(w, n_rows, cols, x, ldx, n_x, expected, n_rows);                  \
-        fast()->name(w, n_rows, cols, x, ldx, n_x, y, ldy);                                        \
+        csm_kernels_generic.name(w, by, n_rows, cols, x, ldx, n_x, expected, n_rows);                  \
+        fast()->name(w, by, n_rows, cols, x, ldx, n_x, y, ldy);                                        \
         for (size_t t = 0; t < n_x; t++)                                                           \
             compare(#name, y + t * ldy, expected + t * n_rows, n_rows);                            \
         free(expected);                                                                            \

@@ -10,16 +10,17 @@ static float widen_f32(float w)
 
 /* dots_NAME over weights of one type. */
 #define DEFINE_DOTS(name, type, widen)                                                             \
-    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
-                     size_t n_x, float *y, size_t ldy)                                             \
+    static void name(const type *w, size_t by, size_t n_rows, size_t cols, const float *x,         \
+                     size_t ldx, size_t n_x, float *y, size_t ldy)                                             \
     {                                                                                              \
         for (size_t t = 0; t < n_x; t++)                                                           \
             for (size_t r = 0; r < n_rows; r++) {                                                  \
-                const type *row = w + r * cols;                                                    \
+                const type *row = w + csm_row_at(by, r, cols);                                     \
                 const float *in = x + t * ldx;                                                     \
                 float lanes[LANES] = {0};                                                          \
                 for (size_t c = 0; c < cols; c++)                                                  \
-                    lanes[c % LANES] = fmaf(widen(row[c]), in[c], lanes[c % LANES]);               \
+                    lanes[c % LANES] = fmaf(widen(row[c / LANES * LANES * by + c % LANES]), in[c], \
+                                            lanes[c % LANES]);                                     \
                 y[t * ldy + r] = fold(lanes);                                                      \
             }                                                                                      \
     }
@@ -58,11 +59,10 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
                 int32_t sums[CSM_PLANES] = {0};
                 for (size_t p = 0; p < CSM_PLANES; p++)
                     for (size_t c = 0; c < group; c++)
-                        sums[p] += code_at(w, block, r, c) * digits[p * group + c];
+                        sums[p] += code_at(w, block, r, c) *
+                                   digits[CSM_PLANES * (c - c % 8) + 8 * p + c % 8];
                 float step = x->steps[t * n_groups + g];
-                float dot = (float)sums[0] * step;
-                dot = fmaf((float)sums[1], step * 256.0f, dot);
-                dot = fmaf((float)sums[2], step * 65536.0f, dot);
+                float dot = (float)(sums[0] + 256 * sums[1]) * step;
                 acc = fmaf(scale_at(w, block, r), dot, acc);
                 acc = fmaf(scale_at(w, block, CSM_TILE + r), x->sums[t * n_groups + g], acc);
             }

@@ -2,12 +2,12 @@
  *
  * kernels_neon.c - Arm's NEON with the dot product instructions of Armv8.2: the 16
  * lanes of kernels.h are four registers. Tiles of 2 matrix rows and 2 activation
- * rows fill 16 of 32. */
+ * rows, of 4 and 1 when decoding, fill 16 of 32. */
 #include <arm_neon.h>
 
 #include "engine/native/kernel_math.h"
 
-enum { TILE_ROWS = 2, TILE_X = 2 };
+enum { TILE_ROWS = 4, TILE_X = 2 };
 
 struct v16 {
     float32x4_t part[4];
@@ -54,20 +54,21 @@ static inline struct v16 all(float x)
 }
 
 /* Columns [0, cols) of R rows times X rows; the last cols % 16 are padded with zeros
- * in a copy, which adds nothing to any lane. */
+ * in a copy, which adds nothing to any lane. A row begins row_step after the one before,
+ * 16 columns chunk_step. */
 #define DEFINE_DOTS(name, type, load)                                                              \
     __attribute__((always_inline)) static inline void name##_tile(                                 \
-        const type *w, size_t cols, const float *x, size_t ldx, const int R, const int X,          \
-        float *y, size_t ldy)                                                                      \
+        const type *w, size_t row_step, size_t chunk_step, size_t cols, const float *x,            \
+        size_t ldx, const int R, const int X, float *y, size_t ldy)                                \
     {                                                                                              \
         struct v16 sums[TILE_ROWS][TILE_X];                                                        \
         for (int r = 0; r < R; r++)                                                                \
             for (int t = 0; t < X; t++)                                                            \
                 sums[r][t] = all(0);                                                               \
         size_t c = 0;                                                                              \
-        for (; c + LANES <= cols; c += LANES)                                                      \
+        for (; c + LANES <= cols; c += LANES, w += chunk_step)                                     \
             for (int r = 0; r < R; r++) {                                                          \
-                struct v16 row = load(w + (size_t)r * cols + c);                                   \
+                struct v16 row = load(w + (size_t)r * row_step);                                   \
                 for (int t = 0; t < X; t++)                                                        \
                     sums[r][t] =                                                                   \
                         multiply_add(row, load_f32(x + (size_t)t * ldx + c), sums[r][t]);          \
@@ -78,7 +79,7 @@ static inline struct v16 all(float x)
             for (int t = 0; t < X; t++)                                                            \
                 memcpy(last_x[t], x + (size_t)t * ldx + c, (cols - c) * sizeof *x);                \
             for (int r = 0; r < R; r++) {                                                          \
-                memcpy(last, w + (size_t)r * cols + c, (cols - c) * sizeof *w);                    \
+                memcpy(last, w + (size_t)r * row_step, (cols - c) * sizeof *w);                    \
                 for (int t = 0; t < X; t++)                                                        \
                     sums[r][t] = multiply_add(load(last), load_f32(last_x[t]), sums[r][t]);        \
             }                                                                                      \
@@ -88,20 +89,27 @@ static inline struct v16 all(float x)
                 y[(size_t)t * ldy + (size_t)r] = fold_v16(sums[r][t]);                             \
     }                                                                                              \
                                                                                                    \
-    static void name(const type *w, size_t n_rows, size_t cols, const float *x, size_t ldx,        \
-                     size_t n_x, float *y, size_t ldy)                                             \
+    static void name(const type *w, size_t by, size_t n_rows, size_t cols, const float *x,         \
+                     size_t ldx, size_t n_x, float *y, size_t ldy)                                 \
     {                                                                                              \
-        for (size_t r = 0; r < n_rows; r += TILE_ROWS) {                                           \
-            bool both = r + TILE_ROWS <= n_rows;                                                   \
-            const type *row = w + r * cols;                                                        \
+        size_t row_step = by == CSM_ROW_BY_ROW ? cols : LANES, step = LANES * by, many;            \
+        for (size_t r = 0; r < n_rows; r += many) {                                                \
+            many = n_x == 1 && r + 4 <= n_rows ? 4 : (r + 2 <= n_rows ? 2 : 1);                    \
+            const type *rows = w + csm_row_at(by, r, cols);                                        \
             size_t t = 0;                                                                          \
-            for (; both && t + TILE_X <= n_x; t += TILE_X)                                         \
-                name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, TILE_X, y + t * ldy + r, ldy); \
-            for (; t < n_x; t++)                                                                   \
-                if (both)                                                                          \
-                    name##_tile(row, cols, x + t * ldx, ldx, TILE_ROWS, 1, y + t * ldy + r, ldy);  \
+            for (; many == 2 && t + TILE_X <= n_x; t += TILE_X)                                    \
+                name##_tile(rows, row_step, step, cols, x + t * ldx, ldx, 2, TILE_X,               \
+                            y + t * ldy + r, ldy);                                                 \
+            for (; t < n_x; t++) {                                                                 \
+                const float *in = x + t * ldx;                                                     \
+                float *out = y + t * ldy + r;                                                      \
+                if (many == 4)                                                                     \
+                    name##_tile(rows, row_step, step, cols, in, ldx, 4, 1, out, ldy);              \
+                else if (many == 2)                                                                \
+                    name##_tile(rows, row_step, step, cols, in, ldx, 2, 1, out, ldy);              \
                 else                                                                               \
-                    name##_tile(row, cols, x + t * ldx, ldx, 1, 1, y + t * ldy + r, ldy);          \
+                    name##_tile(rows, row_step, step, cols, in, ldx, 1, 1, out, ldy);              \
+            }                                                                                      \
         }                                                                                          \
     }
 DEFINE_DOTS(dots_f32, float, load_f32)
@@ -156,8 +164,8 @@ static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned c
                 }
             }
             for (size_t p = 0; p < CSM_PLANES; p++) {
-                int8x16_t d0 = four_digits(digits + p * group + c);
-                int8x16_t d1 = four_digits(digits + p * group + c + 4);
+                int8x16_t d0 = four_digits(digits + CSM_PLANES * c + 8 * p);
+                int8x16_t d1 = four_digits(digits + CSM_PLANES * c + 8 * p + 4);
                 for (int i = 0; i < 4; i++) {
                     sums[p][i] = vdotq_s32(sums[p][i], first[i], d0);
                     sums[p][i] = vdotq_s32(sums[p][i], second[i], d1);
@@ -171,12 +179,10 @@ static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned c
         struct v16 scales = load_scales(block + scales_at, w->wide_scales);
         struct v16 biases = load_scales(block + scales_at + scale_bytes, w->wide_scales);
         for (int i = 0; i < 4; i++) {
-            float32x4_t plane[CSM_PLANES];
-            for (int p = 0; p < CSM_PLANES; p++)
-                plane[p] = vcvtq_f32_s32(vaddq_s32(sums[p][i], vshlq_n_s32(digit_sums[p], 7)));
-            float32x4_t dot = vmulq_f32(plane[0], vdupq_n_f32(steps[g]));
-            dot = vfmaq_f32(dot, plane[1], vdupq_n_f32(steps[g] * 256.0f));
-            dot = vfmaq_f32(dot, plane[2], vdupq_n_f32(steps[g] * 65536.0f));
+            int32x4_t total = vaddq_s32(sums[0][i], vshlq_n_s32(sums[1][i], 8));
+            total = vaddq_s32(total, vshlq_n_s32(digit_sums[0], 7));
+            total = vaddq_s32(total, vshlq_n_s32(digit_sums[1], 15));
+            float32x4_t dot = vmulq_f32(vcvtq_f32_s32(total), vdupq_n_f32(steps[g]));
             acc.part[i] = vfmaq_f32(acc.part[i], scales.part[i], dot);
             acc.part[i] = vfmaq_f32(acc.part[i], biases.part[i], vdupq_n_f32(x_sums[g]));
         }

@@ -69,8 +69,7 @@ struct csm_weight {
     size_t rows, cols;       /* logical: out, in */
 
     enum form form;
-    const void *data; /* FORM_F32..F16: [rows, cols] */
-    void *owned;      /* data, if it is not the source's */
+    const void *data; /* FORM_F32..F16: [rows, cols], four rows side by side */
     struct affine_tiles tiles;
     struct column_tiles columns;
 
@@ -103,6 +102,9 @@ typedef void (*native_row)(const void *user, size_t row, float *out);
 /* Pack a matrix. Its memory is the engine's. */
 csm_status native_pack(struct native *native, native_row row, const void *user, size_t rows,
                        size_t cols, bool is_coded, struct column_tiles *tiles, csm_error *err);
+
+/* n_bytes, 64-byte aligned; NULL when there is no memory. */
+void *native_arena_take(struct arena *arena, size_t n_bytes);
 void native_arena_free(struct arena *arena);
 
 /* ---- native_product.c ---- */

@@ -241,8 +241,9 @@ static void tiles_work(void *user, size_t first, size_t end, int thread)
                                              n_steps, out, job->n_rows);
             continue;
         }
-        job->native->kernels->dots_f32(form->rows, n_rows, window_of(job->conv) * job->conv->in, x,
-                                       job->ld_x, n_steps, out, job->n_rows);
+        job->native->kernels->dots_f32(form->rows, CSM_ROW_BY_ROW, n_rows,
+                                       window_of(job->conv) * job->conv->in, x, job->ld_x, n_steps,
+                                       out, job->n_rows);
         for (size_t i = 0; bias != NULL && i < n_rows * n_steps; i++)
             out[i] += bias[i % n_rows];
     }

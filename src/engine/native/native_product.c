@@ -41,18 +41,18 @@ static bool is_affine(const struct product *p)
 static void dots(const struct job *job, const struct product *p, size_t first, size_t n_rows)
 {
     const struct kernels *k = job->native->kernels;
-    size_t cols = cols_of(p), at = first * cols;
+    size_t cols = cols_of(p), at = csm_row_at(CSM_FOUR_ROWS, first, cols);
     float *out = p->out + first;
     const csm_weight *w = p->weight;
     if (w->form == FORM_F32)
-        k->dots_f32((const float *)w->data + at, n_rows, cols, job->x, job->ld_x, job->n_x, out,
-                    p->ld_out);
+        k->dots_f32((const float *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x, job->ld_x,
+                    job->n_x, out, p->ld_out);
     else if (w->form == FORM_BF16)
-        k->dots_bf16((const uint16_t *)w->data + at, n_rows, cols, job->x, job->ld_x, job->n_x,
-                     out, p->ld_out);
+        k->dots_bf16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x, job->ld_x,
+                     job->n_x, out, p->ld_out);
     else if (w->form == FORM_F16)
-        k->dots_f16((const uint16_t *)w->data + at, n_rows, cols, job->x, job->ld_x, job->n_x, out,
-                    p->ld_out);
+        k->dots_f16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x, job->ld_x,
+                    job->n_x, out, p->ld_out);
     else if (w->form == FORM_COLUMNS)
         k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x, job->ld_x, job->n_x, out,
                       p->ld_out);
@@ -185,8 +185,6 @@ csm_status native_product(struct native *native, const struct product *products,
         if (st != CSM_OK)
             return st;
     }
-    /* Pieces: few enough to be cheap, many enough that a slow core does not hold up the rest. */
-    size_t n_pieces = (size_t)csm_threads_count(native->threads) * 8;
-    csm_threads_run(native->threads, work, &job, n_tiles, (n_tiles + n_pieces - 1) / n_pieces);
+    csm_threads_run(native->threads, work, &job, n_tiles, 1);
     return CSM_OK;
 }

@@ -14,9 +14,11 @@
 
 enum { CHUNK = 32 << 20 };
 
-/* n_bytes, a multiple of 64; NULL: no memory. */
-static void *take(struct arena *arena, size_t n_bytes)
+void *native_arena_take(struct arena *arena, size_t n_bytes)
 {
+    if (n_bytes > SIZE_MAX - 64)
+        return NULL;
+    n_bytes = (n_bytes + 63) / 64 * 64;
     if (n_bytes > arena->n_free) {
         size_t size = n_bytes > CHUNK ? n_bytes : CHUNK;
         void **chunks = realloc(arena->chunks, (arena->n_chunks + 1) * sizeof *chunks);
@@ -112,7 +114,7 @@ csm_status native_pack(struct native *native, native_row row, const void *user, 
     struct pack_job job = {.row = row, .user = user, .rows = rows, .tiles = tiles};
     job.values = malloc((size_t)csm_threads_count(native->threads) * cols * sizeof(float) + 1);
     if (job.values != NULL)
-        job.to = take(&native->arena, n_tiles * tiles->tile_bytes);
+        job.to = native_arena_take(&native->arena, n_tiles * tiles->tile_bytes);
     if (job.to == NULL) {
         free(job.values);
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a matrix of [%zu, %zu]", rows,

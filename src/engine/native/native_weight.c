@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * native_weight.c - weights: read as stored, or converted once when loaded.
+ * native_weight.c - weights, in the form for products.
  *
- * A float matrix is used where it lies (mapped file), unless another precision
- * is asked for or it lies transposed. Affine matrices, stored or made here, are
- * repacked into the tiles of kernels.h. A table is read row by row: only the rows
- * that are asked for are converted, each time, to the same values.
+ * A float matrix is copied, at the precision asked for: memory is read about twice as
+ * fast in huge pages, which a mapped file does not have, and four rows side by side
+ * are one stream. Affine matrices, stored or made here, are repacked into the tiles of
+ * kernels.h. A table is read row by row where it lies: only the rows that are asked for
+ * are converted, each time, to the same values.
  *
  * Asked-for precision meets stored type: what is stored narrower stays as it is
  * (float32 holds every bfloat16). A float32 source is rounded to bfloat16 before it
@@ -150,23 +151,44 @@ void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *cod
 struct convert_job {
     csm_weight *weight;
     unsigned char *to;
-    float *rows; /* of each thread: 3 * cols floats */
+    float *rows; /* room_for_rows of each thread */
 };
 
+static csm_dtype dtype_of(enum form form)
+{
+    return form == FORM_F32 ? CSM_F32 : (form == FORM_BF16 ? CSM_BF16 : CSM_F16);
+}
+
+/* Floats of room for each thread that converts. */
+static size_t room_for_rows(const csm_weight *w)
+{
+    return 3 * csm_padded(w->cols, CSM_TILE);
+}
+
+/* Items are rows, those that fill the last four among them. */
 static void convert_work(void *user, size_t first, size_t end, int thread)
 {
     struct convert_job *job = user;
     csm_weight *w = job->weight;
-    float *row = job->rows + (size_t)thread * 3 * w->cols;
+    size_t size = csm_dtype_size(dtype_of(w->form)), cols = csm_padded(w->cols, CSM_TILE);
+    bool is_same = w->source.tensor.dtype == dtype_of(w->form) && !w->source.transposed;
+    float *row = job->rows + (size_t)thread * room_for_rows(w);
+    uint16_t *half = (uint16_t *)(row + cols);
+    unsigned char *from = size == 2 ? (unsigned char *)half : (unsigned char *)row;
+    memset(from, 0, cols * size);
     for (size_t r = first; r < end; r++) {
-        source_row(w, r, row);
-        if (w->form == FORM_F32) {
-            memcpy((float *)(void *)job->to + r * w->cols, row, w->cols * sizeof *row);
-            continue;
-        }
-        uint16_t *half = (uint16_t *)(void *)job->to + r * w->cols;
-        for (size_t c = 0; c < w->cols; c++)
+        if (r >= w->rows)
+            memset(from, 0, cols * size);
+        else if (is_same)
+            memcpy(from, (const unsigned char *)w->source.tensor.data + r * w->cols * size,
+                   w->cols * size);
+        else
+            source_row(w, r, row);
+        for (size_t c = 0; r < w->rows && !is_same && size == 2 && c < w->cols; c++)
             half[c] = w->form == FORM_BF16 ? csm_to_bf16(row[c]) : csm_to_f16(row[c]);
+        unsigned char *to = job->to + csm_row_at(CSM_FOUR_ROWS, r, w->cols) * size;
+        for (size_t c = 0; c < cols; c += CSM_TILE, to += CSM_FOUR_ROWS * CSM_TILE * size)
+            memcpy(to, from + c * size, CSM_TILE * size);
     }
 }
 
@@ -200,7 +222,7 @@ static void tile_work(void *user, size_t first, size_t end, int thread)
     const csm_weight *w = job->weight;
     const struct affine_tiles *tiles = &w->tiles;
     size_t n_groups = tiles->n_groups, group = (size_t)tiles->group;
-    float *row = job->rows + (size_t)thread * 3 * w->cols;
+    float *row = job->rows + (size_t)thread * room_for_rows(w);
     float *scales = row + w->cols, *biases = scales + n_groups;
     uint8_t *codes = (uint8_t *)(row + 2 * w->cols);
     for (size_t tile = first; tile < end; tile++) {
@@ -233,10 +255,9 @@ static csm_status convert(struct native *native, csm_weight *w, enum form form, 
 {
     size_t n_threads = (size_t)csm_threads_count(native->threads);
     struct convert_job job = {.weight = w,
-                              .to = csm_kernels_alloc(n_bytes),
-                              .rows = malloc(n_threads * 3 * w->cols * sizeof(float) + 1)};
+                              .to = native_arena_take(&native->arena, n_bytes),
+                              .rows = malloc(n_threads * room_for_rows(w) * sizeof(float))};
     if (job.to == NULL || job.rows == NULL) {
-        free(job.to);
         free(job.rows);
         return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory for %zu bytes",
                         w->source.tensor.name, n_bytes);
@@ -244,9 +265,8 @@ static csm_status convert(struct native *native, csm_weight *w, enum form form, 
     w->form = form;
     csm_threads_run(native->threads, work, &job, n_items, 1);
     free(job.rows);
-    w->owned = job.to;
-    w->data = w->owned;
-    w->tiles.data = w->owned;
+    w->data = job.to;
+    w->tiles.data = job.to;
     return CSM_OK;
 }
 
@@ -276,14 +296,9 @@ csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error
         w->form = FORM_COLUMNS;
         return native_pack(native, weight_row, w, w->rows, w->cols, true, &w->columns, err);
     }
-    csm_dtype as_is = form == FORM_F32 ? CSM_F32 : (form == FORM_BF16 ? CSM_BF16 : CSM_F16);
-    if (w->source.tensor.dtype == as_is && !w->source.transposed) {
-        w->form = form;
-        w->data = w->source.tensor.data;
-        return CSM_OK;
-    }
-    return convert(native, w, form, convert_work, w->rows,
-                   w->rows * w->cols * (form == FORM_F32 ? 4 : 2), err);
+    size_t rows = csm_padded(w->rows, CSM_FOUR_ROWS), cols = csm_padded(w->cols, CSM_TILE);
+    return convert(native, w, form, convert_work, rows,
+                   rows * cols * csm_dtype_size(dtype_of(form)), err);
 }
 
 static csm_status check_affine_source(const struct csm_weight_source *s, size_t rows, size_t cols,
@@ -365,7 +380,6 @@ void native_weight_free(void *ctx, csm_weight *w)
     (void)ctx;
     if (w == NULL)
         return;
-    free(w->owned);
     free(w->vector);
     free(w->conv.rows);
     free(w->conv.bias);

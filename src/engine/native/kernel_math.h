@@ -176,14 +176,17 @@ static inline void to_digits(const float *x, size_t n_groups, size_t group, int8
         largest = largest < 0x1p-95f ? 0x1p-95f : largest; /* so that no step is subnormal */
         float step = largest / most, per_step = most / largest;
         int32_t sum = 0;
-        for (size_t c = 0; c < group; c += 8)
-            for (size_t i = 0; i < 8; i++) {
-                int32_t v = (int32_t)rintf(x[c + i] * per_step);
-                sum += v;
-                int32_t low = (int8_t)(uint8_t)(v & 255);
-                planes[CSM_PLANES * c + i] = (int8_t)low;
-                planes[CSM_PLANES * c + 8 + i] = (int8_t)((v - low) >> 8);
-            }
+        int8_t low[128], high[128]; /* groups are of 32, 64 or 128 */
+        for (size_t i = 0; i < group; i++) {
+            int32_t v = (int32_t)rintf(x[i] * per_step);
+            sum += v;
+            low[i] = (int8_t)(uint8_t)(v & 255);
+            high[i] = (int8_t)((v - low[i]) >> 8);
+        }
+        for (size_t i = 0; i < group; i += 8) {
+            memcpy(planes + CSM_PLANES * i, low + i, 8);
+            memcpy(planes + CSM_PLANES * i + 8, high + i, 8);
+        }
         steps[g] = step;
         sums[g] = (float)sum * step;
     }

@@ -143,30 +143,46 @@ static csm_status read_rows(void *ctx, const csm_value *x, size_t rows, size_t c
     return CSM_OK;
 }
 
+struct embed_job {
+    const csm_weight *table;
+    const int32_t *ids; /* [n] */
+    float *rows;        /* [n, cols] */
+    uint8_t *codes;     /* [threads, cols] */
+};
+
+static void embed_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct embed_job *job = user;
+    size_t cols = job->table->cols;
+    for (size_t j = first; j < end; j++)
+        native_weight_row(job->table, (size_t)job->ids[j], job->rows + j * cols,
+                          job->codes + (size_t)thread * cols);
+}
+
 /* A sum of many rows: the first is taken as it is, the others are added in order. */
 static csm_status embed(void *ctx, const csm_weight *table, const int32_t *ids, size_t rows,
                         size_t n_per_row, csm_value *out, csm_error *err)
 {
     struct native *native = ctx;
-    size_t cols = table->cols;
+    size_t cols = table->cols, n_threads = (size_t)csm_threads_count(native->threads);
     csm_status st = native_shape(out, rows, cols, err);
+    float *made, *codes;
+    if (st == CSM_OK)
+        st = native_scratch(native, SCRATCH_NORMED, n_per_row * cols, &made, err);
+    if (st == CSM_OK)
+        st = native_scratch(native, SCRATCH_A, n_threads * (cols / 4 + 1), &codes, err);
     if (st != CSM_OK)
         return st;
-    float *row; /* and as many bytes for codes */
-    st = native_scratch(native, SCRATCH_NORMED, cols + cols / 4 + 1, &row, err);
-    if (st != CSM_OK)
-        return st;
-    uint8_t *codes = (uint8_t *)(row + cols);
     for (size_t r = 0; r < rows; r++) {
         float *sum = native_data(out) + r * cols;
+        bool is_one = n_per_row == 1;
+        struct embed_job job = {table, ids + r * n_per_row, is_one ? sum : made, (uint8_t *)codes};
+        csm_threads_run(native->threads, embed_work, &job, n_per_row, 1);
         if (n_per_row == 0)
             memset(sum, 0, cols * sizeof *sum);
-        for (size_t j = 0; j < n_per_row; j++) {
-            size_t id = (size_t)ids[r * n_per_row + j];
-            native_weight_row(table, id, j == 0 ? sum : row, codes);
-            for (size_t c = 0; j > 0 && c < cols; c++)
-                sum[c] += row[c];
-        }
+        for (size_t j = 0; !is_one && j < n_per_row; j++)
+            for (size_t c = 0; c < cols; c++)
+                sum[c] = j == 0 ? made[c] : sum[c] + made[j * cols + c];
     }
     return CSM_OK;
 }

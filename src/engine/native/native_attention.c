@@ -323,7 +323,7 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
     for (size_t lane = 0; lane < n_lanes; lane++)
         for (size_t t = 0; t < job.n_steps; t++)
             set_angles(cache, length_of(&job, lane) + t);
-    csm_threads_run(native->threads, store_work, &job, n_lanes * a->n_kv_heads, 16);
+    csm_threads_run(native->threads, store_work, &job, n_lanes * a->n_kv_heads, 8);
     csm_threads_run(native->threads, attend_work, &job, rows * a->n_heads, 4);
     for (size_t lane = 0; lane < n_lanes; lane++)
         cache->lengths[layer * cache->n_lanes + first_lane + lane] += job.n_steps;

@@ -37,7 +37,7 @@ csm_status native_norm_rows(struct native *native, const struct csm_norm *norm, 
         return csm_fail(err, CSM_BAD_ARG, "native: %s: norm of %zu values for a width of %zu",
                         norm->scale->source.tensor.name, norm->scale->rows, width);
     struct norm_job job = {native->kernels, norm, x, width, out};
-    csm_threads_run(native->threads, norm_work, &job, rows, 8);
+    csm_threads_run(native->threads, norm_work, &job, rows, 4);
     return CSM_OK;
 }
 

@@ -8,7 +8,7 @@ JOBS    ?= $(shell getconf _NPROCESSORS_ONLN)
 CMAKE_ARGS ?=
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test deps-fuzz deps-voice
+.PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test deps-fuzz deps-long
 
 build: deps  ## install what is missing; build library, command, and engines whose package is there
 	@cmake -S . -B $(BUILD) $$(scripts/engines) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
@@ -22,7 +22,7 @@ say: build  ## make say TEXT="..." [OUT=out.wav]: speak with the embedded voice
 test: deps-test  ## install what is missing, build and run all tests
 	@scripts/test
 
-test-long: deps-voice  ## the tests that take longer than a coffee; logs under tests/log
+test-long: deps-long  ## the tests that take longer than a coffee; logs under tests/log
 	@scripts/test-long
 
 bench: build  ## how to run each benchmark
@@ -50,7 +50,7 @@ deps:
 	@scripts/install-deps
 deps-test:
 	@scripts/install-deps test
-deps-voice:
-	@scripts/install-deps voice
+deps-long:
+	@scripts/install-deps long
 deps-fuzz:
 	@scripts/install-deps fuzz

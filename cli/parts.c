@@ -75,10 +75,15 @@ csm_status part_save(const struct part_key *key, const csm_result *r, csm_error 
     return csm_tensors_write(path, tensors, 2, metadata, 1, err);
 }
 
+/* A part, or one that a killed run left half written beside it. */
 static bool is_part(const char *name)
 {
-    return strspn(name, "0123456789") >= 5 &&
-           strcmp(name + strspn(name, "0123456789"), ".safetensors") == 0;
+    static const char ending[] = ".safetensors", beside[] = ".part";
+    const size_t n_digits = strspn(name, "0123456789"), n = strlen(name);
+    const char *rest = name + n_digits;
+    if (n_digits < 5 || strncmp(rest, ending, sizeof ending - 1) != 0)
+        return false;
+    return rest[sizeof ending - 1] == '\0' || strcmp(name + n - (sizeof beside - 1), beside) == 0;
 }
 
 void parts_remove(const char *output)

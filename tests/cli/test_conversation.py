@@ -268,6 +268,7 @@ def test_an_interrupted_job_goes_on_to_the_same_file(csm, tmp_path, build_dir, m
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert parts.is_dir() and not resumed.exists()
+    (parts / "00007.safetensors.4711-0.part").write_bytes(b"half")  # as a kill in the middle leaves
 
     told = json.loads(csm(*arguments[1:], "--json").stdout)
     assert sum(u["ended"] == "resumed" for u in told["utterances"]) >= 3

@@ -2,8 +2,9 @@
  *
  * The model against stored tensors of the references (tests/golden/README.md):
  * every hidden state and logit within 2e-4 of the largest magnitude of its
- * tensor, greedy tokens identical; Mimi's sound within 1e-4 of full scale, its
- * codes identical but where two entries are closer than 1e-5.
+ * tensor (quantized weights on engine native: 1e-3), greedy tokens identical;
+ * Mimi's sound within 1e-4 of full scale, its codes identical but where two
+ * entries are closer than 1e-5.
  *
  *   test_model_golden [MODEL_DIR GOLDEN_FILE]      (default: tests/golden/csm-a)
  *   CSM_TEST_ENGINE   scalar, native (default), mlx, torch */
@@ -27,6 +28,7 @@ static csm_checkpoint *checkpoint;
 static csm_tensors *golden; /* outputs */
 static csm_tensors *inputs; /* prompts and sound: csm-a's, whatever the layout of the weights */
 static struct csm_engine engine;
+static float language_tolerance = 2e-4f;
 
 static const csm_tensor *find(const char *prefix, const char *name)
 {
@@ -86,7 +88,7 @@ static void compare(void *user, const char *name, size_t frame, size_t at, const
     const csm_tensor *want = csm_tensors_find(golden, key);
     if (want == NULL)
         return;
-    near(want, at * cols, data, rows * cols, 2e-4f);
+    near(want, at * cols, data, rows * cols, language_tolerance);
     seen->n++;
 }
 
@@ -135,13 +137,13 @@ static void run_case(const char *name, const char *dtype)
             ok(csm_backbone_step(&state, codes, &err), &err);
         ok(engine.ops->read(engine.ctx, state.hidden, 1, language.width, hidden, &err), &err);
         if (last != NULL)
-            near(last, f * language.width, hidden, language.width, 2e-4f);
+            near(last, f * language.width, hidden, language.width, language_tolerance);
         for (size_t c = 0; c < k; c++) {
             ok(c == 0 ? csm_backbone_logits(&state, logits, &err)
                       : csm_depth_step(&state, c, &codes[c - 1], logits, &err),
                &err);
             if (f < stored->shape[0])
-                near(stored, (f * k + c) * vocab, logits, vocab, 2e-4f);
+                near(stored, (f * k + c) * vocab, logits, vocab, language_tolerance);
             codes[c] = 0;
             for (size_t v = 1; v < vocab; v++)
                 if (logits[v] > logits[codes[c]])
@@ -361,8 +363,18 @@ int main(int argc, char **argv)
         return 77;
     }
     if (csm_tensors_open(golden_file, &golden, &err) != CSM_OK ||
-        csm_tensors_open(inputs_file, &inputs, &err) != CSM_OK ||
-        csm_checkpoint_open(model_dir, 0, &checkpoint, &err) != CSM_OK) {
+        csm_tensors_open(inputs_file, &inputs, &err) != CSM_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    const bool is_quantized = find("nc.f32act.", "greedy.tokens") != NULL;
+    const bool has_language = is_quantized || find("nc.f32.", "greedy.tokens") != NULL;
+    /* Affine products take an activation as two bytes, off by up to 1/65278 of its
+     * group's largest, and some twenty follow each other: 4e-4 was seen. */
+    if (is_quantized && strcmp(name, "native") == 0)
+        language_tolerance = 1e-3f;
+    if (csm_checkpoint_open(model_dir, has_language ? CSM_NEEDS_LANGUAGE : 0, &checkpoint, &err) !=
+        CSM_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
@@ -378,7 +390,7 @@ int main(int argc, char **argv)
     };
     int failed = 0;
     struct csm_checkpoint_info info = csm_checkpoint_describe(checkpoint);
-    if (info.layout != CSM_LAYOUT_NONE)
+    if (has_language)
         failed += cmocka_run_group_tests(language_tests, NULL, NULL);
     if (info.codec_layout != CSM_LAYOUT_NONE)
         failed += cmocka_run_group_tests(mimi_tests, NULL, NULL);

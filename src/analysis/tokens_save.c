@@ -4,17 +4,7 @@
 
 #include "analysis/tokens.h"
 #include "base/error.h"
-
-static csm_tensor view(const char *name, csm_dtype dtype, const void *data, size_t rows,
-                       size_t columns)
-{
-    return (csm_tensor){.name = name,
-                        .dtype = dtype,
-                        .rank = 2,
-                        .shape = {rows, columns},
-                        .data = data,
-                        .n_bytes = rows * columns * csm_dtype_size(dtype)};
-}
+#include "files/matrix_view.h"
 
 csm_status csm_tokens_save(const csm_tokens *t, const char *path, csm_error *err)
 {
@@ -28,21 +18,21 @@ csm_status csm_tokens_save(const csm_tokens *t, const char *path, csm_error *err
         goto end;
     }
 
-    tensors[n++] = view("codes", CSM_I32, t->codes, t->n_frames, t->n_codebooks);
+    tensors[n++] = csm_matrix_view("codes", CSM_I32, t->codes, t->n_frames, t->n_codebooks);
     if (t->margins != NULL)
-        tensors[n++] = view("margins", CSM_F32, t->margins, t->n_frames, t->n_codebooks);
+        tensors[n++] = csm_matrix_view("margins", CSM_F32, t->margins, t->n_frames, t->n_codebooks);
     if (t->probs != NULL)
-        tensors[n++] = view("probs", CSM_F32, t->probs, t->n_frames, t->n_codebooks);
+        tensors[n++] = csm_matrix_view("probs", CSM_F32, t->probs, t->n_frames, t->n_codebooks);
     if (t->logits.data != NULL) {
         tensors[n] = t->logits;
         tensors[n++].name = "logits";
     }
     if (t->forced != NULL)
-        tensors[n++] = view("forced", CSM_I32, t->forced, t->n_forced, t->n_codebooks);
+        tensors[n++] = csm_matrix_view("forced", CSM_I32, t->forced, t->n_forced, t->n_codebooks);
     for (size_t i = 0; i < t->n_hidden; i++) {
         const csm_hidden *h = &t->hidden[i];
         snprintf(names[i], NAME_SIZE, "hidden.%s", h->name);
-        tensors[n++] = view(names[i], CSM_F32, h->data, h->n_rows, h->width);
+        tensors[n++] = csm_matrix_view(names[i], CSM_F32, h->data, h->n_rows, h->width);
     }
 
     const char *metadata[2 * CSM_METADATA_COUNT];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "files/matrix_view.h"
 #include "generate/generation.h"
 #include "generate/hidden.h"
 #include "generate/result.h"
@@ -248,17 +249,6 @@ void csm_result_tell(const csm_result *result, const csm_model_info *info, const
     say_number(words, "n_prompt", "%zu", r->n_prompt);
 }
 
-static csm_tensor view(const char *name, csm_dtype dtype, const void *data, size_t rows,
-                       size_t columns)
-{
-    return (csm_tensor){.name = name,
-                        .dtype = dtype,
-                        .rank = 2,
-                        .shape = {rows, columns},
-                        .data = data,
-                        .n_bytes = rows * columns * csm_dtype_size(dtype)};
-}
-
 csm_status csm_result_save(const csm_result *r, const csm_model *model, const char *text,
                            int speaker, const char *path, csm_error *err)
 {
@@ -271,20 +261,20 @@ csm_status csm_result_save(const csm_result *r, const csm_model *model, const ch
         csm_fail(err, st, "%s: out of memory", path);
         goto end;
     }
-    tensors[n++] = view("codes", CSM_I32, r->codes, rows, columns);
-    tensors[n++] = view("margins", CSM_F32, r->margins, rows, columns);
-    tensors[n++] = view("probs", CSM_F32, r->probs, rows, columns);
+    tensors[n++] = csm_matrix_view("codes", CSM_I32, r->codes, rows, columns);
+    tensors[n++] = csm_matrix_view("margins", CSM_F32, r->margins, rows, columns);
+    tensors[n++] = csm_matrix_view("probs", CSM_F32, r->probs, rows, columns);
     if (r->logits != NULL) {
-        tensors[n] = view("logits", CSM_F32, r->logits, rows * columns, r->vocab);
+        tensors[n] = csm_matrix_view("logits", CSM_F32, r->logits, rows * columns, r->vocab);
         tensors[n].rank = 3;
         memcpy(tensors[n++].shape, (size_t[]){rows, columns, r->vocab}, 3 * sizeof(size_t));
     }
     if (r->forced != NULL)
-        tensors[n++] = view("forced", CSM_I32, r->forced, r->n_forced, columns);
+        tensors[n++] = csm_matrix_view("forced", CSM_I32, r->forced, r->n_forced, columns);
     for (size_t i = 0; i < r->n_hidden; i++) {
         const csm_hidden *h = &r->hidden[i];
         snprintf(names[i], NAME_SIZE, "hidden.%s", h->name);
-        tensors[n++] = view(names[i], CSM_F32, h->data, h->n_rows, h->width);
+        tensors[n++] = csm_matrix_view(names[i], CSM_F32, h->data, h->n_rows, h->width);
     }
     struct csm_result_words words;
     csm_result_tell(r, &model->info, text, speaker, &words);

@@ -10,11 +10,44 @@
  *   make_sampler top-p, min-p, top-k, then categorical(x * (1 / temperature)), the
  *                factor and the product rounded to the dtype
  *   categorical  float32. One row, MLX 0.32.1 and later: the inverse CDF with one
- *                uniform. Else Gumbel: argmax(x - log(-log u)), the first maximum */
+ *                uniform. Else Gumbel: argmax(x - log(-log u)), the first maximum
+ *
+ * mlx-lm compiles its functions (mx.compile), and the constants of a compiled kernel
+ * are printed into its source: before MLX 0.32.3 with seven digits, which are not
+ * enough for float32 (mlx/backend/common/compiled.h, print_float_constant). */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "sampling/exact_math.h"
 #include "sampling/noise.h"
 #include "sampling/sampler.h"
+
+/* What a compiled kernel has for a constant. */
+static float compiled(const csm_sampler *s, float constant)
+{
+    char text[24];
+    if (s->mlx_version >= MLX_0_32_3)
+        return constant;
+    snprintf(text, sizeof text, "%.7g", (double)constant);
+    return strtof(text, NULL);
+}
+
+/* mx.random.uniform in such a kernel. */
+struct uniform {
+    float words, below_one;
+};
+
+static struct uniform open_uniform(const csm_sampler *s)
+{
+    return (struct uniform){compiled(s, 0x1p32f), compiled(s, 1.0f - 0x1p-24f)};
+}
+
+static float uniform_of(struct uniform uniform, uint32_t word)
+{
+    float u = (float)word / uniform.words;
+    return u < uniform.below_one ? u : uniform.below_one;
+}
 
 /* The single operation. */
 static float log_sum_exp(const float *x, size_t n)
@@ -94,7 +127,7 @@ static void keep_top_k(csm_sampler *s, size_t vocab)
 static void keep_top_p_by_sum(csm_sampler *s, size_t vocab)
 {
     csm_dtype dtype = s->config.dtype;
-    float limit = round_to(dtype, (float)(1.0 - s->config.top_p)), sum = 0.0f;
+    float limit = round_to(dtype, compiled(s, (float)(1.0 - s->config.top_p))), sum = 0.0f;
     sort_ascending(s, s->scores, vocab);
     for (size_t i = 0; i < vocab; i++) {
         float *score = &s->scores[s->order[i]];
@@ -113,7 +146,7 @@ static void keep_top_p_by_threshold(csm_sampler *s, size_t vocab)
     above[vocab - 1] = 0.0f;
     for (size_t i = vocab - 1; i > 0; i--)
         above[i - 1] = above[i] + mlx_expf(s->scores[s->order[i]]);
-    float limit = (float)s->config.top_p * (above[0] + mlx_expf(s->scores[s->order[0]]));
+    float limit = compiled(s, (float)s->config.top_p) * (above[0] + mlx_expf(s->scores[s->order[0]]));
     size_t n_dropped = 0;
     for (size_t i = 0; i < vocab; i++)
         n_dropped += above[i] >= limit;
@@ -129,7 +162,8 @@ static void keep_min_p(csm_sampler *s, size_t vocab)
     float highest = -INFINITY;
     for (size_t i = 0; i < vocab; i++)
         highest = s->scores[i] > highest ? s->scores[i] : highest;
-    float lowest = round_to(dtype, highest + round_to(dtype, (float)log(s->config.min_p)));
+    float step = round_to(dtype, compiled(s, (float)log(s->config.min_p)));
+    float lowest = round_to(dtype, highest + step);
     for (size_t i = 0; i < vocab; i++)
         if (s->scores[i] < lowest)
             s->scores[i] = -INFINITY;
@@ -153,7 +187,7 @@ void mlx_weigh(csm_sampler *s, size_t vocab)
     if (has_top_k && !is_first)
         keep_top_k(s, vocab);
     keep_from(s, vocab, -INFINITY);
-    float factor = round_to(dtype, (float)(1.0 / s->config.temperature));
+    float factor = round_to(dtype, compiled(s, (float)(1.0 / s->config.temperature)));
     for (size_t i = 0; i < s->n_left; i++)
         s->left[i] = round_to(dtype, s->left[i] * factor);
 }
@@ -183,10 +217,11 @@ void mlx_probabilities(csm_sampler *s)
 
 static struct drawn draw_gumbel(const csm_sampler *s, size_t first)
 {
+    struct uniform uniform = open_uniform(s);
     float best = -INFINITY, second = -INFINITY;
     size_t winner = 0;
     for (size_t i = 0; i < s->n_left; i++) {
-        float u = mlx_uniform_of(mlx_word(&s->stream->mlx, first + s->index[i]), CSM_F32);
+        float u = uniform_of(uniform, mlx_word(&s->stream->mlx, first + s->index[i]));
         float x = -libm_logf(-libm_logf(u)) + s->left[i];
         if (x > best) {
             second = best;
@@ -204,7 +239,7 @@ static struct drawn draw_gumbel(const csm_sampler *s, size_t first)
  * what their successor has, so only those left are asked; t is below the total. */
 static struct drawn draw_inverse_cdf(csm_sampler *s, size_t vocab)
 {
-    float u = mlx_uniform_of(mlx_word(&s->stream->mlx, 0), CSM_F32);
+    float u = uniform_of(open_uniform(s), mlx_word(&s->stream->mlx, 0));
     float m, total = weigh_exp(s, &m);
     if (m == -INFINITY) /* nothing is left: all entries are equal */
         return (struct drawn){(int32_t)(u * (float)vocab), 0.0f};

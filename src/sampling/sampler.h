@@ -15,7 +15,7 @@
 enum {
     MLX_0_29_0 = 29 << 8,         /* logsumexp of one row: a single operation */
     MLX_0_32_1 = 32 << 8 | 1,     /* categorical of one row: the inverse CDF */
-    MLX_0_32_3 = 32 << 8 | 3,     /* sums of 16-bit types: in float32 */
+    MLX_0_32_3 = 32 << 8 | 3,     /* sums of 16-bit types: in float32; constants: exact */
     MLX_LM_0_25_1 = 25 << 8 | 1,  /* the oldest known */
     MLX_LM_0_26_4 = 26 << 8 | 4,  /* top-k last, not first */
     MLX_LM_0_31_3 = 31 << 8 | 3,  /* the default */

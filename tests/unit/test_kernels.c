@@ -249,7 +249,7 @@ static void everything_else_has_the_same_bits(void **state)
         for (size_t i = 0; i < 3; i++)
             for (size_t end = 1; end < 150; end += 7) {
                 size_t first = end < 40 ? 0 : end - 40;
-                struct kv_view kv = {keys, values, BLOCKS, dims[i]};
+                struct kv_view kv = {keys, values, BLOCKS, dims[i], i % 2 * dims[i]};
                 k->attend(up, &kv, first, end, 0.5f, scores, y);
                 truth->attend(up, &kv, first, end, 0.5f, scores, expected);
                 equal_all(y, expected, dims[i]);

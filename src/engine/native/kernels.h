@@ -98,6 +98,7 @@ struct column_tiles {
 struct kv_view {
     const float *keys, *values;
     size_t n_blocks, head_dim;
+    size_t next; /* floats from these to those that are needed next; 0: unknown */
 };
 
 struct kernels {

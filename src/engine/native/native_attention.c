@@ -46,6 +46,18 @@ static float frequency(const struct csm_rope *rope, size_t i, size_t head_dim)
     return (float)((1 - s) * f / rope->factor + s * f);
 }
 
+/* Keys or values. A window's ring is used whole, again and again: in huge pages, since
+ * with small ones a third of attention's time would go to finding pages. */
+static float *new_slots(const csm_cache *c, size_t n)
+{
+    if (c->window == 0) /* untouched pages of calloc take no memory: a long capacity costs what is used */
+        return calloc(n, sizeof(float));
+    float *slots = csm_kernels_alloc(n * sizeof *slots);
+    if (slots != NULL)
+        memset(slots, 0, n * sizeof *slots);
+    return slots;
+}
+
 csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
 {
@@ -72,9 +84,8 @@ csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_
     c->n_blocks = (capacity + CSM_TILE - 1) / CSM_TILE;
     size_t n_slots = c->n_blocks * CSM_TILE, half = a->head_dim / 2;
     size_t n = n_layers * n_lanes * a->n_kv_heads * n_slots * a->head_dim;
-    /* Untouched pages of calloc take no memory: a long capacity costs what is used. */
-    c->keys = calloc(n, sizeof *c->keys);
-    c->values = calloc(n, sizeof *c->values);
+    c->keys = new_slots(c, n);
+    c->values = new_slots(c, n);
     c->lengths = calloc(n_layers * n_lanes, sizeof *c->lengths);
     c->frequencies = calloc(half + 1, sizeof *c->frequencies);
     c->cosines = calloc(n_slots * half + 1, sizeof *c->cosines);
@@ -196,6 +207,18 @@ static size_t head_at(const struct attention_job *job, size_t lane, size_t kv_he
     return index * c->n_blocks * CSM_TILE * c->head_dim;
 }
 
+/* Ask for the lines that a kv head's keys will go to: a line for each dimension. */
+static void expect_keys(const struct attention_job *job, size_t item)
+{
+    const csm_cache *c = job->cache;
+    size_t lane = item / c->n_kv_heads, dim = c->head_dim;
+    size_t slot = length_of(job, lane) % (c->n_blocks * CSM_TILE);
+    const float *keys = c->keys + head_at(job, lane, item % c->n_kv_heads) +
+                        slot / CSM_TILE * dim * CSM_TILE;
+    for (size_t d = 0; d < dim; d++)
+        __builtin_prefetch(keys + d * CSM_TILE, 1, 2);
+}
+
 /* Items: lane-major, then kv head. Keys are rotated on their way into the cache. */
 static void store_work(void *user, size_t first, size_t end, int thread)
 {
@@ -217,26 +240,46 @@ static void store_work(void *user, size_t first, size_t end, int thread)
     }
 }
 
-/* Items: row-major, then query head. */
+/* Items: lane-major, then kv head, row, query head: what shares keys and values finds them
+ * in the caches. */
 static void attend_work(void *user, size_t first, size_t end, int thread)
 {
     struct attention_job *job = user;
     const csm_cache *c = job->cache;
     const struct csm_attention *a = job->block;
-    size_t dim = c->head_dim;
+    size_t dim = c->head_dim, n_each = a->n_heads / a->n_kv_heads;
     float scale = (float)(1.0 / sqrt((double)dim));
     for (size_t item = first; item < end; item++) {
-        size_t row = item / a->n_heads, head = item % a->n_heads;
-        size_t lane = row / job->n_steps, kv_head = head / (a->n_heads / a->n_kv_heads);
-        size_t position = length_of(job, lane) + row % job->n_steps;
-        float *q = job->q + (row * a->n_heads + head) * dim;
-        rotate(c, a->rope.interleaved, position % (c->n_blocks * CSM_TILE), q, q, 1);
-        struct kv_view kv = {c->keys + head_at(job, lane, kv_head),
-                             c->values + head_at(job, lane, kv_head), c->n_blocks, dim};
+        size_t step = item / n_each % job->n_steps, kv = item / n_each / job->n_steps;
+        size_t lane = kv / a->n_kv_heads, kv_head = kv % a->n_kv_heads;
+        size_t position = length_of(job, lane) + step, row = lane * job->n_steps + step;
+        size_t at = (row * a->n_heads + kv_head * n_each + item % n_each) * dim;
+        rotate(c, a->rope.interleaved, position % (c->n_blocks * CSM_TILE), job->q + at, job->q + at,
+               1);
+        bool is_last = (item + 1) % (n_each * job->n_steps) == 0;
+        bool has_read = n_each * job->n_steps > 1 && kv_head + 1 < a->n_kv_heads;
+        struct kv_view view = {.keys = c->keys + head_at(job, lane, kv_head),
+                               .values = c->values + head_at(job, lane, kv_head),
+                               .n_blocks = c->n_blocks,
+                               .head_dim = dim,
+                               .next = is_last && has_read ? c->n_blocks * CSM_TILE * dim : 0};
         size_t from = c->window != 0 && position + 1 > c->window ? position + 1 - c->window : 0;
-        job->native->kernels->attend(q, &kv, from, position + 1, scale,
+        job->native->kernels->attend(job->q + at, &view, from, position + 1, scale,
                                      job->scores + (size_t)thread * job->scores_each,
-                                     job->out + (row * a->n_heads + head) * dim);
+                                     job->out + at);
+    }
+}
+
+/* Items: those of store_work. */
+static void store_and_attend_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct attention_job *job = user;
+    size_t n_each = job->n_steps * (job->block->n_heads / job->block->n_kv_heads);
+    for (size_t item = first; item < end; item++) {
+        store_work(user, item, item + 1, thread);
+        if (item + 1 < end)
+            expect_keys(job, item + 1);
+        attend_work(user, item * n_each, (item + 1) * n_each, thread);
     }
 }
 
@@ -323,8 +366,13 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
     for (size_t lane = 0; lane < n_lanes; lane++)
         for (size_t t = 0; t < job.n_steps; t++)
             set_angles(cache, length_of(&job, lane) + t);
-    csm_threads_run(native->threads, store_work, &job, n_lanes * a->n_kv_heads, 8);
-    csm_threads_run(native->threads, attend_work, &job, rows * a->n_heads, 4);
+    size_t n_items = n_lanes * a->n_kv_heads;
+    if (n_items >= 2 * (size_t)csm_threads_count(native->threads)) {
+        csm_threads_run(native->threads, store_and_attend_work, &job, n_items, 1);
+    } else { /* few of them for so many threads */
+        csm_threads_run(native->threads, store_work, &job, n_items, 8);
+        csm_threads_run(native->threads, attend_work, &job, rows * a->n_heads, 4);
+    }
     for (size_t lane = 0; lane < n_lanes; lane++)
         cache->lengths[layer * cache->n_lanes + first_lane + lane] += job.n_steps;
 

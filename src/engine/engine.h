@@ -155,6 +155,15 @@ struct csm_frame_parts {
     csm_weight *const *heads; /* [n_codebooks - 1], each [vocab, depth width] */
 };
 
+/* What a frame becomes a position of the backbone with. */
+struct csm_step_parts {
+    const csm_weight *codes;               /* [n_codebooks * vocab, width] */
+    const struct csm_attention *attention; /* [n_layers] */
+    const struct csm_mlp *mlp;             /* [n_layers] */
+    size_t n_layers;
+    struct csm_norm norm;
+};
+
 /* How an engine is to draw. Temperature 0 is the largest logit, top_k 0 all.
  *
  * OWN   as the engine's library draws. MLX: csm-mlx's order, logits - logsumexp,
@@ -282,6 +291,15 @@ struct csm_engine_ops {
                         const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
                         float *logits, csm_error *err);
 
+    /* (optional, default: the model composes the step from the parts) One position of
+     * the cache's first lane: rows `ids` of the table summed, through all layers, each
+     * of which grows by one, and the norm.
+     *
+     *   ids  [n_ids] rows of parts->codes; in range, the model checked them
+     *   out  [1, width]; until the next step over this cache */
+    csm_status (*step)(void *ctx, const struct csm_step_parts *parts, csm_cache *cache,
+                       const int32_t *ids, size_t n_ids, csm_value *out, csm_error *err);
+
     /* (optional, both or none, default: OWN draws need no object) The random
      * stream of OWN draws, as the engine's library seeds one (torch.manual_seed),
      * moved on by n_calls draws over n_each values. */
@@ -301,7 +319,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 2
+#define CSM_ENGINE_ABI 3
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

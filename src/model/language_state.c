@@ -82,15 +82,22 @@ static csm_status watch(struct csm_language_state *state, const char *name, cons
     return csm_watch_value(state->language->engine, &state->watch, suffix, rows, cols, x, err);
 }
 
-/* Embeddings of frames: out[r] = sum over k of audio_table[k * vocab + code k]. */
-static csm_status embed_frames(struct csm_language_state *state, const int32_t *codes, size_t rows,
-                               csm_value *out, csm_error *err)
+/* state->ids: the rows of audio_table that are the codes of frames. */
+static void set_ids(struct csm_language_state *state, const int32_t *codes, size_t rows)
 {
     const struct csm_language *l = state->language;
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < l->n_codebooks; k++)
             state->ids[r * l->n_codebooks + k] =
                 (int32_t)(k * l->vocab) + codes[r * l->n_codebooks + k];
+}
+
+/* Embeddings of frames: out[r] = sum over k of audio_table[k * vocab + code k]. */
+static csm_status embed_frames(struct csm_language_state *state, const int32_t *codes, size_t rows,
+                               csm_value *out, csm_error *err)
+{
+    const struct csm_language *l = state->language;
+    set_ids(state, codes, rows);
     return l->engine->ops->embed(l->engine->ctx, l->audio_table, state->ids, rows, l->n_codebooks,
                                  out, err);
 }
@@ -164,12 +171,35 @@ csm_status csm_backbone_prompt(struct csm_language_state *state, size_t lane,
     return st;
 }
 
+/* The whole step as one operation of the engine, for one lane. */
+static csm_status step_at_once(struct csm_language_state *state, const int32_t *codes,
+                               csm_error *err)
+{
+    const struct csm_language *l = state->language;
+    const struct csm_step_parts parts = {.codes = l->audio_table,
+                                         .attention = l->backbone.attention,
+                                         .mlp = l->backbone.mlp,
+                                         .n_layers = l->backbone.n_layers,
+                                         .norm = l->backbone.norm};
+    csm_status st = room_for(state, 0, 1, err);
+    if (st != CSM_OK)
+        return st;
+    set_ids(state, codes, 1);
+    st = l->engine->ops->step(l->engine->ctx, &parts, state->backbone, state->ids, l->n_codebooks,
+                              state->hidden, err);
+    if (st == CSM_OK)
+        state->n_position[0]++;
+    return st;
+}
+
 csm_status csm_backbone_step(struct csm_language_state *state, const int32_t *codes,
                              csm_error *err)
 {
     const struct csm_language *l = state->language;
     size_t n = state->n_lanes;
     size_t at = state->n_position[0];
+    if (l->engine->ops->step != NULL && n == 1 && state->watch.observe == NULL)
+        return step_at_once(state, codes, err);
 
     csm_status st = CSM_OK;
     for (size_t lane = 0; st == CSM_OK && lane < n; lane++)

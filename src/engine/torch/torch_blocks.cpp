@@ -109,7 +109,7 @@ at::Tensor mlp(const csm_mlp &block, const at::Tensor &x)
 }
 
 csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_layers,
-                      size_t n_lanes, size_t capacity)
+                      size_t n_lanes, size_t capacity, bool is_fixed)
 {
     const csm_attention &block = blocks[0];
     if (block.window != 0 || block.layer_scale != nullptr)
@@ -118,12 +118,14 @@ csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_
     bool as_sesame = block.rope.interleaved;
     auto n = static_cast<int64_t>(capacity);
 
-    csm_cache cache{{}, n_layers, n_lanes, n, {}, rope(block.rope, block.head_dim, ctx, dtype)};
+    csm_cache cache{
+        {}, n_layers, n_lanes, n, is_fixed, {}, rope(block.rope, block.head_dim, ctx, dtype), {}};
     cache.entries.resize(n_lanes * n_layers);
     auto options = at::device(ctx.device).dtype(dtype);
     std::vector<int64_t> shape{0};
-    if (as_sesame)
-        shape = {1, static_cast<int64_t>(block.n_heads), n, static_cast<int64_t>(block.head_dim)};
+    if (as_sesame || is_fixed)
+        shape = {1, static_cast<int64_t>(is_fixed ? block.n_kv_heads : block.n_heads), n,
+                 static_cast<int64_t>(block.head_dim)};
     for (csm_cache::entry &entry : cache.entries) {
         entry.keys = at::zeros(shape, options);
         entry.values = at::zeros(shape, options);
@@ -141,7 +143,7 @@ void truncate(csm_cache &cache, size_t lane, size_t n_positions)
         if (n >= entry.length)
             continue;
         entry.length = n;
-        if (cache.causal.defined())
+        if (cache.is_fixed || cache.causal.defined())
             continue;
         entry.keys = n > 0 ? entry.keys.narrow(2, 0, n) : at::empty({0}, entry.keys.options());
         entry.values = n > 0 ? entry.values.narrow(2, 0, n) : at::empty({0}, entry.values.options());
@@ -155,7 +157,7 @@ static void append(csm_cache &cache, csm_cache::entry &entry, const at::Tensor &
     int64_t n = keys.size(2);
     if (entry.length + n > cache.capacity)
         throw declined("cache of " + std::to_string(cache.capacity) + " positions is full");
-    if (cache.causal.defined()) {
+    if (cache.is_fixed || cache.causal.defined()) {
         entry.keys.narrow(2, entry.length, n).copy_(keys);
         entry.values.narrow(2, entry.length, n).copy_(values);
     } else {
@@ -187,8 +189,8 @@ static at::Tensor attend_as_transformers(const csm_attention &block, csm_cache &
     query = cache.rope.rotate_halves(query, first);
     key = cache.rope.rotate_halves(key, first);
     append(cache, entry, key, value);
-    key = entry.keys;
-    value = entry.values;
+    key = entry.keys.narrow(2, 0, entry.length);
+    value = entry.values.narrow(2, 0, entry.length);
 
     /* The mask is left out where is_causal says the same. */
     c10::optional<at::Tensor> mask;
@@ -222,9 +224,10 @@ static at::Tensor attend_as_torchtune(const csm_attention &block, csm_cache &cac
     auto head_dim = static_cast<int64_t>(block.head_dim);
     auto kv_heads = static_cast<int64_t>(block.n_kv_heads);
     auto groups = static_cast<int64_t>(block.n_heads) / kv_heads;
+    int64_t copies = cache.is_fixed ? 1 : groups;
     auto spread = [&](const at::Tensor &x) {
         return x.view({1, n, kv_heads, 1, head_dim})
-            .expand({1, n, kv_heads, groups, head_dim})
+            .expand({1, n, kv_heads, copies, head_dim})
             .reshape({1, n, -1, head_dim})
             .transpose(1, 2);
     };
@@ -236,7 +239,14 @@ static at::Tensor attend_as_torchtune(const csm_attention &block, csm_cache &cac
     append(cache, entry, key, spread(value));
 
     at::Tensor mask = cache.causal.narrow(0, first, n).unsqueeze(0).unsqueeze(0);
-    at::Tensor out = at::scaled_dot_product_attention(query, entry.keys, entry.values, mask);
+    key = entry.keys;
+    value = entry.values;
+    if (cache.is_fixed) {
+        key = repeat(key.narrow(2, 0, entry.length), groups);
+        value = repeat(value.narrow(2, 0, entry.length), groups);
+        mask = mask.narrow(3, 0, entry.length);
+    }
+    at::Tensor out = at::scaled_dot_product_attention(query, key, value, mask);
     return out.transpose(1, 2).contiguous().view({1, n, -1});
 }
 

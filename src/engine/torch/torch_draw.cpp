@@ -33,24 +33,28 @@ at::Generator make_generator(const context &ctx, uint64_t seed, size_t n_calls, 
     return generator;
 }
 
-at::Tensor draw(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
-                const at::Tensor &noise)
+void draw(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
+          const at::Tensor &noise, at::Tensor &code)
 {
-    if (temperature == 0)
-        return at::argmax(logits.view({1, -1}).to(at::kFloat), -1, /*keepdim=*/true);
     at::Tensor scores = logits.view({1, -1});
-    if (!as_sesame)
+    if (!as_sesame || temperature == 0)
         scores = scores.to(at::kFloat);
+    if (temperature == 0) {
+        at::argmax_out(code, scores, -1, /*keepdim=*/true);
+        return;
+    }
     if (temperature != 1.0)
         scores = scores / temperature;
     if (top_k != 0) {
         int64_t k = std::min(static_cast<int64_t>(top_k), scores.size(1));
         at::Tensor kth = std::get<0>(at::topk(scores, k)).slice(1, k - 1);
-        scores = scores.masked_fill(scores < kth, -INFINITY);
+        at::Tensor is_out = scores < kth;
+        scores = temperature != 1.0 ? scores.masked_fill_(is_out, -INFINITY)
+                                    : scores.masked_fill(is_out, -INFINITY);
     }
     if (as_sesame)
         scores = at::log_softmax(scores, -1);
-    return at::argmax(at::softmax(scores, -1) / noise, -1, /*keepdim=*/true);
+    at::argmax_out(code, at::softmax(scores, -1).div_(noise), -1, /*keepdim=*/true);
 }
 
 } // namespace csm_torch

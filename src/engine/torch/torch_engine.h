@@ -10,6 +10,7 @@
 #ifndef CSM_TORCH_ENGINE_H
 #define CSM_TORCH_ENGINE_H
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +20,10 @@
 #include <ATen/ATen.h>
 
 #include "engine/engine.h"
+
+namespace at::accelerator {
+struct Graph;
+}
 
 struct csm_weight {
     at::Tensor tensor;       /* as PyTorch's module has it; a matrix is [out, in] */
@@ -31,6 +36,9 @@ struct csm_value {
 
 struct csm_random {
     at::Generator generator;
+    /* CUDA: the noise of the next frame, launched while the one before it is computed;
+     * undefined before the first. */
+    at::Tensor ahead;
 };
 
 namespace csm_torch {
@@ -41,6 +49,7 @@ struct declined : std::runtime_error {
 };
 
 struct frame_graph;
+struct step_graph;
 
 struct context {
     context();
@@ -65,12 +74,14 @@ public:
     at::Tensor rotate_halves(const at::Tensor &x, int64_t first);
     /* x [1, T, heads, head_dim], as torchtune rotates it. */
     at::Tensor rotate_pairs(const at::Tensor &x, int64_t first) const;
+    /* [n, head_dim, head_dim], position by position: x times it is x rotated. */
+    at::Tensor matrices(int64_t n) const;
 
 private:
     at::Device device;
     at::ScalarType dtype;
     at::Tensor frequencies; /* [head_dim / 2] float32 */
-    at::Tensor table;       /* Sesame's */
+    at::Tensor table;       /* Sesame's; else undefined */
     std::map<std::pair<int64_t, int64_t>, std::pair<at::Tensor, at::Tensor>> steps;
 };
 
@@ -81,7 +92,9 @@ private:
  * DynamicCache does; rows written into a larger tensor would lie at other
  * addresses, and PyTorch's products round by alignment where head_dim is odd.
  * Sesame: [1, query heads, capacity, head_dim], since torchtune keeps expanded
- * keys and attends to the whole cache under a mask. */
+ * keys and attends to the whole cache under a mask.
+ * CUDA, either: [1, key heads, capacity, head_dim] for good, since a graph knows
+ * its tensors by their addresses. */
 struct csm_cache {
     struct entry {
         at::Tensor keys, values; /* transformers, length 0: [0] */
@@ -90,8 +103,10 @@ struct csm_cache {
     std::vector<entry> entries;
     size_t n_layers, n_lanes;
     int64_t capacity;
+    bool is_fixed;     /* as on CUDA */
     at::Tensor causal; /* Sesame's mask [capacity, capacity]; else undefined */
     csm_torch::rope rope;
+    std::shared_ptr<csm_torch::step_graph> step; /* CUDA: of its first lane */
 };
 
 namespace csm_torch {
@@ -105,17 +120,44 @@ at::Tensor linear(const csm_weight &weight, const csm_weight *bias, const at::Te
 at::Tensor mlp(const csm_mlp &block, const at::Tensor &x);
 
 csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_layers,
-                      size_t n_lanes, size_t capacity);
+                      size_t n_lanes, size_t capacity, bool is_fixed);
 void truncate(csm_cache &cache, size_t lane, size_t n_positions);
 /* x [1, T, width] of one lane: its layer grows by T positions. */
 at::Tensor attention(const csm_attention &block, csm_cache &cache, size_t lane, size_t layer,
                      const at::Tensor &x);
 
+/* Kernels that are launched at once, again and again, over the same tensors. */
+class kernel_graph {
+public:
+    kernel_graph();
+    ~kernel_graph();
+    /* Run `body` once, then record it: its tensors are the graph's from then on. */
+    void record(at::Device device, const std::function<void()> &body);
+    void replay();
+
+private:
+    std::unique_ptr<at::accelerator::Graph> graph;
+};
+
+/* csm_engine_ops.step; on CUDA the replay of a graph that is captured once. */
+at::Tensor run_step(context &ctx, const csm_step_parts &parts, csm_cache &cache, const int32_t *ids,
+                    size_t n_ids);
+
 at::Generator make_generator(const context &ctx, uint64_t seed, size_t n_calls, size_t n_each);
-/* The code [1, 1] drawn of one row of logits; noise [1, vocab] is unused where
- * temperature is 0. */
-at::Tensor draw(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
-                const at::Tensor &noise);
+/* `code` [1, 1] becomes the one drawn of a row of logits; noise [1, vocab] is unused
+ * where temperature is 0. */
+void draw(double temperature, size_t top_k, bool as_sesame, const at::Tensor &logits,
+          const at::Tensor &noise, at::Tensor &code);
+
+/* What a frame is made of and gives; on the device. */
+struct frame_tensors {
+    at::Tensor hidden; /* [1, 1, width] */
+    at::Tensor noise;  /* [n_codebooks, vocab]; rows of greedy draws unused */
+    at::Tensor known;  /* [n_codebooks] int64, -1 where the drawn code goes on; undefined: nowhere
+                        * known */
+    at::Tensor codes;  /* [n_codebooks] int64 as drawn */
+    at::Tensor logits; /* [n_codebooks, vocab] float32 */
+};
 
 /* csm_engine_ops.frame; on CUDA the replay of a graph that is captured once. */
 void draw_frame(context &ctx, const csm_frame_parts &parts, csm_cache &cache,

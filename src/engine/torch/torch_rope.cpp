@@ -69,6 +69,36 @@ at::Tensor rope::rotate_halves(const at::Tensor &x, int64_t first)
     return x * step.first + turned * step.second;
 }
 
+/* Entry [i, j] is what channel i gives to channel j. */
+at::Tensor rope::matrices(int64_t n) const
+{
+    int64_t half = frequencies.size(0);
+    at::Tensor cos, sin;
+    if (table.defined()) {
+        n = std::min(n, table.size(0));
+        cos = table.slice(0, 0, n).select(-1, 0);
+        sin = table.slice(0, 0, n).select(-1, 1);
+    } else {
+        at::Tensor angles =
+            at::outer(at::arange(n, at::device(device).dtype(at::kFloat)), frequencies);
+        cos = at::cos(angles).to(dtype);
+        sin = at::sin(angles).to(dtype);
+    }
+    at::Tensor all = at::zeros({n, 2 * half, 2 * half}, at::device(device).dtype(dtype));
+    /* Channel i of a pair is the first or second of two neighbours, or of two halves. */
+    int64_t member = table.defined() ? 2 : 1;
+    at::Tensor split =
+        table.defined() ? all.view({n, half, 2, half, 2}) : all.view({n, 2, half, 2, half});
+    auto block = [&](int64_t from, int64_t to) {
+        return split.select(member + 2, to).select(member, from).diagonal(0, 1, 2);
+    };
+    block(0, 0).copy_(cos);
+    block(1, 1).copy_(cos);
+    block(0, 1).copy_(sin);
+    block(1, 0).copy_(-sin);
+    return all;
+}
+
 at::Tensor rope::rotate_pairs(const at::Tensor &x, int64_t first) const
 {
     int64_t n = x.size(1), heads = x.size(2), head_dim = x.size(3);

@@ -142,7 +142,8 @@ static csm_status cache_new(void *ctx, const struct csm_attention *blocks, size_
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
 {
     return guarded(err, [&] {
-        *out = csm_torch::make_cache(*of(ctx), blocks, n_layers, n_lanes, capacity);
+        *out = csm_torch::make_cache(*of(ctx), blocks, n_layers, n_lanes, capacity,
+                                     of(ctx)->device.is_cuda());
     });
 }
 
@@ -251,7 +252,7 @@ static csm_status random_new(void *ctx, uint64_t seed, size_t n_calls, size_t n_
                              csm_random **out, csm_error *err)
 {
     return guarded(err, [&] {
-        *out = new csm_random{csm_torch::make_generator(*of(ctx), seed, n_calls, n_each)};
+        *out = new csm_random{csm_torch::make_generator(*of(ctx), seed, n_calls, n_each), {}};
     });
 }
 
@@ -267,6 +268,13 @@ static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cach
     return guarded(err, [&] {
         csm_torch::draw_frame(*of(ctx), *parts, *cache, last_hidden->tensor, *how, codes, logits);
     });
+}
+
+static csm_status step(void *ctx, const struct csm_step_parts *parts, csm_cache *cache,
+                       const int32_t *ids, size_t n_ids, csm_value *out, csm_error *err)
+{
+    return guarded(
+        err, [&] { out->tensor = csm_torch::run_step(*of(ctx), *parts, *cache, ids, n_ids); });
 }
 
 /* ---- the table ---------------------------------------------------------- */
@@ -297,6 +305,7 @@ static constexpr struct csm_engine_ops make_table()
     ops.random_new = random_new;
     ops.random_free = random_free;
     ops.frame = frame;
+    ops.step = step;
     return ops;
 }
 

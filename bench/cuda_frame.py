@@ -5,9 +5,10 @@
     .venv/bin/python bench/cuda_frame.py build/bin/csm --device cpu --shape tiny
 
 Random weights, written once to a directory (4 GB; --keep DIR keeps it). In turns: csm's
-engine torch, transformers eager, and transformers with static caches, compiled (GPU). Codes
-are not compared here: tests/reference/test_hybrid.py does, on the CPU. Needs torch and
-transformers; --device cuda: a CUDA build of torch of the version that csm was built with.
+engine torch, transformers eager, and transformers with static caches, compiled (GPU); with
+--csm-only the first alone. Codes are not compared here: tests/reference/test_hybrid.py does,
+on the CPU, and test_hybrid_cuda.py beside it. Needs torch and transformers; --device cuda: a
+CUDA build of torch of the version that csm was built with.
 """
 
 import argparse
@@ -34,7 +35,7 @@ SHAPES = {"csm-1b": {"backbone": (16, 2048, 32, 8, 64, 8192), "depth": (4, 1024,
                    "codebooks": 8, "vocab": 1027}}
 
 
-def random_checkpoint(target, shape):
+def random_checkpoint(target, shape, device):
     """csm-a's configuration, texts and codec around random weights of that shape, which
     never end their speech."""
     config = json.loads((GOLDEN / "config.json").read_text())
@@ -48,7 +49,9 @@ def random_checkpoint(target, shape):
     if shape["codebooks"] > 8:  # csm-a's codec has 8: csm-1b's codes are not decoded here
         config["codec_config"]["num_quantizers"] = shape["codebooks"]
     torch.manual_seed(0)
-    model = transformers.CsmForConditionalGeneration(transformers.CsmConfig(**config)).bfloat16()
+    with torch.device(device):
+        model = transformers.CsmForConditionalGeneration(transformers.CsmConfig(**config))
+    model = model.bfloat16()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if not name.startswith("codec_model."):
@@ -118,16 +121,22 @@ def main():
     parser.add_argument("--shape", choices=SHAPES, default="csm-1b")
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--keep", type=pathlib.Path, help="keep the checkpoint here, or use it")
+    parser.add_argument("--csm-only", action="store_true", help="leave out transformers")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as scratch:
         directory = args.keep or pathlib.Path(scratch) / "model"
         if not (directory / "config.json").exists():
-            random_checkpoint(directory, SHAPES[args.shape])
+            random_checkpoint(directory, SHAPES[args.shape], args.device)
         device = torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device
         print(f"{args.shape}'s shape, random bfloat16 weights, {args.frames} frames, {device}, "
               f"torch {torch.__version__}, transformers {transformers.__version__}")
         print(f"{'ms a frame':44} {'median':>8} {'best':>8}")
+        if args.csm_only:
+            for _ in range(2):
+                show("csm, engine torch",
+                     csm_ms(args.csm, directory, args.device, args.frames)[2:])
+            return
         model = transformers.CsmForConditionalGeneration.from_pretrained(
             directory, dtype=torch.bfloat16).to(args.device).eval()
         inputs = inputs_of(directory, args.device)

@@ -26,10 +26,10 @@ def text_ids(model_dir, text, speaker):
 class Reference:
     """The language model in `dtype`, the codec in float32 as csm has it."""
 
-    def __init__(self, model_dir, dtype):
+    def __init__(self, model_dir, dtype, device="cpu"):
         self.dir = model_dir
         self.model = transformers.CsmForConditionalGeneration.from_pretrained(
-            model_dir, dtype=DTYPES[dtype]).eval()
+            model_dir, dtype=DTYPES[dtype]).eval().to(device)
         if dtype != "f32":
             self.model.codec_model = Reference(model_dir, "f32").model.codec_model
 
@@ -47,7 +47,7 @@ class Reference:
         if waves:
             inputs["input_values"] = torch.cat(waves)[None, None]
             inputs["input_values_cutoffs"] = torch.tensor([[len(w) for w in waves]]).cumsum(-1)
-        return inputs
+        return {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
 
     def generate(self, text, n_frames, seed=0, temperature=0.9, top_k=50, speaker=0, context=()):
         """Codes [F, K] and raw logits [F, K, vocab], as the sampler gets them."""
@@ -65,7 +65,7 @@ class Reference:
             hook.remove()
         n, k = codes.shape
         logits = torch.cat([torch.stack(first)[:n, None], torch.stack(rest).view(n, k - 1, -1)], 1)
-        return codes.numpy(), logits.numpy()
+        return codes.cpu().numpy(), logits.cpu().numpy()
 
 
 def silence_the_end(directory):

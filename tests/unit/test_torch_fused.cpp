@@ -15,6 +15,7 @@
 #include <deque>
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
 #include "engine/torch/torch_fused.h"
@@ -304,6 +305,7 @@ int main()
     uint64_t seed = given != nullptr ? strtoull(given, nullptr, 10)
                                      : c10::detail::getNonDeterministicRandom() % 1000000;
     printf("reproduce: CSM_SEED=%llu ./test_torch_fused\n", static_cast<unsigned long long>(seed));
+    at::set_num_threads(1); /* of sums this small, others only wait */
     at::manual_seed(seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_matrix_turns_heads_as_the_references_do),

@@ -7,8 +7,9 @@
  * by the same cosines; normed rows are of size 1 and logits of size 3, a hundred or
  * so terms a sum, three layers: 2e-5 holds a few 2^-24 for each of the sums.
  * In two bytes every step rounds, and the few-kernel blocks have fewer of them: their
- * distance from the same weights in float32, root mean square, is to be no larger
- * than 1.25 times that of the plain ones (measured: 0.7 to 1.05 times).
+ * distance from the same weights in float32, root mean square, is 0.88 times that of
+ * the plain ones in the mean of 1,600 comparisons, and was 1.39 times at most, since a
+ * comparison has few rows. 1.75 holds that; a wrong index gives more than ten.
  *
  * reproduce: CSM_SEED=... ./test_torch_fused */
 #include <cmath>
@@ -206,7 +207,7 @@ template <class Run> void check_close(const shape &s, at::ScalarType dtype, Run 
         return;
     }
     double ours = distance(fused, exact), theirs = distance(plain, exact);
-    if (!(ours <= 1.25 * theirs))
+    if (!(ours <= 1.75 * theirs))
         fail_msg("%s, head_dim %d: off by %g, the plain blocks by %g", c10::toString(dtype),
                  static_cast<int>(s.head_dim), ours, theirs);
 }

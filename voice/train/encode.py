@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn spoken shards into codes, as they appear, until all are spoken. Waits for the codec.
 
-    encode.py --codec codec.pt --speech DIR --out DIR
+    encode.py --codec codec.pt --speech DIR --out DIR [--share K/N]
 
-Writes one .npz a group of shards: `sentence`, `speaker`, `n_frames` [n] and `codes` (int16,
+Several may run side by side, each with a share: the shards of every N-th process that speaks. Writes one .npz a group of shards: `sentence`, `speaker`, `n_frames` [n] and `codes` (int16,
 frames of codebooks, one utterance after the other).
 """
 import argparse
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from codec import FRAME, load_codec
 from flite import RATE as FLITE_RATE
 from sound import Resampler
-from speech import loudness, shards
+from speech import loudness, shards, spoken_by
 
 SHARDS_A_FILE = 16
 FRAME_16K = FRAME * 2 // 3
@@ -67,7 +67,9 @@ def main():
     parser.add_argument('--codec', type=pathlib.Path, required=True)
     parser.add_argument('--speech', type=pathlib.Path, required=True, help='directory of shards')
     parser.add_argument('--out', type=pathlib.Path, required=True, help='directory of codes')
+    parser.add_argument('--share', default='0/1', help='K/N, K from 0')
     args = parser.parse_args()
+    share, n_shares = map(int, args.share.split('/'))
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     args.out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,8 @@ def main():
     done, n_files, n_frames = set(), 0, 0
     while True:
         all_spoken = (args.speech / 'DONE').exists()
-        new = [path for path in shards(args.speech) if path not in done][:SHARDS_A_FILE]
+        new = [path for path in shards(args.speech)
+               if path not in done and spoken_by(path) % n_shares == share][:SHARDS_A_FILE]
         if not new and all_spoken:
             break
         if not new:
@@ -90,7 +93,7 @@ def main():
             shard = dict(np.load(path))
             utterances += [(shard['sentence'][i], shard['speaker'][i], codes)
                            for i, codes in encode_shard(codec, resampler, shard, device)]
-        write_codes(args.out / f'{n_files:04d}.npz', utterances)
+        write_codes(args.out / f'{share}-{n_files:04d}.npz', utterances)
         done.update(new)
         n_files += 1
         n_frames += sum(len(codes) for _, _, codes in utterances)

@@ -15,6 +15,11 @@ def shards(directory):
     return sorted(directory.glob('*.npz'))
 
 
+def spoken_by(shard):
+    """The process of speak.py that wrote it"""
+    return int(shard.stem.split('-')[1])
+
+
 def loudness(speakers):
     """The gain of each speaker in an array of speaker numbers."""
     return np.array([gain for _, gain in SPEAKERS], np.float32)[speakers]

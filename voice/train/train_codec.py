@@ -7,7 +7,8 @@
 The first form trains all of it: the spectral distance, the commitment of the quantizer, and a
 phone classifier over the first codebook, which makes that codebook phonetic. It ends with frozen
 codebooks. The second form keeps encoder and codebooks, so codes made with them stay good, and
-improves the decoder alone, with a discriminator. Each ends after `--seconds` of training.
+improves the decoder alone, with a discriminator. In both a listener, which learns to hear phones
+in the original sound, has to hear them in the codec's too. Each ends after `--seconds` of training.
 """
 import argparse
 import math
@@ -21,10 +22,11 @@ from torch import nn
 from codec import Codec, CodecConfig, PHONES_PER_FRAME, load_codec, save_codec
 from discriminator import Discriminator, discriminator_loss, generator_losses
 from flite import PHONES
+from listener import Listener, misheard
 from sound import MelDistance
 from speech import SpeechPool
 
-SPECTRUM_WEIGHT, COMMITMENT_WEIGHT, PHONE_WEIGHT = 15.0, 0.5, 1.0
+SPECTRUM_WEIGHT, COMMITMENT_WEIGHT, PHONE_WEIGHT, LISTENER_WEIGHT = 15.0, 0.5, 1.0, 1.0
 FOOLING_WEIGHT, FEATURE_WEIGHT = 0.5, 1.5           # mild: the spectrum decides
 WARMUP_STEPS = 300
 CLIP_NORM = 5.0
@@ -44,6 +46,7 @@ class Trainer:
         self.sound = torch.zeros(args.clips, args.frames * 1920, device=device)
         self.phones = torch.zeros(args.clips, args.frames * PHONES_PER_FRAME, dtype=torch.long, device=device)
         self.distance = MelDistance().to(device)
+        self.listener = Listener().to(device)
         self.decoder_only = args.start is not None
         self.log = {}
         if self.decoder_only:
@@ -58,6 +61,7 @@ class Trainer:
         self.parameters = list(learning.parameters())
         self.rate = self._rate(device)
         self.optimizer = self._optimizer(learning, self.rate)
+        self.listener_optimizer = self._optimizer(self.listener, self.rate)
         compiled = torch.compile if args.compile else lambda f, **_: f
         self.encode_latents = compiled(codec.encode_latents, dynamic=False)
         self.decode_latents = compiled(codec.decode_latents, dynamic=False)
@@ -94,6 +98,18 @@ class Trainer:
         else:
             self._step_whole()
 
+    def _misheard(self, sound):
+        """What the listener, after a step on the original, gets wrong in `sound`."""
+        with self.autocast():
+            heard = misheard(self.listener(self.sound), self.phones)
+        self._update(self.listener_optimizer, list(self.listener.parameters()), heard)
+        self.listener.requires_grad_(False)
+        with self.autocast():
+            loss = misheard(self.listener(sound), self.phones)
+        self.listener.requires_grad_(True)
+        self._note(heard=heard, misheard=loss)
+        return loss
+
     def _step_whole(self):
         with self.autocast():
             latents = self.encode_latents(self.sound)
@@ -103,8 +119,8 @@ class Trainer:
         guesses = guesses.float().view(*self.phones.shape, -1).transpose(1, 2)
         phone_loss = F.cross_entropy(guesses, self.phones)
         spectral = self.distance(sound.float(), self.sound)
-        self._update(self.optimizer, self.parameters, SPECTRUM_WEIGHT * spectral
-                     + COMMITMENT_WEIGHT * commitment + PHONE_WEIGHT * phone_loss)
+        self._update(self.optimizer, self.parameters, SPECTRUM_WEIGHT * spectral + COMMITMENT_WEIGHT * commitment
+                     + PHONE_WEIGHT * phone_loss + LISTENER_WEIGHT * self._misheard(sound))
         right = (guesses.argmax(1) == self.phones).float().mean()
         self._note(mel=self.distance.last, commitment=commitment, phone_loss=phone_loss, phones_right=right)
 
@@ -123,8 +139,8 @@ class Trainer:
                 real = self.discriminator(theirs)
             fooled, matched = generator_losses(real, self.discriminator(ours))
         spectral = self.distance(sound, self.sound)
-        self._update(self.optimizer, self.parameters, SPECTRUM_WEIGHT * spectral
-                     + FOOLING_WEIGHT * fooled + FEATURE_WEIGHT * matched)
+        self._update(self.optimizer, self.parameters, SPECTRUM_WEIGHT * spectral + FOOLING_WEIGHT * fooled
+                     + FEATURE_WEIGHT * matched + LISTENER_WEIGHT * self._misheard(sound))
         self.discriminator.requires_grad_(True)
         self._note(mel=self.distance.last, judged=judged, fooled=fooled, matched=matched)
 

@@ -3,7 +3,9 @@
 
     train_csm.py --codes DIR --sentences sentences.txt.gz --out csm.pt --seconds 400
 
-One cosine of the learning rate to zero over `--seconds`. `--start` goes on from a saved one.
+One cosine of the learning rate to zero over `--seconds`. Saved every minute with all that a run
+killed at any time needs to go on: the same command again does so. `--start` begins a new one with
+the weights of another.
 """
 import argparse
 import dataclasses
@@ -18,6 +20,7 @@ from csm import Csm, CsmConfig, csm_loss
 from segments import Batches, Utterances, read_sentences
 
 WARMUP_STEPS = 300
+SAVE_SECONDS = 60
 
 
 def schedule(progress, step):
@@ -64,9 +67,10 @@ def compile_ahead(loss_function, model, args, device, autocast):
     model.zero_grad(set_to_none=True)
 
 
-def save(model, step, path):
+def save(path, model, optimizer, step, seconds):
     unfinished = path.with_suffix('.part')
-    torch.save({'config': dataclasses.asdict(model.config), 'weights': model.state_dict(), 'steps': step}, unfinished)
+    torch.save({'config': dataclasses.asdict(model.config), 'weights': model.state_dict(),
+                'optimizer': optimizer.state_dict(), 'steps': step, 'seconds': seconds}, unfinished)
     unfinished.rename(path)
 
 
@@ -74,8 +78,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--codes', type=pathlib.Path, required=True, help='directory of encode.py')
     parser.add_argument('--sentences', type=pathlib.Path, required=True)
-    parser.add_argument('--start', type=pathlib.Path, help='a saved model to go on from')
-    parser.add_argument('--out', type=pathlib.Path, required=True)
+    parser.add_argument('--start', type=pathlib.Path, help='a saved model to begin with')
+    parser.add_argument('--out', type=pathlib.Path, required=True, help='saved here; what is there goes on')
     parser.add_argument('--seconds', type=float, default=400)
     parser.add_argument('--first-hours', type=float, default=10, help='codes to wait for before the first step')
     parser.add_argument('--rows', type=int, default=84, help='rows a step')
@@ -99,11 +103,16 @@ def main():
 
     model = Csm(CsmConfig())
     model.initialize()
-    if args.start:
-        model.load_state_dict(torch.load(args.start, map_location='cpu', weights_only=True)['weights'])
+    earlier = torch.load(args.out, map_location='cpu', weights_only=True) if args.out.exists() else {}
+    if earlier or args.start:
+        start = earlier or torch.load(args.start, map_location='cpu', weights_only=True)
+        model.load_state_dict(start['weights'])
     model.set_dropout(args.dropout)
     model.to(device)
     optimizer = optimizer_for(model, args.rate, args.weight_decay, device == 'cuda')
+    if earlier:
+        optimizer.load_state_dict(earlier['optimizer'])
+    step, trained = earlier.get('steps', 0), earlier.get('seconds', 0.0)
     loss_function = torch.compile(csm_loss, dynamic=False) if args.compile else csm_loss
     if args.compile:
         compile_ahead(loss_function, model, args, device, autocast)
@@ -117,15 +126,17 @@ def main():
     validation = [next(validation) for _ in range(2)]
     workers = min(args.workers, len(list(args.codes.glob('*.npz'))))        # each needs a file to begin with
     loader = torch.utils.data.DataLoader(
-        Batches(args.codes, texts, args.rows, args.time, seed=args.seed), batch_size=None,
+        Batches(args.codes, texts, args.rows, args.time, seed=args.seed + step), batch_size=None,
         num_workers=workers, pin_memory=device == 'cuda', prefetch_factor=8 if workers else None)
 
-    began = noted = time.time()
-    noted_step, logged = 0, []
-    for step, batch in enumerate(loader, 1):
+    noted = saved = time.time()
+    began = noted - trained
+    noted_step, logged = step, []
+    for batch in loader:
         progress = (time.time() - began) / args.seconds
         if progress >= 1:
             break
+        step += 1
         for group in optimizer.param_groups:
             group['lr'] = args.rate * schedule(progress, step)
         loss, others, right = loss_under(autocast, loss_function, model, *to_device(batch, device),
@@ -143,12 +154,13 @@ def main():
             if step % (4 * args.log_steps) == 0:
                 line += '; validation {:.3f} {:.3f} {:.3f}'.format(*validate(model, validation, device, autocast))
             print(line, flush=True)
-            if step % (8 * args.log_steps) == 0:
-                save(model, step, args.out)
-            noted, noted_step = time.time(), step
             if not all(map(math.isfinite, values)):
                 raise SystemExit('train_csm: the loss is not finite')
-    save(model, step, args.out)
+            if now - saved > SAVE_SECONDS:
+                save(args.out, model, optimizer, step, now - began)
+                saved = now
+            noted, noted_step = time.time(), step
+    save(args.out, model, optimizer, step, time.time() - began)
     print('{}: {} steps; validation {:.3f} {:.3f} {:.3f}'.format(
         args.out, step, *validate(model, validation, device, autocast)), flush=True)
 

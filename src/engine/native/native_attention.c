@@ -46,11 +46,13 @@ static float frequency(const struct csm_rope *rope, size_t i, size_t head_dim)
     return (float)((1 - s) * f / rope->factor + s * f);
 }
 
-/* Keys or values. A window's ring is used whole, again and again: in huge pages, since
- * with small ones a third of attention's time would go to finding pages. */
+/* Keys or values. A large window's ring is used whole, again and again: in huge pages, since
+ * with small ones a third of attention's time would go to finding pages. Of others only what
+ * is used takes memory: calloc's pages do when they are touched. */
 static float *new_slots(const csm_cache *c, size_t n)
 {
-    if (c->window == 0) /* untouched pages of calloc take no memory: a long capacity costs what is used */
+    const size_t huge_page = (size_t)1 << 21;
+    if (c->window == 0 || n * sizeof(float) < huge_page)
         return calloc(n, sizeof(float));
     float *slots = csm_kernels_alloc(n * sizeof *slots);
     if (slots != NULL)

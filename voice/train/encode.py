@@ -3,7 +3,8 @@
 
     encode.py --codec codec.pt --speech DIR --out DIR [--share K/N]
 
-Several may run side by side, each with a share: the shards of every N-th process that speaks. Writes one .npz a group of shards: `sentence`, `speaker`, `n_frames` [n] and `codes` (int16,
+Several may run side by side, each with a share: the shards of every N-th process that speaks.
+Writes one .npz a group of shards: `sentence`, `speaker`, `n_frames` [n] and `codes` (int16,
 frames of codebooks, one utterance after the other).
 """
 import argparse

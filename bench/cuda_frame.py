@@ -5,10 +5,11 @@
     .venv/bin/python bench/cuda_frame.py build/bin/csm --device cpu --shape tiny
 
 Random weights, written once to a directory (4 GB; --keep DIR keeps it). In turns: csm's
-engine torch, transformers eager, and transformers with static caches, compiled (GPU); with
---csm-only the first alone. Codes are not compared here: tests/reference/test_hybrid.py does,
-on the CPU, and test_hybrid_cuda.py beside it. Needs torch and transformers; --device cuda: a
-CUDA build of torch of the version that csm was built with.
+engine torch, transformers eager, and transformers with static caches, compiled (GPU); then
+csm in long speech and in float32. --csm-only leaves out transformers. Codes are not compared
+here: tests/reference/test_hybrid.py does, on the CPU, and test_hybrid_cuda.py beside it.
+Needs torch and transformers; --device cuda: a CUDA build of torch of the version that csm
+was built with.
 """
 
 import argparse
@@ -95,19 +96,23 @@ def transformers_ms(model, inputs, n_frames, **settings):
     return between(clock.at[1:])  # the first is the prompt's
 
 
-def csm_ms(csm, model_dir, device, n_frames):
-    """Median and best of the frames after the first, by csm's own clock."""
-    times = []
-    with subprocess.Popen([csm, "generate", "--text", TEXT, "--model-path", model_dir, "--output",
-                           "none", "--pytorch-tokens", "--device", device, "--seed", "1",
-                           "--max-audio-length-ms", str(80 * n_frames), "--debug"],
-                          stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            words = line.split()
-            if words[:1] == ["frame"] and words[3] == "0:":
-                times.append(time.perf_counter())
-    assert process.returncode == 0 and len(times) == n_frames, (process.returncode, len(times))
-    return between(times)
+def csm_total_ms(csm, model_dir, device, dtype, n_frames):
+    """From the text to the last of n frames, by csm's own clock."""
+    done = subprocess.run([csm, "generate", "--text", TEXT, "--model-path", model_dir, "--output",
+                           "none", "--pytorch-tokens", "--device", device, "--dtype", dtype,
+                           "--seed", "1", "--max-audio-length-ms", str(80 * n_frames), "--json"],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result["frames"] == n_frames, result
+    return result["timings_ms"]["total"]
+
+
+def csm_ms(csm, model_dir, device, dtype="bf16", first=30, last=130):
+    """The mean of the frames between the two numbers, thrice: what a longer run takes more.
+    The prompt and the recording of graphs are in both."""
+    return [(csm_total_ms(csm, model_dir, device, dtype, last)
+             - csm_total_ms(csm, model_dir, device, dtype, first)) / (last - first)
+            for _ in range(3)]
 
 
 def show(name, ms):
@@ -132,25 +137,30 @@ def main():
         print(f"{args.shape}'s shape, random bfloat16 weights, {args.frames} frames, {device}, "
               f"torch {torch.__version__}, transformers {transformers.__version__}")
         print(f"{'ms a frame':44} {'median':>8} {'best':>8}")
+        run = args.csm, directory, args.device
         if args.csm_only:
-            for _ in range(2):
-                show("csm, engine torch",
-                     csm_ms(args.csm, directory, args.device, args.frames)[2:])
-            return
-        model = transformers.CsmForConditionalGeneration.from_pretrained(
-            directory, dtype=torch.bfloat16).to(args.device).eval()
-        inputs = inputs_of(directory, args.device)
-        for _ in range(2):
-            show("csm, engine torch",
-                 csm_ms(args.csm, directory, args.device, args.frames)[2:])
-            show("transformers, eager", transformers_ms(model, inputs, args.frames)[2:])
-        model.generation_config.cache_implementation = "static"
-        model.depth_decoder.generation_config.cache_implementation = "static"
-        transformers_ms(model, inputs, 6)  # compiles
-        # transformers compiles a static cache's steps by itself, but not on the CPU
-        compiled = ", compiled" if args.device != "cpu" else ""
-        show(f"transformers, static cache{compiled}",
-             transformers_ms(model, inputs, args.frames)[2:])
+            show("csm, bf16, frames 30 to 130", csm_ms(*run))
+        else:
+            beside_transformers(run, args.frames)
+        show("csm, bf16, frames 100 to 1,500", csm_ms(*run, first=100, last=1500))
+        show("csm, f32, frames 30 to 130", csm_ms(*run, dtype="f32"))
+
+
+def beside_transformers(run, n_frames):
+    _, directory, device = run
+    model = transformers.CsmForConditionalGeneration.from_pretrained(
+        directory, dtype=torch.bfloat16).to(device).eval()
+    inputs = inputs_of(directory, device)
+    for _ in range(2):
+        show("csm, bf16, frames 30 to 130", csm_ms(*run))
+        show("transformers, eager, bf16", transformers_ms(model, inputs, n_frames)[2:])
+    model.generation_config.cache_implementation = "static"
+    model.depth_decoder.generation_config.cache_implementation = "static"
+    transformers_ms(model, inputs, 6)  # compiles
+    # transformers compiles a static cache's steps by itself, but not on the CPU
+    compiled = ", compiled" if device != "cpu" else ""
+    show(f"transformers, static cache{compiled}, bf16",
+         transformers_ms(model, inputs, n_frames)[2:])
 
 
 if __name__ == "__main__":

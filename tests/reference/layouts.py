@@ -7,7 +7,6 @@ import pathlib
 import re
 import shutil
 
-import mlx.core as mx
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -109,6 +108,8 @@ def sesame(source, target):
 
 
 def mlx(source, target, bits=0, group=64, prefix=""):
+    import mlx.core as mx  # here: the other layouts also serve machines without MLX
+
     config, tensors = read(source)
     target.mkdir()
     config = old_spelling(config)

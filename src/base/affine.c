@@ -9,15 +9,26 @@ bool csm_affine_fits(int bits, int group, size_t cols)
            cols % (size_t)group == 0;
 }
 
+enum { LANES = 16 }; /* side by side, as compilers make vectors of */
+
 /* The edge farther from zero becomes code 0 exactly, and scale is bent so that
  * zero itself is a code. */
-static void quantize_group(const float *w, int n, float n_bins, uint8_t *codes, float *scale_out,
+static void quantize_group(const float *w, size_t n, float n_bins, uint8_t *codes, float *scale_out,
                            float *bias_out)
 {
-    float low = INFINITY, high = -INFINITY;
-    for (int i = 0; i < n; i++) {
-        low = w[i] < low ? w[i] : low;
-        high = w[i] > high ? w[i] : high;
+    float lows[LANES], highs[LANES], low = INFINITY, high = -INFINITY;
+    for (size_t l = 0; l < LANES; l++) {
+        lows[l] = INFINITY;
+        highs[l] = -INFINITY;
+    }
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            lows[l] = w[i + l] < lows[l] ? w[i + l] : lows[l];
+            highs[l] = w[i + l] > highs[l] ? w[i + l] : highs[l];
+        }
+    for (size_t l = 0; l < LANES; l++) {
+        low = lows[l] < low ? lows[l] : low;
+        high = highs[l] > high ? highs[l] : high;
     }
     bool low_is_edge = fabsf(low) > fabsf(high);
     float scale = (high - low) / n_bins;
@@ -29,9 +40,11 @@ static void quantize_group(const float *w, int n, float n_bins, uint8_t *codes, 
         scale = edge / zero;
         bias = edge;
     }
-    for (int i = 0; i < n; i++) {
-        float q = rintf((w[i] - bias) / scale);
-        codes[i] = (uint8_t)(q > 0 ? (q < n_bins ? q : n_bins) : 0);
+    const float to_integer = 0x1.8p23f; /* what is added to it is rounded to even, as by rintf */
+    for (size_t i = 0; i < n; i++) {
+        float q = (w[i] - bias) / scale;
+        q = q > 0 ? (q < n_bins ? q : n_bins) : 0;
+        codes[i] = (uint8_t)(int32_t)((q + to_integer) - to_integer);
     }
     *scale_out = scale;
     *bias_out = bias;
@@ -42,7 +55,7 @@ void csm_affine_quantize(const float *row, size_t cols, int bits, int group, uin
 {
     size_t n = (size_t)group;
     for (size_t g = 0; g < cols / n; g++)
-        quantize_group(row + g * n, group, (float)((1 << bits) - 1), codes + g * n, scales + g,
+        quantize_group(row + g * n, n, (float)((1 << bits) - 1), codes + g * n, scales + g,
                        biases + g);
 }
 

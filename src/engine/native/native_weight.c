@@ -71,6 +71,11 @@ static void weight_row(const void *weight, size_t row, float *out)
     source_row(weight, row, out);
 }
 
+static bool is_half(const csm_weight *w)
+{
+    return w->source.tensor.dtype == CSM_F16 || w->source.tensor.dtype == CSM_BF16;
+}
+
 /* The float type to which scales and biases of this weight are rounded. */
 static float round_scale(const csm_weight *w, float x)
 {
@@ -97,7 +102,7 @@ static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float 
         return;
     }
     source_row(w, index, row);
-    if (s->tensor.dtype != CSM_F16)
+    if (!is_half(w))
         for (size_t c = 0; c < w->cols; c++)
             row[c] = csm_from_bf16(csm_to_bf16(row[c]));
     csm_affine_quantize(row, w->cols, w->tiles.bits, w->tiles.group, codes, scales, biases);
@@ -126,7 +131,7 @@ void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *cod
                 scale = element(&s->scales, row * (w->cols / group) + g);
                 bias = element(&s->biases, row * (w->cols / group) + g);
             } else {
-                if (s->tensor.dtype != CSM_F16)
+                if (!is_half(w))
                     for (size_t i = 0; i < group; i++)
                         values[i] = csm_from_bf16(csm_to_bf16(values[i]));
                 csm_affine_quantize(values, group, w->tiles.bits, w->tiles.group, group_codes,
@@ -240,12 +245,11 @@ static void tile_work(void *user, size_t first, size_t end, int thread)
 
 static enum form float_form(const csm_weight *w)
 {
-    bool is_half = w->source.tensor.dtype == CSM_F16 || w->source.tensor.dtype == CSM_BF16;
     if (w->precision == CSM_IN_BF16)
         return FORM_BF16;
     if (w->precision == CSM_IN_F16)
         return FORM_F16;
-    if (!is_half)
+    if (!is_half(w))
         return FORM_F32;
     return w->source.tensor.dtype == CSM_BF16 ? FORM_BF16 : FORM_F16;
 }

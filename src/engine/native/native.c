@@ -246,7 +246,7 @@ static csm_status linear(void *ctx, const csm_weight *weight, const csm_weight *
                               .out = native_data(out),
                               .ld_out = weight->rows};
     return native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE},
-                          native_data(x), x->cols, x->rows, err);
+                          (struct rows){.x = native_data(x), .ld = x->cols, .n = x->rows}, err);
 }
 
 static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *err)

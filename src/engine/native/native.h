@@ -22,9 +22,12 @@ enum scratch {
     SCRATCH_C,       /* values */
     SCRATCH_D,       /* attention's result */
     SCRATCH_PRODUCT, /* what is added to x */
-    SCRATCH_PLANES,  /* struct digits */
+    SCRATCH_PLANES,  /* the input of affine products: planes, steps, sums */
     SCRATCH_STEPS,
     SCRATCH_SUMS,
+    SCRATCH_NEXT_PLANES, /* of a product's result, which is the next one's input */
+    SCRATCH_NEXT_STEPS,
+    SCRATCH_NEXT_SUMS,
     SCRATCH_SCORES, /* of each thread */
     SCRATCH_WINDOW, /* input of a convolution with its past */
     SCRATCH_COUNT
@@ -117,6 +120,19 @@ struct product {
     size_t ld_out;
 };
 
+/* Rows as affine products take them. */
+struct affine_rows {
+    struct digits digits;
+    size_t n_groups, group;
+};
+
+/* What products multiply: n rows, ld floats apart; affine: the same, NULL: not made yet. */
+struct rows {
+    const float *x;
+    size_t ld, n;
+    const struct affine_rows *affine;
+};
+
 enum finish {
     FINISH_STORE,
     FINISH_GATED,   /* two matrices of one shape: out of the first = silu(first) * second */
@@ -128,14 +144,19 @@ struct finishing {
     enum finish kind;
     float *residual; /* same layout as out */
     const float *layer_scale; /* [rows] or NULL */
+    const struct affine_rows *affine; /* filled with the finished rows, of one matrix or gated,
+                                         by whoever has them in its caches; or NULL */
 };
 
 enum { MAX_PRODUCTS = 3 };
 
-/* x: row t begins at x + t * ld_x. All matrices have the same number of columns. */
+/* All matrices have the same number of columns. */
 csm_status native_product(struct native *native, const struct product *products, size_t n_products,
-                          struct finishing finishing, const float *x, size_t ld_x, size_t n_x,
-                          csm_error *err);
+                          struct finishing finishing, struct rows x, csm_error *err);
+
+/* Room for n rows of cols values; planes: SCRATCH_PLANES or SCRATCH_NEXT_PLANES. */
+csm_status native_affine_room(struct native *native, enum scratch planes, size_t n, size_t cols,
+                              size_t group, struct affine_rows *out, csm_error *err);
 
 /* ---- native_block.c ---- */
 csm_status native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,

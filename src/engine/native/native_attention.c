@@ -361,15 +361,17 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
     struct product qkv[] = {{.weight = a->q, .out = job.q, .ld_out = q_width},
                             {.weight = a->k, .out = job.k, .ld_out = kv_width},
                             {.weight = a->v, .out = job.v, .ld_out = kv_width}};
-    st = native_product(native, qkv, 3, (struct finishing){.kind = FINISH_STORE}, normed, a->width,
-                        rows, err);
+    st = native_product(native, qkv, 3, (struct finishing){.kind = FINISH_STORE},
+                        (struct rows){.x = normed, .ld = a->width, .n = rows}, err);
     if (st != CSM_OK)
         return st;
     for (size_t lane = 0; lane < n_lanes; lane++)
         for (size_t t = 0; t < job.n_steps; t++)
             set_angles(cache, length_of(&job, lane) + t);
-    size_t n_items = n_lanes * a->n_kv_heads;
-    if (n_items >= 2 * (size_t)csm_threads_count(native->threads)) {
+    /* Keys and values of a head are written by the thread that reads them: between cores
+     * of different caches a line takes as long as from memory. */
+    size_t n_items = n_lanes * a->n_kv_heads, n_threads = (size_t)csm_threads_count(native->threads);
+    if (n_items >= (job.n_steps == 1 ? n_threads : 2 * n_threads)) {
         csm_threads_run(native->threads, store_and_attend_work, &job, n_items, 1);
     } else { /* few of them for so many threads */
         csm_threads_run(native->threads, store_work, &job, n_items, 8);
@@ -383,5 +385,6 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
         .kind = FINISH_RESIDUAL,
         .residual = native_data(x),
         .layer_scale = a->layer_scale == NULL ? NULL : a->layer_scale->vector};
-    return native_product(native, &o, 1, residual, job.out, q_width, rows, err);
+    return native_product(native, &o, 1, residual,
+                          (struct rows){.x = job.out, .ld = q_width, .n = rows}, err);
 }

@@ -71,11 +71,19 @@ csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_
     if (st != CSM_OK)
         return st;
 
+    struct finishing activation = {.kind = gated ? FINISH_GATED : FINISH_GELU};
+    struct affine_rows affine;
+    if (block->down->form == FORM_AFFINE) {
+        st = native_affine_room(native, SCRATCH_NEXT_PLANES, rows, hidden,
+                                (size_t)block->down->tiles.group, &affine, err);
+        if (st != CSM_OK)
+            return st;
+        activation.affine = &affine;
+    }
     struct product up[2] = {{.weight = weights[2], .out = a, .ld_out = hidden},
                             {.weight = block->up, .out = b, .ld_out = hidden}};
-    st = native_product(native, up, gated ? 2 : 1,
-                        (struct finishing){.kind = gated ? FINISH_GATED : FINISH_GELU}, normed,
-                        width, rows, err);
+    st = native_product(native, up, gated ? 2 : 1, activation,
+                        (struct rows){.x = normed, .ld = width, .n = rows}, err);
     if (st != CSM_OK)
         return st;
     struct product down = {.weight = block->down, .out = product, .ld_out = width};
@@ -83,5 +91,6 @@ csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_
         .kind = FINISH_RESIDUAL,
         .residual = native_data(x),
         .layer_scale = block->layer_scale == NULL ? NULL : block->layer_scale->vector};
-    return native_product(native, &down, 1, residual, a, hidden, rows, err);
+    return native_product(native, &down, 1, residual,
+                          (struct rows){a, hidden, rows, activation.affine}, err);
 }

@@ -12,9 +12,8 @@ struct job {
     const struct product *products;
     size_t n_products;
     struct finishing finishing;
-    const float *x;
-    size_t ld_x, n_x;
-    struct digits digits;
+    struct rows x;
+    size_t n_each; /* tiles of an item */
 };
 
 static size_t rows_of(const struct product *p)
@@ -45,34 +44,43 @@ static void dots(const struct job *job, const struct product *p, size_t first, s
     float *out = p->out + first;
     const csm_weight *w = p->weight;
     if (w->form == FORM_F32)
-        k->dots_f32((const float *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x, job->ld_x,
-                    job->n_x, out, p->ld_out);
+        k->dots_f32((const float *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.x, job->x.ld,
+                    job->x.n, out, p->ld_out);
     else if (w->form == FORM_BF16)
-        k->dots_bf16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x, job->ld_x,
-                     job->n_x, out, p->ld_out);
+        k->dots_bf16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.x, job->x.ld,
+                     job->x.n, out, p->ld_out);
     else if (w->form == FORM_F16)
-        k->dots_f16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x, job->ld_x,
-                    job->n_x, out, p->ld_out);
+        k->dots_f16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.x, job->x.ld,
+                    job->x.n, out, p->ld_out);
     else if (w->form == FORM_COLUMNS)
-        k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x, job->ld_x, job->n_x, out,
+        k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x.x, job->x.ld, job->x.n, out,
                       p->ld_out);
     else
-        k->dots_affine(&w->tiles, first / CSM_TILE, n_rows, &job->digits, job->n_x, out,
+        k->dots_affine(&w->tiles, first / CSM_TILE, n_rows, &job->x.affine->digits, job->x.n, out,
                        p->ld_out);
     if (p->bias != NULL)
-        for (size_t t = 0; t < job->n_x; t++)
+        for (size_t t = 0; t < job->x.n; t++)
             for (size_t r = 0; r < n_rows; r++)
                 out[t * p->ld_out + r] += p->bias[first + r];
+}
+
+/* Columns first.. of row t; whole groups. */
+static void to_digits(const struct kernels *k, const float *x, size_t t, size_t first, size_t n,
+                      const struct affine_rows *to)
+{
+    size_t at = t * to->n_groups + first / to->group;
+    k->to_digits(x, n / to->group, to->group, to->digits.planes + at * CSM_PLANES * to->group,
+                 to->digits.steps + at, to->digits.sums + at);
 }
 
 static void finish(const struct job *job, const struct product *p, size_t first, size_t n_rows)
 {
     const struct kernels *k = job->native->kernels;
-    for (size_t t = 0; t < job->n_x; t++) {
+    for (size_t t = 0; t < job->x.n; t++) {
         float *out = p->out + t * p->ld_out + first;
         switch (job->finishing.kind) {
         case FINISH_STORE:
-            return;
+            break;
         case FINISH_GATED:
             k->silu_times(out, p[1].out + t * p[1].ld_out + first, n_rows);
             break;
@@ -87,15 +95,19 @@ static void finish(const struct job *job, const struct product *p, size_t first,
             break;
         }
         }
+        if (job->finishing.affine != NULL)
+            to_digits(k, out, t, first, n_rows, job->finishing.affine);
     }
 }
 
-/* Items are tiles, those of the first matrix before those of the second; gated,
- * an item is a tile of both. */
+/* Items are n_each tiles, those of the first matrix before those of the second; gated,
+ * of both. */
 static void work(void *user, size_t first, size_t end, int thread)
 {
     const struct job *job = user;
     (void)thread;
+    first *= job->n_each;
+    end *= job->n_each;
     bool gated = job->finishing.kind == FINISH_GATED;
     for (const struct product *p = job->products; first < end; p++) {
         size_t n_tiles = tiles_of(p);
@@ -115,48 +127,40 @@ static void work(void *user, size_t first, size_t end, int thread)
 }
 
 struct digits_job {
-    struct native *native;
+    const struct kernels *kernels;
     const float *x;
-    size_t ld_x, n_groups, group;
-    struct digits out;
+    size_t ld_x;
+    const struct affine_rows *out;
 };
 
 static void digits_work(void *user, size_t first, size_t end, int thread)
 {
     const struct digits_job *job = user;
     (void)thread;
-    for (size_t t = first; t < end; t++) {
-        size_t at = t * job->n_groups;
-        job->native->kernels->to_digits(job->x + t * job->ld_x, job->n_groups, job->group,
-                                        job->out.planes + at * CSM_PLANES * job->group,
-                                        job->out.steps + at, job->out.sums + at);
-    }
+    for (size_t t = first; t < end; t++)
+        to_digits(job->kernels, job->x + t * job->ld_x, t, 0, job->out->n_groups * job->out->group,
+                  job->out);
 }
 
-static csm_status make_digits(struct native *native, const float *x, size_t ld_x, size_t n_x,
-                              size_t cols, size_t group, struct digits *out, csm_error *err)
+csm_status native_affine_room(struct native *native, enum scratch planes, size_t n_x, size_t cols,
+                              size_t group, struct affine_rows *out, csm_error *err)
 {
-    float *planes;
-    size_t n_groups = cols / group;
-    csm_status st =
-        native_scratch(native, SCRATCH_PLANES, n_x * cols * CSM_PLANES / 4 + 1, &planes, err);
+    float *room;
+    *out = (struct affine_rows){.n_groups = cols / group, .group = group};
+    csm_status st = native_scratch(native, planes, n_x * cols * CSM_PLANES / 4 + 1, &room, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_STEPS, n_x * n_groups, &out->steps, err);
+        st = native_scratch(native, planes + 1, n_x * out->n_groups, &out->digits.steps, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_SUMS, n_x * n_groups, &out->sums, err);
-    if (st != CSM_OK)
-        return st;
-    out->planes = (int8_t *)planes;
-    struct digits_job job = {native, x, ld_x, n_groups, group, *out};
-    csm_threads_run(native->threads, digits_work, &job, n_x, 4);
-    return CSM_OK;
+        st = native_scratch(native, planes + 2, n_x * out->n_groups, &out->digits.sums, err);
+    if (st == CSM_OK)
+        out->digits.planes = (int8_t *)room;
+    return st;
 }
 
 csm_status native_product(struct native *native, const struct product *products, size_t n_products,
-                          struct finishing finishing, const float *x, size_t ld_x, size_t n_x,
-                          csm_error *err)
+                          struct finishing finishing, struct rows x, csm_error *err)
 {
-    struct job job = {native, products, n_products, finishing, x, ld_x, n_x, {0}};
+    struct job job = {native, products, n_products, finishing, x, 1};
     size_t group = 0, n_tiles = 0;
     for (size_t i = 0; i < n_products; i++) {
         const struct product *p = &products[i];
@@ -177,14 +181,20 @@ csm_status native_product(struct native *native, const struct product *products,
             return csm_fail(err, CSM_BAD_ARG, "native: gate and up of different shapes");
         n_tiles = tiles_of(products);
     }
-    if (n_x == 0)
+    if (x.n == 0)
         return CSM_OK;
-    if (group != 0) {
-        csm_status st =
-            make_digits(native, x, ld_x, n_x, cols_of(products), group, &job.digits, err);
+    struct affine_rows made;
+    if (group != 0 && x.affine == NULL) {
+        csm_status st = native_affine_room(native, SCRATCH_PLANES, x.n, cols_of(products), group,
+                                           &made, err);
         if (st != CSM_OK)
             return st;
+        struct digits_job digits = {native->kernels, x.x, x.ld, &made};
+        csm_threads_run(native->threads, digits_work, &digits, x.n, 4);
+        job.x.affine = &made;
     }
-    csm_threads_run(native->threads, work, &job, n_tiles, 1);
+    if (finishing.affine != NULL)
+        job.n_each = finishing.affine->group / CSM_TILE;
+    csm_threads_run(native->threads, work, &job, n_tiles / job.n_each, 1);
     return CSM_OK;
 }

@@ -75,6 +75,7 @@ static void native_close(void *ctx)
     for (int i = 0; i < SCRATCH_COUNT; i++)
         free(native->scratch[i].data);
     native_arena_free(&native->arena);
+    free(native->made);
     free(native);
 }
 
@@ -88,6 +89,14 @@ static csm_status native_open(const struct csm_engine_options *options, void **c
     native->precision = options->precision;
     native->kernels = csm_kernels_best();
     csm_status st = csm_threads_new(options->n_threads, &native->threads, err);
+    if (st == CSM_OK) {
+        size_t n_bytes = (size_t)csm_threads_count(native->threads) * sizeof *native->made;
+        native->made = aligned_alloc(64, n_bytes);
+        if (native->made == NULL)
+            st = csm_fail(err, CSM_NO_MEMORY, "native: no memory for a context");
+        else
+            memset(native->made, 0, n_bytes);
+    }
     if (st != CSM_OK) {
         native_close(native);
         return st;
@@ -246,7 +255,7 @@ static csm_status linear(void *ctx, const csm_weight *weight, const csm_weight *
                               .out = native_data(out),
                               .ld_out = weight->rows};
     return native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE},
-                          (struct rows){.x = native_data(x), .ld = x->cols, .n = x->rows}, err);
+                          (struct rows){.values = native_data(x), .ld = x->cols, .n = x->rows}, err);
 }
 
 static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *err)

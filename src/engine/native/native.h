@@ -42,12 +42,19 @@ struct arena {
     unsigned char *next;
 };
 
+/* On a line of its own: each thread's. */
+struct native_turn {
+    _Alignas(64) uint64_t turn;
+};
+
 struct native {
     csm_threads *threads;
     const struct kernels *kernels;
     csm_precision precision;
     struct buffer scratch[SCRATCH_COUNT];
     struct arena arena;
+    uint64_t turn;            /* counts rows of which every thread makes its own digits, */
+    struct native_turn *made; /* [threads]: the last one of which it did */
 };
 
 struct csm_value {
@@ -128,7 +135,7 @@ struct affine_rows {
 
 /* What products multiply: n rows, ld floats apart; affine: the same, NULL: not made yet. */
 struct rows {
-    const float *x;
+    const float *values;
     size_t ld, n;
     const struct affine_rows *affine;
 };

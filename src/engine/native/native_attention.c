@@ -362,7 +362,7 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
                             {.weight = a->k, .out = job.k, .ld_out = kv_width},
                             {.weight = a->v, .out = job.v, .ld_out = kv_width}};
     st = native_product(native, qkv, 3, (struct finishing){.kind = FINISH_STORE},
-                        (struct rows){.x = normed, .ld = a->width, .n = rows}, err);
+                        (struct rows){.values = normed, .ld = a->width, .n = rows}, err);
     if (st != CSM_OK)
         return st;
     for (size_t lane = 0; lane < n_lanes; lane++)
@@ -386,5 +386,5 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
         .residual = native_data(x),
         .layer_scale = a->layer_scale == NULL ? NULL : a->layer_scale->vector};
     return native_product(native, &o, 1, residual,
-                          (struct rows){.x = job.out, .ld = q_width, .n = rows}, err);
+                          (struct rows){.values = job.out, .ld = q_width, .n = rows}, err);
 }

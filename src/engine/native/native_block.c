@@ -83,7 +83,7 @@ csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_
     struct product up[2] = {{.weight = weights[2], .out = a, .ld_out = hidden},
                             {.weight = block->up, .out = b, .ld_out = hidden}};
     st = native_product(native, up, gated ? 2 : 1, activation,
-                        (struct rows){.x = normed, .ld = width, .n = rows}, err);
+                        (struct rows){.values = normed, .ld = width, .n = rows}, err);
     if (st != CSM_OK)
         return st;
     struct product down = {.weight = block->down, .out = product, .ld_out = width};

@@ -13,7 +13,9 @@ struct job {
     size_t n_products;
     struct finishing finishing;
     struct rows x;
-    size_t n_each; /* tiles of an item */
+    const struct affine_rows *own; /* one row: of each thread, which makes it when it begins */
+    uint64_t turn;                 /* of `own` */
+    size_t n_each;                 /* tiles of an item */
 };
 
 static size_t rows_of(const struct product *p)
@@ -37,27 +39,27 @@ static bool is_affine(const struct product *p)
 }
 
 /* Rows first.. of one matrix. */
-static void dots(const struct job *job, const struct product *p, size_t first, size_t n_rows)
+static void dots(const struct job *job, const struct product *p, const struct digits *x, size_t first,
+                 size_t n_rows)
 {
     const struct kernels *k = job->native->kernels;
     size_t cols = cols_of(p), at = csm_row_at(CSM_FOUR_ROWS, first, cols);
     float *out = p->out + first;
     const csm_weight *w = p->weight;
     if (w->form == FORM_F32)
-        k->dots_f32((const float *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.x, job->x.ld,
+        k->dots_f32((const float *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.values, job->x.ld,
                     job->x.n, out, p->ld_out);
     else if (w->form == FORM_BF16)
-        k->dots_bf16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.x, job->x.ld,
+        k->dots_bf16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.values, job->x.ld,
                      job->x.n, out, p->ld_out);
     else if (w->form == FORM_F16)
-        k->dots_f16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.x, job->x.ld,
+        k->dots_f16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.values, job->x.ld,
                     job->x.n, out, p->ld_out);
     else if (w->form == FORM_COLUMNS)
-        k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x.x, job->x.ld, job->x.n, out,
+        k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x.values, job->x.ld, job->x.n, out,
                       p->ld_out);
     else
-        k->dots_affine(&w->tiles, first / CSM_TILE, n_rows, &job->x.affine->digits, job->x.n, out,
-                       p->ld_out);
+        k->dots_affine(&w->tiles, first / CSM_TILE, n_rows, x, job->x.n, out, p->ld_out);
     if (p->bias != NULL)
         for (size_t t = 0; t < job->x.n; t++)
             for (size_t r = 0; r < n_rows; r++)
@@ -100,12 +102,33 @@ static void finish(const struct job *job, const struct product *p, size_t first,
     }
 }
 
+/* A thread's own digits of the one row: between cores of different caches reading another's
+ * takes longer than making them. */
+static struct digits own_digits(const struct job *job, int thread)
+{
+    const struct affine_rows *own = job->own;
+    size_t at = (size_t)thread * own->n_groups;
+    struct digits mine = {own->digits.planes + at * CSM_PLANES * own->group, own->digits.steps + at,
+                          own->digits.sums + at};
+    struct native_turn *made = &job->native->made[thread];
+    if (made->turn != job->turn) {
+        made->turn = job->turn;
+        job->native->kernels->to_digits(job->x.values, own->n_groups, own->group, mine.planes,
+                                        mine.steps, mine.sums);
+    }
+    return mine;
+}
+
 /* Items are n_each tiles, those of the first matrix before those of the second; gated,
  * of both. */
 static void work(void *user, size_t first, size_t end, int thread)
 {
     const struct job *job = user;
-    (void)thread;
+    struct digits digits = {0};
+    if (job->own != NULL)
+        digits = own_digits(job, thread);
+    else if (job->x.affine != NULL)
+        digits = job->x.affine->digits;
     first *= job->n_each;
     end *= job->n_each;
     bool gated = job->finishing.kind == FINISH_GATED;
@@ -115,9 +138,9 @@ static void work(void *user, size_t first, size_t end, int thread)
             size_t to = end < n_tiles ? end : n_tiles;
             size_t row = first * CSM_TILE;
             size_t n_rows = (to * CSM_TILE < rows_of(p) ? to * CSM_TILE : rows_of(p)) - row;
-            dots(job, p, row, n_rows);
+            dots(job, p, &digits, row, n_rows);
             if (gated)
-                dots(job, p + 1, row, n_rows);
+                dots(job, p + 1, &digits, row, n_rows);
             finish(job, p, row, n_rows);
             first = to;
         }
@@ -160,7 +183,7 @@ csm_status native_affine_room(struct native *native, enum scratch planes, size_t
 csm_status native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err)
 {
-    struct job job = {native, products, n_products, finishing, x, 1};
+    struct job job = {native, products, n_products, finishing, x, NULL, 0, 1};
     size_t group = 0, n_tiles = 0;
     for (size_t i = 0; i < n_products; i++) {
         const struct product *p = &products[i];
@@ -185,13 +208,16 @@ csm_status native_product(struct native *native, const struct product *products,
         return CSM_OK;
     struct affine_rows made;
     if (group != 0 && x.affine == NULL) {
-        csm_status st = native_affine_room(native, SCRATCH_PLANES, x.n, cols_of(products), group,
+        size_t n = x.n == 1 ? (size_t)csm_threads_count(native->threads) : x.n;
+        csm_status st = native_affine_room(native, SCRATCH_PLANES, n, cols_of(products), group,
                                            &made, err);
         if (st != CSM_OK)
             return st;
-        struct digits_job digits = {native->kernels, x.x, x.ld, &made};
-        csm_threads_run(native->threads, digits_work, &digits, x.n, 4);
-        job.x.affine = &made;
+        struct digits_job digits = {native->kernels, x.values, x.ld, &made};
+        if (x.n > 1)
+            csm_threads_run(native->threads, digits_work, &digits, x.n, 4);
+        *(x.n == 1 ? &job.own : &job.x.affine) = &made;
+        job.turn = ++native->turn;
     }
     if (finishing.affine != NULL)
         job.n_each = finishing.affine->group / CSM_TILE;

@@ -136,6 +136,9 @@ struct csm_conv {
     bool transposed;
     bool replicate; /* pad with copies of the edge row, not zeros (Mimi's downsample) */
     bool elu;       /* take elu(x) as the input, alpha 1 */
+    /* Rows of x come in multiples of this (a decoder's frames); 0: any number. So outputs
+     * can be made several together, the same ones however many frames come. */
+    size_t rows_at_once;
 };
 
 /* ---- a whole frame ------------------------------------------------------ */

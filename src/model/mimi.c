@@ -22,10 +22,11 @@ static csm_status bind_conv(struct csm_binder *binder, enum csm_part part, enum 
     return st;
 }
 
-/* x + conv(elu(dilated conv(elu(x)))), `channels` wide. */
+/* x + conv(elu(dilated conv(elu(x)))), `channels` wide; rows_at_once of csm_conv. */
 static csm_status bind_block(struct csm_binder *binder, enum csm_part part,
                              const struct csm_codec_config *c, size_t stage, size_t block,
-                             size_t channels, struct csm_seanet_step *step, csm_error *err)
+                             size_t channels, size_t rows_at_once,
+                             struct csm_seanet_step *step, csm_error *err)
 {
     size_t inner = channels / c->compress;
     size_t dilation = 1;
@@ -39,7 +40,8 @@ static csm_status bind_block(struct csm_binder *binder, enum csm_part part,
                                                 .kernel = c->residual_kernel,
                                                 .stride = 1,
                                                 .dilation = dilation,
-                                                .elu = true},
+                                                .elu = true,
+                                                .rows_at_once = rows_at_once},
                               &step->conv, err);
     if (st == CSM_OK)
         st = bind_conv(
@@ -64,7 +66,7 @@ static csm_status bind_encoder(struct csm_binder *binder, const struct csm_codec
     for (size_t s = 0; st == CSM_OK && s < c->n_ratios; s++) {
         size_t ratio = c->ratios[c->n_ratios - 1 - s];
         for (size_t j = 0; st == CSM_OK && j < c->n_residual_layers; j++)
-            st = bind_block(binder, CSM_ENCODER, c, s, j, channels, step++, err);
+            st = bind_block(binder, CSM_ENCODER, c, s, j, channels, 0, step++, err);
         if (st == CSM_OK)
             st = bind_conv(binder, CSM_ENCODER, CSM_ROLE_STRIDED, s,
                            (struct csm_conv){.in = channels,
@@ -91,6 +93,7 @@ static csm_status bind_decoder(struct csm_binder *binder, const struct csm_codec
                                struct csm_seanet *net, csm_error *err)
 {
     size_t channels = c->n_filters << c->n_ratios;
+    size_t rows = 2; /* of a frame */
     csm_status st = csm_seanet_new(net, 2 + c->n_ratios * (c->n_residual_layers + 1), err);
     struct csm_seanet_step *step = net->steps;
     if (st == CSM_OK)
@@ -105,11 +108,13 @@ static csm_status bind_decoder(struct csm_binder *binder, const struct csm_codec
                                          .kernel = 2 * c->ratios[s],
                                          .stride = c->ratios[s],
                                          .transposed = true,
-                                         .elu = true},
+                                         .elu = true,
+                                         .rows_at_once = rows},
                        &(step++)->conv, err);
         channels /= 2;
+        rows *= c->ratios[s];
         for (size_t j = 0; st == CSM_OK && j < c->n_residual_layers; j++)
-            st = bind_block(binder, CSM_DECODER, c, s, j, channels, step++, err);
+            st = bind_block(binder, CSM_DECODER, c, s, j, channels, rows, step++, err);
     }
     if (st == CSM_OK)
         st = bind_conv(

@@ -184,6 +184,47 @@ static void tiled_products_have_the_same_bits(void **state)
     free(expected);
 }
 
+static void mixed_products_have_the_same_bits(void **state)
+{
+    (void)state;
+    enum { ROWS = 5 * CSM_TILE, COLS = 67, N_X = 19, LDX = CSM_MIXED * COLS + 5 };
+    static const size_t n_rows[] = {1, 16, 33, ROWS - 3}, n_x[] = {1, 2, 3, 8, N_X};
+    float *x = random_floats((N_X + 3) * COLS), *start = random_floats(ROWS);
+    float *mixed = calloc(N_X * LDX, 4), *expected_mixed = calloc(CSM_MIXED * COLS, 4);
+    float *y = malloc(3 * N_X * ROWS * 4), *expected = malloc(3 * N_X * ROWS * 4);
+    float *values = random_floats(CSM_MIXED * COLS * ROWS);
+    float *data = aligned_alloc(64, CSM_MIXED * COLS * ROWS * 4);
+    memcpy(data, values, CSM_MIXED * COLS * ROWS * 4);
+    struct column_tiles w = {(const unsigned char *)data, CSM_MIXED * COLS,
+                             CSM_MIXED * COLS * CSM_TILE * 4, false};
+    for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
+        const struct kernels *k = csm_kernels_fast(table);
+        for (size_t t = 0; t < N_X; t++) {
+            k->mix(x + t * COLS, COLS, mixed + t * LDX);
+            truth->mix(x + t * COLS, COLS, expected_mixed);
+            equal_all(mixed + t * LDX, expected_mixed, CSM_MIXED * COLS);
+        }
+        for (size_t i = 0; i < 2 * 4 * 5; i++) {
+            size_t n_out = 2 + i % 2, rows = n_rows[i / 2 % 4], n = n_x[i / 8];
+            const float *from = i % 3 == 0 ? NULL : start;
+            memset(y, 0, 3 * N_X * ROWS * 4);
+            memset(expected, 0, 3 * N_X * ROWS * 4);
+            k->dots_mixed(&w, rows <= 64 ? 1 : 0, rows, from, mixed, LDX, n, n_out, y, ROWS);
+            truth->dots_mixed(&w, rows <= 64 ? 1 : 0, rows, from, mixed, LDX, n, n_out, expected,
+                              ROWS);
+            equal_all(y, expected, 3 * N_X * ROWS);
+        }
+    }
+    free(x);
+    free(start);
+    free(mixed);
+    free(expected_mixed);
+    free(y);
+    free(expected);
+    free(values);
+    free(data);
+}
+
 static void digits_are_off_by_half_a_step_at_most(void **state)
 {
     (void)state;
@@ -301,6 +342,7 @@ int main(void)
         cmocka_unit_test(dots_have_the_same_bits),
         cmocka_unit_test(affine_products_have_the_same_bits),
         cmocka_unit_test(tiled_products_have_the_same_bits),
+        cmocka_unit_test(mixed_products_have_the_same_bits),
         cmocka_unit_test(digits_are_off_by_half_a_step_at_most),
         cmocka_unit_test(everything_else_has_the_same_bits),
         cmocka_unit_test(functions_are_near_the_c_librarys),

@@ -54,14 +54,16 @@ static void check_conv_of(struct csm_conv c, bool has_bias, bool is_sound, doubl
     size_t second = (c.transposed ? c.out : c.in) / c.groups;
     size_t first = c.transposed ? c.in : c.out;
     float *w = random_floats(first * second * c.kernel), *bias = random_floats(c.out);
-    float *x = random_floats(STEPS * c.in);
+    size_t at_once = c.rows_at_once != 0 ? c.rows_at_once : (c.transposed ? 1 : c.stride);
+    size_t n_steps = c.rows_at_once != 0 ? 6 * at_once : STEPS;
+    float *x = random_floats(n_steps * c.in);
     struct csm_weight_source source = {.tensor = tensor_f32(w, first, second, c.kernel),
                                        .is_sound = is_sound};
     OK(ops->weight_new(ctx, &source, &c.weight, err));
     c.bias = has_bias ? weight_f32(ctx, bias, c.out, 0, 0) : NULL;
     size_t rows;
-    double *expected = expected_conv(&c, w, has_bias ? bias : NULL, x, STEPS, &rows);
-    csm_value *in = value_of(ctx, x, STEPS, c.in), *out = value_of(ctx, x, 1, 1);
+    double *expected = expected_conv(&c, w, has_bias ? bias : NULL, x, n_steps, &rows);
+    csm_value *in = value_of(ctx, x, n_steps, c.in), *out = value_of(ctx, x, 1, 1);
     OK(ops->conv(ctx, &c, NULL, in, out, err));
     float *whole = read_value(ctx, out, rows, c.out);
     near_all(whole, expected, rows * c.out, tolerance);
@@ -69,9 +71,9 @@ static void check_conv_of(struct csm_conv c, bool has_bias, bool is_sound, doubl
     csm_conv_state *stream = NULL;
     OK(ops->conv_state_new(ctx, &c, &stream, err));
     for (int round = 0; round < 2; round++) { /* a second time after a reset */
-        size_t done = 0, step = c.transposed ? 1 : c.stride;
-        for (size_t t = 0, n = step; t < STEPS; t += n, n = n % (3 * step) + step) {
-            n = t + n > STEPS ? STEPS - t : n;
+        size_t done = 0;
+        for (size_t t = 0, n = at_once; t < n_steps; t += n, n = n % (3 * at_once) + at_once) {
+            n = t + n > n_steps ? n_steps - t : n;
             OK(ops->write(ctx, x + t * c.in, n, c.in, in, err));
             OK(ops->conv(ctx, &c, stream, in, out, err));
             size_t piece = c.transposed ? n * c.stride : (n + c.stride - 1) / c.stride;
@@ -139,6 +141,43 @@ static void transposed_convolutions_equal_plain_loops(void **state)
                                  .groups = 2, .transposed = true}, true);
 }
 
+static void several_outputs_are_made_together(void **state)
+{
+    (void)state;
+    struct csm_conv three_taps = {.in = 20, .out = 37, .kernel = 3, .stride = 1, .dilation = 1,
+                                  .groups = 1, .elu = true, .rows_at_once = 18};
+    struct csm_conv two_taps = {.in = 20, .out = 7, .kernel = 10, .stride = 5, .dilation = 1,
+                                .groups = 1, .transposed = true, .elu = true, .rows_at_once = 18};
+    check_conv(three_taps, true);
+    check_conv(two_taps, true);
+    two_taps.rows_at_once = three_taps.rows_at_once = 402; /* more than are mixed at a time */
+    two_taps.in = three_taps.in = 64;
+    check_conv(three_taps, false);
+    check_conv(two_taps, false);
+    two_taps.rows_at_once = three_taps.rows_at_once = 19; /* and what is not made together */
+    check_conv(three_taps, true);
+    check_conv(two_taps, true);
+    three_taps.out = 1;
+    three_taps.rows_at_once = 18;
+    check_conv(three_taps, true);
+}
+
+static void rows_that_are_no_whole_frames_are_refused(void **state)
+{
+    (void)state;
+    void *ctx = open_engine(CSM_AS_STORED, 1);
+    float w[16] = {0};
+    struct csm_conv c = {.in = 2, .out = 4, .kernel = 1, .stride = 1, .dilation = 1, .groups = 1,
+                         .rows_at_once = 2};
+    c.weight = weight_f32(ctx, w, 4, 2, 1);
+    csm_value *in = value_of(ctx, w, 3, 2), *out = value_of(ctx, w, 1, 1);
+    assert_int_equal(ops->conv(ctx, &c, NULL, in, out, NULL), CSM_BAD_ARG);
+    ops->value_free(ctx, in);
+    ops->value_free(ctx, out);
+    ops->weight_free(ctx, c.weight);
+    ops->close(ctx);
+}
+
 /* 512 products a sum, each weight off by half a step of 2^-17 at most, as by chance:
  * 8 deviations of such a sum over inputs in (-1, 1) are 8 * sqrt(512 / 3 / 3) * 2^-18. */
 static void a_large_convolution_of_the_decoder_is_coded(void **state)
@@ -173,6 +212,8 @@ int main(void)
         cmocka_unit_test(forward_convolutions_equal_plain_loops),
         cmocka_unit_test(the_edge_may_be_replicated),
         cmocka_unit_test(transposed_convolutions_equal_plain_loops),
+        cmocka_unit_test(several_outputs_are_made_together),
+        cmocka_unit_test(rows_that_are_no_whole_frames_are_refused),
         cmocka_unit_test(a_large_convolution_of_the_decoder_is_coded),
         cmocka_unit_test(a_convolution_that_sees_the_future_is_refused),
     };

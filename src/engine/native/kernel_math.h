@@ -127,6 +127,17 @@ static inline void elu(const float *x, size_t n, float *out)
         out[i] = elu_f(x[i]);
 }
 
+static inline void mix(const float *restrict x, size_t n, float *restrict mixed)
+{
+    const float *x0 = x, *x1 = x + n, *x2 = x + 2 * n, *x3 = x + 3 * n;
+    for (size_t i = 0; i < n; i++) {
+        mixed[2 * i] = x1[i] + x2[i];
+        mixed[2 * i + 1] = x2[i] - x1[i];
+        mixed[2 * n + 2 * i] = x0[i] - x2[i];
+        mixed[2 * n + 2 * i + 1] = x3[i] - x1[i];
+    }
+}
+
 static inline void norm_rms(const float *x, const float *scale, size_t n, float eps, float *out)
 {
     float squares[LANES] = {0};

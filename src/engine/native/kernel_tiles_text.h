@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kernel_tiles_text.h - the text of dots_tiles, for every table that has registers. The
- * file that includes it says what a register of 16 lanes is:
+ * kernel_tiles_text.h - the text of dots_tiles and dots_mixed, for every table that has
+ * registers. The file that includes it says what a register of 16 lanes is:
  *
  *   v16, all(x), load_whole(p), multiply_add(a, b, sum)
  *   load_part(p, n), store_part(p, v, n)    the first n lanes, 1..16
  *   low_bits, load_low(p)                   the low bits of a unit
  *   two_codes(high, low, p, out)            16 codes each of columns 2 * p, 2 * p + 1
  *   TILES, TILES_X      the sums of a block, TILES * TILES_X, fit the registers
+ *   MIXED_X             2 * MIXED_X do, of mixed products
  *
  * Many rows of x are bound by arithmetic: a group of codes is widened once, then
  * blocks of sums go over it. Few rows are bound by memory: each code is used as it
  * is loaded. */
 enum { FEW_X = 4 };
+
+/* The lines to come are asked for by hand, so many bytes ahead and into the second cache:
+ * the processor's own guess comes too late. Past the end of a matrix they belong to the
+ * next one, or to nobody, which is no error. */
+enum { AHEAD = 6144, LINE = 64 };
 
 static inline size_t lanes_of(size_t n_rows, int tile)
 {
@@ -112,14 +118,12 @@ tiles_many(const struct column_tiles *w, const unsigned char *tile, const float 
     }
 }
 
-/* A whole unit. The lines to come are asked for by hand, into the second cache: the
- * processor's own guess comes too late for a stream that takes so little arithmetic. Past
- * the end of a matrix they belong to the next one, or to nobody, which is no error. */
+/* A whole unit. */
 __attribute__((always_inline)) static inline void
 few_columns(const struct code_block *block, size_t unit, const float *x, size_t ldx, const int X,
             v16 *dots)
 {
-    enum { AHEAD = 6144, LINE = 64, UNIT = sizeof *block * CSM_CODE_UNIT / CSM_CODE_GROUP };
+    enum { UNIT = sizeof *block * CSM_CODE_UNIT / CSM_CODE_GROUP };
     const char *ahead = (const char *)block + AHEAD + unit * UNIT;
     for (int line = 0; line < UNIT; line += LINE)
         __builtin_prefetch(ahead + line, 0, 2);
@@ -199,5 +203,63 @@ static void dots_tiles(const struct column_tiles *w, size_t tile, size_t n_rows,
         } else {
             tiles_many(w, at, from, x, ldx, n_x, y + r, ldy, n_rows - r, 1);
         }
+    }
+}
+
+/* Columns in pairs: the even ones into `even`, the odd ones into `odd`. */
+__attribute__((always_inline)) static inline void
+paired_columns(const float *w, size_t n, const float *x, size_t ldx, v16 *even, v16 *odd,
+               const int X)
+{
+    for (size_t c = 0; c < n; c += 2, w += 2 * LANES) {
+        __builtin_prefetch((const char *)w + AHEAD, 0, 2);
+        __builtin_prefetch((const char *)w + AHEAD + LINE, 0, 2);
+        v16 first = load_whole(w), second = load_whole(w + LANES);
+        for (int t = 0; t < X; t++) {
+            even[t] = multiply_add(first, all(x[(size_t)t * ldx + c]), even[t]);
+            odd[t] = multiply_add(second, all(x[(size_t)t * ldx + c + 1]), odd[t]);
+        }
+    }
+}
+
+__attribute__((always_inline)) static inline void
+mixed_block(const float *w, size_t cols, const float *start, const float *x, size_t ldx,
+            size_t n_out, float *y, size_t ldy, size_t n_lanes, const int X)
+{
+    v16 first[MIXED_X], last[MIXED_X];
+    for (int t = 0; t < X; t++) {
+        first[t] = start == NULL ? all(0) : load_part(start, n_lanes);
+        last[t] = all(0);
+    }
+    paired_columns(w, cols / 2, x, ldx, first, last, X);
+    for (int t = 0; t < X; t++) {
+        v16 sum = multiply_add(all(1), last[t], first[t]);
+        v16 difference = multiply_add(all(-1), last[t], first[t]);
+        if (n_out == 3)
+            store_part(y + ((size_t)t * 3 + 1) * ldy, difference, n_lanes);
+        first[t] = sum;
+        last[t] = n_out == 2 ? difference : sum;
+    }
+    paired_columns(w + cols / 2 * LANES, cols / 2, x + cols / 2, ldx, first, last, X);
+    for (int t = 0; t < X; t++) {
+        store_part(y + (size_t)t * n_out * ldy, first[t], n_lanes);
+        store_part(y + ((size_t)t * n_out + n_out - 1) * ldy, last[t], n_lanes);
+    }
+}
+
+static void dots_mixed(const struct column_tiles *w, size_t tile, size_t n_rows, const float *start,
+                       const float *x, size_t ldx, size_t n_x, size_t n_out, float *y, size_t ldy)
+{
+    for (size_t r = 0; r < n_rows; r += LANES) {
+        const unsigned char *at = w->data + (tile + r / LANES) * w->tile_bytes;
+        size_t t = 0;
+#define BLOCKS(X)                                                                                  \
+    for (; t + (X) <= n_x; t += (X))                                                               \
+    mixed_block((const float *)(const void *)at, w->cols, start == NULL ? NULL : start + r,        \
+                x + t * ldx, ldx, n_out, y + t * n_out * ldy + r, ldy, lanes_of(n_rows - r, 0), (X))
+        BLOCKS(MIXED_X);
+        BLOCKS(2);
+        BLOCKS(1);
+#undef BLOCKS
     }
 }

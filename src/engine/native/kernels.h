@@ -16,6 +16,7 @@
  *   tiled         one fused multiply-add a column, in order, from the value that it
  *                 starts with; of codes: from 0 in each group of 64 columns, and
  *                 groups are added in order with fused multiply-adds by their scales
+ *   mixed         tiled, of four rows and a matrix mixed as below
  *   exp, erf ...  the polynomials of kernel_math.h
  *
  * So a product of one row has the bits it has among many, on any number of threads. */
@@ -93,6 +94,24 @@ struct column_tiles {
     bool is_coded;
 };
 
+/* Minimal filtering (S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and
+ * S. Gray, arXiv 1509.09308): four rows x of a signal give two outputs of three taps g, or
+ * three of two taps, by four products instead of six:
+ *
+ *   three taps  y0 = x0 g0 + x1 g1 + x2 g2   a = (x1 + x2) (g0 + g2 + g1) / 2 + start
+ *               y1 = x1 g0 + x2 g1 + x3 g2   b = (x2 - x1) (g0 + g2 - g1) / 2
+ *                                            y0 = (a + b) + (x0 - x2) g0
+ *                                            y1 = (a - b) + (x3 - x1) g2
+ *   two taps    y0 = x0 g0 + x1 g1           a = (x1 + x2) (g0 + g1) / 2 + start
+ *               y1 = x1 g0 + x2 g1           b = (x2 - x1) (g0 - g1) / 2
+ *               y2 = x2 g0 + x3 g1           y0 = (a + b) + (x0 - x2) g0
+ *                                            y1 = a - b
+ *                                            y2 = (a + b) + (x3 - x1) g1
+ *
+ * Four rows of n columns, mixed, are 4 * n floats: x1 + x2 and x2 - x1 of each column, then
+ * x0 - x2 and x3 - x1 of each; a matrix has the columns that these are multiplied by. */
+enum { CSM_MIXED = 4 };
+
 /* Keys and values of one layer, lane and kv head. Position p lies in slot
  * p % (16 * n_blocks); keys [n_blocks][head_dim][16], values [16 * n_blocks][head_dim]. */
 struct kv_view {
@@ -122,6 +141,15 @@ struct kernels {
     void (*dots_tiles)(const struct column_tiles *w, size_t tile, size_t n_rows,
                        const float *start, const float *x, size_t ldx, size_t n_x, float *y,
                        size_t ldy);
+
+    /* Mixed products. w: float32 tiles of CSM_MIXED * n columns; x row t, four rows mixed,
+     * gives rows t * n_out .. of y, n_out of them (2 or 3). */
+    void (*dots_mixed)(const struct column_tiles *w, size_t tile, size_t n_rows,
+                       const float *start, const float *x, size_t ldx, size_t n_x, size_t n_out,
+                       float *y, size_t ldy);
+
+    /* Four rows of n columns, one after the other, mixed. */
+    void (*mix)(const float *x, size_t n, float *mixed);
 
     /* One row of digits: planes [n_groups][group / 8][2][8], steps and sums [n_groups]. */
     void (*to_digits)(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,

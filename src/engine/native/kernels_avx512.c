@@ -384,7 +384,7 @@ static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[
     out[1] = _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(low, upper));
 }
 
-enum { TILES = 2, TILES_X = 12 };
+enum { TILES = 2, TILES_X = 12, MIXED_X = 8 };
 #include "engine/native/kernel_attend_text.h"
 #include "engine/native/kernel_tiles_text.h"
 
@@ -409,6 +409,8 @@ const struct kernels csm_kernels_avx512 = {
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
     .dots_tiles = dots_tiles,
+    .dots_mixed = dots_mixed,
+    .mix = mix,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,

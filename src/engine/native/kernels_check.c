@@ -71,6 +71,26 @@ static void dots_tiles(const struct column_tiles *w, size_t tile, size_t n_rows,
     free(expected);
 }
 
+static void dots_mixed(const struct column_tiles *w, size_t tile, size_t n_rows, const float *start,
+                       const float *x, size_t ldx, size_t n_x, size_t n_out, float *y, size_t ldy)
+{
+    float *expected = room(n_x * n_out * n_rows);
+    csm_kernels_generic.dots_mixed(w, tile, n_rows, start, x, ldx, n_x, n_out, expected, n_rows);
+    fast()->dots_mixed(w, tile, n_rows, start, x, ldx, n_x, n_out, y, ldy);
+    for (size_t t = 0; t < n_x * n_out; t++)
+        compare("dots_mixed", y + t * ldy, expected + t * n_rows, n_rows);
+    free(expected);
+}
+
+static void mix(const float *x, size_t n, float *mixed)
+{
+    float *expected = room(CSM_MIXED * n);
+    csm_kernels_generic.mix(x, n, expected);
+    fast()->mix(x, n, mixed);
+    compare("mix", mixed, expected, CSM_MIXED * n);
+    free(expected);
+}
+
 static void to_digits(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
                       float *sums)
 {
@@ -152,6 +172,8 @@ const struct kernels csm_kernels_check = {
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
     .dots_tiles = dots_tiles,
+    .dots_mixed = dots_mixed,
+    .mix = mix,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,

@@ -101,6 +101,33 @@ static void dots_tiles(const struct column_tiles *w, size_t tile, size_t n_rows,
         }
 }
 
+static void dots_mixed(const struct column_tiles *w, size_t tile, size_t n_rows, const float *start,
+                       const float *x, size_t ldx, size_t n_x, size_t n_out, float *y, size_t ldy)
+{
+    size_t half = w->cols / 2;
+    for (size_t t = 0; t < n_x; t++)
+        for (size_t i = 0; i < n_rows; i++) {
+            const unsigned char *at = w->data + (tile + i / CSM_TILE) * w->tile_bytes;
+            const float *row = (const float *)(const void *)at + i % CSM_TILE;
+            const float *in = x + t * ldx;
+            float *out = y + t * n_out * ldy + i;
+            float a = start == NULL ? 0 : start[i], b = 0;
+            for (size_t c = 0; c < half; c += 2) {
+                a = fmaf(row[c * CSM_TILE], in[c], a);
+                b = fmaf(row[(c + 1) * CSM_TILE], in[c + 1], b);
+            }
+            float first = a + b, last = n_out == 2 ? a - b : a + b;
+            for (size_t c = half; c < w->cols; c += 2) {
+                first = fmaf(row[c * CSM_TILE], in[c], first);
+                last = fmaf(row[(c + 1) * CSM_TILE], in[c + 1], last);
+            }
+            out[0] = first;
+            if (n_out == 3)
+                out[ldy] = a - b;
+            out[(n_out - 1) * ldy] = last;
+        }
+}
+
 const struct kernels csm_kernels_generic = {
     .name = "generic",
     .dots_f32 = dots_f32,
@@ -108,6 +135,8 @@ const struct kernels csm_kernels_generic = {
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
     .dots_tiles = dots_tiles,
+    .dots_mixed = dots_mixed,
+    .mix = mix,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,

@@ -259,7 +259,7 @@ static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[
     }
 }
 
-enum { TILES = 1, TILES_X = 6 };
+enum { TILES = 1, TILES_X = 6, MIXED_X = 3 };
 #include "engine/native/kernel_attend_text.h"
 #include "engine/native/kernel_tiles_text.h"
 
@@ -270,6 +270,8 @@ const struct kernels csm_kernels_neon = {
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
     .dots_tiles = dots_tiles,
+    .dots_mixed = dots_mixed,
+    .mix = mix,
     .to_digits = to_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,

@@ -30,6 +30,7 @@ enum scratch {
     SCRATCH_NEXT_SUMS,
     SCRATCH_SCORES, /* of each thread */
     SCRATCH_WINDOW, /* input of a convolution with its past */
+    SCRATCH_MIXED,  /* the same, mixed */
     SCRATCH_COUNT
 };
 
@@ -68,8 +69,8 @@ enum form { FORM_NONE, FORM_F32, FORM_BF16, FORM_F16, FORM_AFFINE, FORM_COLUMNS 
 /* A convolution as a product with a sliding window; see native_conv.c. */
 struct conv_form {
     bool is_ready;               /* false until first used */
-    struct column_tiles columns; /* [out_rows, window * in], or: */
-    float *rows;                 /* the same, if there are groups or few rows */
+    struct column_tiles columns; /* [out_rows, window * in], or mixed: [out_rows, 4 * in], or: */
+    float *rows;                 /* [out_rows, window * in], if there are groups or few rows */
     float *bias;                 /* [out_rows] or NULL */
 };
 

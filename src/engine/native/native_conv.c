@@ -15,6 +15,12 @@
  * The matrix is packed into column tiles (kernels.h): late layers have few columns and
  * many rows of input, which rows of dot products are slow at.
  *
+ * Where a decoder's convolutions have two or three rows in their window and many outputs a
+ * frame, four products do for six (minimal filtering, kernels.h): `together` outputs are
+ * made from four rows, and counted from a frame's first row on. So the bits of an output
+ * depend on its place in its frame, not on how many frames come at once. What may come in
+ * any number of rows, the encoder's sound, takes the plain product.
+ *
  * In front of the window goes the past: zeros, copies of the first row, or what
  * a stream kept. Grouped convolutions (Mimi's depthwise upsampling) are small and
  * take a direct loop over the same window. */
@@ -116,6 +122,45 @@ enum { CODED_LEAST = 1 << 21 };
 /* Fewer rows waste a tile: the last convolution, which makes one sample a step. */
 enum { LEAST_ROWS = 4 };
 
+/* From so many rows at once on, fewer products are worth reading 4/3 (three taps) or 2
+ * times (two) the weights. */
+enum { MIXED_LEAST = 16 };
+
+/* How many outputs are made together; 1: the plain product. */
+static size_t together_of(const struct csm_conv *c)
+{
+    size_t together = c->transposed ? 3 : 2, taps = c->transposed ? 2 : 3;
+    bool is_filter = c->groups == 1 && c->dilation == 1 && hop_of(c) == 1 &&
+                     window_of(c) == taps && c->kernel == taps * (c->transposed ? c->stride : 1);
+    bool has_many = c->out >= LEAST_ROWS && c->rows_at_once >= MIXED_LEAST;
+    return is_filter && has_many && c->rows_at_once % together == 0 ? together : 1;
+}
+
+/* Row `row` of the mixed matrix: [4 * in]. */
+static void mixed_row(const void *user, size_t row, float *to)
+{
+    const struct csm_conv *c = user;
+    size_t in = c->in, o = row % c->out, phase = row / c->out;
+    for (size_t i = 0; i < in; i++) {
+        float first, last, even, odd;
+        if (c->transposed) { /* the tap of the earlier row is the later one of the kernel */
+            size_t at = (i * c->out + o) * c->kernel + phase;
+            even = first = weight_at(c->weight, at + c->stride);
+            odd = last = weight_at(c->weight, at);
+        } else {
+            size_t at = (o * in + i) * c->kernel;
+            first = weight_at(c->weight, at);
+            odd = weight_at(c->weight, at + 1);
+            last = weight_at(c->weight, at + 2);
+            even = first + last;
+        }
+        to[2 * i] = (even + odd) / 2;
+        to[2 * i + 1] = (even - odd) / 2;
+        to[2 * in + 2 * i] = first;
+        to[2 * in + 2 * i + 1] = last;
+    }
+}
+
 /* The product's matrix and bias, unless they are there. */
 static csm_status prepare(struct native *native, const struct csm_conv *c, csm_error *err)
 {
@@ -131,7 +176,10 @@ static csm_status prepare(struct native *native, const struct csm_conv *c, csm_e
         for (size_t r = 0; r < rows; r++)
             w->conv.bias[r] = c->bias->vector[r % c->out];
     }
-    if (c->groups == 1 && rows >= LEAST_ROWS) {
+    if (together_of(c) > 1) {
+        st = native_pack(native, mixed_row, c, rows, CSM_MIXED * c->in, false, &w->conv.columns,
+                         err);
+    } else if (c->groups == 1 && rows >= LEAST_ROWS) {
         st = native_pack(native, matrix_row, c, rows, cols,
                          w->source.is_sound && rows * cols >= CODED_LEAST, &w->conv.columns, err);
     } else {
@@ -211,31 +259,37 @@ static void grouped_work(void *user, size_t first, size_t end, int thread)
     }
 }
 
-/* A product in pieces: PIECE_TILES tiles and BLOCK_STEPS rows of the window. */
-enum { PIECE_TILES = 4, BLOCK_STEPS = 96 };
+/* A product in pieces: PIECE_TILES tiles and BLOCK_STEPS rows of the window, or mixed
+ * ones. */
+enum { PIECE_TILES = 4, BLOCK_STEPS = 96, BLOCK_MIXED = 32 };
 
 struct tiles_job {
     const struct native *native;
     const struct csm_conv *conv;
-    const float *input;
+    const float *input; /* row `step` begins at step * ld_x and gives n_rows * together values */
     float *out;
-    size_t ld_x, n_steps, n_rows, n_tiles;
+    size_t ld_x, n_steps, n_rows, n_tiles, together, block_steps;
 };
 
 static void tiles_work(void *user, size_t first, size_t end, int thread)
 {
     const struct tiles_job *job = user;
     const struct conv_form *form = &job->conv->weight->conv;
-    size_t n_blocks = (job->n_steps + BLOCK_STEPS - 1) / BLOCK_STEPS;
+    size_t n_blocks = (job->n_steps + job->block_steps - 1) / job->block_steps;
     (void)thread;
     for (size_t item = first; item < end; item++) {
-        size_t tile = item / n_blocks * PIECE_TILES, step = item % n_blocks * BLOCK_STEPS;
+        size_t tile = item / n_blocks * PIECE_TILES, step = item % n_blocks * job->block_steps;
         size_t row = tile * CSM_TILE, n_rows = job->n_rows - row, n_steps = job->n_steps - step;
         const float *bias = form->bias == NULL ? NULL : form->bias + row;
         const float *x = job->input + step * job->ld_x;
-        float *out = job->out + step * job->n_rows + row;
+        float *out = job->out + step * job->together * job->n_rows + row;
         n_rows = n_rows < PIECE_TILES * CSM_TILE ? n_rows : PIECE_TILES * CSM_TILE;
-        n_steps = n_steps < BLOCK_STEPS ? n_steps : BLOCK_STEPS;
+        n_steps = n_steps < job->block_steps ? n_steps : job->block_steps;
+        if (job->together > 1) {
+            job->native->kernels->dots_mixed(&form->columns, tile, n_rows, bias, x, job->ld_x,
+                                             n_steps, job->together, out, job->n_rows);
+            continue;
+        }
         if (form->rows == NULL) {
             job->native->kernels->dots_tiles(&form->columns, tile, n_rows, bias, x, job->ld_x,
                                              n_steps, out, job->n_rows);
@@ -247,6 +301,56 @@ static void tiles_work(void *user, size_t first, size_t end, int thread)
         for (size_t i = 0; bias != NULL && i < n_rows * n_steps; i++)
             out[i] += bias[i % n_rows];
     }
+}
+
+static void run_tiles(struct tiles_job *job)
+{
+    size_t n_blocks = (job->n_steps + job->block_steps - 1) / job->block_steps;
+    size_t n_pieces = (job->n_tiles + PIECE_TILES - 1) / PIECE_TILES;
+    csm_threads_run(job->native->threads, tiles_work, job, n_blocks * n_pieces, 1);
+}
+
+/* So many floats of mixed rows at a time stay in the second cache. One row and the next
+ * are not a power of two apart, which would crowd a part of the first. */
+enum { MIXED_FLOATS = 1 << 16, MIXED_GAP = 16 };
+
+struct mix_job {
+    const struct native *native;
+    const float *input;
+    float *mixed;
+    size_t in, together, ld_mixed;
+};
+
+static void mix_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct mix_job *job = user;
+    (void)thread;
+    for (size_t t = first; t < end; t++)
+        job->native->kernels->mix(job->input + t * job->together * job->in, job->in,
+                                  job->mixed + t * job->ld_mixed);
+}
+
+/* All of job, whose input is plain rows. */
+static csm_status run_mixed(struct native *native, struct tiles_job *job, csm_error *err)
+{
+    struct mix_job mix = {.native = native,
+                          .input = job->input,
+                          .in = job->conv->in,
+                          .together = job->together,
+                          .ld_mixed = CSM_MIXED * job->conv->in + MIXED_GAP};
+    size_t n = job->n_steps / job->together, most = MIXED_FLOATS / mix.ld_mixed + 1;
+    csm_status st = native_scratch(native, SCRATCH_MIXED, most * mix.ld_mixed, &mix.mixed, err);
+    job->input = mix.mixed;
+    job->ld_x = mix.ld_mixed;
+    job->block_steps = BLOCK_MIXED;
+    for (size_t from = 0; st == CSM_OK && from < n; from += most) {
+        job->n_steps = n - from < most ? n - from : most;
+        csm_threads_run(native->threads, mix_work, &mix, job->n_steps, 8);
+        run_tiles(job);
+        mix.input += job->n_steps * job->together * mix.in;
+        job->out += job->n_steps * job->together * job->n_rows;
+    }
+    return st;
 }
 
 static void fill_rows(float *to, size_t n, const float *row, size_t cols)
@@ -271,6 +375,9 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
     if (x->cols != in || x == out || (state != NULL && (state->n_past != n_past || state->in != in)))
         return csm_fail(err, CSM_BAD_ARG, "native: %s: input of width %zu, expected %zu",
                         c->weight->source.tensor.name, x->cols, in);
+    if (c->rows_at_once != 0 && rows % c->rows_at_once != 0)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: %zu rows, no multiple of %zu",
+                        c->weight->source.tensor.name, rows, c->rows_at_once);
     size_t phases = c->transposed ? c->stride : 1;
     size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
     st = native_shape(out, n_steps * phases, c->out, err);
@@ -309,9 +416,11 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
                             .ld_x = hop * in,
                             .n_steps = n_steps,
                             .n_rows = out_rows,
-                            .n_tiles = (out_rows + CSM_TILE - 1) / CSM_TILE};
-    size_t n_blocks = (n_steps + BLOCK_STEPS - 1) / BLOCK_STEPS;
-    size_t n_pieces = (job.n_tiles + PIECE_TILES - 1) / PIECE_TILES;
-    csm_threads_run(native->threads, tiles_work, &job, n_blocks * n_pieces, 1);
+                            .n_tiles = (out_rows + CSM_TILE - 1) / CSM_TILE,
+                            .together = together_of(c),
+                            .block_steps = BLOCK_STEPS};
+    if (job.together > 1)
+        return run_mixed(native, &job, err);
+    run_tiles(&job);
     return CSM_OK;
 }

@@ -93,7 +93,7 @@ static csm_status bind_decoder(struct csm_binder *binder, const struct csm_codec
                                struct csm_seanet *net, csm_error *err)
 {
     size_t channels = c->n_filters << c->n_ratios;
-    size_t rows = 2; /* of a frame */
+    size_t rows = 2; /* of a frame, after the upsampling */
     csm_status st = csm_seanet_new(net, 2 + c->n_ratios * (c->n_residual_layers + 1), err);
     struct csm_seanet_step *step = net->steps;
     if (st == CSM_OK)

@@ -254,14 +254,15 @@ static inline void attend(const float *q, const struct kv_view *kv, size_t first
         out[d] *= inverse;
 }
 
+/* As many sums as compilers keep in vectors. */
 static inline uint64_t touch(const void *bytes, size_t n)
 {
     const uint64_t *words = bytes;
-    uint64_t sums[64] = {0}, sum = 0;
-    for (size_t i = 0; i < n / 8; i += 64)
-        for (size_t l = 0; l < 64; l++)
+    uint64_t sums[LANES] = {0}, sum = 0;
+    for (size_t i = 0; i < n / 8; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
             sums[l] ^= words[i + l];
-    for (size_t l = 0; l < 64; l++)
+    for (size_t l = 0; l < LANES; l++)
         sum ^= sums[l];
     return sum;
 }

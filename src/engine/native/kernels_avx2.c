@@ -126,12 +126,6 @@ static inline struct v16 load_scales(const unsigned char *at, bool is_wide)
     return load_bf16((const uint16_t *)(const void *)at);
 }
 
-/* sum += four products a lane; codes below 16, so that pairs fit 16 bits. */
-static inline __m256i add_nibbles(__m256i sum, __m256i codes, __m256i digits, __m256i unit)
-{
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, digits), unit));
-}
-
 static inline __m256i four_digits(const int8_t *digits)
 {
     int32_t four;
@@ -144,38 +138,55 @@ static inline struct v16 float_of(const __m256i sums[2])
     return (struct v16){_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])};
 }
 
-/* 8 columns, whose codes are 64 bytes (4 bit) or 128. */
-static inline void add_columns(const unsigned char *codes, int bits, const int8_t *digits,
-                               __m256i sums[CSM_PLANES][2])
+/* Of 8 columns four products in each 16 bits, codes below 16. */
+static inline __m256i products(__m256i first, __m256i second, __m256i d0, __m256i d1)
 {
-    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
-    const __m256i sixteen = _mm256_set1_epi16(16);
+    return _mm256_add_epi16(_mm256_maddubs_epi16(first, d0), _mm256_maddubs_epi16(second, d1));
+}
+
+/* 32 columns: 16 bits hold their sums, 16 products of 15 * 128 at most. Of codes of 8 bits
+ * the lower and the upper halves are multiplied. */
+enum { COLUMNS = 32 };
+
+__attribute__((always_inline)) static inline void
+add_columns(const unsigned char *codes, const int bits, const int8_t *digits,
+            __m256i sums[CSM_PLANES][2])
+{
+    const __m256i mask = _mm256_set1_epi8(15);
     for (int half = 0; half < 2; half++) { /* rows 0..7, 8..15 */
-        const __m256i *at = (const __m256i *)(const void *)(codes + 32 * half);
-        __m256i first = _mm256_loadu_si256(at);
-        __m256i second = bits == 8 ? _mm256_loadu_si256(at + 2) : first;
-        __m256i first_low = _mm256_and_si256(first, mask);
-        __m256i first_high = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask);
-        __m256i second_low = _mm256_and_si256(second, mask);
-        __m256i second_high = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
-        for (size_t p = 0; p < CSM_PLANES; p++) {
-            __m256i d0 = four_digits(digits + 8 * p), d1 = four_digits(digits + 8 * p + 4);
-            __m256i sum = add_nibbles(sums[p][half], first_low, d0, one);
-            if (bits == 8) {
-                sum = add_nibbles(sum, first_high, d0, sixteen);
-                sum = add_nibbles(sum, second_low, d1, one);
-                sum = add_nibbles(sum, second_high, d1, sixteen);
-            } else {
-                sum = add_nibbles(sum, first_high, d1, one);
+        __m256i low[CSM_PLANES], high[CSM_PLANES];
+        for (int p = 0; p < CSM_PLANES; p++)
+            low[p] = high[p] = _mm256_setzero_si256();
+        for (int c = 0; c < COLUMNS; c += 8) {
+            const __m256i *at =
+                (const __m256i *)(const void *)(codes + c * CSM_TILE * bits / 8 + 32 * half);
+            __m256i first = _mm256_loadu_si256(at);
+            __m256i second =
+                bits == 8 ? _mm256_loadu_si256(at + 2) : _mm256_srli_epi16(first, 4);
+            __m256i first_low = _mm256_and_si256(first, mask);
+            __m256i second_low = _mm256_and_si256(second, mask);
+            __m256i first_high = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask);
+            __m256i second_high = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
+            for (int p = 0; p < CSM_PLANES; p++) {
+                const int8_t *d = digits + CSM_PLANES * c + 8 * p;
+                __m256i d0 = four_digits(d), d1 = four_digits(d + 4);
+                low[p] = _mm256_add_epi16(low[p], products(first_low, second_low, d0, d1));
+                if (bits == 8)
+                    high[p] = _mm256_add_epi16(high[p], products(first_high, second_high, d0, d1));
             }
-            sums[p][half] = sum;
+        }
+        for (int p = 0; p < CSM_PLANES; p++) {
+            __m256i sum = _mm256_madd_epi16(low[p], _mm256_set1_epi16(1));
+            if (bits == 8)
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(high[p], _mm256_set1_epi16(16)));
+            sums[p][half] = _mm256_add_epi32(sums[p][half], sum);
         }
     }
 }
 
-static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned char *block,
-                                  const int8_t *digits, const float *steps, const float *x_sums,
-                                  int bits)
+__attribute__((always_inline)) static inline struct v16
+tile_row(const struct affine_tiles *w, const unsigned char *block, const int8_t *digits,
+         const float *steps, const float *x_sums, const int bits)
 {
     size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
     size_t scale_bytes = w->wide_scales ? 64 : 32;
@@ -184,7 +195,7 @@ static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned c
         __m256i sums[CSM_PLANES][2];
         for (int p = 0; p < CSM_PLANES; p++)
             sums[p][0] = sums[p][1] = _mm256_setzero_si256();
-        for (size_t c = 0; c < group; c += 8)
+        for (size_t c = 0; c < group; c += COLUMNS)
             add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits,
                         digits + CSM_PLANES * c, sums);
         for (int half = 0; half < 2; half++)

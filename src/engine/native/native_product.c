@@ -213,11 +213,14 @@ csm_status native_product(struct native *native, const struct product *products,
                                            &made, err);
         if (st != CSM_OK)
             return st;
-        struct digits_job digits = {native->kernels, x.values, x.ld, &made};
-        if (x.n > 1)
+        if (x.n == 1) {
+            job.own = &made;
+            job.turn = ++native->turn;
+        } else {
+            struct digits_job digits = {native->kernels, x.values, x.ld, &made};
             csm_threads_run(native->threads, digits_work, &digits, x.n, 4);
-        *(x.n == 1 ? &job.own : &job.x.affine) = &made;
-        job.turn = ++native->turn;
+            job.x.affine = &made;
+        }
     }
     if (finishing.affine != NULL)
         job.n_each = finishing.affine->group / CSM_TILE;

@@ -268,23 +268,33 @@ struct tiles_job {
     const struct csm_conv *conv;
     const float *input; /* row `step` begins at step * ld_x and gives n_rows * together values */
     float *out;
-    size_t ld_x, n_steps, n_rows, n_tiles, together, block_steps;
+    size_t ld_x, n_steps, n_rows, n_tiles, together;
 };
+
+static size_t block_steps(const struct tiles_job *job)
+{
+    return job->together > 1 ? BLOCK_MIXED : BLOCK_STEPS;
+}
+
+static size_t block_count(const struct tiles_job *job)
+{
+    return (job->n_steps + block_steps(job) - 1) / block_steps(job);
+}
 
 static void tiles_work(void *user, size_t first, size_t end, int thread)
 {
     const struct tiles_job *job = user;
     const struct conv_form *form = &job->conv->weight->conv;
-    size_t n_blocks = (job->n_steps + job->block_steps - 1) / job->block_steps;
+    size_t n_blocks = block_count(job), most = block_steps(job);
     (void)thread;
     for (size_t item = first; item < end; item++) {
-        size_t tile = item / n_blocks * PIECE_TILES, step = item % n_blocks * job->block_steps;
+        size_t tile = item / n_blocks * PIECE_TILES, step = item % n_blocks * most;
         size_t row = tile * CSM_TILE, n_rows = job->n_rows - row, n_steps = job->n_steps - step;
         const float *bias = form->bias == NULL ? NULL : form->bias + row;
         const float *x = job->input + step * job->ld_x;
         float *out = job->out + step * job->together * job->n_rows + row;
         n_rows = n_rows < PIECE_TILES * CSM_TILE ? n_rows : PIECE_TILES * CSM_TILE;
-        n_steps = n_steps < job->block_steps ? n_steps : job->block_steps;
+        n_steps = n_steps < most ? n_steps : most;
         if (job->together > 1) {
             job->native->kernels->dots_mixed(&form->columns, tile, n_rows, bias, x, job->ld_x,
                                              n_steps, job->together, out, job->n_rows);
@@ -305,9 +315,8 @@ static void tiles_work(void *user, size_t first, size_t end, int thread)
 
 static void run_tiles(struct tiles_job *job)
 {
-    size_t n_blocks = (job->n_steps + job->block_steps - 1) / job->block_steps;
     size_t n_pieces = (job->n_tiles + PIECE_TILES - 1) / PIECE_TILES;
-    csm_threads_run(job->native->threads, tiles_work, job, n_blocks * n_pieces, 1);
+    csm_threads_run(job->native->threads, tiles_work, job, block_count(job) * n_pieces, 1);
 }
 
 /* So many floats of mixed rows at a time stay in the second cache. One row and the next
@@ -342,7 +351,6 @@ static csm_status run_mixed(struct native *native, struct tiles_job *job, csm_er
     csm_status st = native_scratch(native, SCRATCH_MIXED, most * mix.ld_mixed, &mix.mixed, err);
     job->input = mix.mixed;
     job->ld_x = mix.ld_mixed;
-    job->block_steps = BLOCK_MIXED;
     for (size_t from = 0; st == CSM_OK && from < n; from += most) {
         job->n_steps = n - from < most ? n - from : most;
         csm_threads_run(native->threads, mix_work, &mix, job->n_steps, 8);
@@ -417,8 +425,7 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
                             .n_steps = n_steps,
                             .n_rows = out_rows,
                             .n_tiles = (out_rows + CSM_TILE - 1) / CSM_TILE,
-                            .together = together_of(c),
-                            .block_steps = BLOCK_STEPS};
+                            .together = together_of(c)};
     if (job.together > 1)
         return run_mixed(native, &job, err);
     run_tiles(&job);

@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "engine/native/kernels.h"
-#include "files/checkpoint_random.h"
+#include "checkpoint/checkpoint_random.h"
 #include "model/mimi.h"
 
 enum { N_CALLS = 40, WARM_FRAMES = 160, MOST_PARTS = 64, FLUSH_BYTES = 128 << 20 };

@@ -12,8 +12,8 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "engine/native/kernels.h"
-#include "files/checkpoint_parts.h"
-#include "files/checkpoint_random.h"
+#include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/checkpoint_random.h"
 #include "generate/generation.h"
 
 enum { BUFFER_MB = 256, MAX_SAMPLES = 4096 };

@@ -6,7 +6,7 @@
 
 #include <csm/csm.h>
 
-#include "files/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "generate/strategy.h"
 #include "model/language.h"
 #include "model/mimi.h"

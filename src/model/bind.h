@@ -6,7 +6,7 @@
 #define CSM_MODEL_BIND_H
 
 #include "engine/open.h"
-#include "files/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "model/stack.h"
 
 /* All zero but for engine and checkpoint, which outlive it. */

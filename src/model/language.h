@@ -6,7 +6,7 @@
 #ifndef CSM_MODEL_LANGUAGE_H
 #define CSM_MODEL_LANGUAGE_H
 
-#include "files/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "model/bind.h"
 #include "model/stack.h"
 

@@ -9,7 +9,7 @@
 #ifndef CSM_MODEL_MIMI_H
 #define CSM_MODEL_MIMI_H
 
-#include "files/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "model/bind.h"
 #include "model/rvq.h"
 #include "model/seanet.h"

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "files/config_parts.h"
+#include "checkpoint/config_parts.h"
 
 static void check_transformer(const struct csm_transformer_config *t)
 {

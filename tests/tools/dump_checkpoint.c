@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/checkpoint_parts.h"
+#include "checkpoint/checkpoint_parts.h"
 
 enum { MAX_WEIGHTS = 4096, NAME_MAX_BYTES = 64, MAX_FACTS = 64 };
 

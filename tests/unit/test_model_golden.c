@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "model/language.h"
 #include "model/mimi.h"
 #include "unit/scalar_engine.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * session.c - a conversation: a list of turns over csm_generate. */
-#include "generate/session.h"
+#include "conversation/session.h"
 
 #include <stdlib.h>
 #include <string.h>

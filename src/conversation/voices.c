@@ -14,7 +14,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
-#include "generate/session.h"
+#include "conversation/session.h"
 
 static const char suffix[] = ".safetensors";
 

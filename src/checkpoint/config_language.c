@@ -9,7 +9,7 @@
  * that; a key in transformers' spelling, where there is one, goes before both. */
 #include <string.h>
 
-#include "files/config_parts.h"
+#include "checkpoint/config_parts.h"
 
 /* Sesame's models.py; the last two as mlx-audio has them. */
 static const struct flavor {

@@ -15,7 +15,7 @@
 #include "base/half.h"
 #include "base/output.h"
 #include "base/threads.h"
-#include "files/checkpoint_parts.h"
+#include "checkpoint/checkpoint_parts.h"
 #include "files/path.h"
 
 /* Tensors to be written; each owns its bytes and its name. */

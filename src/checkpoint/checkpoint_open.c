@@ -9,9 +9,9 @@
 #include <xxhash.h>
 
 #include "base/error.h"
-#include "files/checkpoint_parts.h"
-#include "files/checkpoint_random.h"
-#include "files/config_read.h"
+#include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/checkpoint_random.h"
+#include "checkpoint/config_read.h"
 #include "files/path.h"
 #include "files/safetensors.h"
 

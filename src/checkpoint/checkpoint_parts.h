@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "files/layout.h"
+#include "checkpoint/layout.h"
 
 struct csm_checkpoint {
     char *directory;

@@ -5,8 +5,8 @@
 #ifndef CSM_FILES_LAYOUT_H
 #define CSM_FILES_LAYOUT_H
 
-#include "files/checkpoint.h"
-#include "files/weights.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/weights.h"
 
 /* Where a language model or a codec lies: in which set, in which layout, and
  * what stands before all of its names ("model.", "codec_model.", ""). */

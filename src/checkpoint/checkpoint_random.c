@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files/checkpoint_random.h"
+#include "checkpoint/checkpoint_random.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/half.h"
-#include "files/checkpoint_parts.h"
-#include "files/config_read.h"
+#include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/config_read.h"
 #include "files/json_file.h"
 
 enum { N_PARTS = CSM_DECODER + 1 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * session_file.c - a session as a safetensors file. */
-#include "generate/session.h"
+#include "conversation/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * layout.c - the name maps. In a pattern, # is the layer, the codebook of its
  * branch, or the place of a module in SEANet's sequence; @ is the part's own
  * stem: "encoder" or "decoder" of Mimi. */
-#include "files/layout.h"
+#include "checkpoint/layout.h"
 
 #include <stdio.h>
 #include <string.h>

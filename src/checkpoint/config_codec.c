@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "files/config_parts.h"
+#include "checkpoint/config_parts.h"
 
 /* The published Mimi: MimiConfig's defaults. */
 static const struct csm_codec_config published = {

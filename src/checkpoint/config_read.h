@@ -7,8 +7,8 @@
 
 #include <jansson.h>
 
-#include "files/config.h"
-#include "files/layout.h"
+#include "checkpoint/config.h"
+#include "checkpoint/layout.h"
 
 /* Read the configuration of the language model and the codec that lie in those
  * places (layout NONE: not there, its numbers stay zero, but for the codec's 24000 Hz and

@@ -5,7 +5,7 @@
 #ifndef CSM_FILES_CHECKPOINT_RANDOM_H
 #define CSM_FILES_CHECKPOINT_RANDOM_H
 
-#include "files/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 
 /* Make it: language model and codec, HF layout, no tokenizer.
  *

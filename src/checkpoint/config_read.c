@@ -2,7 +2,7 @@
  *
  * config_read.c - the files of a directory, and generation_config.json.
  * config_language.c and config_codec.c read the two halves of config.json. */
-#include "files/config_read.h"
+#include "checkpoint/config_read.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #ifndef CSM_FILES_CONFIG_PARTS_H
 #define CSM_FILES_CONFIG_PARTS_H
 
-#include "files/config_read.h"
+#include "checkpoint/config_read.h"
 #include "files/json_file.h"
 
 /* Bounds that keep every product of sizes far from overflow. */

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "files/checkpoint_parts.h"
-#include "files/checkpoint_random.h"
+#include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/checkpoint_random.h"
 
 /* A shape that a tensor should have; rank 0: the part has no such role. */
 struct shape {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "files/checkpoint_parts.h"
+#include "checkpoint/checkpoint_parts.h"
 #include "files/path.h"
 
 static bool begins(const char *name, const char *prefix)

@@ -24,7 +24,7 @@
 #ifndef CSM_FILES_CHECKPOINT_H
 #define CSM_FILES_CHECKPOINT_H
 
-#include "files/config.h"
+#include "checkpoint/config.h"
 
 #ifdef __cplusplus
 extern "C" {

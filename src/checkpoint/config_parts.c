@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files/config_parts.h"
+#include "checkpoint/config_parts.h"
 
 #include <string.h>
 

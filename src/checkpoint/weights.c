@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files/weights.h"
+#include "checkpoint/weights.h"
 
 #include <stdlib.h>
 #include <string.h>

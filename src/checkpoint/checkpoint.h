@@ -24,6 +24,7 @@
 #ifndef CSM_FILES_CHECKPOINT_H
 #define CSM_FILES_CHECKPOINT_H
 
+#include "base/weight_source.h"
 #include "checkpoint/config.h"
 
 #ifdef __cplusplus

@@ -288,6 +288,7 @@ static csm_status find_quantized(const struct csm_checkpoint *checkpoint,
                         "%s: %zu bits in groups of %zu, expected %d in groups of %d by "
                         "config.json (%s)",
                         tensor->name, bits, group_size, said_bits, said_group_size, file);
+    source->format = CSM_WEIGHT_AFFINE;
     source->bits = (int)bits;
     source->group_size = (int)group_size;
     source->scales = *scales;
@@ -429,7 +430,7 @@ csm_status csm_checkpoint_find(const struct csm_checkpoint *checkpoint, enum csm
         take_slice(&source->tensor, index);
         take_slice(&source->scales, index);
         take_slice(&source->biases, index);
-        source->transposed = source->bits == 0;
+        source->transposed = source->format == CSM_WEIGHT_FLOAT;
     }
     return CSM_OK;
 }

@@ -63,7 +63,7 @@ enum { MAX_TALLIES = 16 };
 
 static uint64_t n_values(const struct csm_weight_source *source)
 {
-    return source->bits != 0 ? source->tensor.n_bytes * 8 / (uint64_t)source->bits
+    return source->format != CSM_WEIGHT_FLOAT ? source->tensor.n_bytes * 8 / (uint64_t)source->bits
                              : source->tensor.n_bytes / csm_dtype_size(source->tensor.dtype);
 }
 

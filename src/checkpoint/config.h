@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/engine.h"
+#include "base/rope.h"
 
 #ifdef __cplusplus
 extern "C" {

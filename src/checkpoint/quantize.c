@@ -195,7 +195,7 @@ static csm_status add_part(struct job *job, enum csm_part part, csm_error *err)
             csm_status st = csm_checkpoint_find(c, part, role, i, &source, err);
             if (st != CSM_OK)
                 return st;
-            if (source.bits != 0)
+            if (source.format != CSM_WEIGHT_FLOAT)
                 return csm_fail(err, CSM_BAD_FORMAT,
                                 "%s: %s: quantized already, expected a model of floats",
                                 c->directory, source.tensor.name);

@@ -32,6 +32,9 @@
 #include <csm/status.h>
 #include <csm/tensors.h>
 
+#include "base/rope.h"
+#include "base/weight_source.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -50,30 +53,6 @@ struct csm_engine_options {
     const char *device; /* NULL: the engine's default; else "cpu", "gpu", "cuda:0", "mps" */
 };
 
-/* A tensor of the checkpoint, as it lies in the file. Its bytes outlive the
- * weight made of it, so that an engine may keep pointing at them. */
-struct csm_weight_source {
-    csm_tensor tensor; /* for a quantized one: U32 [rows, cols * bits / 32] */
-    /* MLX's affine quantization of a matrix [rows, cols]: bits 4 or 8 (0: not
-     * quantized); scales and biases are [rows, cols / group_size]. */
-    int bits;
-    int group_size;
-    csm_tensor scales;
-    csm_tensor biases;
-    /* The matrix lies as [in, out] (csm's depth heads), not [out, in]. */
-    bool transposed;
-    /* The layout's own program computes with a copy, not with the file's bytes
-     * (Sesame): matters to an engine whose rounding depends on alignment. */
-    bool is_copied;
-    /* Keep full precision whatever `precision` says (codec, norms). */
-    bool exact;
-    /* What comes of it is sound, not a choice between entries (the codec's decoder): an
-     * engine may round it to 18 bits, see docs/ENGINES.md. */
-    bool is_sound;
-    /* A hint: only `embed` reads it, so no form for products is made of it. */
-    bool is_table;
-};
-
 /* ---- blocks ------------------------------------------------------------- */
 
 /* RMS:   scale * x / sqrt(mean(x^2) + eps)
@@ -83,19 +62,6 @@ struct csm_norm {
     csm_weight *scale; /* [width] */
     csm_weight *bias;  /* [width]; NULL for RMS */
     float eps;
-};
-
-/* Rotary positions. f_i = theta^(-2i/head_dim), rescaled as Llama 3 does when
- * factor is not 0 (csm-reference: wl < hi keeps f, wl > lo divides it, between
- * them a blend). Parameters, not a table: an engine that must equal a reference
- * bit for bit computes them in that reference's arithmetic. */
-struct csm_rope {
-    double theta;
-    double factor; /* 0: no rescaling */
-    double low_freq_factor;
-    double high_freq_factor;
-    double original_max_positions;
-    bool interleaved; /* pairs (2i, 2i+1) as Sesame and kyutai; else (i, i + head_dim/2) as HF */
 };
 
 /* x += layer_scale * o(attention(norm(x)));  query head i uses key/value head

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
                     return 3;
                 }
                 add(&source.tensor, part, role, i, source.transposed ? ".transposed" : "");
-                if (source.bits != 0) {
+                if (source.format != CSM_WEIGHT_FLOAT) {
                     add(&source.scales, part, role, i, ".scales");
                     add(&source.biases, part, role, i, ".biases");
                 }

@@ -69,7 +69,7 @@ static csm_status weight_new(void *ctx, const struct csm_weight_source *source, 
     size_t cols = 1;
     for (size_t i = 1; i < t->rank; i++)
         cols *= t->shape[i];
-    if (source->bits != 0)
+    if (source->format != CSM_WEIGHT_FLOAT)
         cols = cols * 32 / (size_t)source->bits;
     csm_weight *w = calloc(1, sizeof *w);
     float *data = malloc(rows * cols * sizeof *data);
@@ -77,7 +77,7 @@ static csm_status weight_new(void *ctx, const struct csm_weight_source *source, 
         return csm_fail(err, CSM_NO_MEMORY, "scalar: weight");
     *w = (csm_weight){.rows = rows, .cols = cols, .data = data};
     for (size_t i = 0; i < rows * cols; i++) {
-        if (source->bits == 0) {
+        if (source->format == CSM_WEIGHT_FLOAT) {
             data[i] = element(t, i);
             continue;
         }

@@ -283,6 +283,7 @@ static void quantized_matrices_equal_their_numbers(void **state)
         struct csm_weight_source packed = {
             .tensor = {.name = "packed", .dtype = CSM_U32, .rank = 2, .shape = {out, n_words},
                        .data = words, .n_bytes = out * n_words * 4},
+            .format = CSM_WEIGHT_AFFINE,
             .bits = bits,
             .group_size = group,
             .scales = source_of(scales, 2, (size_t[]){out, n_groups}).tensor,

@@ -165,6 +165,7 @@ static void quantized(const float *w, int bits, int group, csm_dtype scale_dtype
             ((uint16_t *)biases)[g] = csm_to_bf16(biases[g]);
         }
     *source = (struct csm_weight_source){.tensor = tensor_f32(NULL, ROWS, COLS, 0),
+                                         .format = CSM_WEIGHT_AFFINE,
                                          .bits = bits,
                                          .group_size = group};
     source->tensor.dtype = CSM_U32;

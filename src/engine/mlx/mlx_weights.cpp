@@ -60,7 +60,7 @@ csm_weight make_weight(context &c, const csm_weight_source &source)
 {
     mx::array stored = view(source.tensor);
 
-    if (source.bits != 0) {
+    if (source.format != CSM_WEIGHT_FLOAT) {
         mx::array scales = view(source.scales), biases = view(source.biases);
         mx::Dtype dtype = wanted(c, source, scales.dtype());
         csm_weight weight{stored};

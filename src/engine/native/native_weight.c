@@ -91,7 +91,7 @@ static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float 
 {
     const struct csm_weight_source *s = &w->source;
     size_t n_groups = w->cols / (size_t)w->tiles.group;
-    if (s->bits != 0) {
+    if (s->format != CSM_WEIGHT_FLOAT) {
         size_t n_words = w->cols * (size_t)s->bits / 32;
         csm_affine_unpack((const uint32_t *)s->tensor.data + index * n_words, w->cols, s->bits,
                           codes);
@@ -118,7 +118,7 @@ void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *cod
     if (group != 0) {
         /* Group by group, so that no room for scales is needed. */
         const struct csm_weight_source *s = &w->source;
-        if (s->bits != 0)
+        if (s->format != CSM_WEIGHT_FLOAT)
             csm_affine_unpack((const uint32_t *)s->tensor.data +
                                   row * (w->cols * (size_t)s->bits / 32),
                               w->cols, s->bits, codes);
@@ -127,7 +127,7 @@ void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *cod
         for (size_t g = 0; g < w->cols / group; g++) {
             float *values = out + g * group, scale, bias;
             uint8_t *group_codes = codes + g * group;
-            if (s->bits != 0) {
+            if (s->format != CSM_WEIGHT_FLOAT) {
                 scale = element(&s->scales, row * (w->cols / group) + g);
                 bias = element(&s->biases, row * (w->cols / group) + g);
             } else {
@@ -284,11 +284,12 @@ csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error
     if (w->tiles.group != 0) {
         struct affine_tiles *tiles = &w->tiles;
         size_t n_tiles = (w->rows + CSM_TILE - 1) / CSM_TILE;
-        csm_dtype scales = w->source.bits != 0 ? w->source.scales.dtype : w->source.tensor.dtype;
-        csm_dtype biases = w->source.bits != 0 ? w->source.biases.dtype : scales;
+        const bool has_floats = w->source.format == CSM_WEIGHT_FLOAT;
+        csm_dtype scales = has_floats ? w->source.tensor.dtype : w->source.scales.dtype;
+        csm_dtype biases = has_floats ? scales : w->source.biases.dtype;
         /* bfloat16 holds scales of bfloat16 checkpoints, and those made of float32. */
-        tiles->wide_scales = w->source.bits != 0 ? scales != CSM_BF16 || biases != CSM_BF16
-                                                 : scales == CSM_F16;
+        tiles->wide_scales =
+            has_floats ? scales == CSM_F16 : scales != CSM_BF16 || biases != CSM_BF16;
         tiles->n_groups = w->cols / (size_t)tiles->group;
         tiles->block_bytes = (size_t)(tiles->bits * tiles->group) * CSM_TILE / 8 +
                              2 * CSM_TILE * (tiles->wide_scales ? 4 : 2);
@@ -340,7 +341,7 @@ csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, 
 {
     struct native *native = ctx;
     const csm_tensor *t = &source->tensor;
-    if (t->rank < 1 || t->rank > 3 || (source->bits == 0 && !is_float(t)) ||
+    if (t->rank < 1 || t->rank > 3 || (source->format == CSM_WEIGHT_FLOAT && !is_float(t)) ||
         (source->transposed && t->rank != 2))
         return csm_fail(err, CSM_BAD_ARG, "native: %s: %s of rank %zu is no weight", t->name,
                         csm_dtype_name(t->dtype), t->rank);
@@ -356,7 +357,7 @@ csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, 
         w->cols = t->shape[0];
     }
     csm_status st = CSM_OK;
-    if (source->bits != 0) {
+    if (source->format != CSM_WEIGHT_FLOAT) {
         /* The shape may be the matrix's own or that of its words. */
         if (source->bits > 0 && t->n_bytes == w->rows * w->cols * 4)
             w->cols = w->cols * 32 / (size_t)source->bits;

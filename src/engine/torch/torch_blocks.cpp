@@ -55,7 +55,7 @@ static constexpr uintptr_t alignment = 64;
 at::Tensor load_weight(context &ctx, const csm_weight_source &source)
 {
     const csm_tensor &t = source.tensor;
-    bool is_quantized = source.bits != 0;
+    bool is_quantized = source.format != CSM_WEIGHT_FLOAT;
     at::ScalarType stored = type_of(is_quantized ? source.scales.dtype : t.dtype);
     if (!ctx.dtype.has_value() && t.rank >= 2)
         ctx.dtype = stored;

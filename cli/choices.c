@@ -34,7 +34,7 @@ bool choose_stream(const char *name, csm_stream_kind *stream)
     *stream = csm_stream_find(name);
     if (*stream == CSM_STREAM_COUNT)
         fprintf(stderr,
-                "csm: --stream: '%s', expected torch-cpu, torch-cpu-mkl, torch-cuda or mlx\n", name);
+                "csm: --stream: '%s', expected " CSM_STREAM_NAMES "\n", name);
     return *stream != CSM_STREAM_COUNT;
 }
 

@@ -46,7 +46,7 @@ static const char help[] =
     "  --guard | --no-guard     end speech that loops, falls silent or runs on, or do not\n"
     "                           (sentences, normalize, guard: default with the embedded\n"
     "                           voice; a model of --model-path speaks as its references do)\n\n"
-    "  --seed N                 of the draws (0); utterance i of many has N + i\n"
+    "  --seed N                 of the draws (0), or random; utterance i of many has N + i\n"
     "  --temperature T          0 is greedy; default: the model's, else 0.9\n"
     "  --topk K                 0 is all; default: the model's, else 50\n"
     "  --depth-temperature T --depth-topk K\n"
@@ -57,7 +57,7 @@ static const char help[] =
     "  --engine E --device D    auto, native, mlx, torch; cpu, gpu, cuda:0, mps\n"
     "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n"
     "  --threads N              default: one per core\n"
-    "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, mlx\n"
+    "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n"
     "  --sampler S              arithmetic: transformers, sesame, csm-mlx\n"
     "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest known\n\n"
     "  --save-tokens F          write codes, margins and probabilities\n"
@@ -280,7 +280,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"device", OPTION_TEXT, &a->device},
         {"dtype", OPTION_TEXT, &a->dtype},
         {"threads", OPTION_INT, &a->n_threads},
-        {"seed", OPTION_U64, &o->seed},
+        {"seed", OPTION_SEED, &o->seed},
         {"temperature", OPTION_REAL, &o->temperature},
         {"topk", OPTION_INT, &o->top_k},
         {"depth-temperature", OPTION_REAL, &o->depth_temperature},

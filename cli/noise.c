@@ -17,9 +17,9 @@ static const char help[] =
     "usage: csm noise --shape R,C [OPTIONS]\n"
     "The numbers that a generator gives for a tensor of that shape: exponentials of\n"
     "the torch streams, uniforms of mlx; one a line.\n\n"
-    "  --stream S    torch-cpu (default), torch-cpu-mkl, torch-cuda, mlx\n"
+    "  --stream S    torch-cpu (default), torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n"
     "  --dtype D     f32 (default), bf16, f16\n"
-    "  --seed N      default 0\n"
+    "  --seed N      default 0; or random\n"
     "  --shape R,C   or N: one call's shape\n"
     "  --calls N     default 1\n"
     "  --output F    write tensor noise, F32 [calls, R, C], instead\n";
@@ -54,7 +54,7 @@ static enum parsed parse(int argc, char **argv, struct request *r)
     const char *dtype = "f32", *stream = "torch-cpu", *shape = NULL;
     const struct option_spec options[] = {
         {"stream", OPTION_TEXT, &stream},     {"dtype", OPTION_TEXT, &dtype},
-        {"seed", OPTION_U64, &r->state.seed}, {"shape", OPTION_TEXT, &shape},
+        {"seed", OPTION_SEED, &r->state.seed}, {"shape", OPTION_TEXT, &shape},
         {"calls", OPTION_SIZE, &r->calls},    {"output", OPTION_TEXT, &r->output},
         {NULL, OPTION_FLAG, NULL},
     };

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
@@ -41,6 +42,32 @@ static bool read_int(const char *text, int *value)
     return true;
 }
 
+static bool seed_of_system(uint64_t *seed)
+{
+    FILE *f = fopen("/dev/urandom", "rb");
+    bool is_read = f != NULL && fread(seed, sizeof *seed, 1, f) == 1;
+    if (f != NULL)
+        fclose(f);
+    return is_read;
+}
+
+/* As torch.manual_seed reads a number: a negative one stands for itself + 2^64. */
+static bool read_seed(const char *name, const char *text, uint64_t *seed)
+{
+    if (strcmp(text, "random") == 0) {
+        if (!seed_of_system(seed))
+            return false;
+        fprintf(stderr, "csm: --%s random: %" PRIu64 "\n", name, *seed);
+        return true;
+    }
+    if (*text != '-')
+        return read_whole(text, UINT64_MAX, seed);
+    if (!read_whole(text + 1, (uint64_t)INT64_MAX + 1, seed))
+        return false;
+    *seed = 0 - *seed;
+    return true;
+}
+
 static bool append(struct option_list *list, const char *text)
 {
     if (list->n == sizeof list->items / sizeof *list->items)
@@ -64,8 +91,8 @@ static bool store(const struct option_spec *option, const char *text)
             return false;
         *(size_t *)option->value = (size_t)whole;
         return true;
-    case OPTION_U64:
-        return read_whole(text, UINT64_MAX, option->value);
+    case OPTION_SEED:
+        return read_seed(option->name, text, option->value);
     case OPTION_INT:
         return read_int(text, option->value);
     case OPTION_REAL:
@@ -117,6 +144,7 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
         fprintf(stderr, "csm: --%s: '%s', expected %s\n", option->name, value,
                 option->kind == OPTION_REAL   ? "a finite number"
                 : option->kind == OPTION_LIST ? "at most 64 of them"
+                : option->kind == OPTION_SEED ? "a whole number from -2^63 to 2^64 - 1, or random"
                                               : "a whole number");
         return PARSED_WRONG;
     }

@@ -11,7 +11,8 @@ enum option_kind {
     OPTION_FLAG, /* bool: set to true */
     OPTION_TEXT, /* const char * */
     OPTION_SIZE, /* size_t: a whole number */
-    OPTION_U64,  /* uint64_t: a whole number */
+    OPTION_SEED, /* uint64_t: -2^63 to 2^64 - 1 as torch.manual_seed takes them (-1 is 2^64 - 1), or
+                  * random: one from the system, told on standard error */
     OPTION_INT,  /* int: a whole number, which may be negative */
     OPTION_REAL, /* double, finite */
     OPTION_LIST  /* struct option_list: repeatable, one more each time */

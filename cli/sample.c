@@ -20,8 +20,8 @@ static const char help[] =
     "  --tensor NAME         the logits; needed if the file holds several tensors\n"
     "  --sampler S           transformers (default), sesame, csm-mlx, mlx-categorical\n"
     "  --dtype D             f32 (default), bf16, f16: what the logits are rounded to first\n"
-    "  --stream S            torch-cpu, torch-cpu-mkl, torch-cuda; mlx for the mlx samplers\n"
-    "  --seed N              default 0\n"
+    "  --stream S            torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n"
+    "  --seed N              default 0; or random\n"
     "  --topk K              default 50; 0: all\n"
     "  --temperature T       default 0.9\n"
     "  --top-p P, --min-p P  default 0: none\n"
@@ -71,7 +71,7 @@ static enum parsed parse(int argc, char **argv, struct request *r)
         {"sampler", OPTION_TEXT, &sampler},
         {"dtype", OPTION_TEXT, &dtype},
         {"stream", OPTION_TEXT, &stream},
-        {"seed", OPTION_U64, &r->config.seed},
+        {"seed", OPTION_SEED, &r->config.seed},
         {"topk", OPTION_SIZE, &r->config.top_k},
         {"temperature", OPTION_REAL, &r->config.temperature},
         {"top-p", OPTION_REAL, &r->config.top_p},

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
         {"teacher-forcing", OPTION_FLAG, &args.is_forced},
         {"engine", OPTION_TEXT, &args.engine},
         {"iterations", OPTION_SIZE, &args.iterations},
-        {"seed", OPTION_U64, &args.seed},
+        {"seed", OPTION_SEED, &args.seed},
         {"temperature", OPTION_REAL, &args.temperature},
         {"topk", OPTION_SIZE, &args.top_k},
         {"max-frames", OPTION_SIZE, &args.max_frames},

@@ -46,15 +46,22 @@ extern "C" {
  *   TORCH_CPU_MKL  PyTorch on the CPU, x86-64 builds with MKL up to 2.6 (Sesame's
  *                  pinned 2.4.0): one mt19937 output a call seeds MKL's MCG31
  *   TORCH_CUDA     PyTorch on CUDA: Philox4x32-10, and the GPU's own logarithm
+ *   TORCH_INDUCTOR PyTorch on the CPU inside torch.compile, where exponential_ is the
+ *                  compiler's: Philox4x32-10 under a key of mt19937. Compiled samplers
+ *                  that call torch.multinomial draw from TORCH_CPU
  *   MLX            MLX: threefry2x32; each call splits the implicit global key */
 #define CSM_STREAM_MAP(X)                                                                          \
     X(TORCH_CPU, "torch-cpu")                                                                      \
     X(TORCH_CPU_MKL, "torch-cpu-mkl")                                                              \
     X(TORCH_CUDA, "torch-cuda")                                                                    \
+    X(TORCH_INDUCTOR, "torch-inductor")                                                            \
     X(MLX, "mlx")
 #define CSM_STREAM_ENUM(id, name) CSM_STREAM_##id,
 typedef enum csm_stream_kind { CSM_STREAM_MAP(CSM_STREAM_ENUM) CSM_STREAM_COUNT } csm_stream_kind;
 #undef CSM_STREAM_ENUM
+
+/* The names, for messages and help texts. */
+#define CSM_STREAM_NAMES "torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor or mlx"
 
 /* "torch-cpu", ...; "?" outside the enum. The second gives the kind of a name,
  * CSM_STREAM_COUNT for a name that is none. */
@@ -63,12 +70,12 @@ CSM_API csm_stream_kind csm_stream_find(const char *name);
 
 /* Where a stream stands: all that is needed to go on from there, in another
  * process too. Positions count
- *   TORCH_CPU, TORCH_CPU_MKL   32-bit outputs of mt19937
+ *   TORCH_CPU, TORCH_CPU_MKL, TORCH_INDUCTOR   32-bit outputs of mt19937
  *   TORCH_CUDA                 the generator's offset, as torch.cuda's state holds it
  *   MLX                        keys handed out (one a call) */
 struct csm_stream_state {
     csm_stream_kind kind;
-    uint64_t seed; /* TORCH_CPU, TORCH_CPU_MKL: only the low 32 bits count, as in PyTorch */
+    uint64_t seed; /* TORCH_CPU, _MKL, TORCH_INDUCTOR: only the low 32 bits count, as in PyTorch */
     uint64_t position;
     /* TORCH_CUDA: threads that the GPU holds at once (multiprocessors times
      * threads on each), which shapes the noise of calls over more elements than
@@ -129,7 +136,9 @@ CSM_API void csm_mlx_gumbel(const uint32_t key[2], size_t n, float *gumbel);
  *                    repetition penalty, temperature, top-k, top-p, min-p in this
  *                    order; softmax; torch.multinomial. Any torch stream
  *   SESAME           sample_topk of Sesame's csm: every step rounded to the
- *                    dtype. Any torch stream; no top-p, min-p or penalty
+ *                    dtype. Any torch stream, TORCH_INDUCTOR in F32 alone (a compiler
+ *                    rounds 16-bit steps only where it stores them); no top-p, min-p
+ *                    or penalty
  *   CSM_MLX          csm-mlx: logits - logsumexp(logits), then MLX_CATEGORICAL
  *   MLX_CATEGORICAL  mlx-lm's make_sampler on the logits as they are: top-p,
  *                    min-p, top-k, mx.random.categorical. Stream MLX */

@@ -33,7 +33,7 @@ csm_stream_kind stream_of(const std::string &name)
 {
     const csm_stream_kind kind = csm_stream_find(name.c_str());
     if (kind == CSM_STREAM_COUNT)
-        throw nb::value_error("stream: must be torch-cpu, torch-cpu-mkl, torch-cuda or mlx");
+        throw nb::value_error("stream: must be " CSM_STREAM_NAMES);
     return kind;
 }
 
@@ -166,7 +166,7 @@ void bind_sampling(nb::module_ &m)
                         "Draws the tokens that another program would have drawn.\n\n"
                         "Parameters\n----------\n"
                         "sampler : 'transformers', 'sesame', 'csm-mlx' or 'mlx-categorical'\n"
-                        "stream : 'torch-cpu', 'torch-cpu-mkl', 'torch-cuda' or 'mlx'\n"
+                        "stream : 'torch-cpu', 'torch-cpu-mkl', 'torch-cuda', 'torch-inductor' or 'mlx'\n"
                         "dtype : 'f32', 'bf16' or 'f16', of the logits in that program\n"
                         "seed : as for torch.manual_seed or mx.random.seed\n"
                         "temperature : above 0\n"

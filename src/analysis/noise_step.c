@@ -19,7 +19,7 @@ static const double in_step = 6;  /* z: one chance in 1e9, and a thousand hypoth
 static bool is_race(csm_stream_kind kind)
 {
     return kind == CSM_STREAM_TORCH_CPU || kind == CSM_STREAM_TORCH_CPU_MKL ||
-           kind == CSM_STREAM_TORCH_CUDA;
+           kind == CSM_STREAM_TORCH_CUDA || kind == CSM_STREAM_TORCH_INDUCTOR;
 }
 
 /* z of each offset 0..n_ahead-1: draw j with the noise of call j + offset. */

@@ -151,8 +151,7 @@ static csm_status choose_sampler(csm_generation *g, struct csm_sampler_config *c
         config->stream = csm_stream_find(o->stream);
     if (config->stream == CSM_STREAM_COUNT)
         return csm_fail(err, CSM_BAD_ARG,
-                        "stream '%s': expected torch-cpu, torch-cpu-mkl, torch-cuda or mlx",
-                        o->stream);
+                        "stream '%s': expected " CSM_STREAM_NAMES, o->stream);
     return g->report.strategy == CSM_STRATEGY_HYBRID ? check_hybrid(g, config, err) : CSM_OK;
 }
 

@@ -35,6 +35,12 @@ struct noise_torch_cuda {
     uint64_t n_threads; /* of the open call's grid */
 };
 
+/* The compiler's Philox4x32-10; two words of mt19937 a call make the key. */
+struct noise_torch_inductor {
+    struct mt19937 engine;
+    uint32_t key; /* of the open call */
+};
+
 /* threefry2x32 with the implicit global key. */
 struct noise_mlx {
     uint32_t global[2];
@@ -48,6 +54,7 @@ struct csm_stream {
         struct noise_torch_cpu torch_cpu;
         struct noise_torch_mkl torch_mkl;
         struct noise_torch_cuda torch_cuda;
+        struct noise_torch_inductor torch_inductor;
         struct noise_mlx mlx;
     };
 };
@@ -84,6 +91,10 @@ void torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed);
 void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
                      uint64_t *position);
 float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i);
+
+void torch_inductor_begin(struct noise_torch_inductor *noise, uint64_t seed, uint64_t position);
+void torch_inductor_open(struct noise_torch_inductor *noise, uint64_t *position);
+float torch_inductor_value(const struct noise_torch_inductor *noise, csm_dtype dtype, size_t i);
 
 void mlx_begin(struct noise_mlx *noise, uint64_t seed, uint64_t position);
 void mlx_open(struct noise_mlx *noise, size_t n, uint64_t *position);

@@ -14,6 +14,7 @@
 #include "sampling/cuda_math.h"
 #include "sampling/noise.h"
 #include "sampling/numbers.h"
+#include "sampling/philox.h"
 
 enum { BLOCK = 256, UNROLL = 4 };
 
@@ -33,28 +34,13 @@ void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_thre
     *position += UNROLL * (((uint64_t)n - 1) / (noise->n_threads * UNROLL) + 1);
 }
 
-static uint32_t philox(const uint32_t key[2], uint64_t block, uint64_t thread, unsigned word)
-{
-    uint32_t c[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)thread,
-                     (uint32_t)(thread >> 32)};
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        uint64_t a = UINT64_C(0xd2511f53) * c[0];
-        uint64_t b = UINT64_C(0xcd9e8d57) * c[2];
-        uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k0, (uint32_t)b,
-                            (uint32_t)(a >> 32) ^ c[3] ^ k1, (uint32_t)a};
-        memcpy(c, next, sizeof c);
-        k0 += 0x9e3779b9u;
-        k1 += 0xbb67ae85u;
-    }
-    return c[word];
-}
-
 float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i)
 {
     uint64_t step = i / noise->n_threads;
-    uint32_t word = philox(noise->key, noise->offset / UNROLL + step / UNROLL,
-                           i % noise->n_threads, step % UNROLL);
+    uint64_t block = noise->offset / UNROLL + step / UNROLL, thread = i % noise->n_threads;
+    const uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)thread,
+                                 (uint32_t)(thread >> 32)};
+    uint32_t word = philox_word(noise->key, counter, step % UNROLL);
     float u = (float)word * 0x1p-32f + 0x1p-33f;
     float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : cuda_fast_logf(u);
     return round_to(dtype, -log_u);

@@ -80,8 +80,15 @@ static csm_status check(const struct csm_sampler_config *c, csm_error *err)
     if (is_mlx(c->sampler) != (c->stream == CSM_STREAM_MLX))
         return csm_fail(err, CSM_BAD_ARG, "sampler %s on stream %s, expected %s",
                         csm_sampler_name(c->sampler), csm_stream_name(c->stream),
-                        is_mlx(c->sampler) ? "stream mlx"
-                                           : "torch-cpu, torch-cpu-mkl or torch-cuda");
+                        is_mlx(c->sampler)
+                            ? "stream mlx"
+                            : "torch-cpu, torch-cpu-mkl, torch-cuda or torch-inductor");
+    if (c->sampler == CSM_SAMPLER_SESAME && c->stream == CSM_STREAM_TORCH_INDUCTOR &&
+        c->dtype != CSM_F32)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "sampler sesame on stream torch-inductor in %s, expected F32: where a "
+                        "compiled sampler rounds depends on what was fused",
+                        csm_dtype_name(c->dtype));
     if (c->dtype != CSM_F32 && c->dtype != CSM_BF16 && c->dtype != CSM_F16)
         return csm_fail(err, CSM_BAD_ARG, "dtype: %s, expected F32, BF16 or F16",
                         csm_dtype_name(c->dtype));
@@ -272,6 +279,10 @@ csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t 
     if (s->config.sampler != CSM_SAMPLER_TRANSFORMERS)
         return csm_fail(err, CSM_BAD_ARG, "several samples with sampler %s, expected transformers",
                         csm_sampler_name(s->config.sampler));
+    if (s->config.stream == CSM_STREAM_TORCH_INDUCTOR)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "several samples on stream torch-inductor, expected torch-cpu: "
+                        "torch.multinomial is not compiled");
     csm_status st = reserve(s, rows, vocab, err);
     for (size_t row = 0; row < rows && st == CSM_OK; row++) {
         st = torch_scores(s, logits, row, vocab, err);

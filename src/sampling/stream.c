@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * stream.c - the public face of the four generators. */
+ * stream.c - the public face of the five generators. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +44,9 @@ static csm_status begin(csm_stream *stream, uint64_t position, csm_error *err)
             return csm_fail(err, CSM_BAD_ARG, "stream: position %llu, expected a multiple of 4",
                             (unsigned long long)position);
         torch_cuda_begin(&stream->torch_cuda, seed);
+        break;
+    case CSM_STREAM_TORCH_INDUCTOR:
+        torch_inductor_begin(&stream->torch_inductor, seed, position);
         break;
     case CSM_STREAM_MLX:
         mlx_begin(&stream->mlx, seed, position);
@@ -111,6 +114,9 @@ csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other, csm_er
     case CSM_STREAM_TORCH_CUDA:
         stream->torch_cuda = other->torch_cuda;
         break;
+    case CSM_STREAM_TORCH_INDUCTOR:
+        stream->torch_inductor.engine = other->torch_inductor.engine;
+        break;
     case CSM_STREAM_MLX:
     default:
         stream->mlx = other->mlx;
@@ -130,6 +136,9 @@ csm_status noise_open(csm_stream *stream, size_t n, csm_error *err)
     case CSM_STREAM_TORCH_CUDA:
         torch_cuda_open(&stream->torch_cuda, n, stream->state.cuda_threads, position);
         break;
+    case CSM_STREAM_TORCH_INDUCTOR:
+        torch_inductor_open(&stream->torch_inductor, position);
+        break;
     case CSM_STREAM_MLX:
     default:
         mlx_open(&stream->mlx, n, position);
@@ -144,6 +153,8 @@ float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
         return torch_cpu_value(&stream->torch_cpu, dtype, i);
     case CSM_STREAM_TORCH_CPU_MKL:
         return torch_mkl_value(&stream->torch_mkl, dtype, i);
+    case CSM_STREAM_TORCH_INDUCTOR:
+        return torch_inductor_value(&stream->torch_inductor, dtype, i);
     default:
         return torch_cuda_value(&stream->torch_cuda, dtype, i);
     }
@@ -166,7 +177,7 @@ bool noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
     case CSM_STREAM_TORCH_CPU_MKL:
         return true; /* down to FLT_MIN */
     default:
-        return false; /* ATen keeps CUDA's at 2^-24 or more */
+        return false; /* ATen keeps CUDA's at 2^-24 or more, the compiler its own */
     }
 }
 

@@ -2,6 +2,8 @@
 """csm sample and csm noise as programs outside call them: files of every dtype, of one and
 two dimensions, lines and tensors, rounds and batches."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,32 @@ def test_other_tensors_are_refused(csm, tmp_path, tensors, expected):
     assert done.returncode == 3 and expected in done.stderr and not (tmp_path / "o").exists()
 
 
-@pytest.mark.parametrize("stream", ["torch-cpu", "torch-cpu-mkl", "torch-cuda", "mlx"])
+@pytest.mark.parametrize("seed, same", [(-1, 2**64 - 1), (-2**63, 2**63), (-7, 2**64 - 7),
+                                        (2**40 + 5, 5)])
+def test_seeds_are_read_as_torch_manual_seed_reads_them(csm, seed, same):
+    torch.manual_seed(seed)
+    theirs = torch.empty(2, 5).exponential_(1).numpy().ravel()
+    for given in (seed, same):
+        lines = csm("noise", "--seed", given, "--shape", "2,5").stdout.split()
+        assert np.array_equal(np.array(lines, np.float32), theirs)
+
+
+def test_a_random_seed_is_said_and_repeats(csm):
+    done = csm("noise", "--seed", "random", "--shape", "1,9")
+    said = re.fullmatch(r"csm: --seed random: (\d+)\n", done.stderr)
+    assert csm("noise", "--seed", said[1], "--shape", "1,9").stdout == done.stdout
+    assert csm("noise", "--seed", "random", "--shape", "1,9").stdout != done.stdout
+
+
+@pytest.mark.parametrize("seed", [2**64, -2**63 - 1, "1.5", "-", "", "0x10", "rand", "--1"])
+def test_what_is_no_seed_is_refused(csm, seed):
+    done = csm("noise", "--shape", "1,2", f"--seed={seed}", check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"'{seed}', expected a whole number from -2^63 to 2^64 - 1, or random" in done.stderr
+
+
+@pytest.mark.parametrize("stream", ["torch-cpu", "torch-cpu-mkl", "torch-cuda",
+                                    "torch-inductor", "mlx"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_noise_is_the_same_as_lines_and_as_a_tensor(csm, tmp_path, stream, dtype):
     call = ["noise", "--stream", stream, "--dtype", dtype, "--seed", 5, "--shape", "2,7", "--calls", 3]

@@ -12,7 +12,7 @@ csm_status sink_open(struct sink *sink, const char *output, csm_audio_format for
     *sink = (struct sink){.rate_hz = rate_hz};
     csm_status st = CSM_OK;
     if (strcmp(output, "none") != 0)
-        st = csm_audio_writer_open(output, format, rate_hz, &sink->writer, err);
+        st = csm_audio_writer_open(output, format, rate_hz, NULL, &sink->writer, err);
     if (st == CSM_OK && is_played)
         st = player_open(rate_hz, &sink->player, err);
     if (st != CSM_OK) {

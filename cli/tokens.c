@@ -50,7 +50,7 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     }
     if (st == CSM_OK && strcmp(output, "none") != 0)
         st = csm_audio_write(output, format, samples, n_samples,
-                             csm_codec_describe(codec).sample_rate_hz, err);
+                             csm_codec_describe(codec).sample_rate_hz, NULL, err);
     free(samples);
     csm_codec_close(codec);
     csm_tensors_close(file);

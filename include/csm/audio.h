@@ -5,6 +5,7 @@
 #ifndef CSM_AUDIO_H
 #define CSM_AUDIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,37 +53,164 @@ CSM_API CSM_MUST_USE csm_status csm_audio_read(const char *path, int rate_hz,
                                                csm_resampler resampler, float **samples,
                                                size_t *n_samples, csm_error *err);
 
-/* What is written: a WAV file of 16 bit integers or of floats, or the bare
- * samples, little end first. Integers are rounded and clipped to [-1, 1]. */
+/* ---- formats ---------------------------------------------------------------
+ *
+ * What is written. "rates" are those that the format can hold, in Hz; all is mono.
+ * Integers are rounded and clipped to [-1, 1], a sample that is no number is silence.
+ *
+ *   name, ending        what                                          rates
+ *   wav        .wav     RIFF, 16 bit integers                         1..768000
+ *   wav-f32             RIFF, 32 bit floats                           1..768000
+ *   wav-ulaw, wav-alaw  RIFF, G.711, 8 bit                            1..768000
+ *   s16le      .pcm     bare samples, 16 bit integers, little end first   "
+ *   f32le               bare samples, 32 bit floats, little end first     "
+ *   ulaw, alaw          bare samples, G.711, as telephony has them        "
+ *   flac       .flac    FLAC, 16 bit                                  1..655350
+ *   ogg        .ogg     Vorbis in Ogg                                 8000..192000
+ *   opus       .opus    Opus in Ogg (the codec works at 48000)        8000..192000
+ *   mp3        .mp3     MPEG layer 3, constant bit rate    8000 11025 12000 16000 22050
+ *                                                          24000 32000 44100 48000
+ *   aac        .aac     AAC-LC in ADTS                     the same
+ *
+ * A build without libavcodec has no aac: csm_encoder_open says so. */
 typedef enum csm_audio_format {
     CSM_AUDIO_WAV,
     CSM_AUDIO_WAV_F32,
+    CSM_AUDIO_WAV_ULAW,
+    CSM_AUDIO_WAV_ALAW,
     CSM_AUDIO_S16LE,
-    CSM_AUDIO_F32LE
+    CSM_AUDIO_F32LE,
+    CSM_AUDIO_ULAW,
+    CSM_AUDIO_ALAW,
+    CSM_AUDIO_FLAC,
+    CSM_AUDIO_OGG,
+    CSM_AUDIO_OPUS,
+    CSM_AUDIO_MP3,
+    CSM_AUDIO_AAC,
+    CSM_AUDIO_COUNT
 } csm_audio_format;
 
+/* The name in the table, and the format that has it (CSM_AUDIO_COUNT: none). The
+ * strings are static. */
+CSM_API const char *csm_audio_format_name(csm_audio_format format);
+CSM_API csm_audio_format csm_audio_format_find(const char *name);
+
+/* The format that a file's name asks for by its ending, whose case does not count
+ * (song.MP3); CSM_AUDIO_COUNT when it has none of those in the table. */
+CSM_API csm_audio_format csm_audio_format_of_file(const char *path);
+
+/* The media type, as HTTP names it: "audio/wav", "audio/ogg", ... */
+CSM_API const char *csm_audio_format_type(csm_audio_format format);
+
+/* How a sound is written. All zero and NULL, but for size: as it comes. */
+typedef struct csm_audio_options {
+    size_t size; /* of this struct: csm_audio_defaults() sets it */
+
+    /* Samples a second of what is written: 0: those of the sound, else 8000..48000,
+     * resampled as it comes by soxr at high quality, to ceil(n * rate_hz / own)
+     * samples in all. */
+    int rate_hz;
+
+    /* The number of samples that will be pushed, when it is known before; 0: it is not.
+     * It makes the header of a WAV file true where nothing can be rewritten. */
+    uint64_t n_samples;
+
+    /* Tags, UTF-8, NULL: none. RIFF INFO (INAM, IART, ISFT, ICMT), ID3 (TIT2, TPE1,
+     * TSSE, COMM) or Vorbis comments (TITLE, ARTIST, ENCODER, COMMENT); aac and bare
+     * samples have no place for them. At most 4000 bytes each. */
+    const char *title, *artist, *software, *comment;
+} csm_audio_options;
+
+CSM_API void csm_audio_options_init(csm_audio_options *options);
+
+static inline csm_audio_options csm_audio_defaults(void)
+{
+    csm_audio_options options;
+    options.size = sizeof options;
+    csm_audio_options_init(&options);
+    return options;
+}
+
+/* Whether a format can hold tags. */
+CSM_API bool csm_audio_format_has_tags(csm_audio_format format);
+
+/* ---- encoding as sound comes -----------------------------------------------
+ *
+ * Samples in, bytes out by a callback, as soon as the format allows:
+ *
+ *     csm_encoder_open(CSM_AUDIO_MP3, 24000, NULL, &(csm_encoder_target){send, NULL, socket},
+ *                      &encoder, &err);
+ *     csm_encoder_push(encoder, samples, n, &err);      // calls send(socket, ...)
+ *     csm_encoder_finish(encoder, &err);                // and the rest
+ *     csm_encoder_close(encoder);
+ *
+ * Held back at most, at 24 kHz: nothing by wav and bare samples; flac 48 ms (a block of
+ * 1152 samples), ogg 80, opus 80 (pages of 60 ms), mp3 48, aac 86 (two frames of 1024).
+ * LAME lowers the level to 0.95, so that the decoded sound does not clip.
+ * One thread at a time an encoder; any number of encoders. */
+typedef struct csm_encoder csm_encoder;
+
+/* Where bytes go. Each function returns CSM_OK, or another status with err filled, which
+ * ends the encoding and is what the encoder's call returns. */
+typedef struct csm_encoder_target {
+    /* Append n > 0 bytes. */
+    csm_status (*write)(void *user, const void *bytes, size_t n, csm_error *err);
+    /* Overwrite n bytes at an offset that was written before; NULL: it cannot be. Called
+     * by finish alone, for what a header says of the whole: length (wav, flac, mp3). */
+    csm_status (*rewrite)(void *user, uint64_t offset, const void *bytes, size_t n,
+                          csm_error *err);
+    void *user;
+} csm_encoder_target;
+
+/* Begin, and write the header. rate_hz is that of the samples; options NULL: the
+ * defaults. Options and target are copied, the strings too.
+ *
+ * Without rewrite, and without n_samples, a WAV header says "of unknown length"
+ * (0xffffffff), as other streaming writers do; flac has no total then, and mp3 no frame
+ * that says how many samples to leave out at both ends (1105 at the beginning).
+ *
+ * Returns CSM_OK; CSM_BAD_ARG (a rate that the format does not have: the message names
+ * those that it has; a tag that is not UTF-8 or too long); CSM_NO_ENGINE (aac without
+ * libavcodec); CSM_NO_MEMORY; the target's. `*out` is untouched on failure. */
+CSM_API CSM_MUST_USE csm_status csm_encoder_open(csm_audio_format format, int rate_hz,
+                                                 const csm_audio_options *options,
+                                                 const csm_encoder_target *target,
+                                                 csm_encoder **out, csm_error *err);
+
+/* Samples, any number at a time. Returns CSM_OK; CSM_BAD_FILE (a WAV file that is to be
+ * rewritten, beyond 4 GB); CSM_NO_MEMORY; the target's. After a failure, only close. */
+CSM_API CSM_MUST_USE csm_status csm_encoder_push(csm_encoder *encoder, const float *samples,
+                                                 size_t n_samples, csm_error *err);
+
+/* The rest, and what only the end knows. Errors as push. Call it once. */
+CSM_API CSM_MUST_USE csm_status csm_encoder_finish(csm_encoder *encoder, csm_error *err);
+
+/* Free, finished or not; takes NULL. Writes nothing. */
+CSM_API void csm_encoder_close(csm_encoder *encoder);
+
+/* ---- files ----------------------------------------------------------------- */
+
 /* Write a whole mono file, or with "-" to standard output: csm_audio_writer_open,
- * _push and _commit in one; errors as theirs. */
+ * _push and _commit in one; errors as theirs. options may be NULL. */
 CSM_API CSM_MUST_USE csm_status csm_audio_write(const char *path, csm_audio_format format,
                                                 const float *samples, size_t n_samples,
-                                                int rate_hz, csm_error *err);
+                                                int rate_hz, const csm_audio_options *options,
+                                                csm_error *err);
 
-/* Writing as sound comes. A file is written beside the target and renamed when it
- * is complete, so that a full disk or a killed process leaves the old file or
- * none. What cannot seek (standard output to a pipe) gets a WAV header that says
- * "of unknown length" (0xffffffff), as other streaming writers do, and each
- * push's samples at once. */
+/* Writing as sound comes: an encoder into a file. It is written beside the target and
+ * renamed when it is complete, so that a full disk or a killed process leaves the old
+ * file or none. What cannot seek (standard output to a pipe) is a target without
+ * rewrite. */
 typedef struct csm_audio_writer csm_audio_writer;
 
-/* Begin; `*out` is to be ended by _commit or _discard, untouched on failure.
- * Returns CSM_OK; CSM_BAD_FILE with errno's text; CSM_BAD_ARG (rate_hz);
- * CSM_NO_MEMORY. */
+/* Begin; `*out` is to be ended by _commit or _discard, untouched on failure. options may
+ * be NULL. Returns CSM_OK; CSM_BAD_FILE with errno's text; as csm_encoder_open. */
 CSM_API CSM_MUST_USE csm_status csm_audio_writer_open(const char *path, csm_audio_format format,
-                                                      int rate_hz, csm_audio_writer **out,
-                                                      csm_error *err);
+                                                      int rate_hz,
+                                                      const csm_audio_options *options,
+                                                      csm_audio_writer **out, csm_error *err);
 
-/* Append samples. Returns CSM_OK; CSM_BAD_FILE (a full disk, a closed pipe, a WAV
- * file beyond 4 GB). */
+/* Append samples. Returns as csm_encoder_push; CSM_BAD_FILE (a full disk, a closed pipe). */
 CSM_API CSM_MUST_USE csm_status csm_audio_writer_push(csm_audio_writer *writer,
                                                       const float *samples, size_t n_samples,
                                                       csm_error *err);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 /* Rust's \w: Alphabetic, marks, decimal digits, connectors, joiners. Alphabetic
  * is letters, letter numbers, some marks, and the circled letters. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/byte_alphabet.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 /* Bytes that are printable in Latin-1 stand for themselves; the others are
  * numbered from 256 on, in order. */

@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "text/abbreviations.h"
 #include "text/spell.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 
 /* A rule: bytes taken of the text at `at` > 0, or 0 when it does not apply. */

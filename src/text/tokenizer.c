@@ -16,7 +16,7 @@
 #include "text/bpe.h"
 #include "text/json_scan.h"
 #include "text/pattern.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum { MAX_STEPS = 8, MAX_AROUND = 16 };
 

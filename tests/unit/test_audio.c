@@ -116,7 +116,7 @@ static void what_is_written_is_read_back(void **state)
     size_t n;
     for (csm_audio_format format = CSM_AUDIO_WAV; format <= CSM_AUDIO_WAV_F32; format++) {
         scratch_path(path, "x.wav");
-        assert_int_equal(csm_audio_write(path, format, x, 6, RATE, &err), CSM_OK);
+        assert_int_equal(csm_audio_write(path, format, x, 6, RATE, NULL, &err), CSM_OK);
         assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &back, &n, &err), CSM_OK);
         assert_int_equal(n, 6);
         for (size_t i = 0; i < 6; i++) /* 1.0 is one step beyond the largest integer */
@@ -133,7 +133,7 @@ static void integers_are_rounded_and_clipped(void **state)
     char path[SCRATCH_PATH_MAX];
     csm_error err;
     scratch_path(path, "x.raw");
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_S16LE, x, 5, RATE, &err), CSM_OK);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_S16LE, x, 5, RATE, NULL, &err), CSM_OK);
     FILE *f = fopen(path, "rb");
     int16_t found[6];
     assert_int_equal(fread(found, 2, 6, f), 5);
@@ -150,7 +150,7 @@ static void a_file_written_piece_by_piece_has_right_sizes(void **state)
     float *x = tone(5000, 440, RATE), *back;
     size_t n;
     scratch_path(path, "pieces.wav");
-    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_WAV, RATE, &w, &err), CSM_OK);
+    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_WAV, RATE, NULL, &w, &err), CSM_OK);
     assert_int_equal(access(path, F_OK), -1); /* not before it is complete */
     assert_int_equal(csm_audio_writer_push(w, x, 1920, &err), CSM_OK);
     assert_int_equal(csm_audio_writer_push(w, x + 1920, 3080, &err), CSM_OK);
@@ -174,14 +174,14 @@ static void given_up_or_failed_files_leave_nothing(void **state)
     csm_audio_writer *w;
     const float x[2] = {0, 0};
     scratch_path(path, "none.wav");
-    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_WAV, RATE, &w, &err), CSM_OK);
+    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_WAV, RATE, NULL, &w, &err), CSM_OK);
     assert_int_equal(csm_audio_writer_push(w, x, 2, &err), CSM_OK);
     csm_audio_writer_discard(w);
     assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(csm_audio_write("/dev/full", CSM_AUDIO_WAV, x, 2, RATE, &err), CSM_BAD_FILE);
-    assert_int_equal(csm_audio_write("/dev/null/x.wav", CSM_AUDIO_WAV, x, 2, RATE, &err),
+    assert_int_equal(csm_audio_write("/dev/full", CSM_AUDIO_WAV, x, 2, RATE, NULL, &err), CSM_BAD_FILE);
+    assert_int_equal(csm_audio_write("/dev/null/x.wav", CSM_AUDIO_WAV, x, 2, RATE, NULL, &err),
                      CSM_BAD_FILE);
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV, x, 2, 0, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV, x, 2, 0, NULL, &err), CSM_BAD_ARG);
 }
 
 static void channels_are_averaged(void **state)
@@ -215,10 +215,10 @@ static void what_is_no_sound_is_refused(void **state)
     scratch_write(path, "", 0);
     assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
     const float nan = NAN;
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV_F32, &nan, 1, RATE, &err), CSM_OK);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV_F32, &nan, 1, RATE, NULL, &err), CSM_OK);
     assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
     assert_non_null(strstr(err.text, "sample 0 is not finite"));
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV, &nan, 0, RATE, &err), CSM_OK);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV, &nan, 0, RATE, NULL, &err), CSM_OK);
     assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
     assert_int_equal(csm_audio_read("/tmp", RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FILE);
     assert_int_equal(csm_audio_read("/no/x", RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FILE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * utf8.h - checking and stepping through UTF-8. */
-#ifndef CSM_TEXT_UTF8_H
-#define CSM_TEXT_UTF8_H
+#ifndef CSM_BASE_UTF8_H
+#define CSM_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

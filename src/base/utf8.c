@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 /* Length of the valid character at text (of n bytes left), or 0. The ranges of
  * the second byte are those of Unicode's table 3-7. */

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "command.h"
 #include "interrupt.h"
+#include "model_notes.h"
 #include "options.h"
 #include "recite.h"
 #include "text_input.h"
@@ -215,6 +216,8 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     if (st == CSM_OK)
         st = csm_model_open(a->model_path, options, &model, err);
     a->speak.open_ms = clock_ms() - start;
+    if (st == CSM_OK && !a->speak.is_quiet)
+        warn_of_model(model);
     if (st == CSM_OK) {
         bool is_many = a->script != NULL || a->recite.is_resumed || a->recite.is_per_turn ||
                        a->recite.n_batch > 0 ||

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include <csm/csm.h>
+#include <csm/notes.h>
 
 #include "command.h"
 #include "options.h"
@@ -47,6 +48,26 @@ static void print_table(const csm_model_info *i)
            i->temperature, i->top_k, i->depth_temperature, i->depth_top_k, i->default_speaker);
 }
 
+/* What is not used, taken off or applied, and why. */
+static void print_notes(const csm_model *model)
+{
+    size_t n = 0;
+    const csm_note *notes = csm_model_notes(model, &n);
+    for (size_t i = 0; i < n; i++)
+        printf("%-16s %s\n", notes[i].is_warning ? "warning" : "note", notes[i].text);
+}
+
+static json_t *notes_json(const csm_model *model)
+{
+    size_t n = 0;
+    const csm_note *notes = csm_model_notes(model, &n);
+    json_t *all = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(all, json_pack("{s:s, s:b}", "text", notes[i].text, "is_warning",
+                                             notes[i].is_warning));
+    return all;
+}
+
 static json_t *transformer_json(const csm_transformer_info *t)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "layers", (json_int_t)t->n_layers, "width",
@@ -55,8 +76,9 @@ static json_t *transformer_json(const csm_transformer_info *t)
                      (json_int_t)t->hidden);
 }
 
-static int print_json(const csm_model_info *i)
+static int print_json(const csm_model *model)
 {
+    const csm_model_info *i = csm_model_describe(model);
     json_t *codec = i->has_codec
                         ? json_pack("{s:s, s:I, s:I, s:I}", "layout", i->codec_layout, "parameters",
                                     (json_int_t)i->n_codec_parameters, "bytes",
@@ -65,7 +87,7 @@ static int print_json(const csm_model_info *i)
                         : json_null();
     json_t *all = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:i, s:I, s:f, "
-        "s:f, s:i, s:f, s:i, s:i}",
+        "s:f, s:i, s:f, s:i, s:i, s:o}",
         "path", i->path, "name", i->name, "layout", i->layout, "stored_dtype", i->stored_dtype,
         "digest", i->digest, "parameters", (json_int_t)i->n_parameters, "bytes",
         (json_int_t)i->n_bytes, "backbone", transformer_json(&i->backbone), "depth_decoder",
@@ -74,7 +96,7 @@ static int print_json(const csm_model_info *i)
         (json_int_t)i->max_positions, "sample_rate_hz", i->sample_rate_hz, "frame_samples",
         (json_int_t)i->frame_samples, "frame_ms", i->frame_ms, "temperature", i->temperature,
         "topk", i->top_k, "depth_temperature", i->depth_temperature, "depth_topk", i->depth_top_k,
-        "default_speaker", i->default_speaker);
+        "default_speaker", i->default_speaker, "notes", notes_json(model));
     int failed = all == NULL ||
                  json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0 ||
                  putchar('\n') == EOF;
@@ -103,10 +125,12 @@ int run_info(int argc, char **argv)
     if (st != CSM_OK)
         return report(st, &err);
     int exit_code = EXIT_OK;
-    if (is_json)
-        exit_code = print_json(csm_model_describe(model));
-    else
+    if (is_json) {
+        exit_code = print_json(model);
+    } else {
         print_table(csm_model_describe(model));
+        print_notes(model);
+    }
     csm_model_close(model);
     return exit_code;
 }

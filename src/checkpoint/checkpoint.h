@@ -12,20 +12,29 @@
  *   SESAME  torchtune's names; rotation of pairs
  *   MLX     csm-mlx, and mlx-audio with the prefix "model."; rotation of pairs;
  *           matrices may be quantized (affine, 4 or 8 bits)
+ *   CSM_HF  the csm-hf port's: MLX's names, rotation of halves; told by its
+ *           config.json, which has backbone_config and decoder_config
  * and of the codec:
  *   HF      inside a model, or transformers' MimiModel alone
  *   KYUTAI  kyutai's own file; q, k, v fused in one matrix; rotation of pairs
  *
- * In a directory, weights are looked for in this order, and the first in HF
- * layout, else the first of any layout, is taken: *.safetensors.index.json,
- * model.safetensors, ckpt.safetensors, other *.safetensors. A codec that is not
- * among them is looked for in mimi.safetensors, kyutai's
- * tokenizer-*.safetensors, and other *.safetensors. */
-#ifndef CSM_FILES_CHECKPOINT_H
-#define CSM_FILES_CHECKPOINT_H
+ * Which file of a directory is meant, as transformers 5 decides it: the one that
+ * config.json names (transformers_weights), else model.safetensors, else
+ * model.safetensors.index.json; then other indices, numbered shards without an
+ * index, ckpt.safetensors, other *.safetensors. The first in HF layout, else the
+ * first of any layout, is the model. A codec that is not in it is looked for in
+ * the others of this order, mimi.safetensors and kyutai's tokenizer-*.safetensors
+ * before other *.safetensors.
+ *
+ * Nothing is dropped in silence: a tensor that no role reads, a prefix taken off,
+ * an adapter beside the model, two unequal copies of a tied table are applied,
+ * noted (csm_checkpoint_notes) or refused. */
+#ifndef CSM_CHECKPOINT_CHECKPOINT_H
+#define CSM_CHECKPOINT_CHECKPOINT_H
 
 #include "base/weight_source.h"
 #include "checkpoint/config.h"
+#include "checkpoint/notes.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,10 +47,11 @@ enum csm_layout {
     CSM_LAYOUT_HF,
     CSM_LAYOUT_SESAME,
     CSM_LAYOUT_MLX,
+    CSM_LAYOUT_CSM_HF,
     CSM_LAYOUT_KYUTAI
 };
 
-/* "none", "hf", "sesame", "mlx", "kyutai" */
+/* "none", "hf", "sesame", "mlx", "csm-hf", "kyutai" */
 const char *csm_layout_text(enum csm_layout layout);
 
 /* What the caller needs of a directory. A codec is taken where there is one; a
@@ -76,6 +86,9 @@ struct csm_checkpoint_info {
     uint64_t n_codec_parameters, n_codec_bytes;
 };
 struct csm_checkpoint_info csm_checkpoint_describe(const csm_checkpoint *checkpoint);
+
+/* What is to be said of it (notes.h); lives as long as the checkpoint. */
+const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint);
 
 /* The path of tokenizer.json; CSM_BAD_FILE when the directory has none.
  * Lives as long as the checkpoint. */

@@ -10,10 +10,9 @@
 
 #include "base/error.h"
 #include "checkpoint/checkpoint_parts.h"
-#include "checkpoint/checkpoint_random.h"
 #include "checkpoint/config_read.h"
 #include "files/path.h"
-#include "files/safetensors.h"
+#include "files/json_file.h"
 
 const char *csm_layout_text(enum csm_layout layout)
 {
@@ -26,6 +25,8 @@ const char *csm_layout_text(enum csm_layout layout)
         return "sesame";
     case CSM_LAYOUT_MLX:
         return "mlx";
+    case CSM_LAYOUT_CSM_HF:
+        return "csm-hf";
     case CSM_LAYOUT_KYUTAI:
         return "kyutai";
     }
@@ -42,6 +43,11 @@ struct csm_checkpoint_info csm_checkpoint_describe(const csm_checkpoint *checkpo
     return checkpoint->info;
 }
 
+const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint)
+{
+    return &checkpoint->notes;
+}
+
 csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, const char **path,
                                     csm_error *err)
 {
@@ -51,100 +57,6 @@ csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, const char
                         checkpoint->tokenizer);
     *path = checkpoint->tokenizer;
     return CSM_OK;
-}
-
-/* Values of matrices by how they are stored, to name the most common. */
-struct tally {
-    const char *kind;
-    int bits, group_size;
-    uint64_t n_values;
-};
-enum { MAX_TALLIES = 16 };
-
-static uint64_t n_values(const struct csm_weight_source *source)
-{
-    return source->format != CSM_WEIGHT_FLOAT ? source->tensor.n_bytes * 8 / (uint64_t)source->bits
-                             : source->tensor.n_bytes / csm_dtype_size(source->tensor.dtype);
-}
-
-static void count(struct tally tallies[MAX_TALLIES], const struct csm_weight_source *source)
-{
-    const char *kind = csm_dtype_name(source->tensor.dtype);
-    for (size_t i = 0; i < MAX_TALLIES; i++) {
-        struct tally *t = &tallies[i];
-        if (t->kind == NULL)
-            *t = (struct tally){kind, source->bits, source->group_size, 0};
-        if (t->kind == kind && t->bits == source->bits && t->group_size == source->group_size) {
-            t->n_values += n_values(source);
-            return;
-        }
-    }
-}
-
-static void name_most_common(const struct tally tallies[MAX_TALLIES], char *text, size_t size)
-{
-    const struct tally *most = &tallies[0];
-    for (size_t i = 1; i < MAX_TALLIES; i++)
-        if (tallies[i].n_values > most->n_values)
-            most = &tallies[i];
-    if (most->bits != 0)
-        snprintf(text, size, "q%d group %d", most->bits, most->group_size);
-    else
-        snprintf(text, size, "%s", most->kind != NULL ? most->kind : "");
-}
-
-/* Roles that another part's walk has counted. */
-static bool is_seen(const struct csm_config *config, enum csm_part part, enum csm_role role)
-{
-    if (part == CSM_DEPTH && role == CSM_ROLE_AUDIO_TABLE)
-        return config->has_tied_tables;
-    return part == CSM_ENCODER && (role == CSM_ROLE_EMBED_SUM || role == CSM_ROLE_CLUSTER_USAGE);
-}
-
-/* Look up all weights of a part. */
-static csm_status walk(struct csm_checkpoint *checkpoint, enum csm_part part,
-                       struct tally tallies[MAX_TALLIES], uint64_t *n_parameters,
-                       uint64_t *n_bytes, csm_error *err)
-{
-    for (int r = 0; r < CSM_ROLE_COUNT; r++) {
-        const enum csm_role role = (enum csm_role)r;
-        if (is_seen(&checkpoint->config, part, role))
-            continue;
-        const size_t n = csm_role_count(&checkpoint->config, part, role);
-        for (size_t i = 0; i < n; i++) {
-            struct csm_weight_source source;
-            csm_status status = csm_checkpoint_find(checkpoint, part, role, i, &source, err);
-            if (status != CSM_OK)
-                return status;
-            *n_parameters += n_values(&source);
-            *n_bytes += source.tensor.n_bytes + source.scales.n_bytes + source.biases.n_bytes;
-            if (source.tensor.rank >= 2)
-                count(tallies, &source);
-        }
-    }
-    return CSM_OK;
-}
-
-static csm_status check_weights(struct csm_checkpoint *checkpoint, csm_error *err)
-{
-    struct csm_checkpoint_info *info = &checkpoint->info;
-    struct tally language[MAX_TALLIES] = {{0}}, codec[MAX_TALLIES] = {{0}};
-    csm_status status = CSM_OK;
-    if (checkpoint->language.layout != CSM_LAYOUT_NONE) {
-        status = walk(checkpoint, CSM_BACKBONE, language, &info->n_parameters, &info->n_bytes, err);
-        if (status == CSM_OK)
-            status =
-                walk(checkpoint, CSM_DEPTH, language, &info->n_parameters, &info->n_bytes, err);
-    }
-    if (status == CSM_OK && checkpoint->codec.layout != CSM_LAYOUT_NONE) {
-        status = walk(checkpoint, CSM_ENCODER, codec, &info->n_codec_parameters,
-                      &info->n_codec_bytes, err);
-        if (status == CSM_OK)
-            status = walk(checkpoint, CSM_DECODER, codec, &info->n_codec_parameters,
-                          &info->n_codec_bytes, err);
-    }
-    name_most_common(language, checkpoint->stored_dtype, sizeof checkpoint->stored_dtype);
-    return status;
 }
 
 /* HF leaves the quantizer's projections out where they would change no width. */
@@ -172,12 +84,10 @@ static csm_status make_digest(struct csm_checkpoint *checkpoint, csm_error *err)
         XXH3_128bits_reset(state);
         XXH3_128bits_update(state, config, strlen(config));
         for (size_t s = 0; s < 2; s++)
-            for (size_t f = 0;
-                 checkpoint->sets[s] != NULL && f < csm_weights_count(checkpoint->sets[s]); f++) {
-                size_t n;
-                const void *header =
-                    csm_tensors_header(csm_weights_at(checkpoint->sets[s], f), &n);
-                XXH3_128bits_update(state, header, n);
+            for (size_t f = 0; checkpoint->sets[s] != NULL && f < checkpoint->sets[s]->n_headers;
+                 f++) {
+                const struct csm_set_header *header = &checkpoint->sets[s]->headers[f];
+                XXH3_128bits_update(state, header->bytes, header->n);
             }
         const XXH128_hash_t hash = XXH3_128bits_digest(state);
         snprintf(checkpoint->digest, sizeof checkpoint->digest, "%016llx%016llx",
@@ -186,6 +96,97 @@ static csm_status make_digest(struct csm_checkpoint *checkpoint, csm_error *err)
     free(config);
     XXH3_freeState(state);
     return status;
+}
+
+/* config.json, or an empty object; *has_one says which. */
+static csm_status load_config(struct csm_checkpoint *checkpoint, bool *has_one, csm_error *err)
+{
+    *has_one = csm_path_has(checkpoint->directory, "config.json");
+    if (!*has_one) {
+        checkpoint->root = json_object();
+        return checkpoint->root != NULL ? CSM_OK
+                                        : csm_fail(err, CSM_NO_MEMORY, "%s: out of memory",
+                                                   checkpoint->directory);
+    }
+    char *path = csm_path_join(checkpoint->directory, "config.json");
+    csm_status status = path == NULL ? csm_fail(err, CSM_NO_MEMORY, "config.json: out of memory")
+                                     : csm_json_load(path, &checkpoint->root, err);
+    free(path);
+    return status;
+}
+
+/* Two copies of a tied table that differ are two tables, as transformers 5 has it. */
+static csm_status settle_tied_tables(struct csm_checkpoint *checkpoint, csm_error *err)
+{
+    if (checkpoint->language.layout != CSM_LAYOUT_HF || !checkpoint->config.has_tied_tables)
+        return CSM_OK;
+    struct csm_set_tensor *tables[2];
+    for (int p = CSM_BACKBONE; p <= CSM_DEPTH; p++) {
+        char name[CSM_NAME_MAX];
+        (void)csm_layout_name(&checkpoint->language, (enum csm_part)p, CSM_ROLE_AUDIO_TABLE, 0,
+                              &checkpoint->config.codec, name);
+        tables[p] = csm_tensor_set_find(checkpoint->language.set, name);
+        if (tables[p] == NULL)
+            return CSM_OK;
+    }
+    const csm_tensor *a = &tables[0]->tensor, *b = &tables[1]->tensor;
+    if (a->dtype == b->dtype && a->n_bytes == b->n_bytes && memcmp(a->data, b->data, a->n_bytes) == 0) {
+        tables[0]->is_bound = tables[1]->is_bound = true;
+        return CSM_OK;
+    }
+    checkpoint->config.has_tied_tables = false;
+    return csm_notes_add(&checkpoint->notes, true, err,
+                         "%s and %s differ, though config.json ties them: both are used, each for "
+                         "its own part, as transformers does",
+                         a->name, b->name);
+}
+
+static csm_status check_codebooks(const struct csm_checkpoint *checkpoint, csm_error *err)
+{
+    const struct csm_config *config = &checkpoint->config;
+    if (checkpoint->language.layout == CSM_LAYOUT_NONE ||
+        checkpoint->codec.layout == CSM_LAYOUT_NONE ||
+        config->n_codebooks <= config->codec.n_codebooks)
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_FORMAT,
+                    "%s: %zu codebooks a frame, but the codec has %zu: expected at least as many",
+                    checkpoint->directory, config->n_codebooks, config->codec.n_codebooks);
+}
+
+/* Files, configuration, weights. */
+static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_error *err)
+{
+    const bool needs_language = (needs & CSM_NEEDS_LANGUAGE) != 0;
+    bool has_config;
+    csm_status status = load_config(checkpoint, &has_config, err);
+    if (status == CSM_OK && needs_language)
+        status = csm_refuse_foreign_config(checkpoint->directory, checkpoint->root, err);
+    if (status == CSM_OK)
+        status = csm_checkpoint_search(checkpoint, needs, err);
+    if (status != CSM_OK)
+        return status;
+    if (!needs_language) /* met on the way to the codec, and not looked at */
+        checkpoint->language = (struct csm_place){.prefix = ""};
+    struct csm_place *language = &checkpoint->language;
+    if (language->layout != CSM_LAYOUT_NONE)
+        status = csm_refuse_foreign_tensors(language->set, err);
+    if (language->layout == CSM_LAYOUT_MLX &&
+        json_is_object(json_object_get(checkpoint->root, "backbone_config")))
+        language->layout = CSM_LAYOUT_CSM_HF;
+    if (status == CSM_OK)
+        status = csm_config_read(checkpoint->directory, language, &checkpoint->codec, has_config,
+                                 &checkpoint->root, &checkpoint->config, err);
+    if (status == CSM_OK)
+        status = make_identity(checkpoint, err);
+    if (status == CSM_OK)
+        status = settle_tied_tables(checkpoint, err);
+    if (status == CSM_OK)
+        status = csm_checkpoint_check(checkpoint, err);
+    if (status == CSM_OK && needs_language)
+        status = csm_checkpoint_check_unbound(checkpoint, err);
+    if (status == CSM_OK)
+        status = check_codebooks(checkpoint, err);
+    return status == CSM_OK ? make_digest(checkpoint, err) : status;
 }
 
 csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint **out,
@@ -200,27 +201,7 @@ csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint 
     if (checkpoint->directory == NULL || checkpoint->tokenizer == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
     if (status == CSM_OK)
-        status = csm_checkpoint_search(checkpoint, needs, err);
-    if ((needs & CSM_NEEDS_LANGUAGE) == 0)
-        checkpoint->language = (struct csm_place){0}; /* not asked for, not judged */
-    if (status == CSM_OK)
-        status = csm_config_read(directory, &checkpoint->language, &checkpoint->codec,
-                                 &checkpoint->config, &checkpoint->root, err);
-    if (status == CSM_OK)
-        status = make_identity(checkpoint, err);
-    if (status == CSM_OK)
-        status = check_weights(checkpoint, err);
-
-    const struct csm_config *config = &checkpoint->config;
-    if (status == CSM_OK && checkpoint->language.layout != CSM_LAYOUT_NONE &&
-        checkpoint->codec.layout != CSM_LAYOUT_NONE &&
-        config->n_codebooks > config->codec.n_codebooks)
-        status = csm_fail(err, CSM_BAD_FORMAT,
-                          "%s: %zu codebooks a frame, but the codec has %zu: expected at least as "
-                          "many",
-                          directory, config->n_codebooks, config->codec.n_codebooks);
-    if (status == CSM_OK)
-        status = make_digest(checkpoint, err);
+        status = open_parts(checkpoint, needs, err);
     if (status != CSM_OK) {
         csm_checkpoint_close(checkpoint);
         return status;
@@ -238,9 +219,9 @@ void csm_checkpoint_close(csm_checkpoint *checkpoint)
     if (checkpoint == NULL)
         return;
     for (size_t i = 0; i < 2; i++)
-        csm_weights_close(checkpoint->sets[i]);
+        csm_tensor_set_free(checkpoint->sets[i]);
     json_decref(checkpoint->root);
-    csm_random_free(checkpoint->random);
+    csm_notes_free(&checkpoint->notes);
     free(checkpoint->identity);
     free(checkpoint->tokenizer);
     free(checkpoint->directory);

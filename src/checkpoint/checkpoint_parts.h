@@ -1,31 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * checkpoint_parts.h - what checkpoint_open.c and checkpoint_find.c share. */
-#ifndef CSM_FILES_CHECKPOINT_PARTS_H
-#define CSM_FILES_CHECKPOINT_PARTS_H
+ * checkpoint_parts.h - what the files of this room share. */
+#ifndef CSM_CHECKPOINT_PARTS_H
+#define CSM_CHECKPOINT_PARTS_H
 
 #include <jansson.h>
 
 #include "checkpoint/layout.h"
+#include "checkpoint/notes.h"
+#include "checkpoint/roles.h"
+#include "checkpoint/tensor_set.h"
 
 struct csm_checkpoint {
     char *directory;
-    char *tokenizer;             /* path; NULL: none */
-    struct csm_weights *sets[2]; /* of the language model, of the codec if it lies elsewhere */
+    char *tokenizer;                /* path; NULL: none */
+    struct csm_tensor_set *sets[2]; /* of the language model, of the codec if it lies elsewhere */
     struct csm_place language, codec;
     struct csm_config config;
-    json_t *root;    /* config.json */
-    struct csm_random_weights *random; /* NULL: the weights are files */
+    json_t *root;    /* config.json; an empty object where there is none */
     float *identity; /* [codec.dim, codec.dim]: the projection where HF has none */
     char digest[33];
     char stored_dtype[32];
     struct csm_checkpoint_info info;
+    struct csm_notes notes;
 };
 
-/* Find the files: fill sets, language and codec. */
+/* Find the files (checkpoint->root is read): fill sets, language and codec. */
 csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, csm_error *err);
 
-/* How many indices a role has in a part: 0 where the part has no such role. */
-size_t csm_role_count(const struct csm_config *config, enum csm_part part, enum csm_role role);
+/* Look every weight up once: marks what is bound, fills the numbers of `info`. */
+csm_status csm_checkpoint_check(struct csm_checkpoint *checkpoint, csm_error *err);
+
+/* What is left of the sets then: noted, or refused with its name (unbound.c). */
+csm_status csm_checkpoint_check_unbound(struct csm_checkpoint *checkpoint, csm_error *err);
+
+/* A weight as it is stored; `used` receives the set's tensors that it is made of. */
+enum { CSM_MAX_USED = 3 };
+csm_status csm_find_stored(const struct csm_checkpoint *checkpoint, enum csm_part part,
+                           enum csm_role role, size_t index, struct csm_weight_source *source,
+                           struct csm_set_tensor *used[CSM_MAX_USED], csm_error *err);
+
+/* MLX's quantization of a matrix whose float shape would be `shape` and whose words
+ * are used[0] (and source->tensor): fills the rest of both. */
+csm_status csm_find_mlx_quantized(const struct csm_checkpoint *checkpoint,
+                                  const struct csm_place *place, struct csm_shape shape,
+                                  struct csm_weight_source *source,
+                                  struct csm_set_tensor *used[CSM_MAX_USED], csm_error *err);
+
+/* Refuse files of another quantization by its name, with the way out
+ * (foreign_quantization.c): as config.json says, or by the names in a set. */
+csm_status csm_refuse_foreign_config(const char *directory, const json_t *root, csm_error *err);
+csm_status csm_refuse_foreign_tensors(const struct csm_tensor_set *set, csm_error *err);
+
+/* Whether the role is some rows of a tensor that holds q, k and v. */
+bool csm_is_fused(const struct csm_place *place, enum csm_role role);
+
+bool csm_dtype_is_float(csm_dtype dtype); /* F32, F16 or BF16 */
+bool csm_has_shape(const csm_tensor *tensor, const struct csm_shape *shape);
+csm_status csm_refuse_shape(const csm_tensor *tensor, const struct csm_shape *expected,
+                            const char *file, csm_error *err);
 
 #endif

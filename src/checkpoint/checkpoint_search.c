@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * checkpoint_search.c - which files of a directory hold the model. Names decide
- * only the order in which files are looked into; tensors decide what they are. */
+ * checkpoint_search.c - which files of a directory hold the model: names decide
+ * the order in which files are looked into, tensors decide what they are. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/tensor_files.h"
 #include "files/path.h"
 
 static bool begins(const char *name, const char *prefix)
@@ -14,34 +15,65 @@ static bool begins(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* How late a file is looked into; -1: never. The first LAST_REQUIRED ranks must
- * open if they are met: they are what the user means. Pickles come last, so that
+/* How late a file is looked into. Up to REQUIRED a file must open if it is met
+ * before a model was found: it is what the user means. Pickles come last, so that
  * a directory of nothing else is refused with the message that fits. */
-enum { LAST_REQUIRED = 2, LAST_RANK = 6 };
+enum rank {
+    SAID, /* by config.json */
+    MODEL,
+    MODEL_INDEX,
+    INDEX,
+    SHARDS,
+    CKPT,
+    REQUIRED = CKPT,
+    MIMI,
+    KYUTAI,
+    OTHER,
+    FOREIGN,
+    N_RANKS,
+    NEVER
+};
 
-static int rank_of(const char *name)
+static enum rank rank_of(const char *name, const char *said)
 {
-    if (csm_path_ends_with(name, ".safetensors.index.json"))
-        return 0;
+    if (said != NULL && strcmp(name, said) == 0)
+        return SAID;
     if (strcmp(name, "model.safetensors") == 0)
-        return 1;
+        return MODEL;
+    if (strcmp(name, "model.safetensors.index.json") == 0)
+        return MODEL_INDEX;
+    if (csm_path_ends_with(name, ".safetensors.index.json"))
+        return INDEX;
+    if (csm_is_shard(name, NULL, NULL))
+        return SHARDS;
     if (strcmp(name, "ckpt.safetensors") == 0)
-        return 2;
+        return CKPT;
     if (csm_path_ends_with(name, ".safetensors")) {
+        if (begins(name, "adapter")) /* PEFT's, mlx-lm's and csm-mlx's: no model */
+            return NEVER;
         if (strcmp(name, "mimi.safetensors") == 0)
-            return 3;
-        return begins(name, "tokenizer-") ? 4 : 5;
+            return MIMI;
+        return begins(name, "tokenizer-") ? KYUTAI : OTHER;
     }
     static const char *const others[] = {".pt", ".pth", ".bin", ".ckpt", ".gguf"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (csm_path_ends_with(name, others[i]))
-            return LAST_RANK;
-    return -1;
+            return FOREIGN;
+    return NEVER;
+}
+
+/* Whether a file is a shard of a set that was opened by another name. */
+static bool is_part_of(const struct csm_tensor_set *set, const char *name)
+{
+    for (size_t i = 0; set != NULL && i < set->n; i++)
+        if (strcmp(set->tensors[i].file, name) == 0)
+            return true;
+    return false;
 }
 
 /* Take a set for what it is better at than what was found before; close it if
  * for nothing. */
-static void consider(struct csm_checkpoint *checkpoint, struct csm_weights *set)
+static void consider(struct csm_checkpoint *checkpoint, struct csm_tensor_set *set)
 {
     struct csm_place language, codec;
     csm_layout_recognise(set, &language, &codec);
@@ -50,8 +82,8 @@ static void consider(struct csm_checkpoint *checkpoint, struct csm_weights *set)
     if (language.layout != CSM_LAYOUT_NONE &&
         (had == CSM_LAYOUT_NONE ||
          (had != CSM_LAYOUT_HF && language.layout == CSM_LAYOUT_HF))) {
-        if (checkpoint->sets[0] != NULL && checkpoint->codec.weights != checkpoint->sets[0])
-            csm_weights_close(checkpoint->sets[0]);
+        if (checkpoint->sets[0] != NULL && checkpoint->codec.set != checkpoint->sets[0])
+            csm_tensor_set_free(checkpoint->sets[0]);
         else if (checkpoint->sets[0] != NULL)
             checkpoint->sets[1] = checkpoint->sets[0]; /* its codec stays in use */
         checkpoint->sets[0] = set;
@@ -65,13 +97,87 @@ static void consider(struct csm_checkpoint *checkpoint, struct csm_weights *set)
         is_used = true;
     }
     if (!is_used)
-        csm_weights_close(set);
+        csm_tensor_set_free(set);
+}
+
+/* The file that config.json names, as transformers reads it; *name NULL: none. */
+static csm_status said_file(const struct csm_checkpoint *checkpoint, const char **name,
+                            csm_error *err)
+{
+    const json_t *said = json_object_get(checkpoint->root, "transformers_weights");
+    *name = json_string_value(said);
+    if (said == NULL || json_is_null(said))
+        return CSM_OK;
+    if (*name == NULL || strchr(*name, '/') != NULL ||
+        !(csm_path_ends_with(*name, ".safetensors") ||
+          csm_path_ends_with(*name, ".safetensors.index.json")))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s/config.json: transformers_weights: expected *.safetensors or "
+                        "*.safetensors.index.json of this directory",
+                        checkpoint->directory);
+    if (!csm_path_has(checkpoint->directory, *name))
+        return csm_fail(err, CSM_BAD_FILE,
+                        "%s/%s: missing, expected by config.json (transformers_weights)",
+                        checkpoint->directory, *name);
+    return CSM_OK;
+}
+
+/* Files that were not looked into, or of no use: one note for all. */
+static csm_status note_unused(struct csm_checkpoint *checkpoint,
+                              const struct csm_listing *listing, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    for (size_t i = 0; i < listing->n && st == CSM_OK; i++) {
+        const char *name = listing->names[i];
+        const enum rank rank = rank_of(name, NULL);
+        bool is_used = rank == NEVER || is_part_of(checkpoint->sets[0], name) ||
+                       is_part_of(checkpoint->sets[1], name);
+        for (size_t s = 0; s < 2; s++)
+            if (checkpoint->sets[s] != NULL && strcmp(checkpoint->sets[s]->name, name) == 0)
+                is_used = true;
+        if (!is_used)
+            st = csm_notes_add(&checkpoint->notes, false, err,
+                               "%s is not used: the model is %s", name,
+                               checkpoint->sets[0] != NULL ? checkpoint->sets[0]->name
+                                                           : checkpoint->codec.set->name);
+    }
+    for (size_t s = 0; s < 2 && st == CSM_OK; s++)
+        if (checkpoint->sets[s] != NULL && checkpoint->sets[s]->wrapper != NULL)
+            st = csm_notes_add(&checkpoint->notes, true, err,
+                               "%s: what a wrapper put before names is taken off: %s",
+                               checkpoint->sets[s]->name, checkpoint->sets[s]->wrapper);
+    return st;
+}
+
+/* Nothing was found that the caller needs. */
+static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool lacks_language,
+                                 csm_error *err)
+{
+    const char *directory = checkpoint->directory;
+    if (csm_path_has(directory, "snapshots") && csm_path_has(directory, "blobs"))
+        return csm_fail(err, CSM_BAD_FILE,
+                        "%s: the root of a repository in the hub's cache, expected one of its "
+                        "snapshots: %s/snapshots/...",
+                        directory, directory);
+    if (lacks_language)
+        return csm_fail(err, CSM_BAD_FILE,
+                        "%s: no weights of a CSM, expected model.safetensors, or shards with "
+                        "their *.safetensors.index.json",
+                        directory);
+    return csm_fail(err, CSM_BAD_FILE,
+                    "%s: no codec, expected codec_model.* in the weights, mimi.safetensors or "
+                    "kyutai's tokenizer-e351c8d8-checkpoint125.safetensors",
+                    directory);
 }
 
 csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, csm_error *err)
 {
+    const bool needs_language = (needs & CSM_NEEDS_LANGUAGE) != 0;
+    const char *said = NULL;
+    csm_status status = needs_language ? said_file(checkpoint, &said, err) : CSM_OK;
     struct csm_listing listing;
-    csm_status status = csm_listing_read(checkpoint->directory, &listing, err);
+    if (status == CSM_OK)
+        status = csm_listing_read(checkpoint->directory, &listing, err);
     if (status != CSM_OK)
         return status;
 
@@ -79,45 +185,38 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
     csm_status tried = CSM_OK;
     csm_error tried_error;
     bool is_complete = false;
-    for (int rank = 0; rank <= LAST_RANK && status == CSM_OK && !is_complete; rank++)
+    for (int rank = 0; rank < N_RANKS && status == CSM_OK && !is_complete; rank++)
         for (size_t i = 0; i < listing.n && status == CSM_OK && !is_complete; i++) {
-            if (rank_of(listing.names[i]) != rank)
+            const char *name = listing.names[i];
+            if (rank_of(name, said) != (enum rank)rank || is_part_of(checkpoint->sets[0], name) ||
+                is_part_of(checkpoint->sets[1], name))
                 continue;
-            struct csm_weights *set;
+            struct csm_tensor_set *set;
             csm_error failure;
             csm_status opened =
-                csm_weights_open(checkpoint->directory, listing.names[i], &set, &failure);
+                csm_tensor_files_open(checkpoint->directory, name, &set, &failure);
+            const bool is_found = checkpoint->language.layout != CSM_LAYOUT_NONE;
             if (opened == CSM_OK) {
                 consider(checkpoint, set);
-            } else if (rank <= LAST_REQUIRED || opened == CSM_NO_MEMORY) {
+            } else if ((rank <= REQUIRED && !is_found) || opened == CSM_NO_MEMORY) {
                 status = csm_fail(err, opened, "%s", failure.text);
             } else if (tried == CSM_OK) {
                 tried = opened;
                 tried_error = failure;
             }
-            is_complete = (checkpoint->language.layout == CSM_LAYOUT_HF ||
-                           (needs & CSM_NEEDS_LANGUAGE) == 0) &&
+            is_complete = (checkpoint->language.layout == CSM_LAYOUT_HF || !needs_language) &&
                           checkpoint->codec.layout != CSM_LAYOUT_NONE;
         }
-    csm_listing_free(&listing);
-    if (status != CSM_OK)
-        return status;
 
     const bool has_language = checkpoint->language.layout != CSM_LAYOUT_NONE;
     const bool has_codec = checkpoint->codec.layout != CSM_LAYOUT_NONE;
-    const bool lacks_language = (needs & CSM_NEEDS_LANGUAGE) != 0 && !has_language;
+    const bool lacks_language = needs_language && !has_language;
     const bool lacks_codec = (needs & CSM_NEEDS_CODEC) != 0 && !has_codec;
-    if ((lacks_language || lacks_codec) && tried != CSM_OK)
-        return csm_fail(err, tried, "%s", tried_error.text);
-    if (lacks_language)
-        return csm_fail(err, CSM_BAD_FILE,
-                        "%s: no weights of a CSM, expected model.safetensors, or shards with "
-                        "their *.safetensors.index.json",
-                        checkpoint->directory);
-    if (lacks_codec)
-        return csm_fail(err, CSM_BAD_FILE,
-                        "%s: no codec, expected codec_model.* in the weights, mimi.safetensors or "
-                        "kyutai's tokenizer-e351c8d8-checkpoint125.safetensors",
-                        checkpoint->directory);
-    return CSM_OK;
+    if (status == CSM_OK && (lacks_language || lacks_codec))
+        status = tried != CSM_OK ? csm_fail(err, tried, "%s", tried_error.text)
+                                 : refuse_missing(checkpoint, lacks_language, err);
+    if (status == CSM_OK && needs_language)
+        status = note_unused(checkpoint, &listing, err);
+    csm_listing_free(&listing);
+    return status;
 }

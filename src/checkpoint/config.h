@@ -4,8 +4,8 @@
  * transformers 4 and 5, of Sesame, of csm-mlx and mlx-audio), kyutai's
  * mimi_config.json and generation_config.json say, with the defaults of the
  * reference's classes where they say nothing. */
-#ifndef CSM_FILES_CONFIG_H
-#define CSM_FILES_CONFIG_H
+#ifndef CSM_CHECKPOINT_CONFIG_H
+#define CSM_CHECKPOINT_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -33,6 +33,8 @@ static const struct csm_codec_config published = {
     .dim = 256,
 };
 
+enum { MAX_RESIDUAL_LAYERS = 64 };
+
 /* Replace *value by the size of a tensor's axis, if there is one. */
 static void take(size_t *value, size_t found)
 {
@@ -188,6 +190,16 @@ static void derive(struct csm_json_reader *reader, const json_t *object,
     if (config->n_filters % config->compress != 0)
         csm_json_refuse(reader, "compress", "%zu, expected a divisor of %zu filters",
                         config->compress, config->n_filters);
+    /* The widest convolution sees kernel * growth^(blocks - 1) rows. */
+    size_t dilation = 1;
+    for (size_t i = 1; i < config->n_residual_layers && dilation <= CSM_MAX_COUNT; i++)
+        dilation *= config->dilation_growth;
+    if (config->n_residual_layers > MAX_RESIDUAL_LAYERS || dilation > CSM_MAX_COUNT)
+        csm_json_refuse(reader, "num_residual_layers",
+                        "%zu with dilation_growth_rate %zu, expected at most %d blocks a stage "
+                        "and a dilation of at most %d",
+                        config->n_residual_layers, config->dilation_growth, MAX_RESIDUAL_LAYERS,
+                        CSM_MAX_COUNT);
     if (config->frame_samples > CSM_MAX_SIZE)
         csm_json_refuse(reader, "upsampling_ratios", "frames of %zu samples, expected at most %d",
                         config->frame_samples, CSM_MAX_SIZE);

@@ -11,7 +11,7 @@
 
 #include "checkpoint/config_parts.h"
 
-/* Sesame's models.py; the last two as mlx-audio has them. */
+/* Sesame's models.py; MisoTTS's, as mlx-audio has them; Marvis's. */
 static const struct flavor {
     const char *name;
     size_t n_layers, n_heads, n_kv_heads, width, hidden;
@@ -20,6 +20,8 @@ static const struct flavor {
     {"llama-100M", 4, 8, 2, 1024, 8192},
     {"llama-8B", 32, 32, 8, 4096, 14336},
     {"llama-300M", 8, 24, 6, 1536, 6912},
+    {"llama-250M", 6, 12, 3, 1536, 8192},
+    {"llama-60M", 4, 8, 2, 1024, 4096},
 };
 enum { N_FLAVORS = sizeof flavors / sizeof *flavors };
 
@@ -71,13 +73,35 @@ static void infer(struct csm_json_reader *reader, const json_t *root, const json
     if (name != NULL)
         csm_json_refuse(reader, flavor_key,
                         "%s: unknown flavor, expected one of llama-1B, llama-100M, llama-8B, "
-                        "llama-300M, or num_attention_heads and num_key_value_heads",
+                        "llama-300M, llama-250M, llama-60M, or num_attention_heads and "
+                        "num_key_value_heads",
                         name);
     else
         csm_json_refuse(reader, flavor_key,
                         "missing, and %zu layers of width %zu are no known flavor: expected "
                         "num_attention_heads and num_key_value_heads",
                         n_layers, width);
+}
+
+/* csm-hf: LlamaConfig's defaults under the keys of `object`; sizes by shape where it
+ * says nothing. */
+static void infer_csm_hf(struct csm_json_reader *reader, const json_t *object, const char *key,
+                         const struct csm_place *place, enum csm_part part,
+                         struct csm_transformer_config *config)
+{
+    *config = (struct csm_transformer_config){
+        .n_layers = or_else(csm_count_of(place, part, CSM_ROLE_ATTENTION_NORM, NULL), 32),
+        .width = or_else(csm_shape_of(place, part, CSM_ROLE_FINAL_NORM, 0, NULL, 0), 4096),
+        .hidden = or_else(csm_shape_of(place, part, CSM_ROLE_GATE, 0, NULL, 0), 11008),
+        .n_heads = 32,
+        .n_kv_heads = (size_t)csm_json_integer(reader, object, "num_attention_heads", 32, 1,
+                                               CSM_MAX_COUNT),
+        .norm_eps = 1e-6,
+        .max_positions = 2048,
+        .rope = {.theta = 10000},
+    };
+    if (object == NULL)
+        csm_json_refuse(reader, key, "missing, expected in a config.json of csm-hf");
 }
 
 /* An id; a list stands for its first. -1: none. */
@@ -112,7 +136,11 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
                          const struct csm_place *place, struct csm_config *config)
 {
     const bool is_hf = place->layout == CSM_LAYOUT_HF;
-    const json_t *depth = csm_json_object(reader, root, "depth_decoder_config");
+    const bool is_csm_hf = place->layout == CSM_LAYOUT_CSM_HF;
+    const json_t *backbone =
+        is_csm_hf ? csm_json_object(reader, root, "backbone_config") : root;
+    const json_t *depth = csm_json_object(
+        reader, root, is_csm_hf ? "decoder_config" : "depth_decoder_config");
     size_t text_vocab = 128256, vocab = 2051, n_codebooks = 32;
 
     if (is_hf) {
@@ -123,15 +151,21 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
             .n_layers = 4, .width = 1024, .n_heads = 8, .n_kv_heads = 2, .hidden = 8192,
             .norm_eps = 1e-5, .max_positions = 33, .rope = {.theta = 500000}};
     } else {
-        infer(reader, root, root, "backbone_flavor", place, CSM_BACKBONE, &config->backbone);
-        infer(reader, root, depth, "decoder_flavor", place, CSM_DEPTH, &config->depth);
+        if (is_csm_hf) {
+            infer_csm_hf(reader, backbone, "backbone_config", place, CSM_BACKBONE,
+                         &config->backbone);
+            infer_csm_hf(reader, depth, "decoder_config", place, CSM_DEPTH, &config->depth);
+        } else {
+            infer(reader, root, root, "backbone_flavor", place, CSM_BACKBONE, &config->backbone);
+            infer(reader, root, depth, "decoder_flavor", place, CSM_DEPTH, &config->depth);
+        }
         text_vocab = or_else(
             csm_shape_of(place, CSM_BACKBONE, CSM_ROLE_TEXT_TABLE, 0, NULL, 0), text_vocab);
         vocab = or_else(csm_shape_of(place, CSM_BACKBONE, CSM_ROLE_HEAD, 0, NULL, 0), vocab);
         size_t n_heads = csm_shape_of(place, CSM_DEPTH, CSM_ROLE_HEAD, 0, NULL, 0);
         n_codebooks = n_heads != 0 ? n_heads + 1 : n_codebooks;
     }
-    csm_config_transformer(reader, root, "silu", &config->backbone);
+    csm_config_transformer(reader, backbone, "silu", &config->backbone);
     csm_config_transformer(reader, depth, "silu", &config->depth);
 
     config->text_vocab = (size_t)csm_json_integer(reader, root, "text_vocab_size",
@@ -144,9 +178,15 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
                                            (int64_t)n_codebooks, 2, CSM_MAX_COUNT);
     config->n_codebooks = (size_t)csm_json_integer(reader, root, "num_codebooks",
                                                    (int64_t)n_codebooks, 2, CSM_MAX_COUNT);
-    check_same(reader, depth, "num_codebooks", config->n_codebooks);
-    check_same(reader, depth, "vocab_size", config->vocab);
-    check_same(reader, depth, "backbone_hidden_size", config->backbone.width);
+    if (!is_csm_hf) { /* there it is a LlamaConfig, whose vocab_size is never read */
+        check_same(reader, depth, "num_codebooks", config->n_codebooks);
+        check_same(reader, depth, "vocab_size", config->vocab);
+        check_same(reader, depth, "backbone_hidden_size", config->backbone.width);
+    }
+    if (reader->status == CSM_OK && config->vocab > (size_t)INT32_MAX / config->n_codebooks)
+        csm_json_refuse(reader, "audio_vocab_size",
+                        "%zu codes in each of %zu codebooks, expected at most %d rows in all",
+                        config->vocab, config->n_codebooks, INT32_MAX);
     config->has_tied_tables =
         !is_hf || csm_json_bool(reader, root, "tie_codebooks_embeddings", true);
 
@@ -159,6 +199,6 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
         csm_json_refuse(reader, "codebook_eos_token_id", "expected an id below %zu",
                         config->vocab);
 
-    config->backbone.rope.interleaved = !is_hf;
-    config->depth.rope.interleaved = !is_hf;
+    config->backbone.rope.interleaved = csm_layout_has_pairs(place->layout);
+    config->depth.rope.interleaved = csm_layout_has_pairs(place->layout);
 }

@@ -9,20 +9,21 @@ static size_t read_size(struct csm_json_reader *reader, const json_t *object, co
     return (size_t)csm_json_integer(reader, object, key, (int64_t)fallback, 1, (int64_t)high);
 }
 
-/* rope_parameters (5.x), or rope_theta and rope_scaling (4.x); the rescaling that
- * the rope comes with stays where neither is said. */
+/* rope_scaling (4.x), which goes before rope_parameters (5.x) as in transformers, and
+ * rope_theta; the rescaling that the rope comes with stays where neither is said. */
 static void read_rope(struct csm_json_reader *reader, const json_t *object, size_t max_positions,
                       struct csm_rope *rope)
 {
     rope->theta = csm_json_number(reader, object, "rope_theta", rope->theta, 1, 1e12);
-    const char *key = "rope_parameters";
+    const char *key = "rope_scaling";
     const json_t *rules = csm_json_object(reader, object, key);
-    if (rules == NULL) {
-        key = "rope_scaling";
+    if (json_object_size(rules) == 0) {
+        key = "rope_parameters";
         rules = csm_json_object(reader, object, key);
     }
     if (rules == NULL) {
-        if (json_is_null(json_object_get(object, key)))
+        if (json_is_null(json_object_get(object, "rope_scaling")) ||
+            json_is_null(json_object_get(object, "rope_parameters")))
             rope->factor = 0;
         return;
     }
@@ -96,9 +97,10 @@ static const csm_tensor *tensor_of(const struct csm_place *place, enum csm_part 
                                    const struct csm_codec_config *codec)
 {
     char name[CSM_NAME_MAX];
-    if (place->weights == NULL || !csm_layout_name(place, part, role, index, codec, name))
+    if (place->set == NULL || !csm_layout_name(place, part, role, index, codec, name))
         return NULL;
-    return csm_weights_find(place->weights, name, NULL);
+    const struct csm_set_tensor *found = csm_tensor_set_find(place->set, name);
+    return found != NULL ? &found->tensor : NULL;
 }
 
 size_t csm_shape_of(const struct csm_place *place, enum csm_part part, enum csm_role role,

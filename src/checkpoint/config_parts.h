@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * config_parts.h - what the two halves of config.json have in common. */
-#ifndef CSM_FILES_CONFIG_PARTS_H
-#define CSM_FILES_CONFIG_PARTS_H
+#ifndef CSM_CHECKPOINT_CONFIG_PARTS_H
+#define CSM_CHECKPOINT_CONFIG_PARTS_H
 
 #include "checkpoint/config_read.h"
 #include "files/json_file.h"

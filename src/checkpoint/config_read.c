@@ -62,20 +62,16 @@ static csm_status load_merged(const char *directory, const struct csm_place *lan
 }
 
 csm_status csm_config_read(const char *directory, const struct csm_place *language,
-                           const struct csm_place *codec, struct csm_config *config, json_t **out,
-                           csm_error *err)
+                           const struct csm_place *codec, bool has_file, json_t **root,
+                           struct csm_config *config, csm_error *err)
 {
     memset(config, 0, sizeof *config);
-    json_t *root = NULL, *generation = NULL, *kyutai = NULL;
-    csm_status status = load_if_there(directory, "config.json", &root, err);
-    if (status == CSM_OK && root == NULL) {
-        if (language->layout == CSM_LAYOUT_HF)
-            status = csm_fail(err, CSM_BAD_FILE, "%s/config.json: missing", directory);
-        else if ((root = json_object()) == NULL)
-            status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
-    }
+    json_t *generation = NULL, *kyutai = NULL;
+    csm_status status = CSM_OK;
+    if (!has_file && language->layout == CSM_LAYOUT_HF)
+        status = csm_fail(err, CSM_BAD_FILE, "%s/config.json: missing", directory);
     if (status == CSM_OK)
-        status = load_merged(directory, language, &root, err);
+        status = load_merged(directory, language, root, err);
     if (status == CSM_OK)
         status = load_if_there(directory, "mimi_config.json", &kyutai, err);
     if (status == CSM_OK)
@@ -83,21 +79,17 @@ csm_status csm_config_read(const char *directory, const struct csm_place *langua
 
     struct csm_json_reader reader = {"config.json", status, err};
     if (reader.status == CSM_OK && language->layout != CSM_LAYOUT_NONE)
-        csm_config_language(&reader, root, language, config);
+        csm_config_language(&reader, *root, language, config);
     /* Of a codec that is not there: how long its frames would be. */
     config->codec.sample_rate_hz = 24000;
     config->codec.frame_samples = 1920;
     if (reader.status == CSM_OK && codec->layout != CSM_LAYOUT_NONE)
-        csm_config_codec(&reader, root, kyutai, codec, &config->codec);
+        csm_config_codec(&reader, *root, kyutai, codec, &config->codec);
     reader.path = "generation_config.json";
     if (reader.status == CSM_OK)
         csm_config_generation(&reader, generation, &config->generation);
 
     json_decref(generation);
     json_decref(kyutai);
-    if (reader.status != CSM_OK)
-        json_decref(root);
-    else
-        *out = root;
     return reader.status;
 }

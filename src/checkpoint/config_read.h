@@ -2,8 +2,8 @@
  *
  * config_read.h - struct csm_config out of a directory's JSON files, and out of
  * the tensors' shapes where these say nothing. */
-#ifndef CSM_FILES_CONFIG_READ_H
-#define CSM_FILES_CONFIG_READ_H
+#ifndef CSM_CHECKPOINT_CONFIG_READ_H
+#define CSM_CHECKPOINT_CONFIG_READ_H
 
 #include <jansson.h>
 
@@ -14,14 +14,15 @@
  * places (layout NONE: not there, its numbers stay zero, but for the codec's 24000 Hz and
  * 1920 samples a frame).
  *
- *   root  config.json, to be released with json_decref; an empty object where
- *         the directory has none
+ *   has_file  the directory has a config.json
+ *   root      config.json, or an empty object; becomes config.merged.json where that
+ *             says more
  *
  * Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT (out of range, or something that
  * no CSM has and this engine does not do: biases, other activations). */
 CSM_MUST_USE csm_status csm_config_read(const char *directory, const struct csm_place *language,
-                                        const struct csm_place *codec, struct csm_config *config,
-                                        json_t **root, csm_error *err);
+                                        const struct csm_place *codec, bool has_file,
+                                        json_t **root, struct csm_config *config, csm_error *err);
 
 /* The parts of it, each from a parsed file: what csm_config_read calls, and what
  * the fuzz target tries. Failures stay in the reader. */

@@ -202,6 +202,7 @@ static const char *select(const struct pattern *patterns, enum csm_layout layout
     case CSM_LAYOUT_SESAME:
         return patterns[role].sesame;
     case CSM_LAYOUT_MLX:
+    case CSM_LAYOUT_CSM_HF:
         return patterns[role].mlx;
     default:
         return NULL;
@@ -255,6 +256,8 @@ static void recognise_language(const char *name, struct csm_place *place)
 {
     const char *prefix = begins(name, "model.") ? "model." : "";
     const char *rest = name + strlen(prefix);
+    if (strstr(name, "lora_") != NULL)
+        return; /* an adapter has the names of what it adapts */
     if (begins(name, "backbone_model.") || begins(name, "depth_decoder.model.")) {
         place->layout = CSM_LAYOUT_HF;
         place->prefix = "";
@@ -268,6 +271,11 @@ static void recognise_language(const char *name, struct csm_place *place)
             return;
         place->prefix = prefix;
     }
+}
+
+bool csm_layout_has_pairs(enum csm_layout layout)
+{
+    return layout == CSM_LAYOUT_SESAME || layout == CSM_LAYOUT_MLX || layout == CSM_LAYOUT_KYUTAI;
 }
 
 static void recognise_codec(const char *name, struct csm_place *place)
@@ -285,20 +293,15 @@ static void recognise_codec(const char *name, struct csm_place *place)
     place->prefix = prefix;
 }
 
-void csm_layout_recognise(const struct csm_weights *weights, struct csm_place *language,
+void csm_layout_recognise(const struct csm_tensor_set *set, struct csm_place *language,
                           struct csm_place *codec_place)
 {
-    memset(language, 0, sizeof *language);
-    memset(codec_place, 0, sizeof *codec_place);
-    for (size_t f = 0; f < csm_weights_count(weights); f++) {
-        const csm_tensors *file = csm_weights_at(weights, f);
-        for (size_t i = 0; i < csm_tensors_count(file); i++) {
-            const char *name = csm_tensors_at(file, i)->name;
-            if (language->layout == CSM_LAYOUT_NONE)
-                recognise_language(name, language);
-            if (codec_place->layout == CSM_LAYOUT_NONE)
-                recognise_codec(name, codec_place);
-        }
+    *language = *codec_place = (struct csm_place){.prefix = "", .set = set};
+    for (size_t i = 0; i < set->n; i++) {
+        const char *name = set->tensors[i].name;
+        if (language->layout == CSM_LAYOUT_NONE)
+            recognise_language(name, language);
+        if (codec_place->layout == CSM_LAYOUT_NONE)
+            recognise_codec(name, codec_place);
     }
-    language->weights = codec_place->weights = weights;
 }

@@ -2,23 +2,29 @@
  *
  * layout.h - what each layout calls the model's tensors, and which layout a
  * file is in. */
-#ifndef CSM_FILES_LAYOUT_H
-#define CSM_FILES_LAYOUT_H
+#ifndef CSM_CHECKPOINT_LAYOUT_H
+#define CSM_CHECKPOINT_LAYOUT_H
+
+#include <stdbool.h>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/weights.h"
+#include "checkpoint/tensor_set.h"
 
 /* Where a language model or a codec lies: in which set, in which layout, and
  * what stands before all of its names ("model.", "codec_model.", ""). */
 struct csm_place {
     enum csm_layout layout;
     const char *prefix;
-    const struct csm_weights *weights;
+    const struct csm_tensor_set *set;
 };
 
-/* What a set of tensors holds; layout NONE where it holds none. */
-void csm_layout_recognise(const struct csm_weights *weights, struct csm_place *language,
+/* What a set of tensors holds; layout NONE where it holds none. csm-hf's names are
+ * csm-mlx's: config.json tells them apart. */
+void csm_layout_recognise(const struct csm_tensor_set *set, struct csm_place *language,
                           struct csm_place *codec);
+
+/* Whether rows of q and k lie as pairs (2i, 2i + 1), not as halves of a head. */
+bool csm_layout_has_pairs(enum csm_layout layout);
 
 enum { CSM_NAME_MAX = 160 };
 

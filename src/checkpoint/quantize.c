@@ -179,7 +179,7 @@ static csm_status add_part(struct job *job, enum csm_part part, csm_error *err)
 {
     const csm_checkpoint *c = job->checkpoint;
     const struct csm_place place = {.layout = CSM_LAYOUT_MLX, .prefix = "model."};
-    const bool is_hf = c->info.layout == CSM_LAYOUT_HF;
+    const bool has_halves = !csm_layout_has_pairs(c->info.layout);
     const size_t head_dim =
         part == CSM_DEPTH ? c->config.depth.head_dim : c->config.backbone.head_dim;
     for (int r = 0; r < CSM_ROLE_COUNT; r++) {
@@ -209,7 +209,7 @@ static csm_status add_part(struct job *job, enum csm_part part, csm_error *err)
                 t->shape[0] = c->config.n_codebooks - 1;
                 t->rank++;
             }
-            const bool is_rotated = is_hf && (role == CSM_ROLE_Q || role == CSM_ROLE_K);
+            const bool is_rotated = has_halves && (role == CSM_ROLE_Q || role == CSM_ROLE_K);
             st = add_weight(job, name, t, is_rotated ? head_dim : 0, err);
             if (st != CSM_OK)
                 return st;
@@ -236,21 +236,17 @@ static csm_status write_codec(const csm_checkpoint *c, const char *out_dir, csm_
     const struct csm_place *place = &c->codec;
     if (c->info.codec_layout == CSM_LAYOUT_NONE)
         return CSM_OK;
-    size_t n = 0, room = 0, n_prefix = strlen(place->prefix);
-    for (size_t f = 0; f < csm_weights_count(place->weights); f++)
-        room += csm_tensors_count(csm_weights_at(place->weights, f));
-    csm_tensor *tensors = calloc(room, sizeof *tensors);
+    const size_t n_prefix = strlen(place->prefix);
+    size_t n = 0;
+    csm_tensor *tensors = calloc(place->set->n + 1, sizeof *tensors);
     if (tensors == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "quantize: %zu tensors", room);
-    for (size_t f = 0; f < csm_weights_count(place->weights); f++) {
-        const csm_tensors *file = csm_weights_at(place->weights, f);
-        for (size_t i = 0; i < csm_tensors_count(file); i++) {
-            const csm_tensor *t = csm_tensors_at(file, i);
-            if (strncmp(t->name, place->prefix, n_prefix) != 0)
-                continue;
-            tensors[n] = *t;
-            tensors[n++].name += n_prefix;
-        }
+        return csm_fail(err, CSM_NO_MEMORY, "quantize: %zu tensors", place->set->n);
+    for (size_t i = 0; i < place->set->n; i++) {
+        const struct csm_set_tensor *t = &place->set->tensors[i];
+        if (strncmp(t->name, place->prefix, n_prefix) != 0)
+            continue;
+        tensors[n] = t->tensor;
+        tensors[n++].name = t->name + n_prefix;
     }
     csm_status st = write_tensors(out_dir, "mimi.safetensors", tensors, n, err);
     free(tensors);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/tensor_files.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "files/json_file.h"
+#include "files/path.h"
+#include "files/safetensors.h"
+
+enum { N_DIGITS = 5 };
+
+bool csm_is_shard(const char *name, size_t *stem, size_t *n)
+{
+    /* STEM-00001-of-00002.safetensors */
+    static const char shape[] = "-#####-of-#####.safetensors";
+    const size_t length = strlen(name), n_shape = sizeof shape - 1;
+    if (length <= n_shape)
+        return false;
+    const char *tail = name + length - n_shape;
+    for (size_t i = 0; i < n_shape; i++)
+        if (shape[i] == '#' ? !isdigit((unsigned char)tail[i]) : shape[i] != tail[i])
+            return false;
+    if (stem != NULL)
+        *stem = length - n_shape;
+    if (n != NULL)
+        *n = strtoul(tail + sizeof "-#####-of-" - 1, NULL, 10);
+    return true;
+}
+
+static void close_tensors(void *file)
+{
+    csm_tensors_close(file);
+}
+
+/* Open one more file of the set; its tensors are added by the caller. */
+static csm_status open_file(struct csm_tensor_set *set, const char *directory, const char *name,
+                            csm_tensors **out, const char **kept_name, csm_error *err)
+{
+    char *path = csm_path_join(directory, name), *copy = strdup(name);
+    csm_tensors *file = NULL;
+    csm_status st = CSM_OK;
+    if (path == NULL || copy == NULL)
+        st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
+    if (st == CSM_OK)
+        st = csm_tensors_open(path, &file, err);
+    free(path);
+    if (st != CSM_OK) {
+        free(copy);
+        return st;
+    }
+    st = csm_tensor_set_keep(set, file, close_tensors, err);
+    if (st != CSM_OK) {
+        free(copy);
+        return st;
+    }
+    st = csm_tensor_set_keep(set, copy, free, err);
+    size_t n = 0;
+    const void *header = csm_tensors_header(file, &n);
+    if (st == CSM_OK)
+        st = csm_tensor_set_add_header(set, header, n, err);
+    *out = file;
+    *kept_name = copy;
+    return st;
+}
+
+static csm_status add_tensors(struct csm_tensor_set *set, const csm_tensors *file,
+                              const char *name, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    for (size_t i = 0; st == CSM_OK && i < csm_tensors_count(file); i++)
+        st = csm_tensor_set_add(set, csm_tensors_at(file, i), CSM_WEIGHT_FLOAT, name, err);
+    return st;
+}
+
+static csm_status add_file(struct csm_tensor_set *set, const char *directory, const char *name,
+                           csm_error *err)
+{
+    csm_tensors *file = NULL;
+    const char *kept = NULL;
+    csm_status st = open_file(set, directory, name, &file, &kept, err);
+    return st == CSM_OK ? add_tensors(set, file, kept, err) : st;
+}
+
+/* All of STEM-0000i-of-0000n; `name` is one of them. */
+static csm_status add_numbered(struct csm_tensor_set *set, const char *directory,
+                               const char *name, size_t stem, size_t n, csm_error *err)
+{
+    const size_t size = strlen(name) + 1;
+    char *shard = malloc(size);
+    csm_status st = CSM_OK;
+    if (shard == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
+    if (n == 0)
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s/%s: one of 0 shards, expected 1 or more", directory,
+                      name);
+    for (size_t i = 1; st == CSM_OK && i <= n; i++) {
+        snprintf(shard, size, "%.*s-%0*zu-of-%0*zu.safetensors", (int)stem, name, N_DIGITS, i,
+                 N_DIGITS, n);
+        if (!csm_path_has(directory, shard))
+            st = csm_fail(err, CSM_BAD_FILE, "%s/%s: missing, expected beside %s", directory,
+                          shard, name);
+        else
+            st = add_file(set, directory, shard, err);
+    }
+    free(shard);
+    return st;
+}
+
+/* An open shard of an index. */
+struct shard {
+    const char *name;
+    csm_tensors *file;
+};
+
+static csm_status add_indexed(struct csm_tensor_set *set, const char *directory,
+                              const char *index_path, const json_t *map, csm_error *err)
+{
+    const size_t n = json_object_size(map);
+    if (!json_is_object(map) || n == 0)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: weight_map: expected an object of tensors and their files",
+                        index_path);
+    struct shard *shards = calloc(n, sizeof *shards);
+    json_t *numbers = json_object(); /* shard -> its place in `shards` */
+    size_t n_shards = 0;
+    csm_status st = CSM_OK;
+    if (shards == NULL || numbers == NULL)
+        st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", index_path);
+
+    const char *tensor;
+    json_t *value;
+    json_object_foreach((json_t *)map, tensor, value) {
+        if (st != CSM_OK)
+            break;
+        const char *name = json_string_value(value);
+        if (name == NULL || strchr(name, '/') != NULL) {
+            st = csm_fail(err, CSM_BAD_FORMAT,
+                          "%s: weight_map of %s: expected a file of this directory", index_path,
+                          tensor);
+            break;
+        }
+        const json_t *number = json_object_get(numbers, name);
+        size_t at = number != NULL ? (size_t)json_integer_value(number) : n_shards;
+        if (number == NULL) {
+            st = open_file(set, directory, name, &shards[at].file, &shards[at].name, err);
+            if (st == CSM_OK &&
+                json_object_set_new(numbers, name, json_integer((json_int_t)at)) != 0)
+                st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", index_path);
+            n_shards++;
+        }
+        if (st == CSM_OK && csm_tensors_find(shards[at].file, tensor) == NULL)
+            st = csm_fail(err, CSM_BAD_FORMAT, "%s: %s: missing, expected by %s", name, tensor,
+                          index_path);
+    }
+    /* What two shards hold is the map's; what it forgets comes with its shard. */
+    for (size_t s = 0; st == CSM_OK && s < n_shards; s++)
+        for (size_t i = 0; st == CSM_OK && i < csm_tensors_count(shards[s].file); i++) {
+            const csm_tensor *t = csm_tensors_at(shards[s].file, i);
+            const char *said = json_string_value(json_object_get(map, t->name));
+            if (said == NULL || strcmp(said, shards[s].name) == 0)
+                st = csm_tensor_set_add(set, t, CSM_WEIGHT_FLOAT, shards[s].name, err);
+        }
+    json_decref(numbers);
+    free(shards);
+    return st;
+}
+
+csm_status csm_tensor_files_open(const char *directory, const char *name,
+                                 struct csm_tensor_set **out, csm_error *err)
+{
+    struct csm_tensor_set *set = NULL;
+    csm_status st = csm_tensor_set_new(name, &set, err);
+    if (st != CSM_OK)
+        return st;
+    size_t stem, n;
+    if (csm_path_ends_with(name, ".json")) {
+        json_t *index = NULL;
+        char *path = csm_path_join(directory, name);
+        if (path == NULL)
+            st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
+        else
+            st = csm_json_load(path, &index, err);
+        if (st == CSM_OK)
+            st = add_indexed(set, directory, path, json_object_get(index, "weight_map"), err);
+        json_decref(index);
+        free(path);
+    } else if (csm_is_shard(name, &stem, &n)) {
+        st = add_numbered(set, directory, name, stem, n, err);
+    } else {
+        st = add_file(set, directory, name, err);
+    }
+    if (st != CSM_OK)
+        csm_tensor_set_free(set);
+    else
+        *out = set;
+    return st;
+}

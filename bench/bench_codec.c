@@ -175,7 +175,7 @@ int main(int argc, char **argv)
     timed.add = timed_add;
     timed.conv = timed_conv;
     csm_status st = argc > 2 ? csm_checkpoint_open(argv[2], CSM_NEEDS_CODEC, &checkpoint, &err)
-                             : csm_checkpoint_random(CSM_BF16, true, &checkpoint, &err);
+                             : csm_checkpoint_random(CSM_DTYPE_BF16, true, &checkpoint, &err);
     if (st == CSM_OK)
         st = csm_engine_open("native", &options, &engine, &err);
     clocked = (struct csm_engine){.ops = &timed, .ctx = engine.ctx};

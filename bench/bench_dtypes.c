@@ -91,15 +91,14 @@ static csm_status speak(csm_model *model, const char *text, uint64_t seed, const
         o.forced = truth->codes;
         o.n_forced = o.max_frames = truth->n_frames;
     }
-    return csm_generate(model, NULL, 0, text, csm_model_describe(model)->default_speaker, &o, out, err);
+    return csm_generate(model, &REQUEST(NULL, 0, text, csm_model_describe(model)->default_speaker), &o, out, err);
 }
 
 static csm_status run_dtype(const char *dir, csm_precision precision, char **texts, size_t n,
                             csm_result **truth, csm_error *err)
 {
-    const csm_model_options options = {
-        .strategy = CSM_STRATEGY_EXACT, .engine = "native", .precision = precision};
-    bool is_truth = precision == CSM_IN_F32;
+    const csm_model_options options = {.size = sizeof(csm_model_options), .strategy = CSM_STRATEGY_EXACT, .engine = "native", .precision = precision};
+    bool is_truth = precision == CSM_PRECISION_F32;
     struct tally tallies[2] = {{0}};
     csm_model *model = NULL;
     float *sorted = NULL;
@@ -114,7 +113,7 @@ static csm_status run_dtype(const char *dir, csm_precision precision, char **tex
         if (is_truth)
             truth[i] = result;
         else
-            csm_result_free(result);
+            csm_result_close(result);
     }
     for (int part = 0; st == CSM_OK && part < 2 && !is_truth; part++) {
         const struct tally *t = &tallies[part];
@@ -154,7 +153,7 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0); /* a row is seen when it is known */
     csm_error err;
-    csm_status st = run_dtype(argv[1], CSM_IN_F32, texts, n, truth, &err);
+    csm_status st = run_dtype(argv[1], CSM_PRECISION_F32, texts, n, truth, &err);
     size_t n_frames = 0;
     for (size_t i = 0; st == CSM_OK && i < n; i++)
         n_frames += truth[i]->n_frames;
@@ -162,13 +161,13 @@ int main(int argc, char **argv)
         printf("%zu sentences, %zu frames of %zu codes\n\n"
                "| dtype | codebooks | KL mean | KL largest | equal draws | equal first |\n"
                "| --- | --- | --- | --- | --- | --- |\n", n, n_frames, truth[0]->n_codebooks);
-    static const csm_precision dtypes[] = {CSM_IN_BF16, CSM_IN_F16, CSM_IN_Q8, CSM_IN_Q4};
+    static const csm_precision dtypes[] = {CSM_PRECISION_BF16, CSM_PRECISION_F16, CSM_PRECISION_Q8, CSM_PRECISION_Q4};
     for (size_t i = 0; st == CSM_OK && i < sizeof dtypes / sizeof *dtypes; i++)
         st = run_dtype(argv[1], dtypes[i], texts, n, truth, &err);
     if (st != CSM_OK)
         fprintf(stderr, "bench_dtypes: %s\n", err.text);
     for (size_t i = 0; i < n; i++) {
-        csm_result_free(truth[i]);
+        csm_result_close(truth[i]);
         free(texts[i]);
     }
     return st == CSM_OK ? 0 : 1;

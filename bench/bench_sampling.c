@@ -25,13 +25,13 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int measure(struct csm_sampler_config config, const char *dtype, int n, const float *logits)
+static int measure(csm_sampler_options config, const char *dtype, int n, const float *logits)
 {
     csm_error err;
     csm_sampler *sampler;
     double runs[N_RUNS];
     int32_t token;
-    csm_status st = csm_sampler_create(&config, &sampler, &err);
+    csm_status st = csm_sampler_open(&config, &sampler, &err);
     for (int run = 0; run < N_RUNS && st == CSM_OK; run++) {
         double begin = now_us();
         for (int i = 0; i < n && st == CSM_OK; i++)
@@ -42,7 +42,7 @@ static int measure(struct csm_sampler_config config, const char *dtype, int n, c
         fprintf(stderr, "bench_sampling: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    csm_sampler_destroy(sampler);
+    csm_sampler_close(sampler);
     qsort(runs, N_RUNS, sizeof *runs, compare);
     printf("%s %s %s %zu %.2f\n", csm_sampler_name(config.sampler),
            csm_stream_name(config.stream), dtype, config.top_k, runs[N_RUNS / 2]);
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     static const struct {
         csm_dtype dtype;
         const char *name;
-    } dtypes[] = {{CSM_F32, "f32"}, {CSM_BF16, "bf16"}};
+    } dtypes[] = {{CSM_DTYPE_F32, "f32"}, {CSM_DTYPE_BF16, "bf16"}};
     int n = argc > 1 ? atoi(argv[1]) : 2000, result = EXIT_SUCCESS;
     float logits[VOCAB];
     uint32_t x = 1;
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
                 continue;
             for (size_t d = 0; d < 2; d++)
                 for (size_t k = 0; k <= 50; k += 50) {
-                    struct csm_sampler_config config = csm_sampler_defaults();
+                    csm_sampler_options config = csm_sampler_defaults();
                     config.sampler = kind;
                     config.stream = stream;
                     config.dtype = dtypes[d].dtype;

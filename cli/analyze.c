@@ -73,7 +73,7 @@ static csm_status add_sound(const char *model_path, csm_tokens **tokens, csm_err
         csm_tokens *t = tokens[i];
         if (t == NULL || t->n_frames == 0)
             continue;
-        csm_codec_info info = csm_codec_describe(codec);
+        csm_codec_info info = *csm_codec_describe(codec);
         bool has_sound = t->n_codebooks <= info.n_codebooks;
         for (size_t c = 0; c < t->n_frames * t->n_codebooks && has_sound; c++)
             has_sound = t->codes[c] >= 0 && (size_t)t->codes[c] < info.n_entries;
@@ -139,7 +139,7 @@ int run_analyze(int argc, char **argv)
 
     csm_status status = CSM_OK;
     for (int i = 0; i < 2 && args.files[i] != NULL && status == CSM_OK; i++)
-        status = csm_tokens_load(args.files[i], &tokens[i], &err);
+        status = csm_tokens_open(args.files[i], &tokens[i], &err);
     if (status == CSM_OK && args.model_path != NULL)
         status = add_sound(args.model_path, tokens, &err);
     if (status == CSM_OK)
@@ -147,8 +147,8 @@ int run_analyze(int argc, char **argv)
     if (status == CSM_OK)
         status = write_reports(&args, analysis, &err);
     code = status == CSM_OK ? judge(analysis) : report(status, &err);
-    csm_analysis_free(analysis);
-    csm_tokens_free(tokens[1]);
-    csm_tokens_free(tokens[0]);
+    csm_analysis_close(analysis);
+    csm_tokens_close(tokens[1]);
+    csm_tokens_close(tokens[0]);
     return code;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bench.c - csm bench: milliseconds a frame, next to the memory's limit. */
-#include <csm/bench.h>
+#include <csm/experimental.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static const char help[] =
 
 static bool find_precision(const char *name, csm_precision *out)
 {
-    for (int p = CSM_AS_STORED; p <= CSM_IN_Q4; p++)
+    for (int p = CSM_PRECISION_STORED; p <= CSM_PRECISION_Q4; p++)
         if (strcmp(name, csm_precision_name((csm_precision)p)) == 0) {
             *out = (csm_precision)p;
             return true;
@@ -71,7 +71,7 @@ static void print_text(const csm_bench_result *r)
 
 int run_bench(int argc, char **argv)
 {
-    csm_bench_options o = {0};
+    csm_bench_options o = csm_bench_defaults();
     const char *dtype = "stored", *shape = NULL;
     size_t n_threads = 0;
     bool is_json = false;

@@ -7,11 +7,11 @@
 bool choose_dtype(const char *name, csm_dtype *dtype)
 {
     if (strcmp(name, "f32") == 0)
-        *dtype = CSM_F32;
+        *dtype = CSM_DTYPE_F32;
     else if (strcmp(name, "bf16") == 0)
-        *dtype = CSM_BF16;
+        *dtype = CSM_DTYPE_BF16;
     else if (strcmp(name, "f16") == 0)
-        *dtype = CSM_F16;
+        *dtype = CSM_DTYPE_F16;
     else {
         fprintf(stderr, "csm: --dtype: '%s', expected f32, bf16 or f16\n", name);
         return false;
@@ -43,10 +43,10 @@ bool choose_audio_format(const char *name, csm_audio_format *out)
     static const struct {
         const char *name;
         csm_audio_format format;
-    } known[] = {{"wav", CSM_AUDIO_WAV},
-                 {"wav-f32", CSM_AUDIO_WAV_F32},
-                 {"s16le", CSM_AUDIO_S16LE},
-                 {"f32le", CSM_AUDIO_F32LE}};
+    } known[] = {{"wav", CSM_AUDIO_FORMAT_WAV},
+                 {"wav-f32", CSM_AUDIO_FORMAT_WAV_F32},
+                 {"s16le", CSM_AUDIO_FORMAT_S16LE},
+                 {"f32le", CSM_AUDIO_FORMAT_F32LE}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, name) == 0) {
             *out = known[i].format;

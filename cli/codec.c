@@ -24,7 +24,7 @@ int run_codec(int argc, char **argv)
     const char *model_path = NULL, *format_name = "wav";
     const char *given[3] = {NULL, NULL, NULL};
     size_t n_codebooks = 0;
-    csm_model_options options = {0};
+    csm_model_options options = csm_model_defaults();
     const struct option_spec table[] = {
         {"model-path", OPTION_TEXT, &model_path},     {"format", OPTION_TEXT, &format_name},
         {"codebooks", OPTION_SIZE, &n_codebooks},     {"engine", OPTION_TEXT, &options.codec_engine},

@@ -42,7 +42,7 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     bool is_hf = strcmp(info->layout, "hf") == 0;
     float *samples = NULL;
     csm_status st = csm_audio_read(o->audio.items[i], info->sample_rate_hz,
-                                   is_hf ? CSM_RESAMPLE_SOXR : CSM_RESAMPLE_TORCHAUDIO, &samples,
+                                   is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO, &samples,
                                    &turn.n_samples, err);
     turn.samples = samples;
     if (st == CSM_OK)
@@ -55,7 +55,7 @@ csm_status context_read(const struct context_options *options, csm_model *model,
                         struct context *context, csm_error *err)
 {
     *context = (struct context){.speaker = -1};
-    csm_status st = csm_session_new(model, &context->session, err);
+    csm_status st = csm_session_open(model, &context->session, err);
     if (st == CSM_OK && options->voice != NULL)
         st = add_voice(options->voice, model, context, err);
     for (size_t i = 0; st == CSM_OK && i < options->audio.n; i++)
@@ -67,6 +67,6 @@ csm_status context_read(const struct context_options *options, csm_model *model,
 
 void context_free(struct context *context)
 {
-    csm_session_free(context->session);
+    csm_session_close(context->session);
     context->session = NULL;
 }

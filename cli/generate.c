@@ -100,10 +100,10 @@ static bool choose_strategy(const struct arguments *a, csm_strategy *out)
 
 static bool choose_precision(const char *name, csm_precision *out)
 {
-    *out = CSM_AS_STORED;
+    *out = CSM_PRECISION_STORED;
     if (name == NULL)
         return true;
-    for (int p = CSM_IN_F32; p <= CSM_IN_Q4; p++)
+    for (int p = CSM_PRECISION_F32; p <= CSM_PRECISION_Q4; p++)
         if (strcmp(csm_precision_name((csm_precision)p), name) == 0) {
             *out = (csm_precision)p;
             return true;
@@ -234,7 +234,9 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
 static int run(struct arguments *a, const char *operand)
 {
     csm_error err;
-    csm_model_options options = {.n_threads = a->n_threads, .device = a->device};
+    csm_model_options options = csm_model_defaults();
+    options.n_threads = a->n_threads;
+    options.device = a->device;
     if (!check(a, operand) || !choose_strategy(a, &options.strategy) ||
         !choose_precision(a->dtype, &options.precision) ||
         !choose_audio_format(a->format, &a->speak.format))

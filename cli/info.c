@@ -118,7 +118,8 @@ int run_info(int argc, char **argv)
     enum parsed parsed = parse_options(argc, argv, table, help, &given, 1);
     if (parsed != PARSED)
         return parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
-    const csm_model_options options = {.describe_only = true};
+    csm_model_options options = csm_model_defaults();
+    options.describe_only = true;
     csm_model *model = NULL;
     csm_error err;
     csm_status st = csm_model_open(given != NULL ? given : model_path, &options, &model, &err);

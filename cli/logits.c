@@ -42,7 +42,7 @@ static csm_status convert(const char *path, const csm_tensor *t, struct logits *
 {
     if (t->rank != 1 && t->rank != 2)
         return refuse(err, path, t->name, "the rank is not 1 or 2; expected [rows, vocab]");
-    if (t->dtype != CSM_F32 && t->dtype != CSM_BF16 && t->dtype != CSM_F16)
+    if (t->dtype != CSM_DTYPE_F32 && t->dtype != CSM_DTYPE_BF16 && t->dtype != CSM_DTYPE_F16)
         return refuse(err, path, t->name, "the dtype is not F32, BF16 or F16");
     size_t rows = t->rank == 2 ? t->shape[0] : 1, vocab = t->shape[t->rank - 1];
     if (rows == 0 || vocab == 0)
@@ -53,11 +53,11 @@ static csm_status convert(const char *path, const csm_tensor *t, struct logits *
         return CSM_NO_MEMORY;
     }
     const uint16_t *half = t->data;
-    if (t->dtype == CSM_F32)
+    if (t->dtype == CSM_DTYPE_F32)
         memcpy(values, t->data, t->n_bytes);
     else
         for (size_t i = 0; i < rows * vocab; i++)
-            values[i] = t->dtype == CSM_BF16 ? widen_bf16(half[i]) : widen_f16(half[i]);
+            values[i] = t->dtype == CSM_DTYPE_BF16 ? widen_bf16(half[i]) : widen_f16(half[i]);
     *logits = (struct logits){values, rows, vocab};
     return CSM_OK;
 }

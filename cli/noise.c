@@ -26,7 +26,7 @@ static const char help[] =
 
 struct request {
     const char *output;
-    struct csm_stream_state state;
+    csm_stream_state state;
     csm_dtype dtype;
     size_t rows, cols, calls;
 };
@@ -74,7 +74,7 @@ static enum parsed parse(int argc, char **argv, struct request *r)
 static csm_status deliver(const struct request *r, const float *noise, csm_error *err)
 {
     size_t n = r->calls * r->rows * r->cols;
-    const csm_tensor tensor = {.name = "noise", .dtype = CSM_F32, .rank = 3,
+    const csm_tensor tensor = {.name = "noise", .dtype = CSM_DTYPE_F32, .rank = 3,
                                .shape = {r->calls, r->rows, r->cols}, .data = noise,
                                .n_bytes = n * sizeof *noise};
     if (r->output != NULL)
@@ -95,7 +95,7 @@ int run_noise(int argc, char **argv)
     csm_stream *stream = NULL;
     size_t n = r.rows * r.cols;
     float *noise = calloc(r.calls, n * sizeof *noise);
-    csm_status st = csm_stream_create(&r.state, &stream, &err);
+    csm_status st = csm_stream_open(&r.state, &stream, &err);
     if (st == CSM_OK && noise == NULL) {
         snprintf(err.text, sizeof err.text, "out of memory: %zu calls of %zu numbers", r.calls, n);
         st = CSM_NO_MEMORY;
@@ -104,7 +104,7 @@ int run_noise(int argc, char **argv)
         st = csm_stream_fill(stream, r.dtype, r.rows, r.cols, noise + call * n, &err);
     if (st == CSM_OK)
         st = deliver(&r, noise, &err);
-    csm_stream_destroy(stream);
+    csm_stream_close(stream);
     free(noise);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

@@ -43,8 +43,8 @@ bool part_open(const struct part_key *key, size_t n_codebooks, struct part *part
     const csm_tensor *codes = csm_tensors_find(file, "codes");
     const csm_tensor *samples = csm_tensors_find(file, "samples");
     const char *made_of = csm_tensors_metadata(file, "made_of");
-    bool fits = codes != NULL && codes->dtype == CSM_I32 && codes->rank == 2 &&
-                codes->shape[1] == n_codebooks && samples != NULL && samples->dtype == CSM_F32 &&
+    bool fits = codes != NULL && codes->dtype == CSM_DTYPE_I32 && codes->rank == 2 &&
+                codes->shape[1] == n_codebooks && samples != NULL && samples->dtype == CSM_DTYPE_F32 &&
                 samples->rank == 1 && made_of != NULL && strcmp(made_of, key->made_of) == 0;
     if (!fits) {
         csm_tensors_close(file);
@@ -68,9 +68,9 @@ csm_status part_save(const struct part_key *key, const csm_result *r, csm_error 
         return complain(err, CSM_BAD_FILE, "%s: %s", path, strerror(errno));
     part_path(path, key->output, key->index);
     const csm_tensor tensors[] = {
-        {"codes", CSM_I32, 2, {r->n_frames, r->n_codebooks}, r->codes,
+        {"codes", CSM_DTYPE_I32, 2, {r->n_frames, r->n_codebooks}, r->codes,
          r->n_frames * r->n_codebooks * sizeof *r->codes},
-        {"samples", CSM_F32, 1, {r->n_samples}, r->samples, r->n_samples * sizeof *r->samples}};
+        {"samples", CSM_DTYPE_F32, 1, {r->n_samples}, r->samples, r->n_samples * sizeof *r->samples}};
     const char *const metadata[] = {"made_of", key->made_of};
     return csm_tensors_write(path, tensors, 2, metadata, 1, err);
 }

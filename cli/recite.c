@@ -151,11 +151,11 @@ static csm_status say(struct recital *r, size_t i, csm_error *err)
     csm_status st = speak_turn(r->what, r->session, u->text, u->speaker,
                                r->what->options.seed + i, &r->sink, &result, err);
     if (st == CSM_OK) {
-        recital_tell(r, i, result->n_frames, recital_ending(&result->report));
+        recital_tell(r, i, result->n_frames, recital_ending(result->report));
         if (r->how->is_resumed)
             st = part_save(&r->keys[i], result, err);
     }
-    csm_result_free(result);
+    csm_result_close(result);
     return st;
 }
 

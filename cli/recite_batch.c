@@ -33,13 +33,13 @@ static csm_status deliver_ready(struct batch *b, csm_error *err)
         if (st == CSM_OK)
             st = recital_close_utterance(r, i, sink_push(&r->sink, samples, n_samples, err), err);
         if (result != NULL) {
-            recital_tell(r, i, result->n_frames, recital_ending(&result->report));
-            speak_remarks(r->what, &result->report);
+            recital_tell(r, i, result->n_frames, recital_ending(result->report));
+            speak_remarks(r->what, result->report);
         } else {
             recital_tell(r, i, part.n_frames, "resumed");
         }
         part_close(&part);
-        csm_result_free(result);
+        csm_result_close(result);
         b->waiting[i] = NULL;
     }
     return st;
@@ -77,7 +77,8 @@ static size_t choose_missing(struct batch *b, csm_utterance *missing)
             continue;
         }
         b->drawn[n] = i;
-        missing[n++] = (csm_utterance){u->text, u->speaker, r->what->options.seed + i};
+        missing[n++] = (csm_utterance){
+            .text = u->text, .speaker = u->speaker, .seed = r->what->options.seed + i};
     }
     return n;
 }
@@ -124,7 +125,7 @@ csm_status say_in_batch(struct recital *r, csm_error *err)
         st = draw_missing(&b, missing, context, n_context, err);
     }
     for (size_t i = 0; b.waiting != NULL && i < n; i++)
-        csm_result_free(b.waiting[i]);
+        csm_result_close(b.waiting[i]);
     free(b.waiting);
     free(b.drawn);
     free(context);

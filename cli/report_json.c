@@ -17,7 +17,7 @@ static json_t *timings(const csm_report *r, double open_ms)
 csm_status report_json(const csm_model_info *info, const csm_result *result, const char *text,
                        int speaker, const char *output, double open_ms, csm_error *err)
 {
-    const csm_report *r = &result->report;
+    const csm_report *r = result->report;
     double made_ms = (double)r->n_frames * info->frame_ms;
     json_t *choices = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "strategy",

@@ -34,7 +34,7 @@ static const char help[] =
 
 struct request {
     const char *file, *tensor, *output;
-    struct csm_sampler_config config;
+    csm_sampler_options config;
     size_t rounds, batch;
     bool save_probs;
 };
@@ -42,7 +42,7 @@ struct request {
 /* Returns false when it reported a mistake. */
 static bool complete(struct request *r, const char *sampler, const char *dtype, const char *stream)
 {
-    struct csm_sampler_config *c = &r->config;
+    csm_sampler_options *c = &r->config;
     if (r->file == NULL) {
         fprintf(stderr, "csm: sample: a file is missing; --help tells more\n");
         return false;
@@ -122,11 +122,11 @@ static csm_status write_result(const struct request *r, const struct logits *log
 {
     size_t n = r->rounds * logits->rows;
     const csm_tensor tensors[] = {
-        {.name = "tokens", .dtype = CSM_I32, .rank = 2, .shape = {r->rounds, logits->rows},
+        {.name = "tokens", .dtype = CSM_DTYPE_I32, .rank = 2, .shape = {r->rounds, logits->rows},
          .data = out->tokens, .n_bytes = n * sizeof *out->tokens},
-        {.name = "margins", .dtype = CSM_F32, .rank = 2, .shape = {r->rounds, logits->rows},
+        {.name = "margins", .dtype = CSM_DTYPE_F32, .rank = 2, .shape = {r->rounds, logits->rows},
          .data = out->margins, .n_bytes = n * sizeof *out->margins},
-        {.name = "probs", .dtype = CSM_F32, .rank = 2, .shape = {logits->rows, logits->vocab},
+        {.name = "probs", .dtype = CSM_DTYPE_F32, .rank = 2, .shape = {logits->rows, logits->vocab},
          .data = out->probs, .n_bytes = logits->rows * logits->vocab * sizeof *out->probs},
     };
     return csm_tensors_write(r->output, tensors, out->probs != NULL ? 3 : 2, NULL, 0, err);
@@ -153,7 +153,7 @@ int run_sample(int argc, char **argv)
     csm_sampler *sampler = NULL;
     struct logits logits = {NULL, 0, 0};
     struct result out = {NULL, NULL, NULL};
-    csm_status st = csm_sampler_create(&r.config, &sampler, &err);
+    csm_status st = csm_sampler_open(&r.config, &sampler, &err);
     if (st == CSM_OK)
         st = logits_read(r.file, r.tensor, &logits, &err);
     if (st == CSM_OK) {
@@ -175,7 +175,7 @@ int run_sample(int argc, char **argv)
     free(out.margins);
     free(out.probs);
     free(logits.values);
-    csm_sampler_destroy(sampler);
+    csm_sampler_close(sampler);
     if (st == CSM_BAD_LOGITS) { /* here they are a file's, not an engine's */
         (void)report(st, &err);
         return EXIT_REFUSED;

@@ -106,6 +106,7 @@ csm_status speak_options(const struct speak *w, const csm_model_info *info,
     options->min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
     options->without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
     options->keep_logits = w->save_logits;
+    options->keep_probs = w->is_debug;
     return CSM_OK;
 }
 
@@ -147,9 +148,9 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
     }
     if (st != CSM_OK)
         return st;
-    speak_remarks(w, &(*result)->report);
+    speak_remarks(w, (*result)->report);
     if (w->is_debug)
-        show_choices(info, &(*result)->report);
+        show_choices(info, (*result)->report);
     return CSM_OK;
 }
 
@@ -159,7 +160,7 @@ static csm_status force(struct speak *w, const csm_model_info *info, csm_tokens 
 {
     if (w->forced_tokens == NULL)
         return CSM_OK;
-    csm_status st = csm_tokens_load(w->forced_tokens, tokens, err);
+    csm_status st = csm_tokens_open(w->forced_tokens, tokens, err);
     if (st != CSM_OK)
         return st;
     if ((*tokens)->n_codebooks != info->n_codebooks || (*tokens)->n_frames == 0)
@@ -199,8 +200,8 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
         st = csm_result_save(result, model, text, speaker, w->save_tokens, err);
     if (st == CSM_OK && w->is_json)
         st = report_json(info, result, text, speaker, w->output, w->open_ms, err);
-    csm_result_free(result);
-    csm_tokens_free(forced);
+    csm_result_close(result);
+    csm_tokens_close(forced);
     csm_free(text);
     context_free(&context);
     return st;

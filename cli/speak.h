@@ -34,7 +34,7 @@ csm_status speak(struct speak *what, csm_model *model, csm_error *err);
 
 /* For whoever speaks more than one utterance: one of them, into a sink that is
  * open, with the session as context, to which it is added. `result` is to be freed
- * with csm_result_free. */
+ * with csm_result_close. */
 csm_status speak_turn(const struct speak *what, csm_session *session, const char *text, int speaker,
                       uint64_t seed, struct sink *sink, csm_result **result, csm_error *err);
 

@@ -39,17 +39,17 @@ struct known {
 #define MLX_TOKENS                                                                                 \
     {1855, 875, 34, 1371, 1111, 30, 665, 1513, 1327, 1621, 466, 1406, 814, 480, 1254, 2028}
 static const struct known known_draws[] = {
-    {CSM_SAMPLER_TRANSFORMERS, CSM_F32, "transformers", "f32", TORCH_TOKENS},
-    {CSM_SAMPLER_SESAME, CSM_F32, "sesame", "f32", TORCH_TOKENS},
-    {CSM_SAMPLER_SESAME, CSM_BF16, "sesame", "bf16", TORCH_TOKENS},
-    {CSM_SAMPLER_SESAME, CSM_F16, "sesame", "f16", TORCH_TOKENS},
-    {CSM_SAMPLER_CSM_MLX, CSM_F32, "csm-mlx", "f32", MLX_TOKENS},
+    {CSM_SAMPLER_TRANSFORMERS, CSM_DTYPE_F32, "transformers", "f32", TORCH_TOKENS},
+    {CSM_SAMPLER_SESAME, CSM_DTYPE_F32, "sesame", "f32", TORCH_TOKENS},
+    {CSM_SAMPLER_SESAME, CSM_DTYPE_BF16, "sesame", "bf16", TORCH_TOKENS},
+    {CSM_SAMPLER_SESAME, CSM_DTYPE_F16, "sesame", "f16", TORCH_TOKENS},
+    {CSM_SAMPLER_CSM_MLX, CSM_DTYPE_F32, "csm-mlx", "f32", MLX_TOKENS},
     {CSM_SAMPLER_CSM_MLX,
-     CSM_BF16,
+     CSM_DTYPE_BF16,
      "csm-mlx",
      "bf16",
      {1781, 875, 34, 1297, 1111, 30, 656, 1513, 1244, 1547, 392, 1406, 749, 480, 1245, 1954}},
-    {CSM_SAMPLER_MLX_CATEGORICAL, CSM_F32, "mlx-categorical", "f32", MLX_TOKENS},
+    {CSM_SAMPLER_MLX_CATEGORICAL, CSM_DTYPE_F32, "mlx-categorical", "f32", MLX_TOKENS},
 };
 enum { N_KNOWN = sizeof known_draws / sizeof *known_draws };
 
@@ -58,14 +58,14 @@ static csm_status draw_rows(const struct known *known, const char *mlx_version, 
 {
     bool is_mlx = known->sampler == CSM_SAMPLER_CSM_MLX ||
                   known->sampler == CSM_SAMPLER_MLX_CATEGORICAL;
-    struct csm_sampler_config config = csm_sampler_defaults();
+    csm_sampler_options config = csm_sampler_defaults();
     config.sampler = known->sampler;
     config.dtype = known->dtype;
     config.stream = is_mlx ? CSM_STREAM_MLX : CSM_STREAM_TORCH_CPU;
     config.seed = 42;
     config.mlx_version = is_mlx ? mlx_version : NULL;
     csm_sampler *sampler;
-    csm_status status = csm_sampler_create(&config, &sampler, err);
+    csm_status status = csm_sampler_open(&config, &sampler, err);
     if (status != CSM_OK)
         return status;
     float row[VOCAB];
@@ -73,7 +73,7 @@ static csm_status draw_rows(const struct known *known, const char *mlx_version, 
         known_row(r, row);
         status = csm_sampler_draw(sampler, row, 1, VOCAB, &tokens[r], NULL, NULL, err);
     }
-    csm_sampler_destroy(sampler);
+    csm_sampler_close(sampler);
     return status;
 }
 
@@ -223,9 +223,9 @@ static void test_distribution(struct tally *tally)
     for (size_t i = 0; i < N_KNOWN; i++) {
         const struct known *known = &known_draws[i];
         bool is_mlx = known->sampler >= CSM_SAMPLER_CSM_MLX;
-        if (known->dtype != CSM_F32)
+        if (known->dtype != CSM_DTYPE_F32)
             continue;
-        struct csm_sampler_config config = csm_sampler_defaults();
+        csm_sampler_options config = csm_sampler_defaults();
         config.sampler = known->sampler;
         config.stream = is_mlx ? CSM_STREAM_MLX : CSM_STREAM_TORCH_CPU;
         config.seed = 7;
@@ -242,14 +242,14 @@ static void test_distribution(struct tally *tally)
         }
         for (size_t r = 1; r < BATCH; r++)
             memcpy(rows + r * WIDTH, rows, WIDTH * sizeof *rows);
-        csm_status status = csm_sampler_create(&config, &sampler, &err);
+        csm_status status = csm_sampler_open(&config, &sampler, &err);
         for (size_t d = 0; d < DRAWS && status == CSM_OK; d += BATCH) {
             int32_t tokens[BATCH];
             status = csm_sampler_draw(sampler, rows, BATCH, WIDTH, tokens, NULL, NULL, &err);
             for (size_t r = 0; r < BATCH && status == CSM_OK; r++)
                 counts[tokens[r]]++;
         }
-        csm_sampler_destroy(sampler);
+        csm_sampler_close(sampler);
         double chi = 0;
         bool has_masked = false;
         for (size_t v = 0; v < WIDTH; v++) {

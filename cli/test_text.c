@@ -24,9 +24,12 @@ struct side {
 static csm_status open_side(struct side *side, const struct text_test *args, const char *engine,
                             csm_strategy strategy, csm_error *err)
 {
-    csm_model_options options = {.strategy = strategy, .engine = engine, .device = args->device};
+    csm_model_options options = csm_model_defaults();
+    options.strategy = strategy;
+    options.engine = engine;
+    options.device = args->device;
     if (args->use_exact || args->is_forced) /* where engines differ least */
-        options.precision = CSM_IN_F32;
+        options.precision = CSM_PRECISION_F32;
     csm_status status = csm_model_open(args->voice, &options, &side->model, err);
     side->strategy = strategy;
     if (status == CSM_OK)
@@ -153,9 +156,9 @@ static csm_status one_iteration(const struct text_test *args, const struct side 
     }
     for (size_t s = 0; s < 2 && status == CSM_OK && !args->is_forced; s++)
         status = add_to_pool(&pools[s], tokens[s], err);
-    csm_analysis_free(analysis);
-    csm_tokens_free(tokens[0]);
-    csm_tokens_free(tokens[1]);
+    csm_analysis_close(analysis);
+    csm_tokens_close(tokens[0]);
+    csm_tokens_close(tokens[1]);
     return status;
 }
 
@@ -166,7 +169,7 @@ static csm_status compare_pools(const struct pool pools[2], struct tally *tally,
     csm_analyze_options options = {.vocab = pools[0].vocab};
     csm_status status = CSM_OK;
     for (size_t s = 0; s < 2 && status == CSM_OK; s++)
-        status = csm_tokens_new("all", pools[s].codes, pools[s].n_frames, pools[s].n_codebooks,
+        status = csm_tokens_make("all", pools[s].codes, pools[s].n_frames, pools[s].n_codebooks,
                                 &tokens[s], err);
     if (status == CSM_OK)
         status = csm_analyze_distributions(tokens[0], tokens[1], &options, &analysis, err);
@@ -178,9 +181,9 @@ static csm_status compare_pools(const struct pool pools[2], struct tally *tally,
         /* 0.01, for this is asked again and again */
         held(tally, c->all.p_value >= 0.01, "distributions of all seeds are alike", detail);
     }
-    csm_analysis_free(analysis);
-    csm_tokens_free(tokens[0]);
-    csm_tokens_free(tokens[1]);
+    csm_analysis_close(analysis);
+    csm_tokens_close(tokens[0]);
+    csm_tokens_close(tokens[1]);
     return status;
 }
 

@@ -13,7 +13,7 @@ static csm_status find_codes(const csm_tensors *file, const char *path, const cs
     *codes = csm_tensors_find(file, "codes");
     if (*codes == NULL)
         return complain(err, CSM_BAD_FORMAT, "%s: no tensor `codes`, expected a token file", path);
-    if ((*codes)->dtype != CSM_I32 || (*codes)->rank != 2 || (*codes)->shape[1] == 0)
+    if ((*codes)->dtype != CSM_DTYPE_I32 || (*codes)->rank != 2 || (*codes)->shape[1] == 0)
         return complain(err, CSM_BAD_FORMAT,
                         "%s: codes: %s of rank %zu, expected I32 [frames, codebooks]", path,
                         csm_dtype_name((*codes)->dtype), (*codes)->rank);
@@ -35,7 +35,7 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     if (st == CSM_OK)
         st = csm_codec_open(model_path, options, &codec, err);
     if (st == CSM_OK) {
-        n_samples = codes->shape[0] * csm_codec_describe(codec).frame_samples;
+        n_samples = codes->shape[0] * csm_codec_describe(codec)->frame_samples;
         samples = malloc((n_samples + 1) * sizeof *samples);
         if (samples == NULL)
             st = complain(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens,
@@ -50,7 +50,7 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     }
     if (st == CSM_OK && strcmp(output, "none") != 0)
         st = csm_audio_write(output, format, samples, n_samples,
-                             csm_codec_describe(codec).sample_rate_hz, NULL, err);
+                             csm_codec_describe(codec)->sample_rate_hz, NULL, err);
     free(samples);
     csm_codec_close(codec);
     csm_tensors_close(file);
@@ -68,10 +68,10 @@ csm_status tokens_from_sound(const char *sound, const char *model_path,
     csm_codec_info info = {0};
     csm_status st = csm_codec_open(model_path, options, &codec, err);
     if (st == CSM_OK) {
-        info = csm_codec_describe(codec);
+        info = *csm_codec_describe(codec);
         if (n_codebooks == 0)
             n_codebooks = info.n_codebooks;
-        st = csm_audio_read(sound, info.sample_rate_hz, CSM_RESAMPLE_SOXR, &samples, &n_samples,
+        st = csm_audio_read(sound, info.sample_rate_hz, CSM_RESAMPLER_SOXR, &samples, &n_samples,
                             err);
     }
     if (st == CSM_OK) {
@@ -84,7 +84,7 @@ csm_status tokens_from_sound(const char *sound, const char *model_path,
         st = csm_codec_encode(codec, samples, n_samples, n_codebooks, codes, err);
     if (st == CSM_OK) {
         const csm_tensor tensor = {.name = "codes",
-                                   .dtype = CSM_I32,
+                                   .dtype = CSM_DTYPE_I32,
                                    .rank = 2,
                                    .shape = {n_frames, n_codebooks},
                                    .data = codes,

@@ -34,7 +34,7 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
     float *samples = NULL;
     csm_turn turn = {.text = a->text, .speaker = a->speaker};
     csm_status st = csm_audio_read(a->audio, info->sample_rate_hz,
-                                   is_hf ? CSM_RESAMPLE_SOXR : CSM_RESAMPLE_TORCHAUDIO, &samples,
+                                   is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO, &samples,
                                    &turn.n_samples, err);
     turn.samples = samples;
     if (st == CSM_OK)

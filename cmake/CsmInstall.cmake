@@ -15,7 +15,7 @@ install(EXPORT csm NAMESPACE csm:: FILE csm-targets.cmake DESTINATION ${csm_pack
 configure_package_config_file(cmake/csm-config.cmake.in ${PROJECT_BINARY_DIR}/csm-config.cmake
                               INSTALL_DESTINATION ${csm_package})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/csm-config-version.cmake
-                                 COMPATIBILITY SameMajorVersion)
+                                 COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/csm-config.cmake ${PROJECT_BINARY_DIR}/csm-config-version.cmake
         DESTINATION ${csm_package})
 

@@ -4,13 +4,13 @@
  *
  *     csm_tokens *a, *b;
  *     csm_analysis *analysis;
- *     if (csm_tokens_load("torch.safetensors", &a, &err) == CSM_OK &&
- *         csm_tokens_load("port.safetensors", &b, &err) == CSM_OK &&
+ *     if (csm_tokens_open("torch.safetensors", &a, &err) == CSM_OK &&
+ *         csm_tokens_open("port.safetensors", &b, &err) == CSM_OK &&
  *         csm_analyze_distributions(a, b, NULL, &analysis, &err) == CSM_OK)
  *         puts(analysis->comparison.explanation);
- *     csm_analysis_free(analysis);
- *     csm_tokens_free(b);
- *     csm_tokens_free(a);
+ *     csm_analysis_close(analysis);
+ *     csm_tokens_close(b);
+ *     csm_tokens_close(a);
  *
  * The rules by which a comparison comes to its verdict, and what each figure
  * means: docs/ANALYZER.md. Threads: different objects do not know of each other;
@@ -59,12 +59,12 @@ typedef struct csm_tokens {
  *         `logits`, `hidden.*`, `forced`); any safetensors with one integer tensor of shape
  *         [frames, codebooks]; `.npy`, or `.npz` with one such array (or one
  *         named codes). Leading dimensions of 1 are dropped; any integer type
- *   out   to be freed with csm_tokens_free; untouched on failure
+ *   out   to be freed with csm_tokens_close; untouched on failure
  *
  * Nothing in the file is believed: sizes, shapes and types are checked, and
  * codes may be any 32-bit integers (those out of range are counted).
  * Returns CSM_OK; CSM_BAD_FILE; CSM_BAD_FORMAT; CSM_NO_MEMORY. */
-CSM_API CSM_MUST_USE csm_status csm_tokens_load(const char *path, csm_tokens **out,
+CSM_API CSM_MUST_USE csm_status csm_tokens_open(const char *path, csm_tokens **out,
                                                 csm_error *err);
 
 /* Tokens from memory; codes are copied.
@@ -72,7 +72,7 @@ CSM_API CSM_MUST_USE csm_status csm_tokens_load(const char *path, csm_tokens **o
  *   codes  [n_frames, n_codebooks]; n_codebooks 1..1024
  *
  * Returns CSM_OK; CSM_BAD_ARG; CSM_NO_MEMORY. */
-CSM_API CSM_MUST_USE csm_status csm_tokens_new(const char *name, const int32_t *codes,
+CSM_API CSM_MUST_USE csm_status csm_tokens_make(const char *name, const int32_t *codes,
                                                size_t n_frames, size_t n_codebooks,
                                                csm_tokens **out, csm_error *err);
 
@@ -98,7 +98,7 @@ CSM_API bool csm_tokens_logits(const csm_tokens *tokens, size_t frame, size_t co
 CSM_API CSM_MUST_USE csm_status csm_tokens_save(const csm_tokens *tokens, const char *path,
                                                 csm_error *err);
 
-CSM_API void csm_tokens_free(csm_tokens *tokens); /* takes NULL */
+CSM_API void csm_tokens_close(csm_tokens *tokens); /* takes NULL */
 
 /* ---- capture -------------------------------------------------------------- */
 
@@ -121,7 +121,7 @@ typedef struct csm_capture_options {
  *   runs, n_runs                       models and settings
  *   what                               NULL: codes, margins and probabilities alone
  *   out                                [n_runs] receives tokens with metadata (timings too) and
- *                                      sound, each to be freed with csm_tokens_free; on failure
+ *                                      sound, each to be freed with csm_tokens_close; on failure
  *                                      all NULL
  *
  * Errors as csm_generate. */
@@ -298,14 +298,14 @@ typedef struct csm_analyze_options {
  *   a        the reference
  *   b        what is compared with it; NULL: none
  *   options  may be NULL
- *   out      refers to a and b; to be freed, before them, with csm_analysis_free
+ *   out      refers to a and b; to be freed, before them, with csm_analysis_close
  *
  * Streams of different lengths or numbers of codebooks are compared in what they
  * have both. Returns CSM_OK; CSM_BAD_ARG (n_entries above vocab); CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_analyze_distributions(const csm_tokens *a, const csm_tokens *b,
                                                           const csm_analyze_options *options,
                                                           csm_analysis **out, csm_error *err);
-CSM_API void csm_analysis_free(csm_analysis *analysis); /* takes NULL */
+CSM_API void csm_analysis_close(csm_analysis *analysis); /* takes NULL */
 
 /* ---- reports -------------------------------------------------------------- */
 

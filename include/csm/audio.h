@@ -26,7 +26,7 @@ extern "C" {
  *               sinc of width 6, rolloff 0.99), which Sesame's code calls; equal to it
  *               within 1e-5 of full scale, at rates whose common divisor with the
  *               other is small (47999 Hz) within 3e-4: its float32 angles lose digits */
-typedef enum csm_resampler { CSM_RESAMPLE_SOXR, CSM_RESAMPLE_TORCHAUDIO } csm_resampler;
+typedef enum csm_resampler { CSM_RESAMPLER_SOXR, CSM_RESAMPLER_TORCHAUDIO } csm_resampler;
 
 /* Resample a whole sound to ceil(n_samples * to_hz / from_hz) samples; equal
  * rates copy.
@@ -74,29 +74,29 @@ CSM_API CSM_MUST_USE csm_status csm_audio_read(const char *path, int rate_hz,
  *
  * A build without libavcodec has no aac: csm_encoder_open says so. */
 typedef enum csm_audio_format {
-    CSM_AUDIO_WAV,
-    CSM_AUDIO_WAV_F32,
-    CSM_AUDIO_WAV_ULAW,
-    CSM_AUDIO_WAV_ALAW,
-    CSM_AUDIO_S16LE,
-    CSM_AUDIO_F32LE,
-    CSM_AUDIO_ULAW,
-    CSM_AUDIO_ALAW,
-    CSM_AUDIO_FLAC,
-    CSM_AUDIO_OGG,
-    CSM_AUDIO_OPUS,
-    CSM_AUDIO_MP3,
-    CSM_AUDIO_AAC,
-    CSM_AUDIO_COUNT
+    CSM_AUDIO_FORMAT_WAV,
+    CSM_AUDIO_FORMAT_WAV_F32,
+    CSM_AUDIO_FORMAT_WAV_ULAW,
+    CSM_AUDIO_FORMAT_WAV_ALAW,
+    CSM_AUDIO_FORMAT_S16LE,
+    CSM_AUDIO_FORMAT_F32LE,
+    CSM_AUDIO_FORMAT_ULAW,
+    CSM_AUDIO_FORMAT_ALAW,
+    CSM_AUDIO_FORMAT_FLAC,
+    CSM_AUDIO_FORMAT_OGG,
+    CSM_AUDIO_FORMAT_OPUS,
+    CSM_AUDIO_FORMAT_MP3,
+    CSM_AUDIO_FORMAT_AAC,
+    CSM_AUDIO_FORMAT_COUNT
 } csm_audio_format;
 
-/* The name in the table, and the format that has it (CSM_AUDIO_COUNT: none). The
+/* The name in the table, and the format that has it (CSM_AUDIO_FORMAT_COUNT: none). The
  * strings are static. */
 CSM_API const char *csm_audio_format_name(csm_audio_format format);
 CSM_API csm_audio_format csm_audio_format_find(const char *name);
 
 /* The format that a file's name asks for by its ending, whose case does not count
- * (song.MP3); CSM_AUDIO_COUNT when it has none of those in the table. */
+ * (song.MP3); CSM_AUDIO_FORMAT_COUNT when it has none of those in the table. */
 CSM_API csm_audio_format csm_audio_format_of_file(const char *path);
 
 /* The media type, as HTTP names it: "audio/wav", "audio/ogg", ... */
@@ -138,7 +138,7 @@ CSM_API bool csm_audio_format_has_tags(csm_audio_format format);
  *
  * Samples in, bytes out by a callback, as soon as the format allows:
  *
- *     csm_encoder_open(CSM_AUDIO_MP3, 24000, NULL, &(csm_encoder_target){send, NULL, socket},
+ *     csm_encoder_open(CSM_AUDIO_FORMAT_MP3, 24000, NULL, &(csm_encoder_target){send, NULL, socket},
  *                      &encoder, &err);
  *     csm_encoder_push(encoder, samples, n, &err);      // calls send(socket, ...)
  *     csm_encoder_finish(encoder, &err);                // and the rest

@@ -6,14 +6,14 @@
  * very token of the program it stands for, not one that is distributed alike.
  * Nothing here knows a model: use it to port any.
  *
- *   struct csm_sampler_config config = csm_sampler_defaults();
- *   config.seed = 42;
+ *   csm_sampler_options options = csm_sampler_defaults();
+ *   options.seed = 42;
  *   csm_sampler *sampler;
- *   csm_status st = csm_sampler_create(&config, &sampler, &err);
+ *   csm_status st = csm_sampler_open(&options, &sampler, &err);
  *   ...
  *   st = csm_sampler_draw(sampler, logits, 1, 2051, &token, &margin, NULL, &err);
  *   ...
- *   csm_sampler_destroy(sampler);
+ *   csm_sampler_close(sampler);
  *
  * A *noise stream* is the other program's random generator; a *sampler* is its
  * arithmetic from logits to a token, and owns a stream. The *margin* of a draw
@@ -73,7 +73,7 @@ CSM_API csm_stream_kind csm_stream_find(const char *name);
  *   TORCH_CPU, TORCH_CPU_MKL, TORCH_INDUCTOR   32-bit outputs of mt19937
  *   TORCH_CUDA                 the generator's offset, as torch.cuda's state holds it
  *   MLX                        keys handed out (one a call) */
-struct csm_stream_state {
+typedef struct csm_stream_state {
     csm_stream_kind kind;
     uint64_t seed; /* TORCH_CPU, _MKL, TORCH_INDUCTOR: only the low 32 bits count, as in PyTorch */
     uint64_t position;
@@ -81,20 +81,20 @@ struct csm_stream_state {
      * threads on each), which shapes the noise of calls over more elements than
      * that. 0: 270336, an H100 or H200 (132 * 2048). */
     uint64_t cuda_threads;
-};
+} csm_stream_state;
 
 typedef struct csm_stream csm_stream;
 
 /* A stream that stands at state->position. CSM_BAD_ARG (unknown kind, a CUDA
  * position that is not a multiple of 4), CSM_NO_MEMORY. */
-CSM_API CSM_MUST_USE csm_status csm_stream_create(const struct csm_stream_state *state,
+CSM_API CSM_MUST_USE csm_status csm_stream_open(const csm_stream_state *state,
                                                   csm_stream **out, csm_error *err);
 
 /* Takes NULL. */
-CSM_API void csm_stream_destroy(csm_stream *stream);
+CSM_API void csm_stream_close(csm_stream *stream);
 
-/* Where it stands now; csm_stream_create continues from it. */
-CSM_API struct csm_stream_state csm_stream_save(const csm_stream *stream);
+/* Where it stands now; csm_stream_open continues from it. */
+CSM_API csm_stream_state csm_stream_save(const csm_stream *stream);
 
 /* Go to a position, forward or back. Time: mt19937 and MLX walk there (some
  * hundred million positions a second), Philox jumps. CSM_BAD_ARG as above. */
@@ -111,22 +111,13 @@ CSM_API CSM_MUST_USE csm_status csm_stream_follow(csm_stream *stream, const csm_
  *   torch streams   torch.empty(rows, cols, dtype).exponential_(1)
  *   MLX             mx.random.uniform(shape=(rows, cols), dtype)
  *
- *   dtype  CSM_F32, CSM_BF16 or CSM_F16
+ *   dtype  CSM_DTYPE_F32, CSM_DTYPE_BF16 or CSM_DTYPE_F16
  *   noise  [rows, cols] receives the values, widened to float32 (exact)
  *
  * With such rows the race argmax(p / q) can be run anywhere. Moves the stream
  * by one call. CSM_BAD_ARG (dtype, no element), CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows,
                                                 size_t cols, float *noise, csm_error *err);
-
-/* MLX's explicit keys: mx.random.key(seed); mx.random.split(key, n), keys is
- * [n, 2]; mx.random.bits((n,), key=key); mx.random.uniform and mx.random.gumbel
- * of shape (n,) with that key, float32. */
-CSM_API void csm_mlx_key(uint64_t seed, uint32_t key[2]);
-CSM_API void csm_mlx_split(const uint32_t key[2], size_t n, uint32_t *keys);
-CSM_API void csm_mlx_bits(const uint32_t key[2], size_t n, uint32_t *bits);
-CSM_API void csm_mlx_uniform(const uint32_t key[2], size_t n, float *uniform);
-CSM_API void csm_mlx_gumbel(const uint32_t key[2], size_t n, float *gumbel);
 
 /* ---- samplers ------------------------------------------------------------ */
 
@@ -157,10 +148,12 @@ typedef enum csm_sampler_kind {
 CSM_API const char *csm_sampler_name(csm_sampler_kind kind);
 CSM_API csm_sampler_kind csm_sampler_find(const char *name);
 
-struct csm_sampler_config {
+/* Made by csm_sampler_defaults(), then changed. */
+typedef struct csm_sampler_options {
+    size_t size; /* of this struct as the caller knows it */
     csm_sampler_kind sampler;
     csm_stream_kind stream;
-    csm_dtype dtype; /* of the logits in the other program: CSM_F32, CSM_BF16 or CSM_F16 */
+    csm_dtype dtype; /* of the logits in the other program: CSM_DTYPE_F32, CSM_DTYPE_BF16 or CSM_DTYPE_F16 */
     uint64_t seed;
     double temperature;        /* finite, above 0 */
     size_t top_k;              /* 0, or more than there are: all */
@@ -172,34 +165,45 @@ struct csm_sampler_config {
      * same since 0.26.4; 0.32.0 took another form of top-p. */
     const char *mlx_lm_version;
     uint64_t cuda_threads;     /* as in csm_stream_state */
-};
+} csm_sampler_options;
 
 /* TRANSFORMERS over TORCH_CPU in float32, seed 0, temperature 0.9, top-k 50, the
  * rest off. */
-CSM_API struct csm_sampler_config csm_sampler_defaults(void);
+CSM_API void csm_sampler_options_init(csm_sampler_options *options); /* size is set */
+static inline csm_sampler_options csm_sampler_defaults(void)
+{
+    csm_sampler_options options;
+    options.size = sizeof options;
+    csm_sampler_options_init(&options);
+    return options;
+}
 
 typedef struct csm_sampler csm_sampler;
 
-/* Make a sampler whose stream has just been seeded. The config is copied.
+/* Make a sampler whose stream has just been seeded. The options are copied.
  *
  * CSM_BAD_ARG: a value out of its range, or a combination that no program has
  * (an mlx sampler on a torch stream, top-p with SESAME): the message says which.
  * CSM_NO_MEMORY. */
-CSM_API CSM_MUST_USE csm_status csm_sampler_create(const struct csm_sampler_config *config,
+CSM_API CSM_MUST_USE csm_status csm_sampler_open(const csm_sampler_options *options,
                                                    csm_sampler **out, csm_error *err);
 
 /* Takes NULL. */
-CSM_API void csm_sampler_destroy(csm_sampler *sampler);
+CSM_API void csm_sampler_close(csm_sampler *sampler);
 
 /* The sampler's stream, which it owns: to read or set the position, or to draw
  * noise from it. */
 CSM_API csm_stream *csm_sampler_stream(csm_sampler *sampler);
 
 /* Other settings for the draws to come, from the same stream (CSM's depth
- * decoder may have its own). Ranges as in the config. */
+ * decoder may have its own). Ranges as in the options. */
 CSM_API CSM_MUST_USE csm_status csm_sampler_set_temperature(csm_sampler *sampler,
                                                             double temperature, csm_error *err);
 CSM_API void csm_sampler_set_top_k(csm_sampler *sampler, size_t top_k);
+CSM_API CSM_MUST_USE csm_status csm_sampler_set_top_p(csm_sampler *sampler, double top_p,
+                                                      csm_error *err);
+CSM_API CSM_MUST_USE csm_status csm_sampler_set_min_p(csm_sampler *sampler, double min_p,
+                                                      csm_error *err);
 
 /* The ids that the repetition penalty of the draws to come looks at.
  *
@@ -260,30 +264,6 @@ CSM_API CSM_MUST_USE csm_status csm_draw_greedy(const float *logits, size_t rows
  * units: divide by the temperature) could have changed the draw: each of two
  * rivals may be off by that much, so the margin has to be above twice it. */
 CSM_API bool csm_draw_is_certain(float margin, float logit_error);
-
-/* ---- exact sampling for MLX generators ----------------------------------- */
-
-/* PyTorch's tokens for logits that MLX computed, in one call: what Sesame's
- * sample_topk(logits, topk, temperature) in float32 draws on the CPU right after
- * torch.manual_seed(seed), for a [rows, vocab] tensor.
- *
- *   topk    1..vocab
- *   tokens  [rows]
- *
- * Returns as csm_sampler_draw; CSM_BAD_ARG also for topk 0. */
-CSM_API CSM_MUST_USE csm_status csm_mlx_sample_exact(const float *logits, size_t rows, size_t vocab,
-                                                     size_t topk, double temperature, uint64_t seed,
-                                                     int32_t *tokens, csm_error *err);
-
-/* The process-wide switch: while it is on, every generator over MLX that has
- * not chosen a strategy of its own draws with the exact sampler instead of
- * MLX's. Generators read it when they begin; those under way keep what they
- * have. Returns what was there before (true: on), so that a caller can restore
- * it. verbose: say what changed in one line on standard error. Any thread. */
-CSM_API bool csm_patch_mlx_sampling(bool enable, bool verbose);
-
-/* Whether the switch is on. Any thread. */
-CSM_API bool csm_exact_sampling_enabled(void);
 
 #ifdef __cplusplus
 }

@@ -4,13 +4,13 @@
  * codes; what is said next has them as its context.
  *
  *     csm_session *session;
- *     csm_session_new(model, &session, &err);
+ *     csm_session_open(model, &session, &err);
  *     csm_session_load(session, "anna.voice.safetensors", &err);   // a voice, kept for good
  *     csm_session_pin(session);
  *     csm_session_say(session, "Good morning.", 0, &options, &result, NULL, &err);
  *     csm_session_add(session, &(csm_turn){.text = "Hi!", .speaker = 1, .samples = ...}, &err);
  *     csm_session_say(session, "How are you?", 0, &options, &result, NULL, &err);
- *     csm_session_free(session);
+ *     csm_session_close(session);
  *
  * The engine keeps what it has read: each turn costs only its own positions,
  * as long as no turn in between was dropped. A *voice* is a saved session: one or
@@ -29,9 +29,9 @@ extern "C" {
 typedef struct csm_session csm_session;
 
 /* An empty conversation with a model, which outlives it. CSM_OK, CSM_NO_MEMORY. */
-CSM_API CSM_MUST_USE csm_status csm_session_new(csm_model *model, csm_session **out,
+CSM_API CSM_MUST_USE csm_status csm_session_open(csm_model *model, csm_session **out,
                                                 csm_error *err);
-CSM_API void csm_session_free(csm_session *session); /* takes NULL */
+CSM_API void csm_session_close(csm_session *session); /* takes NULL */
 
 /* The model that it was made with. */
 CSM_API csm_model *csm_session_model(const csm_session *session);

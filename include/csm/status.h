@@ -55,8 +55,11 @@ typedef struct csm_error {
 /* The text of a status, for any value: static, never NULL. */
 CSM_API const char *csm_status_text(csm_status status);
 
-/* The library's version, "MAJOR.MINOR.PATCH": static. */
+/* The library's version, "MAJOR.MINOR.PATCH": static. That of the headers: version.h. */
 CSM_API const char *csm_version(void);
+
+/* Free an array or a string that a function handed over; takes NULL. */
+CSM_API void csm_free(void *memory);
 
 #ifdef __cplusplus
 }

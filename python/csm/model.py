@@ -163,7 +163,7 @@ class Model:
         One generation of a model runs at a time: starting another ends it.
         """
         return _Frames(self._start(text, speaker, context, max_audio_length_ms, temperature, topk,
-                                   options))
+                                   options, logits=True))
 
     def generate(self, text: str, speaker: int = 0, context: Sequence[Segment] = (),
                  max_audio_length_ms: float = 10_000, temperature: float | None = None,
@@ -198,7 +198,7 @@ class Model:
               **options: Unpack[Options]) -> Speech:
         """As `generate`, with the tokens, how surely they were drawn, and the report."""
         generation = self._start(text, speaker, context, max_audio_length_ms, temperature, topk,
-                                 options)
+                                 options, logits)
         frames = list(_Frames(generation))
         n_codebooks = self.info["n_codebooks"]
 
@@ -243,7 +243,7 @@ class Model:
 
     def _start(self, text: str, speaker: int, context: Sequence[Segment],
                max_audio_length_ms: float, temperature: float | None, topk: int | None,
-               options: Options) -> _csm.Generation:
+               options: Options, logits: bool) -> _csm.Generation:
         unknown = options.keys() - Options.__annotations__.keys()
         if unknown:
             raise TypeError(f"{min(unknown)}: no such option; there are "
@@ -265,7 +265,7 @@ class Model:
             sampler=_name("sampler", options.get("sampler")),
             dtype=_name("dtype", options.get("dtype")),
             mlx_version=_name("mlx_version", options.get("mlx_version")),
-            max_frames=int(length / FRAME_MS))
+            max_frames=int(length / FRAME_MS), logits=logits)
 
 
 def _name(name: str, value: str | None) -> str | None:

@@ -32,11 +32,11 @@ csm_dtype dtype_of(const nb::dlpack::dtype &type)
 {
     const auto code = static_cast<nb::dlpack::dtype_code>(type.code);
     if (code == nb::dlpack::dtype_code::Float && type.bits == 32)
-        return CSM_F32;
+        return CSM_DTYPE_F32;
     if (code == nb::dlpack::dtype_code::Float && type.bits == 16)
-        return CSM_F16;
+        return CSM_DTYPE_F16;
     if (code == nb::dlpack::dtype_code::Bfloat && type.bits == 16)
-        return CSM_BF16;
+        return CSM_DTYPE_BF16;
     throw nb::type_error("logits: dtype must be float32, bfloat16 or float16");
 }
 
@@ -54,13 +54,13 @@ Logits::Logits(nb::handle object)
     vocab = array.shape(array.ndim() - 1);
     if (rows == 0 || vocab == 0)
         throw nb::value_error("logits: there are none");
-    if (dtype == CSM_F32) {
+    if (dtype == CSM_DTYPE_F32) {
         data = static_cast<const float *>(array.data());
         return;
     }
     const auto *halves = static_cast<const uint16_t *>(array.data());
     widened.resize(rows * vocab);
     for (size_t i = 0; i < widened.size(); i++)
-        widened[i] = dtype == CSM_BF16 ? widen_bf16(halves[i]) : widen_f16(halves[i]);
+        widened[i] = dtype == CSM_DTYPE_BF16 ? widen_bf16(halves[i]) : widen_f16(halves[i]);
     data = widened.data();
 }

@@ -139,7 +139,7 @@ public:
     {
         nb::gil_scoped_release released;
         std::lock_guard<std::mutex> lock(handle_->mutex);
-        csm_generation_free(generation_);
+        csm_generation_close(generation_);
     }
     Generation(const Generation &) = delete;
     Generation &operator=(const Generation &) = delete;
@@ -150,44 +150,47 @@ public:
     {
         const csm_model_info *info = csm_model_describe(handle_->model);
         const size_t k = info->n_codebooks;
-        csm_frame frame = {};
-        bool has_frame = false;
+        const csm_frame *frame = nullptr;
+        size_t index = 0;
         std::vector<int32_t> codes;
         std::vector<float> margins, probs, logits, samples;
+        size_t n_samples = 0;
         csm_error err;
         csm_status status;
         {
             nb::gil_scoped_release released;
             std::lock_guard<std::mutex> lock(handle_->mutex);
-            status = csm_generation_next(generation_, &frame, &has_frame, &err);
-            if (status == CSM_OK && has_frame) {
-                codes = copied(frame.codes, k);
-                margins = copied(frame.margins, k);
-                probs = copied(frame.probs, k);
-                logits = copied(frame.logits, k * info->vocab);
-                samples = copied(frame.samples, frame.n_samples);
+            status = csm_generation_next(generation_, &frame, &err);
+            if (status == CSM_OK && frame != nullptr) {
+                index = frame->index;
+                codes = copied(frame->codes, k);
+                margins = copied(frame->margins, k);
+                probs = copied(frame->probs, k);
+                logits = copied(frame->logits, k * info->vocab);
+                n_samples = frame->n_samples;
+                samples = copied(frame->samples, n_samples);
             }
         }
         check(status, err);
-        if (!has_frame)
+        if (frame == nullptr)
             throw nb::stop_iteration();
         nb::dict d;
-        d["index"] = frame.index;
+        d["index"] = index;
         d["codes"] = array_or_none(std::move(codes), {k});
         d["margins"] = array_or_none(std::move(margins), {k});
         d["probs"] = array_or_none(std::move(probs), {k});
         d["logits"] = array_or_none(std::move(logits), {k, info->vocab});
-        d["samples"] = array_or_none(std::move(samples), {frame.n_samples});
+        d["samples"] = array_or_none(std::move(samples), {n_samples});
         return d;
     }
 
     nb::dict report()
     {
-        csm_report report;
+        csm_report report = {};
         {
             nb::gil_scoped_release released;
             std::lock_guard<std::mutex> lock(handle_->mutex);
-            report = *csm_generation_report(generation_);
+            report = csm_report_of(generation_);
         }
         return report_dict(report);
     }
@@ -203,10 +206,10 @@ public:
           std::optional<std::string> engine, const std::string &dtype, int threads,
           std::optional<std::string> device, std::optional<std::string> codec_engine)
     {
-        csm_model_options options = {};
+        csm_model_options options = csm_model_defaults();
         options.strategy = strategy_of(strategy);
         options.engine = or_null(engine);
-        options.precision = find("dtype", dtype, csm_precision_name, CSM_IN_Q4 + 1);
+        options.precision = find("dtype", dtype, csm_precision_name, CSM_PRECISION_Q4 + 1);
         options.n_threads = threads;
         options.device = or_null(device);
         options.codec_engine = or_null(codec_engine);
@@ -261,7 +264,7 @@ public:
                       double depth_temperature, int depth_top_k,
                       std::optional<std::string> stream, std::optional<std::string> sampler,
                       std::optional<std::string> dtype, std::optional<std::string> mlx_version,
-                      size_t max_frames, bool sound)
+                      size_t max_frames, bool sound, bool logits)
     {
         const std::shared_ptr<Handle> handle = opened(handle_);
         csm_model *model = handle->model;
@@ -284,14 +287,17 @@ public:
         options.mlx_version = or_null(mlx_version);
         options.max_frames = max_frames;
         options.without_sound = !sound;
+        options.keep_logits = logits;
+        csm_request request = csm_request_of(text.c_str(), speaker);
+        request.context = turns.data();
+        request.n_context = turns.size();
         csm_generation *generation;
         csm_error err;
         csm_status status;
         {
             nb::gil_scoped_release released;
             std::lock_guard<std::mutex> lock(handle->mutex);
-            status = csm_generation_start(model, turns.data(), turns.size(), text.c_str(), speaker,
-                                          &options, &generation, &err);
+            status = csm_generation_open(model, &request, &options, &generation, &err);
         }
         check(status, err);
         return new Generation(handle, generation); /* Python's from here on */
@@ -392,7 +398,7 @@ void bind_model(nb::module_ &m)
              "top_k"_a = int(CSM_FROM_MODEL), "depth_temperature"_a = double(CSM_FROM_MODEL),
              "depth_top_k"_a = int(CSM_FROM_MODEL), "stream"_a = nb::none(),
              "sampler"_a = nb::none(), "dtype"_a = nb::none(), "mlx_version"_a = nb::none(),
-             "max_frames"_a = 125, "sound"_a = true)
+             "max_frames"_a = 125, "sound"_a = true, "logits"_a = false)
         .def("tokenize", &Model::tokenize, "text"_a, "speaker"_a = 0)
         .def("encode", &Model::encode, "samples"_a)
         .def("decode", &Model::decode, "codes"_a);

@@ -3,6 +3,7 @@
  * sampling.cpp - csm/sampling.h for Python. */
 #include "module.h"
 
+#include <csm/experimental.h>
 #include <csm/sampling.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -21,11 +22,11 @@ using Floats = nb::ndarray<nb::numpy, float>;
 csm_dtype half_or_single(const std::string &name)
 {
     if (name == "f32" || name == "float32")
-        return CSM_F32;
+        return CSM_DTYPE_F32;
     if (name == "bf16" || name == "bfloat16")
-        return CSM_BF16;
+        return CSM_DTYPE_BF16;
     if (name == "f16" || name == "float16")
-        return CSM_F16;
+        return CSM_DTYPE_F16;
     throw nb::value_error("dtype: must be f32, bf16 or f16");
 }
 
@@ -43,7 +44,7 @@ public:
             uint64_t seed, double temperature, size_t top_k, double top_p, double min_p,
             std::optional<std::string> mlx_version)
     {
-        csm_sampler_config config = csm_sampler_defaults();
+        csm_sampler_options config = csm_sampler_defaults();
         config.sampler = csm_sampler_find(sampler.c_str());
         if (config.sampler == CSM_SAMPLER_COUNT)
             throw nb::value_error("sampler: must be transformers, sesame, csm-mlx or "
@@ -57,9 +58,9 @@ public:
         config.min_p = min_p;
         config.mlx_version = mlx_version ? mlx_version->c_str() : nullptr;
         csm_error err;
-        check(csm_sampler_create(&config, &sampler_, &err), err);
+        check(csm_sampler_open(&config, &sampler_, &err), err);
     }
-    ~Sampler() { csm_sampler_destroy(sampler_); }
+    ~Sampler() { csm_sampler_close(sampler_); }
     Sampler(const Sampler &) = delete;
     Sampler &operator=(const Sampler &) = delete;
 
@@ -129,7 +130,7 @@ std::tuple<Floats, const char *> widen(nb::handle object)
     std::vector<size_t> shape = {logits.rows, logits.vocab};
     if (logits.is_one_row())
         shape.erase(shape.begin());
-    const char *name = logits.dtype == CSM_F32 ? "f32" : logits.dtype == CSM_BF16 ? "bf16" : "f16";
+    const char *name = logits.dtype == CSM_DTYPE_F32 ? "f32" : logits.dtype == CSM_DTYPE_BF16 ? "bf16" : "f16";
     return {numpy_array(std::move(values), std::move(shape)), name};
 }
 
@@ -145,13 +146,13 @@ Floats noise(const std::string &stream, const std::string &dtype, uint64_t seed,
     csm_stream_state state = {stream_of(stream), seed, position, 0};
     csm_error err;
     csm_stream *s;
-    check(csm_stream_create(&state, &s, &err), err);
+    check(csm_stream_open(&state, &s, &err), err);
     csm_status status;
     {
         nb::gil_scoped_release released;
         status = csm_stream_fill(s, type, rows, cols, values.get(), &err);
     }
-    csm_stream_destroy(s);
+    csm_stream_close(s);
     check(status, err);
     nb::capsule owner(values.get(), [](void *p) noexcept { delete[] static_cast<float *>(p); });
     return Floats(values.release(), {rows, cols}, owner);

@@ -19,9 +19,9 @@ csm_dtype dtype_of(const nb::dlpack::dtype &type)
 {
     const auto code = static_cast<nb::dlpack::dtype_code>(type.code);
     if (code == nb::dlpack::dtype_code::Float && type.bits == 32)
-        return CSM_F32;
+        return CSM_DTYPE_F32;
     if (code == nb::dlpack::dtype_code::Int && type.bits == 32)
-        return CSM_I32;
+        return CSM_DTYPE_I32;
     throw nb::type_error("tensors: dtype must be int32 or float32");
 }
 
@@ -69,9 +69,9 @@ nb::dict read_tensors(const std::string &path)
     nb::dict arrays;
     for (size_t i = 0; i < csm_tensors_count(file); i++) {
         const csm_tensor *tensor = csm_tensors_at(file, i);
-        if (tensor->dtype == CSM_I32)
+        if (tensor->dtype == CSM_DTYPE_I32)
             arrays[tensor->name] = copy_of<int32_t>(*tensor);
-        else if (tensor->dtype == CSM_F32)
+        else if (tensor->dtype == CSM_DTYPE_F32)
             arrays[tensor->name] = copy_of<float>(*tensor);
     }
     csm_tensors_close(file);

@@ -26,14 +26,14 @@ csm_status csm_analyze_distributions(const csm_tokens *a, const csm_tokens *b,
             status = csm_verdict_find(analysis, options, err);
     }
     if (status != CSM_OK) {
-        csm_analysis_free(analysis);
+        csm_analysis_close(analysis);
         return status;
     }
     *out = analysis;
     return CSM_OK;
 }
 
-void csm_analysis_free(csm_analysis *analysis)
+void csm_analysis_close(csm_analysis *analysis)
 {
     if (analysis == NULL)
         return;

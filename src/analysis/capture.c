@@ -7,6 +7,7 @@
 
 #include "analysis/tokens.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "generate/result.h"
 
 static csm_status describe(csm_tokens *t, const csm_result *result, const csm_model_info *info,
@@ -20,8 +21,8 @@ static csm_status describe(csm_tokens *t, const csm_result *result, const csm_mo
     const struct {
         const char *key;
         double ms;
-    } timings[] = {{"first_frame_ms", result->report.first_frame_ms},
-                   {"total_ms", result->report.total_ms}};
+    } timings[] = {{"first_frame_ms", result->report->first_frame_ms},
+                   {"total_ms", result->report->total_ms}};
     for (size_t i = 0; i < 2 && status == CSM_OK; i++) {
         char number[32];
         snprintf(number, sizeof number, "%.3f", timings[i].ms);
@@ -45,7 +46,7 @@ static void take_arrays(struct csm_tokens_owner *t, csm_result *result)
     t->shown.vocab = result->vocab;
     if (t->logits != NULL)
         t->shown.logits = (csm_tensor){.name = "logits",
-                                       .dtype = CSM_F32,
+                                       .dtype = CSM_DTYPE_F32,
                                        .rank = 3,
                                        .shape = {result->n_frames, result->n_codebooks,
                                                  result->vocab},
@@ -69,7 +70,7 @@ static csm_status copy_hidden(struct csm_tokens_owner *t, const csm_result *resu
         size_t n_bytes = from->n_rows * from->width * sizeof *from->data;
         t->hidden_names[i] = strdup(from->name);
         t->hidden_data[i] = malloc(n_bytes);
-        t->shown.n_hidden = i + 1; /* what csm_tokens_free frees */
+        t->shown.n_hidden = i + 1; /* what csm_tokens_close frees */
         if (t->hidden_names[i] == NULL || t->hidden_data[i] == NULL)
             return csm_fail(err, CSM_NO_MEMORY, "capture of hidden states: out of memory");
         memcpy(t->hidden_data[i], from->data, n_bytes);
@@ -84,18 +85,24 @@ static csm_status run_one(const csm_turn *context, size_t n_context, const char 
                           const csm_capture *run, const csm_capture_options *what,
                           csm_tokens **out, csm_error *err)
 {
-    csm_generate_options options = run->options != NULL ? *run->options : csm_generate_defaults();
+    csm_generate_options options = csm_generate_defaults();
+    csm_status status = CSM_OK;
+    if (run->options != NULL)
+        status = csm_sized_read(run->options, &options, sizeof options, "generate options", err);
     options.keep_logits = options.keep_logits || what->logits;
     if (options.hidden_frames < what->hidden_frames)
         options.hidden_frames = what->hidden_frames;
     csm_result *result = NULL;
     csm_tokens *tokens = NULL;
 
-    csm_status status = csm_generate(run->model, context, n_context, text, speaker, &options,
-                                     &result, err);
+    csm_request request = csm_request_of(text, speaker);
+    request.context = context;
+    request.n_context = n_context;
+    if (status == CSM_OK)
+        status = csm_generate(run->model, &request, &options, &result, err);
     const csm_model_info *info = csm_model_describe(run->model);
     if (status == CSM_OK)
-        status = csm_tokens_new(info->engine, result->codes, result->n_frames,
+        status = csm_tokens_make(info->engine, result->codes, result->n_frames,
                                 result->n_codebooks, &tokens, err);
     if (status == CSM_OK)
         status = describe(tokens, result, info, text, speaker, err);
@@ -109,8 +116,8 @@ static csm_status run_one(const csm_turn *context, size_t n_context, const char 
     if (status == CSM_OK)
         *out = tokens;
     else
-        csm_tokens_free(tokens);
-    csm_result_free(result);
+        csm_tokens_close(tokens);
+    csm_result_close(result);
     return status;
 }
 
@@ -125,7 +132,7 @@ csm_status csm_capture_tokens(const csm_turn *context, size_t n_context, const c
         status = run_one(context, n_context, text, speaker, &runs[i],
                          what != NULL ? what : &nothing_more, &out[i], err);
     for (size_t i = 0; i < n_runs && status != CSM_OK; i++) {
-        csm_tokens_free(out[i]);
+        csm_tokens_close(out[i]);
         out[i] = NULL;
     }
     return status;

@@ -17,11 +17,11 @@ double csm_rounding_limit(enum csm_grain grain)
 
 enum csm_grain csm_logits_grain(const csm_tokens *t)
 {
-    if (t->logits.data == NULL || t->logits.dtype == CSM_BF16)
+    if (t->logits.data == NULL || t->logits.dtype == CSM_DTYPE_BF16)
         return t->logits.data == NULL ? CSM_GRAIN_F32 : CSM_GRAIN_BF16;
-    if (t->logits.dtype == CSM_F16)
+    if (t->logits.dtype == CSM_DTYPE_F16)
         return CSM_GRAIN_F16;
-    if (t->logits.dtype != CSM_F32)
+    if (t->logits.dtype != CSM_DTYPE_F32)
         return CSM_GRAIN_F32;
     enum { SAMPLE = 20000 };
     const float *values = t->logits.data;

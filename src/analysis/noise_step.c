@@ -29,7 +29,7 @@ static csm_status measure(const csm_tokens *codes, size_t vocab, csm_stream_kind
     size_t n_codes = codes->n_frames * codes->n_codebooks;
     if (n_draws > n_codes)
         n_draws = n_codes;
-    const struct csm_stream_state state = {.kind = kind, .seed = seed};
+    const csm_stream_state state = {.kind = kind, .seed = seed};
     csm_stream *stream = NULL;
     float *noise = malloc(vocab * sizeof *noise);
     double *sums = calloc(2 * n_ahead, sizeof *sums);
@@ -37,9 +37,9 @@ static csm_status measure(const csm_tokens *codes, size_t vocab, csm_stream_kind
     if (noise == NULL || sums == NULL)
         csm_fail(err, status, "noise: out of memory");
     else
-        status = csm_stream_create(&state, &stream, err);
+        status = csm_stream_open(&state, &stream, err);
     for (size_t call = 0; status == CSM_OK && call + 1 < n_draws + n_ahead; call++) {
-        status = csm_stream_fill(stream, CSM_F32, 1, vocab, noise, err);
+        status = csm_stream_fill(stream, CSM_DTYPE_F32, 1, vocab, noise, err);
         for (size_t ahead = 0; status == CSM_OK && ahead < n_ahead && ahead <= call; ahead++) {
             if (call - ahead >= n_draws)
                 continue;
@@ -52,7 +52,7 @@ static csm_status measure(const csm_tokens *codes, size_t vocab, csm_stream_kind
     }
     for (size_t i = 0; status == CSM_OK && i < n_ahead; i++)
         z[i] = sums[2 * i + 1] > 0 ? sums[2 * i] * sqrt(12 / sums[2 * i + 1]) : 0;
-    csm_stream_destroy(stream);
+    csm_stream_close(stream);
     free(sums);
     free(noise);
     return status;

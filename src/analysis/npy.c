@@ -35,9 +35,9 @@ static csm_dtype dtype_of(char kind, char size)
     static const struct {
         char kind, size;
         csm_dtype dtype;
-    } types[] = {{'i', '8', CSM_I64}, {'i', '4', CSM_I32}, {'i', '2', CSM_I16},
-                 {'i', '1', CSM_I8},  {'u', '8', CSM_U64}, {'u', '4', CSM_U32},
-                 {'u', '2', CSM_U16}, {'u', '1', CSM_U8}};
+    } types[] = {{'i', '8', CSM_DTYPE_I64}, {'i', '4', CSM_DTYPE_I32}, {'i', '2', CSM_DTYPE_I16},
+                 {'i', '1', CSM_DTYPE_I8},  {'u', '8', CSM_DTYPE_U64}, {'u', '4', CSM_DTYPE_U32},
+                 {'u', '2', CSM_DTYPE_U16}, {'u', '1', CSM_DTYPE_U8}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].kind == kind && types[i].size == size)
             return types[i].dtype;

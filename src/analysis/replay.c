@@ -22,9 +22,9 @@ static bool dtype_named(const char *name, csm_dtype *dtype)
     static const struct {
         const char *name;
         csm_dtype dtype;
-    } names[] = {{"f32", CSM_F32},  {"float32", CSM_F32},  {"bf16", CSM_BF16},
-                 {"bfloat16", CSM_BF16}, {"f16", CSM_F16}, {"float16", CSM_F16},
-                 {"q8", CSM_F32}, {"q4", CSM_F32}};
+    } names[] = {{"f32", CSM_DTYPE_F32},  {"float32", CSM_DTYPE_F32},  {"bf16", CSM_DTYPE_BF16},
+                 {"bfloat16", CSM_DTYPE_BF16}, {"f16", CSM_DTYPE_F16}, {"float16", CSM_DTYPE_F16},
+                 {"q8", CSM_DTYPE_F32}, {"q4", CSM_DTYPE_F32}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i].name) == 0) {
             *dtype = names[i].dtype;
@@ -50,7 +50,7 @@ bool csm_settings_claimed(const csm_tokens *t, struct csm_settings *s, bool *has
     double depth_top_k = csm_tokens_number(t, "depth_topk", top_k);
     s->top_k[0] = top_k > 0 && top_k < 1e6 ? (size_t)top_k : 0;
     s->top_k[1] = depth_top_k > 0 && depth_top_k < 1e6 ? (size_t)depth_top_k : 0;
-    s->dtype = CSM_F32;
+    s->dtype = CSM_DTYPE_F32;
     snprintf(s->mlx_version, sizeof s->mlx_version, "%s", mlx != NULL ? mlx : "");
     s->stream = stream != NULL && strcmp(stream, "none") != 0 ? csm_stream_find(stream)
                                                               : CSM_STREAM_TORCH_CPU;
@@ -67,7 +67,7 @@ bool csm_settings_claimed(const csm_tokens *t, struct csm_settings *s, bool *has
 
 static csm_status make_sampler(const struct csm_settings *s, csm_sampler **sampler, csm_error *err)
 {
-    struct csm_sampler_config config = csm_sampler_defaults();
+    csm_sampler_options config = csm_sampler_defaults();
     config.sampler = s->sampler;
     config.stream = s->stream;
     config.dtype = s->dtype;
@@ -75,7 +75,7 @@ static csm_status make_sampler(const struct csm_settings *s, csm_sampler **sampl
     config.temperature = s->temperature[0] > 0 ? s->temperature[0] : 1;
     config.top_k = s->top_k[0];
     config.mlx_version = s->mlx_version[0] != '\0' ? s->mlx_version : NULL;
-    return csm_sampler_create(&config, sampler, err);
+    return csm_sampler_open(&config, sampler, err);
 }
 
 /* By how much one draw over `vocab` values moves the stream. */
@@ -154,7 +154,7 @@ static csm_status open_player(const struct csm_replay *r, const struct csm_setti
 
 static void close_player(struct player *p)
 {
-    csm_sampler_destroy(p->sampler);
+    csm_sampler_close(p->sampler);
     free(p->row);
 }
 
@@ -304,7 +304,7 @@ static csm_status try_warps(struct search *search, const struct csm_settings *ba
 static csm_status try_arithmetic(struct search *search, const struct csm_settings *base,
                                  csm_error *err)
 {
-    static const csm_dtype dtypes[] = {CSM_F32, CSM_BF16, CSM_F16};
+    static const csm_dtype dtypes[] = {CSM_DTYPE_F32, CSM_DTYPE_BF16, CSM_DTYPE_F16};
     csm_status status = CSM_OK;
     for (csm_sampler_kind kind = 0; kind < CSM_SAMPLER_COUNT && !is_found(search); kind++)
         for (size_t i = 0; status == CSM_OK && i < 3 && !is_found(search); i++) {

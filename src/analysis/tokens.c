@@ -23,7 +23,7 @@ static const struct csm_tokens_owner *owner_of(const csm_tokens *tokens)
     return (const struct csm_tokens_owner *)(const void *)tokens;
 }
 
-csm_status csm_tokens_new(const char *name, const int32_t *codes, size_t n_frames,
+csm_status csm_tokens_make(const char *name, const int32_t *codes, size_t n_frames,
                           size_t n_codebooks, csm_tokens **out, csm_error *err)
 {
     if (n_codebooks == 0 || n_codebooks > CSM_MAX_CODEBOOKS)
@@ -38,7 +38,7 @@ csm_status csm_tokens_new(const char *name, const int32_t *codes, size_t n_frame
     t->name = strdup(name);
     t->codes = malloc(n_bytes + 1);
     if (t->name == NULL || t->codes == NULL) {
-        csm_tokens_free(&t->shown);
+        csm_tokens_close(&t->shown);
         return csm_fail(err, CSM_NO_MEMORY, "tokens: %zu frames: out of memory", n_frames);
     }
     if (n_bytes != 0)
@@ -51,7 +51,7 @@ csm_status csm_tokens_new(const char *name, const int32_t *codes, size_t n_frame
     return CSM_OK;
 }
 
-void csm_tokens_free(csm_tokens *tokens)
+void csm_tokens_close(csm_tokens *tokens)
 {
     if (tokens == NULL)
         return;
@@ -152,16 +152,16 @@ bool csm_tokens_logits(const csm_tokens *tokens, size_t frame, size_t codebook, 
     if (logits->data == NULL || frame >= tokens->n_frames || codebook >= tokens->n_codebooks)
         return false;
     size_t n = tokens->vocab, first = (frame * tokens->n_codebooks + codebook) * n;
-    if (logits->dtype == CSM_F32) {
+    if (logits->dtype == CSM_DTYPE_F32) {
         memcpy(row, (const float *)logits->data + first, n * sizeof *row);
-    } else if (logits->dtype == CSM_F64) {
+    } else if (logits->dtype == CSM_DTYPE_F64) {
         const double *wide = (const double *)logits->data + first;
         for (size_t i = 0; i < n; i++)
             row[i] = (float)wide[i];
     } else {
         const uint16_t *half = (const uint16_t *)logits->data + first;
         for (size_t i = 0; i < n; i++)
-            row[i] = logits->dtype == CSM_BF16 ? float_of_bits((uint32_t)half[i] << 16)
+            row[i] = logits->dtype == CSM_DTYPE_BF16 ? float_of_bits((uint32_t)half[i] << 16)
                                                : float_of_half(half[i]);
     }
     return true;

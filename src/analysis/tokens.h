@@ -69,7 +69,7 @@ csm_status csm_codes_from_tensor(const csm_tensor *tensor, const char *where, in
 bool csm_tensor_is_codes(const csm_tensor *tensor);
 
 /* The codes of a .npy (the whole file in memory) or of a .npz file. Errors as
- * csm_tokens_load. */
+ * csm_tokens_open. */
 csm_status csm_npy_codes(const unsigned char *bytes, size_t n_bytes, const char *where,
                          int32_t **codes, size_t *n_frames, size_t *n_codebooks, csm_error *err);
 csm_status csm_npz_codes(const char *path, int32_t **codes, size_t *n_frames, size_t *n_codebooks,

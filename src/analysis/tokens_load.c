@@ -12,7 +12,7 @@ enum { MAX_VOCAB = 1 << 24 };
 
 static bool is_integer(csm_dtype dtype)
 {
-    return dtype >= CSM_I64 && dtype <= CSM_U8;
+    return dtype >= CSM_DTYPE_I64 && dtype <= CSM_DTYPE_U8;
 }
 
 bool csm_tensor_is_codes(const csm_tensor *tensor)
@@ -34,21 +34,21 @@ static int32_t clamp(int64_t value)
 static int32_t integer_at(const void *data, csm_dtype dtype, size_t i)
 {
     switch (dtype) {
-    case CSM_I64:
+    case CSM_DTYPE_I64:
         return clamp(((const int64_t *)data)[i]);
-    case CSM_I32:
+    case CSM_DTYPE_I32:
         return ((const int32_t *)data)[i];
-    case CSM_I16:
+    case CSM_DTYPE_I16:
         return ((const int16_t *)data)[i];
-    case CSM_I8:
+    case CSM_DTYPE_I8:
         return ((const int8_t *)data)[i];
-    case CSM_U64: {
+    case CSM_DTYPE_U64: {
         uint64_t value = ((const uint64_t *)data)[i];
         return value > INT32_MAX ? INT32_MAX : (int32_t)value;
     }
-    case CSM_U32:
+    case CSM_DTYPE_U32:
         return clamp(((const uint32_t *)data)[i]);
-    case CSM_U16:
+    case CSM_DTYPE_U16:
         return ((const uint16_t *)data)[i];
     default:
         return ((const uint8_t *)data)[i];
@@ -110,7 +110,7 @@ static csm_status per_draw(const csm_tokens *t, const csm_tensors *file, const c
     const csm_tensor *tensor = csm_tensors_find(file, name);
     if (tensor == NULL)
         return CSM_OK;
-    if (tensor->dtype != CSM_F32 || tensor->rank != 2 || tensor->shape[0] != t->n_frames ||
+    if (tensor->dtype != CSM_DTYPE_F32 || tensor->rank != 2 || tensor->shape[0] != t->n_frames ||
         tensor->shape[1] != t->n_codebooks)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %s, expected F32 [%zu, %zu] as the codes",
                         t->name, name, t->n_frames, t->n_codebooks);
@@ -123,7 +123,7 @@ static csm_status take_logits(csm_tokens *t, const csm_tensors *file, csm_error 
     const csm_tensor *tensor = csm_tensors_find(file, "logits");
     if (tensor == NULL)
         return CSM_OK;
-    bool is_float = tensor->dtype <= CSM_BF16;
+    bool is_float = tensor->dtype <= CSM_DTYPE_BF16;
     if (!is_float || tensor->rank != 3 || tensor->shape[0] != t->n_frames ||
         tensor->shape[1] != t->n_codebooks || tensor->shape[2] == 0)
         return csm_fail(err, CSM_BAD_FORMAT,
@@ -139,7 +139,7 @@ static csm_status take_forced(csm_tokens *t, const csm_tensors *file, csm_error 
     const csm_tensor *tensor = csm_tensors_find(file, "forced");
     if (tensor == NULL)
         return CSM_OK;
-    if (tensor->dtype != CSM_I32 || tensor->rank != 2 || tensor->shape[0] > t->n_frames ||
+    if (tensor->dtype != CSM_DTYPE_I32 || tensor->rank != 2 || tensor->shape[0] > t->n_frames ||
         tensor->shape[1] != t->n_codebooks)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: forced, expected I32 [at most %zu, %zu]", t->name,
                         t->n_frames, t->n_codebooks);
@@ -188,7 +188,7 @@ static csm_status take_hidden(struct csm_tokens_owner *t, csm_error *err)
         const csm_tensor *tensor = csm_tensors_at(t->file, i);
         if (strncmp(tensor->name, hidden_prefix, sizeof hidden_prefix - 1) != 0)
             continue;
-        if (tensor->dtype != CSM_F32 || tensor->rank != 2)
+        if (tensor->dtype != CSM_DTYPE_F32 || tensor->rank != 2)
             return csm_fail(err, CSM_BAD_FORMAT, "%s: %s, expected F32 [rows, width]", t->name,
                             tensor->name);
         t->hidden[n++] = (csm_hidden){.name = tensor->name + sizeof hidden_prefix - 1,
@@ -216,7 +216,7 @@ static csm_status load_safetensors(const char *path, csm_tokens **out, csm_error
     if ((status = choose_tensor(file, path, &tensor, err)) == CSM_OK)
         status = csm_codes_from_tensor(tensor, path, &codes, &n_frames, &n_codebooks, err);
     if (status == CSM_OK)
-        status = csm_tokens_new(path, codes, n_frames, n_codebooks, &tokens, err);
+        status = csm_tokens_make(path, codes, n_frames, n_codebooks, &tokens, err);
     free(codes);
     if (status != CSM_OK) {
         csm_tensors_close(file);
@@ -245,7 +245,7 @@ static csm_status load_safetensors(const char *path, csm_tokens **out, csm_error
     return CSM_OK;
 
 fail:
-    csm_tokens_free(tokens);
+    csm_tokens_close(tokens);
     return status;
 }
 
@@ -259,12 +259,12 @@ static csm_status load_numpy(const char *path, const struct csm_mapped *file, cs
         is_zip ? csm_npz_codes(path, &codes, &n_frames, &n_codebooks, err)
                : csm_npy_codes(file->data, file->size, path, &codes, &n_frames, &n_codebooks, err);
     if (status == CSM_OK)
-        status = csm_tokens_new(path, codes, n_frames, n_codebooks, out, err);
+        status = csm_tokens_make(path, codes, n_frames, n_codebooks, out, err);
     free(codes);
     return status;
 }
 
-csm_status csm_tokens_load(const char *path, csm_tokens **out, csm_error *err)
+csm_status csm_tokens_open(const char *path, csm_tokens **out, csm_error *err)
 {
     struct csm_mapped file;
     csm_status status = csm_mapped_open(path, "a token file", &file, err);

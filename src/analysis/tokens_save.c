@@ -18,21 +18,21 @@ csm_status csm_tokens_save(const csm_tokens *t, const char *path, csm_error *err
         goto end;
     }
 
-    tensors[n++] = csm_matrix_view("codes", CSM_I32, t->codes, t->n_frames, t->n_codebooks);
+    tensors[n++] = csm_matrix_view("codes", CSM_DTYPE_I32, t->codes, t->n_frames, t->n_codebooks);
     if (t->margins != NULL)
-        tensors[n++] = csm_matrix_view("margins", CSM_F32, t->margins, t->n_frames, t->n_codebooks);
+        tensors[n++] = csm_matrix_view("margins", CSM_DTYPE_F32, t->margins, t->n_frames, t->n_codebooks);
     if (t->probs != NULL)
-        tensors[n++] = csm_matrix_view("probs", CSM_F32, t->probs, t->n_frames, t->n_codebooks);
+        tensors[n++] = csm_matrix_view("probs", CSM_DTYPE_F32, t->probs, t->n_frames, t->n_codebooks);
     if (t->logits.data != NULL) {
         tensors[n] = t->logits;
         tensors[n++].name = "logits";
     }
     if (t->forced != NULL)
-        tensors[n++] = csm_matrix_view("forced", CSM_I32, t->forced, t->n_forced, t->n_codebooks);
+        tensors[n++] = csm_matrix_view("forced", CSM_DTYPE_I32, t->forced, t->n_forced, t->n_codebooks);
     for (size_t i = 0; i < t->n_hidden; i++) {
         const csm_hidden *h = &t->hidden[i];
         snprintf(names[i], NAME_SIZE, "hidden.%s", h->name);
-        tensors[n++] = csm_matrix_view(names[i], CSM_F32, h->data, h->n_rows, h->width);
+        tensors[n++] = csm_matrix_view(names[i], CSM_DTYPE_F32, h->data, h->n_rows, h->width);
     }
 
     const char *metadata[2 * CSM_METADATA_COUNT];

@@ -22,17 +22,17 @@ struct pcm {
 
 static bool is_wav(csm_audio_format format)
 {
-    return format == CSM_AUDIO_WAV || format == CSM_AUDIO_WAV_F32 || format == CSM_AUDIO_WAV_ULAW ||
-           format == CSM_AUDIO_WAV_ALAW;
+    return format == CSM_AUDIO_FORMAT_WAV || format == CSM_AUDIO_FORMAT_WAV_F32 || format == CSM_AUDIO_FORMAT_WAV_ULAW ||
+           format == CSM_AUDIO_FORMAT_WAV_ALAW;
 }
 
 static size_t width_of(csm_audio_format format)
 {
     switch (format) {
-    case CSM_AUDIO_WAV:
-    case CSM_AUDIO_S16LE: return 2;
-    case CSM_AUDIO_WAV_F32:
-    case CSM_AUDIO_F32LE: return 4;
+    case CSM_AUDIO_FORMAT_WAV:
+    case CSM_AUDIO_FORMAT_S16LE: return 2;
+    case CSM_AUDIO_FORMAT_WAV_F32:
+    case CSM_AUDIO_FORMAT_F32LE: return 4;
     default: return 1;
     }
 }
@@ -41,9 +41,9 @@ static size_t width_of(csm_audio_format format)
 static uint64_t coding_of(csm_audio_format format)
 {
     switch (format) {
-    case CSM_AUDIO_WAV_F32: return 3;
-    case CSM_AUDIO_WAV_ALAW: return 6;
-    case CSM_AUDIO_WAV_ULAW: return 7;
+    case CSM_AUDIO_FORMAT_WAV_F32: return 3;
+    case CSM_AUDIO_FORMAT_WAV_ALAW: return 6;
+    case CSM_AUDIO_FORMAT_WAV_ULAW: return 7;
     default: return 1; /* PCM */
     }
 }
@@ -88,7 +88,7 @@ static void put_tags(struct csm_builder *out, const struct csm_encoding *to)
  * form: a format chunk of 18 bytes, and a fact chunk. */
 static void make_header(const struct pcm *p, uint64_t n_bytes, struct csm_builder *out)
 {
-    const bool is_known = n_bytes != UNKNOWN, is_long = p->to->format != CSM_AUDIO_WAV;
+    const bool is_known = n_bytes != UNKNOWN, is_long = p->to->format != CSM_AUDIO_FORMAT_WAV;
     const uint64_t rate = (uint64_t)p->to->rate_hz, width = p->width;
     struct csm_builder rest = {0}; /* what follows the RIFF chunk's size */
     csm_builder_add(&rest, "WAVEfmt ", 8);
@@ -160,12 +160,12 @@ static csm_status pcm_push(void *state, const float *samples, size_t n, csm_erro
             uint32_t bits;
             const int16_t integer = csm_to_s16(samples[i]);
             switch (p->to->format) {
-            case CSM_AUDIO_WAV_F32:
-            case CSM_AUDIO_F32LE: memcpy(&bits, &samples[i], sizeof bits); break;
-            case CSM_AUDIO_WAV_ULAW:
-            case CSM_AUDIO_ULAW: bits = csm_g711_ulaw(integer); break;
-            case CSM_AUDIO_WAV_ALAW:
-            case CSM_AUDIO_ALAW: bits = csm_g711_alaw(integer); break;
+            case CSM_AUDIO_FORMAT_WAV_F32:
+            case CSM_AUDIO_FORMAT_F32LE: memcpy(&bits, &samples[i], sizeof bits); break;
+            case CSM_AUDIO_FORMAT_WAV_ULAW:
+            case CSM_AUDIO_FORMAT_ULAW: bits = csm_g711_ulaw(integer); break;
+            case CSM_AUDIO_FORMAT_WAV_ALAW:
+            case CSM_AUDIO_FORMAT_ALAW: bits = csm_g711_alaw(integer); break;
             default: bits = (uint16_t)integer;
             }
             for (size_t b = 0; b < p->width; b++)

@@ -6,34 +6,34 @@
 
 #include "base/error.h"
 
-static const struct csm_format formats[CSM_AUDIO_COUNT] = {
-    [CSM_AUDIO_WAV] = {"wav", "wav", "audio/wav", &csm_encoder_pcm, 1, 768000, .has_tags = true},
-    [CSM_AUDIO_WAV_F32] = {"wav-f32", NULL, "audio/wav", &csm_encoder_pcm, 1, 768000,
+static const struct csm_format formats[CSM_AUDIO_FORMAT_COUNT] = {
+    [CSM_AUDIO_FORMAT_WAV] = {"wav", "wav", "audio/wav", &csm_encoder_pcm, 1, 768000, .has_tags = true},
+    [CSM_AUDIO_FORMAT_WAV_F32] = {"wav-f32", NULL, "audio/wav", &csm_encoder_pcm, 1, 768000,
                            .has_tags = true, .is_float = true},
-    [CSM_AUDIO_WAV_ULAW] = {"wav-ulaw", NULL, "audio/wav", &csm_encoder_pcm, 1, 768000,
+    [CSM_AUDIO_FORMAT_WAV_ULAW] = {"wav-ulaw", NULL, "audio/wav", &csm_encoder_pcm, 1, 768000,
                             .has_tags = true},
-    [CSM_AUDIO_WAV_ALAW] = {"wav-alaw", NULL, "audio/wav", &csm_encoder_pcm, 1, 768000,
+    [CSM_AUDIO_FORMAT_WAV_ALAW] = {"wav-alaw", NULL, "audio/wav", &csm_encoder_pcm, 1, 768000,
                             .has_tags = true},
-    [CSM_AUDIO_S16LE] = {"s16le", "pcm", "application/octet-stream", &csm_encoder_pcm, 1, 768000},
-    [CSM_AUDIO_F32LE] = {"f32le", NULL, "application/octet-stream", &csm_encoder_pcm, 1, 768000,
+    [CSM_AUDIO_FORMAT_S16LE] = {"s16le", "pcm", "application/octet-stream", &csm_encoder_pcm, 1, 768000},
+    [CSM_AUDIO_FORMAT_F32LE] = {"f32le", NULL, "application/octet-stream", &csm_encoder_pcm, 1, 768000,
                          .is_float = true},
-    [CSM_AUDIO_ULAW] = {"ulaw", NULL, "audio/basic", &csm_encoder_pcm, 1, 768000},
-    [CSM_AUDIO_ALAW] = {"alaw", NULL, "application/octet-stream", &csm_encoder_pcm, 1, 768000},
-    [CSM_AUDIO_FLAC] = {"flac", "flac", "audio/flac", &csm_encoder_flac, 1, 655350,
+    [CSM_AUDIO_FORMAT_ULAW] = {"ulaw", NULL, "audio/basic", &csm_encoder_pcm, 1, 768000},
+    [CSM_AUDIO_FORMAT_ALAW] = {"alaw", NULL, "application/octet-stream", &csm_encoder_pcm, 1, 768000},
+    [CSM_AUDIO_FORMAT_FLAC] = {"flac", "flac", "audio/flac", &csm_encoder_flac, 1, 655350,
                         .has_tags = true},
-    [CSM_AUDIO_OGG] = {"ogg", "ogg", "audio/ogg", &csm_encoder_vorbis, 8000, 192000,
+    [CSM_AUDIO_FORMAT_OGG] = {"ogg", "ogg", "audio/ogg", &csm_encoder_vorbis, 8000, 192000,
                        .has_tags = true},
-    [CSM_AUDIO_OPUS] = {"opus", "opus", "audio/ogg; codecs=opus", &csm_encoder_opus, 8000, 192000,
+    [CSM_AUDIO_FORMAT_OPUS] = {"opus", "opus", "audio/ogg; codecs=opus", &csm_encoder_opus, 8000, 192000,
                         .has_tags = true},
-    [CSM_AUDIO_MP3] = {"mp3", "mp3", "audio/mpeg", &csm_encoder_mp3, 8000, 48000,
+    [CSM_AUDIO_FORMAT_MP3] = {"mp3", "mp3", "audio/mpeg", &csm_encoder_mp3, 8000, 48000,
                        .has_mpeg_rates = true, .has_tags = true},
-    [CSM_AUDIO_AAC] = {"aac", "aac", "audio/aac", &csm_encoder_aac, 8000, 48000,
+    [CSM_AUDIO_FORMAT_AAC] = {"aac", "aac", "audio/aac", &csm_encoder_aac, 8000, 48000,
                        .has_mpeg_rates = true},
 };
 
 const struct csm_format *csm_format_row(csm_audio_format format)
 {
-    return (unsigned)format < CSM_AUDIO_COUNT ? &formats[format] : NULL;
+    return (unsigned)format < CSM_AUDIO_FORMAT_COUNT ? &formats[format] : NULL;
 }
 
 const char *csm_audio_format_name(csm_audio_format format)
@@ -57,7 +57,7 @@ bool csm_audio_format_has_tags(csm_audio_format format)
 csm_audio_format csm_audio_format_find(const char *name)
 {
     int f = 0;
-    while (f < CSM_AUDIO_COUNT && strcmp(formats[f].name, name) != 0)
+    while (f < CSM_AUDIO_FORMAT_COUNT && strcmp(formats[f].name, name) != 0)
         f++;
     return (csm_audio_format)f;
 }
@@ -66,9 +66,9 @@ csm_audio_format csm_audio_format_of_file(const char *path)
 {
     const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
     if (dot == NULL || (slash != NULL && dot < slash))
-        return CSM_AUDIO_COUNT;
+        return CSM_AUDIO_FORMAT_COUNT;
     int f = 0;
-    while (f < CSM_AUDIO_COUNT &&
+    while (f < CSM_AUDIO_FORMAT_COUNT &&
            (formats[f].ending == NULL || strcasecmp(formats[f].ending, dot + 1) != 0))
         f++;
     return (csm_audio_format)f;

@@ -112,7 +112,7 @@ csm_status csm_audio_resample(csm_resampler resampler, const float *samples, siz
     csm_status status = CSM_OK;
     if (from_hz == to_hz)
         memcpy(result, samples, n * sizeof *result);
-    else if (resampler == CSM_RESAMPLE_TORCHAUDIO)
+    else if (resampler == CSM_RESAMPLER_TORCHAUDIO)
         status = resample_torchaudio(samples, n_samples, from_hz, to_hz, result, n, err);
     else
         status = resample_soxr(samples, n_samples, from_hz, to_hz, result, n, err);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
@@ -39,4 +40,9 @@ const char *csm_status_text(csm_status status)
 const char *csm_version(void)
 {
     return CSM_VERSION;
+}
+
+void csm_free(void *memory)
+{
+    free(memory);
 }

@@ -38,7 +38,7 @@ csm_status csm_refuse_shape(const csm_tensor *tensor, const struct csm_shape *ex
 
 bool csm_dtype_is_float(csm_dtype dtype)
 {
-    return dtype == CSM_F32 || dtype == CSM_F16 || dtype == CSM_BF16;
+    return dtype == CSM_DTYPE_F32 || dtype == CSM_DTYPE_F16 || dtype == CSM_DTYPE_BF16;
 }
 
 bool csm_has_shape(const csm_tensor *tensor, const struct csm_shape *shape)
@@ -148,7 +148,7 @@ csm_status csm_find_stored(const struct csm_checkpoint *checkpoint, enum csm_par
     struct csm_set_tensor *found = look_up(checkpoint, place, part, role, index, name);
     if (found == NULL && is_projection(role) && checkpoint->identity != NULL) {
         source->tensor = (csm_tensor){.name = "identity",
-                                      .dtype = CSM_F32,
+                                      .dtype = CSM_DTYPE_F32,
                                       .rank = 2,
                                       .shape = {shape.size[0], shape.size[1]},
                                       .data = checkpoint->identity,
@@ -163,7 +163,7 @@ csm_status csm_find_stored(const struct csm_checkpoint *checkpoint, enum csm_par
     source->tensor = *tensor;
     source->format = found->format;
 
-    if (tensor->dtype == CSM_U32 && !is_codec && shape.rank >= 2) {
+    if (tensor->dtype == CSM_DTYPE_U32 && !is_codec && shape.rank >= 2) {
         csm_status status = csm_find_mlx_quantized(checkpoint, place, shape, source, used, err);
         if (status != CSM_OK)
             return status;

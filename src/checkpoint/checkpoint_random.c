@@ -111,7 +111,7 @@ static void fill(void *memory, size_t n, csm_dtype dtype, float size)
         state ^= state >> 17;
         state ^= state << 5;
         float x = (float)(int32_t)state * 0x1p-31f * size;
-        if (dtype == CSM_BF16)
+        if (dtype == CSM_DTYPE_BF16)
             ((uint16_t *)memory)[i] = csm_to_bf16(x);
         else
             ((float *)memory)[i] = x;
@@ -142,8 +142,8 @@ static csm_status make_set(csm_checkpoint *checkpoint, csm_dtype dtype, bool is_
                           .config = &checkpoint->config,
                           .is_shared = is_shared,
                           .language = {.dtype = dtype},
-                          .codec = {.dtype = CSM_F32},
-                          .ones = {.dtype = CSM_F32, .n_largest = MOST_ONES}};
+                          .codec = {.dtype = CSM_DTYPE_F32},
+                          .ones = {.dtype = CSM_DTYPE_F32, .n_largest = MOST_ONES}};
     if (st == CSM_OK)
         st = walk(&maker, err); /* counts */
     if (st == CSM_OK)

@@ -9,7 +9,7 @@
 
 /* Make it: language model and codec, HF layout, no tokenizer.
  *
- *   dtype      of the language model's tensors: CSM_F32 or CSM_BF16; the codec is F32
+ *   dtype      of the language model's tensors: CSM_DTYPE_F32 or CSM_DTYPE_BF16; the codec is F32
  *   is_shared  all matrices of the language model show the same stretch of memory: for
  *              engines that make their own copies. Else each has its own.
  *

@@ -63,8 +63,11 @@ struct csm_codec_config {
 struct csm_generation_config {
     double temperature;
     int top_k; /* 0: all */
+    double top_p; /* 1: all */
+    double min_p; /* 0: all */
     double depth_temperature;
     int depth_top_k;
+    double depth_top_p, depth_min_p;
     size_t max_frames;   /* max_new_tokens; 125 where it says nothing */
     int default_speaker; /* "default_speaker", a key of our own; 0 where it says nothing */
 };

@@ -40,6 +40,12 @@ void csm_config_generation(struct csm_json_reader *reader, const json_t *root,
         (int)csm_json_integer(reader, root, "depth_decoder_top_k", config->top_k, 0, INT_MAX);
     if (!csm_json_bool(reader, root, "depth_decoder_do_sample", true))
         config->depth_temperature = 0;
+    config->top_p = csm_json_number(reader, root, "top_p", 1, 0, 1);
+    config->min_p = csm_json_number(reader, root, "min_p", 0, 0, 1);
+    config->depth_top_p =
+        csm_json_number(reader, root, "depth_decoder_top_p", config->top_p, 0, 1);
+    config->depth_min_p =
+        csm_json_number(reader, root, "depth_decoder_min_p", config->min_p, 0, 1);
     config->max_frames =
         (size_t)csm_json_integer(reader, root, "max_new_tokens", 125, 1, INT_MAX);
     config->default_speaker =

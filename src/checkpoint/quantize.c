@@ -77,13 +77,13 @@ static csm_status list_add(struct list *list, const char *name, const char *suff
 /* An element in the type that is written. */
 static uint16_t narrow(const csm_tensor *t, size_t i)
 {
-    return t->dtype == CSM_F32 ? csm_to_bf16(((const float *)t->data)[i])
+    return t->dtype == CSM_DTYPE_F32 ? csm_to_bf16(((const float *)t->data)[i])
                                : ((const uint16_t *)t->data)[i];
 }
 
 static csm_dtype narrow_dtype(const csm_tensor *t)
 {
-    return t->dtype == CSM_F16 ? CSM_F16 : CSM_BF16;
+    return t->dtype == CSM_DTYPE_F16 ? CSM_DTYPE_F16 : CSM_DTYPE_BF16;
 }
 
 /* The source's row that MLX has as row r: HF has the halves of a head apart whose
@@ -110,7 +110,7 @@ static void rows_work(void *user, size_t first, size_t end, int thread)
 {
     const struct rows *w = user;
     size_t n_groups = w->bits != 0 ? w->cols / (size_t)w->group : 0;
-    bool is_f16 = w->source->dtype == CSM_F16;
+    bool is_f16 = w->source->dtype == CSM_DTYPE_F16;
     float *row = w->scratch + (size_t)thread * 4 * w->cols;
     float *scales = row + w->cols, *biases = row + 2 * w->cols;
     uint8_t *codes = (uint8_t *)(row + 3 * w->cols);
@@ -152,7 +152,7 @@ static csm_status add_weight(struct job *job, const char *name, const csm_tensor
         w.group = job->group;
         size_t words[2] = {n_rows, cols * (size_t)job->bits / 32};
         size_t groups[2] = {n_rows, cols / (size_t)job->group};
-        st = list_add(&job->list, stem, ".weight", CSM_U32, 2, words, &data, err);
+        st = list_add(&job->list, stem, ".weight", CSM_DTYPE_U32, 2, words, &data, err);
         w.words = data;
         if (st == CSM_OK)
             st = list_add(&job->list, stem, ".scales", narrow_dtype(source), 2, groups, &data, err);

@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 
-csm_status csm_session_new(csm_model *model, csm_session **out, csm_error *err)
+csm_status csm_session_open(csm_model *model, csm_session **out, csm_error *err)
 {
     csm_session *session = calloc(1, sizeof *session);
     if (session == NULL)
@@ -18,7 +19,7 @@ csm_status csm_session_new(csm_model *model, csm_session **out, csm_error *err)
     return CSM_OK;
 }
 
-void csm_session_free(csm_session *session)
+void csm_session_close(csm_session *session)
 {
     if (session == NULL)
         return;
@@ -167,9 +168,13 @@ csm_status csm_session_say(csm_session *session, const char *text, int speaker,
                            const csm_generate_options *options, csm_result **out,
                            size_t *n_dropped, csm_error *err)
 {
-    const csm_generate_options chosen = options != NULL ? *options : csm_generate_defaults();
+    csm_generate_options chosen = csm_generate_defaults();
     size_t dropped = 0;
-    csm_status status = make_room(session, text, speaker, chosen.max_frames, &dropped, err);
+    csm_status status = CSM_OK;
+    if (options != NULL)
+        status = csm_sized_read(options, &chosen, sizeof chosen, "generate options", err);
+    if (status == CSM_OK)
+        status = make_room(session, text, speaker, chosen.max_frames, &dropped, err);
     if (n_dropped != NULL)
         *n_dropped = dropped;
     if (status != CSM_OK)
@@ -180,8 +185,10 @@ csm_status csm_session_say(csm_session *session, const char *text, int speaker,
     for (size_t i = 0; i < session->n_turns; i++)
         context[i] = session->turns[i].turn;
     csm_result *result = NULL;
-    status = csm_generate(session->model, context, session->n_turns, text, speaker, &chosen,
-                          &result, err);
+    csm_request request = csm_request_of(text, speaker);
+    request.context = context;
+    request.n_context = session->n_turns;
+    status = csm_generate(session->model, &request, &chosen, &result, err);
     free(context);
     if (result == NULL)
         return status;
@@ -189,7 +196,7 @@ csm_status csm_session_say(csm_session *session, const char *text, int speaker,
     if (result->n_frames > 0)
         kept = csm_session_append(session, text, speaker, result->codes, result->n_frames, err);
     if (kept != CSM_OK) {
-        csm_result_free(result);
+        csm_result_close(result);
         return kept;
     }
     *out = result;

@@ -48,7 +48,7 @@ csm_status csm_session_save(const csm_session *session, const char *path, csm_er
         const csm_turn *turn = &session->turns[i].turn;
         name_entry(&entries[i], i, turn->speaker);
         tensors[i] = (csm_tensor){.name = entries[i].codes,
-                                  .dtype = CSM_I32,
+                                  .dtype = CSM_DTYPE_I32,
                                   .rank = 2,
                                   .shape = {turn->n_frames, info->n_codebooks},
                                   .data = turn->codes,
@@ -91,7 +91,7 @@ static csm_status load_turn(csm_session *session, const csm_tensors *file, const
     if (codes == NULL || text == NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %s is missing", path,
                         codes == NULL ? names.codes : names.text);
-    if (codes->dtype != CSM_I32 || codes->rank != 2 || codes->shape[1] != info->n_codebooks)
+    if (codes->dtype != CSM_DTYPE_I32 || codes->rank != 2 || codes->shape[1] != info->n_codebooks)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %s is not I32 [frames, %zu], as this model needs",
                         path, names.codes, info->n_codebooks);
     long speaker = 0;

@@ -250,7 +250,7 @@ csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *tur
     if (status != CSM_OK)
         return status;
     csm_session *session;
-    status = csm_session_new(model, &session, err);
+    status = csm_session_open(model, &session, err);
     if (status != CSM_OK)
         return status;
     status = csm_session_add(session, turn, err);
@@ -259,7 +259,7 @@ csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *tur
     csm_session_pin(session);
     if (status == CSM_OK)
         status = csm_session_save(session, path, err);
-    csm_session_free(session);
+    csm_session_close(session);
     return status;
 }
 

@@ -5,7 +5,7 @@ const char *csm_dtype_name(csm_dtype dtype)
 {
     switch (dtype) {
 #define DTYPE_CASE(name, bytes)                                                                    \
-    case CSM_##name:                                                                               \
+    case CSM_DTYPE_##name:                                                                               \
         return #name;
         CSM_DTYPE_MAP(DTYPE_CASE)
 #undef DTYPE_CASE
@@ -19,7 +19,7 @@ size_t csm_dtype_size(csm_dtype dtype)
 {
     switch (dtype) {
 #define DTYPE_CASE(name, bytes)                                                                    \
-    case CSM_##name:                                                                               \
+    case CSM_DTYPE_##name:                                                                               \
         return bytes;
         CSM_DTYPE_MAP(DTYPE_CASE)
 #undef DTYPE_CASE

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "generate/fallback.h"
 #include "generate/result.h"
 
@@ -40,7 +41,10 @@ struct batch {
 
 static csm_generate_options options_of(const struct batch *b, size_t i)
 {
-    csm_generate_options options = b->options;
+    csm_generate_options options =
+        b->utterances[i].options != NULL ? *b->utterances[i].options : b->options;
+    options.on_frame = b->options.on_frame;
+    options.user = b->options.user;
     options.seed = b->utterances[i].seed;
     return options;
 }
@@ -63,12 +67,15 @@ static csm_status run_in_turn(struct batch *b, csm_error *err)
             continue;
         const csm_generate_options options = options_of(b, i);
         csm_result *result = NULL;
-        st = csm_generate_utterance(b->model, b->context, b->n_context, b->utterances[i].text,
-                                    b->utterances[i].speaker, &options, i, &result, err);
+        csm_request request = csm_request_of(b->utterances[i].text, b->utterances[i].speaker);
+        bool has_own = b->utterances[i].context != NULL;
+        request.context = has_own ? b->utterances[i].context : b->context;
+        request.n_context = has_own ? b->utterances[i].n_context : b->n_context;
+        st = csm_generate_utterance(b->model, &request, &options, i, &result, err);
         if (st == CSM_OK)
             st = give(b, i, result, err);
         else
-            csm_result_free(result);
+            csm_result_close(result);
     }
     return st;
 }
@@ -79,6 +86,9 @@ static bool has_lanes(const struct batch *b)
 {
     const struct csm_engine_ops *ops = b->model->language.engine->ops;
     const csm_generate_options *o = &b->options;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->utterances[i].context != NULL || b->utterances[i].options != NULL)
+            return false;
     return ops->has_independent_rows && ops->cache_copy != NULL && o->observe == NULL &&
            o->hidden_frames == 0 && o->n_forced == 0 && o->max_frames > 0;
 }
@@ -137,8 +147,8 @@ static csm_status open_lanes(struct batch *b, csm_error *err)
 static void close_lanes(struct batch *b)
 {
     for (size_t i = 0; i < b->n_active; i++) {
-        csm_generation_free(b->lanes[i].g);
-        csm_result_free(b->lanes[i].result);
+        csm_generation_close(b->lanes[i].g);
+        csm_result_close(b->lanes[i].result);
     }
     csm_language_state_close(&b->state);
     free(b->lanes);
@@ -155,7 +165,7 @@ static csm_status begin(struct batch *b, csm_error *err)
     const csm_generate_options options = options_of(b, i);
     struct lane *lane = &b->lanes[at];
     *lane = (struct lane){0};
-    csm_status st = csm_generation_open(b->model, b->context, b->n_context, u->text, &options,
+    csm_status st = csm_generation_prepare(b->model, b->context, b->n_context, u->text, &options,
                                         &lane->g, err);
     if (st != CSM_OK)
         return st;
@@ -163,7 +173,7 @@ static csm_status begin(struct batch *b, csm_error *err)
     lane->g->utterance = i;
     double start = csm_now_ms();
     struct csm_prompt prompt = {0};
-    st = csm_result_new(b->model, &lane->result, err);
+    st = csm_result_open(b->model, &lane->result, err);
     if (st == CSM_OK)
         st = csm_prompt_build(b->model, NULL, 0, u->text, u->speaker, &prompt, err);
     if (st == CSM_OK)
@@ -230,7 +240,7 @@ static csm_status end_lanes(struct batch *b, csm_error *err)
         csm_result_finish(done.result, done.g);
         csm_status given = give(b, done.g->utterance, done.result, err);
         st = st == CSM_OK ? given : st;
-        csm_generation_free(done.g);
+        csm_generation_close(done.g);
     }
     return st;
 }
@@ -277,8 +287,13 @@ csm_status csm_generate_batch(csm_model *model, const csm_turn *context, size_t 
                       .utterances = utterances,
                       .n = n,
                       .n_lanes = n_lanes < n ? n_lanes : n,
-                      .options = options != NULL ? *options : csm_generate_defaults(),
+                      .options = csm_generate_defaults(),
                       .on_result = on_result};
+    csm_status known = CSM_OK;
+    if (options != NULL)
+        known = csm_sized_read(options, &b.options, sizeof b.options, "generate options", err);
+    if (known != CSM_OK)
+        return known;
     if (n_lanes == 0)
         return csm_fail(err, CSM_BAD_ARG, "batch: 0 lanes, expected 1 or more");
     if (n == 0)
@@ -287,7 +302,7 @@ csm_status csm_generate_batch(csm_model *model, const csm_turn *context, size_t 
     if (b.is_given == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "batch: %zu utterances", n);
     if (model->generation != NULL)
-        model->generation->is_done = true;
+        model->generation->is_taken_over = true;
     csm_status st = has_lanes(&b) ? run_side_by_side(&b, err) : run_in_turn(&b, err);
     free(b.is_given);
     return st;

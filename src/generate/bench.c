@@ -3,13 +3,14 @@
  * bench.c - a generation with a clock beside it. Between frames the memory's
  * bandwidth is read by as many threads: machines that others use too change from
  * one second to the next. */
-#include <csm/bench.h>
+#include <csm/experimental.h>
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "base/threads.h"
 #include "engine/native/kernels.h"
 #include "checkpoint/checkpoint_parts.h"
@@ -105,9 +106,9 @@ static double bytes_of(const struct csm_weight_source *s, csm_precision precisio
     if (s->bits != 0)
         return (double)(s->tensor.n_bytes + s->scales.n_bytes + s->biases.n_bytes);
     if (s->tensor.rank == 2 && !s->exact && cols % 64 == 0 &&
-        (precision == CSM_IN_Q8 || precision == CSM_IN_Q4))
-        return n_values * ((precision == CSM_IN_Q8 ? 8 : 4) / 8.0 + 4.0 / 64);
-    if (s->tensor.rank == 2 && !s->exact && (precision == CSM_IN_BF16 || precision == CSM_IN_F16))
+        (precision == CSM_PRECISION_Q8 || precision == CSM_PRECISION_Q4))
+        return n_values * ((precision == CSM_PRECISION_Q8 ? 8 : 4) / 8.0 + 4.0 / 64);
+    if (s->tensor.rank == 2 && !s->exact && (precision == CSM_PRECISION_BF16 || precision == CSM_PRECISION_F16))
         return n_values * 2;
     return (double)s->tensor.n_bytes;
 }
@@ -131,7 +132,7 @@ static csm_status count_bytes(const csm_model *m, csm_precision precision, doubl
                     return st;
                 *n_bytes += times * bytes_of(&s, precision);
                 if (p == CSM_BACKBONE && r != CSM_ROLE_HEAD && s.tensor.rank == 2)
-                    *n_backbone += bytes_of(&s, CSM_AS_STORED) /
+                    *n_backbone += bytes_of(&s, CSM_PRECISION_STORED) /
                                    (s.bits != 0 ? s.bits / 8.0 + 4.0 / s.group_size
                                                 : (double)csm_dtype_size(s.tensor.dtype));
             }
@@ -212,30 +213,29 @@ static csm_status run_generation(struct run *run, const csm_bench_options *o,
             st = csm_generation_start_prompt(m, &prompt, &options, &g, err);
     }
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
-        csm_frame frame;
-        bool has_frame;
-        csm_report before = *csm_generation_report(g);
+        const csm_frame *frame;
+        csm_report before = csm_report_of(g);
         double start = csm_now_ms();
-        st = csm_generation_next(g, &frame, &has_frame, err);
+        st = csm_generation_next(g, &frame, err);
         double took = csm_now_ms() - start;
-        const csm_report *after = csm_generation_report(g);
+        const csm_report after = csm_report_of(g);
         if (i >= o->n_warm_up && run->n < MAX_SAMPLES) {
             run->frame[run->n] = took;
-            run->backbone[run->n] = after->backbone_ms - before.backbone_ms;
-            run->depth[run->n] = after->depth_ms - before.depth_ms;
-            run->draw[run->n] = after->draw_ms - before.draw_ms;
-            run->codec[run->n++] = after->codec_ms - before.codec_ms;
+            run->backbone[run->n] = after.backbone_ms - before.backbone_ms;
+            run->depth[run->n] = after.depth_ms - before.depth_ms;
+            run->draw[run->n] = after.draw_ms - before.draw_ms;
+            run->codec[run->n++] = after.codec_ms - before.codec_ms;
         }
         if (i + 1 >= o->n_warm_up)
             read_memory(run);
     }
     if (st == CSM_OK) {
-        const csm_report *report = csm_generation_report(g);
-        result->prompt_ms = report->prompt_ms;
+        const csm_report report = csm_report_of(g);
+        result->prompt_ms = report.prompt_ms;
         result->first_audio_ms =
-            options.without_sound ? report->first_frame_ms : report->first_sound_ms;
+            options.without_sound ? report.first_frame_ms : report.first_sound_ms;
     }
-    csm_generation_free(g);
+    csm_generation_close(g);
     csm_prompt_free(&prompt);
     free(forced);
     return st;
@@ -273,7 +273,7 @@ static csm_status run_batch(struct run *run, const csm_bench_options *o, csm_ben
     struct csm_language_state state = {0};
     struct csm_prompt prompt = {0};
     csm_sampler *sampler = NULL;
-    const struct csm_sampler_config config = csm_sampler_defaults();
+    const csm_sampler_options config = csm_sampler_defaults();
     int32_t *codes = calloc(lanes * k, sizeof *codes), *column = calloc(lanes, sizeof *column);
     float *logits = calloc(lanes * m->info.vocab, sizeof *logits);
     double start = csm_now_ms();
@@ -286,7 +286,7 @@ static csm_status run_batch(struct run *run, const csm_bench_options *o, csm_ben
         st = csm_backbone_prompt(&state, lane, &prompt, 0, err);
     result->prompt_ms = csm_now_ms() - start;
     if (st == CSM_OK)
-        st = csm_sampler_create(&config, &sampler, err);
+        st = csm_sampler_open(&config, &sampler, err);
     for (size_t i = 0; st == CSM_OK && i < o->n_warm_up + o->n_frames; i++) {
         double draw_ms = 0, depth_ms = 0, from = csm_now_ms();
         st = batch_frame(m, &state, sampler, codes, column, logits, &draw_ms, &depth_ms, err);
@@ -302,7 +302,7 @@ static csm_status run_batch(struct run *run, const csm_bench_options *o, csm_ben
         if (i + 1 >= o->n_warm_up)
             read_memory(run);
     }
-    csm_sampler_destroy(sampler);
+    csm_sampler_close(sampler);
     csm_language_state_close(&state);
     csm_prompt_free(&prompt);
     free(codes);
@@ -313,18 +313,17 @@ static csm_status run_batch(struct run *run, const csm_bench_options *o, csm_ben
 
 static csm_status open_model(const csm_bench_options *o, csm_model **out, csm_error *err)
 {
-    const csm_model_options options = {
-        .engine = o->engine,
-        .precision = o->precision,
-        .n_threads = o->n_threads,
-        .strategy = CSM_STRATEGY_EXACT,
-    };
+    csm_model_options options = csm_model_defaults();
+    options.engine = o->engine;
+    options.precision = o->precision;
+    options.n_threads = o->n_threads;
+    options.strategy = CSM_STRATEGY_EXACT;
     if (o->model_path != NULL)
         return csm_model_open(o->model_path, &options, out, err);
     /* The native engine reads a copy, so that matrices may lie over each other. */
     bool is_copied = strcmp(o->engine, csm_engine_native.name) == 0;
     csm_checkpoint *checkpoint;
-    csm_status st = csm_checkpoint_random(o->precision == CSM_IN_F32 ? CSM_F32 : CSM_BF16,
+    csm_status st = csm_checkpoint_random(o->precision == CSM_PRECISION_F32 ? CSM_DTYPE_F32 : CSM_DTYPE_BF16,
                                           is_copied, &checkpoint, err);
     if (st != CSM_OK)
         return st;
@@ -384,16 +383,25 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
         result->engine = "mlx";
     if (strcmp(m->info.engine, "torch") == 0)
         result->engine = "torch";
-    result->dtype = csm_precision_name(o->precision == CSM_AS_STORED && o->model_path == NULL
-                                           ? CSM_IN_BF16
+    result->dtype = csm_precision_name(o->precision == CSM_PRECISION_STORED && o->model_path == NULL
+                                           ? CSM_PRECISION_BF16
                                            : o->precision);
     result->kernels = run->reader.kernels->name;
     return CSM_OK;
 }
 
+void csm_bench_options_init(csm_bench_options *options)
+{
+    const csm_bench_options defaults = {0};
+    csm_sized_write(options, &defaults, sizeof defaults);
+}
+
 csm_status csm_bench(const csm_bench_options *options, csm_bench_result *result, csm_error *err)
 {
-    csm_bench_options o = *options;
+    csm_bench_options o = csm_bench_defaults();
+    csm_status st = csm_sized_read(options, &o, sizeof o, "bench options", err);
+    if (st != CSM_OK)
+        return st;
     o.engine = o.engine != NULL ? o.engine : "native";
     o.n_frames = o.n_frames != 0 ? o.n_frames : 20;
     o.n_warm_up = o.n_warm_up != 0 ? o.n_warm_up : 3;
@@ -405,7 +413,7 @@ csm_status csm_bench(const csm_bench_options *options, csm_bench_result *result,
     if (run == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "bench: no memory");
     double start = csm_now_ms();
-    csm_status st = open_model(&o, &run->model, err);
+    st = open_model(&o, &run->model, err);
     result->load_ms = csm_now_ms() - start;
     if (st == CSM_OK)
         st = reader_open(&run->reader, csm_kernels_best(), o.n_threads, err);

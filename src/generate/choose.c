@@ -64,6 +64,21 @@ static csm_status choose_settings(csm_generation *g, csm_error *err)
     else
         r->depth_top_k = has_top_k ? o->top_k : info->depth_top_k;
 
+    const bool has_top_p = o->top_p != CSM_FROM_MODEL, has_min_p = o->min_p != CSM_FROM_MODEL;
+    r->top_p = has_top_p ? o->top_p : info->top_p;
+    r->min_p = has_min_p ? o->min_p : info->min_p;
+    r->depth_top_p = o->depth_top_p != CSM_FROM_MODEL ? o->depth_top_p
+                     : has_top_p                      ? o->top_p
+                                                      : info->depth_top_p;
+    r->depth_min_p = o->depth_min_p != CSM_FROM_MODEL ? o->depth_min_p
+                     : has_min_p                      ? o->min_p
+                                                      : info->depth_min_p;
+    if (!(r->top_p > 0.0 && r->top_p <= 1.0 && r->depth_top_p > 0.0 && r->depth_top_p <= 1.0))
+        return csm_fail(err, CSM_BAD_ARG, "top-p %g and %g: expected above 0, up to 1 (all)",
+                        r->top_p, r->depth_top_p);
+    if (!(r->min_p >= 0.0 && r->min_p <= 1.0 && r->depth_min_p >= 0.0 && r->depth_min_p <= 1.0))
+        return csm_fail(err, CSM_BAD_ARG, "min-p %g and %g: expected 0 (all) to 1", r->min_p,
+                        r->depth_min_p);
     if (!isfinite(r->temperature) || r->temperature < 0.0 || !isfinite(r->depth_temperature) ||
         r->depth_temperature < 0.0)
         return csm_fail(err, CSM_BAD_ARG, "temperature %g and %g: expected 0 (greedy) or more",
@@ -79,10 +94,10 @@ static csm_status choose_settings(csm_generation *g, csm_error *err)
 static const char *logits_dtype(const csm_model_info *info)
 {
     csm_precision p = info->precision;
-    bool is_stored = p == CSM_AS_STORED && strcmp(info->engine, "torch") == 0;
-    if (p == CSM_IN_BF16 || (is_stored && strcmp(info->stored_dtype, "BF16") == 0))
+    bool is_stored = p == CSM_PRECISION_STORED && strcmp(info->engine, "torch") == 0;
+    if (p == CSM_PRECISION_BF16 || (is_stored && strcmp(info->stored_dtype, "BF16") == 0))
         return "bf16";
-    if (p == CSM_IN_F16 || (is_stored && strcmp(info->stored_dtype, "F16") == 0))
+    if (p == CSM_PRECISION_F16 || (is_stored && strcmp(info->stored_dtype, "F16") == 0))
         return "f16";
     return "f32";
 }
@@ -95,7 +110,7 @@ static csm_status choose_dtype(csm_generation *g, csm_dtype *dtype, csm_error *e
     static const struct {
         const char *name;
         csm_dtype dtype;
-    } known[] = {{"f32", CSM_F32}, {"bf16", CSM_BF16}, {"f16", CSM_F16}};
+    } known[] = {{"f32", CSM_DTYPE_F32}, {"bf16", CSM_DTYPE_BF16}, {"f16", CSM_DTYPE_F16}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0) {
             *dtype = known[i].dtype;
@@ -106,7 +121,7 @@ static csm_status choose_dtype(csm_generation *g, csm_dtype *dtype, csm_error *e
 }
 
 /* Hybrid draws from the generator of PyTorch's device, as a reference does. */
-static csm_status check_hybrid(const csm_generation *g, struct csm_sampler_config *config,
+static csm_status check_hybrid(const csm_generation *g, csm_sampler_options *config,
                                csm_error *err)
 {
     const char *device = g->model->info.device;
@@ -124,12 +139,17 @@ static csm_status check_hybrid(const csm_generation *g, struct csm_sampler_confi
     if (g->options.min_frames > 0)
         return csm_fail(err, CSM_BAD_ARG,
                         "strategy hybrid with a least length: PyTorch's draws have none");
+    const csm_report *r = &g->report;
+    if (r->top_p < 1.0 || r->depth_top_p < 1.0 || r->min_p > 0.0 || r->depth_min_p > 0.0)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "strategy hybrid with top-p or min-p: PyTorch's draws here have top-k "
+                        "alone; strategy exact has both");
     config->stream = own;
     return CSM_OK;
 }
 
 /* Sampler and stream by name, or those of the strategy and the model's layout. */
-static csm_status choose_sampler(csm_generation *g, struct csm_sampler_config *config,
+static csm_status choose_sampler(csm_generation *g, csm_sampler_options *config,
                                  csm_error *err)
 {
     const csm_generate_options *o = &g->options;
@@ -157,7 +177,7 @@ static csm_status choose_sampler(csm_generation *g, struct csm_sampler_config *c
 
 csm_status csm_choose(csm_generation *g, csm_error *err)
 {
-    struct csm_sampler_config config = csm_sampler_defaults();
+    csm_sampler_options config = csm_sampler_defaults();
     csm_status st = choose_strategy(g, err);
     if (st == CSM_OK)
         st = choose_settings(g, err);
@@ -175,13 +195,11 @@ csm_status csm_choose(csm_generation *g, csm_error *err)
     r->engine = info->engine;
     r->engine_version = info->engine_version;
     r->codec_engine = info->codec_engine;
-    r->fallback = g->fallback;
     r->guarded = "";
     r->sampler = csm_sampler_name(config.sampler);
     const char *version = g->options.mlx_version != NULL ? g->options.mlx_version : "newest known";
-    snprintf(g->mlx_version, sizeof g->mlx_version, "%s",
+    snprintf(r->mlx_version, sizeof r->mlx_version, "%s",
              config.stream == CSM_STREAM_MLX ? version : "");
-    r->mlx_version = g->mlx_version;
     bool is_greedy = r->temperature == 0.0 && r->depth_temperature == 0.0;
     r->stream = is_greedy ? "none" : csm_stream_name(config.stream);
     if (is_greedy)
@@ -189,5 +207,5 @@ csm_status csm_choose(csm_generation *g, csm_error *err)
     config.seed = r->seed;
     config.mlx_version = g->options.mlx_version;
     config.temperature = r->temperature > 0.0 ? r->temperature : r->depth_temperature;
-    return csm_sampler_create(&config, &g->sampler, err);
+    return csm_sampler_open(&config, &g->sampler, err);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "generate/model.h"
 
 struct csm_decoder {
@@ -29,11 +30,15 @@ void csm_codec_release(csm_codec *codec)
 csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm_codec **out,
                           csm_error *err)
 {
-    const csm_model_options defaults = {0};
+    csm_model_options known = csm_model_defaults();
     char voice[4096];
-    if (options == NULL)
-        options = &defaults;
-    csm_status st = dir == NULL ? csm_voice_dir(voice, sizeof voice, err) : CSM_OK;
+    csm_status st = options == NULL ? CSM_OK
+                                    : csm_sized_read(options, &known, sizeof known,
+                                                     "codec options", err);
+    if (st != CSM_OK)
+        return st;
+    options = &known;
+    st = dir == NULL ? csm_voice_dir(voice, sizeof voice, err) : CSM_OK;
     if (st != CSM_OK)
         return st;
     csm_codec *codec = calloc(1, sizeof *codec);
@@ -71,16 +76,31 @@ void csm_codec_close(csm_codec *codec)
 
 csm_codec *csm_model_codec(csm_model *model)
 {
-    return &model->codec;
+    return model->info.has_codec ? &model->codec : NULL;
 }
 
-csm_codec_info csm_codec_describe(const csm_codec *codec)
+const csm_codec_info *csm_codec_describe(const csm_codec *codec)
 {
-    return codec->info;
+    return &codec->info;
+}
+
+/* A model may have none, or be one that was opened to be described only. */
+static csm_status check_there(const csm_codec *codec, csm_error *err)
+{
+    if (codec == NULL || codec->mimi.engine == NULL)
+        return csm_fail(err, CSM_BAD_ARG, "codec: there is none, expected a model that has one");
+    if (codec->mimi.engine->ops->conv == NULL)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "codec: nothing is loaded, expected a model that was not opened to be "
+                        "described only");
+    return CSM_OK;
 }
 
 static csm_status check_codebooks(const csm_codec *codec, size_t n_codebooks, csm_error *err)
 {
+    csm_status st = check_there(codec, err);
+    if (st != CSM_OK)
+        return st;
     if (n_codebooks < 1 || n_codebooks > codec->info.n_codebooks)
         return csm_fail(err, CSM_BAD_ARG, "%zu codebooks, expected 1 to the codec's %zu",
                         n_codebooks, codec->info.n_codebooks);
@@ -109,22 +129,27 @@ csm_status csm_codec_decode(csm_codec *codec, const int32_t *codes, size_t n_fra
                             size_t n_codebooks, float *samples, csm_error *err)
 {
     csm_decoder *decoder = NULL;
-    csm_status st = csm_decoder_new(codec, &decoder, err);
+    csm_status st = check_codebooks(codec, n_codebooks, err);
+    if (st == CSM_OK)
+        st = csm_decoder_open(codec, &decoder, err);
     if (st == CSM_OK)
         st = csm_decoder_push(decoder, codes, n_frames, n_codebooks, samples, err);
-    csm_decoder_free(decoder);
+    csm_decoder_close(decoder);
     return st;
 }
 
-csm_status csm_decoder_new(csm_codec *codec, csm_decoder **out, csm_error *err)
+csm_status csm_decoder_open(csm_codec *codec, csm_decoder **out, csm_error *err)
 {
+    csm_status there = check_there(codec, err);
+    if (there != CSM_OK)
+        return there;
     csm_decoder *decoder = calloc(1, sizeof *decoder);
     if (decoder == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "decoder: %zu bytes", sizeof *decoder);
     decoder->codec = codec;
     csm_status st = csm_mimi_decoder_open(&codec->mimi, &decoder->stream, err);
     if (st != CSM_OK) {
-        csm_decoder_free(decoder);
+        csm_decoder_close(decoder);
         return st;
     }
     *out = decoder;
@@ -150,7 +175,7 @@ csm_status csm_decoder_reset(csm_decoder *decoder, csm_error *err)
     return csm_mimi_reset(&decoder->stream, err);
 }
 
-void csm_decoder_free(csm_decoder *decoder)
+void csm_decoder_close(csm_decoder *decoder)
 {
     if (decoder == NULL)
         return;

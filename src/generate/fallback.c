@@ -23,9 +23,9 @@ static csm_status move_model(csm_model *m, csm_error *err)
 {
     csm_model_info *info = &m->info;
     /* float16 may be what overflowed, and torch has no quantized arithmetic */
-    bool can_keep = info->precision == CSM_IN_F32 || info->precision == CSM_IN_BF16;
+    bool can_keep = info->precision == CSM_PRECISION_F32 || info->precision == CSM_PRECISION_BF16;
     const struct csm_engine_options options = {
-        .precision = can_keep ? info->precision : CSM_AS_STORED, .n_threads = info->n_threads};
+        .precision = can_keep ? info->precision : CSM_PRECISION_STORED, .n_threads = info->n_threads};
     struct csm_language language = {0};
     struct csm_engine *engine = &m->engines.fallback;
 
@@ -53,7 +53,7 @@ static csm_status move_model(csm_model *m, csm_error *err)
 static csm_status move_draws(csm_generation *g, csm_error *err)
 {
     csm_whole_frame_close(&g->whole);
-    csm_sampler_destroy(g->sampler);
+    csm_sampler_close(g->sampler);
     g->sampler = NULL;
     csm_status st = csm_choose(g, err);
     size_t vocab = g->model->info.vocab;
@@ -82,8 +82,9 @@ csm_status csm_fall_back(csm_generation *g, csm_status failed, csm_error *err)
 
     csm_status st = move_model(g->model, err);
     if (st == CSM_OK) {
-        snprintf(g->fallback, sizeof g->fallback, "engine %s: %s; hybrid took its place at frame %zu",
-                 engine, first.text, g->n_drawn);
+        snprintf(g->report.fallback, sizeof g->report.fallback,
+                 "engine %s: %.420s; hybrid took its place at frame %zu", engine, first.text,
+                 g->n_drawn);
         st = move_draws(g, err);
     }
     if (st == CSM_OK)

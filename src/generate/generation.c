@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "generate/choose.h"
 #include "generate/fallback.h"
 
@@ -22,13 +23,25 @@ double csm_now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-csm_generate_options csm_generate_defaults(void)
+void csm_generate_options_init(csm_generate_options *options)
 {
-    return (csm_generate_options){.temperature = CSM_FROM_MODEL,
-                                  .top_k = CSM_FROM_MODEL,
-                                  .depth_temperature = CSM_FROM_MODEL,
-                                  .depth_top_k = CSM_FROM_MODEL,
-                                  .max_frames = 125};
+    const csm_generate_options defaults = {.temperature = CSM_FROM_MODEL,
+                                           .top_k = CSM_FROM_MODEL,
+                                           .top_p = CSM_FROM_MODEL,
+                                           .min_p = CSM_FROM_MODEL,
+                                           .depth_temperature = CSM_FROM_MODEL,
+                                           .depth_top_k = CSM_FROM_MODEL,
+                                           .depth_top_p = CSM_FROM_MODEL,
+                                           .depth_min_p = CSM_FROM_MODEL,
+                                           .max_frames = 125,
+                                           .n_ahead = 2};
+    csm_sized_write(options, &defaults, sizeof defaults);
+}
+
+void csm_request_init(csm_request *request)
+{
+    const csm_request defaults = {0};
+    csm_sized_write(request, &defaults, sizeof defaults);
 }
 
 static csm_status allocate(csm_generation *g, csm_error *err)
@@ -145,20 +158,29 @@ static csm_status feed_prompt(csm_generation *g, struct csm_prompt *ready,
     return st;
 }
 
-csm_status csm_generation_open(csm_model *model, const csm_turn *context, size_t n_context,
-                               const char *text, const csm_generate_options *options,
-                               csm_generation **out, csm_error *err)
+csm_status csm_generation_prepare(csm_model *model, const csm_turn *context, size_t n_context,
+                                  const char *text, const csm_generate_options *options,
+                                  csm_generation **out, csm_error *err)
 {
-    const csm_generate_options defaults = csm_generate_defaults();
+    if (model->info.engine_version[0] == '\0')
+        return csm_fail(err, CSM_BAD_ARG,
+                        "generation: nothing is loaded, expected a model that was not opened to be "
+                        "described only");
+    if (text == NULL)
+        return csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
     csm_generation *g = calloc(1, sizeof *g);
     if (g == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
     g->started_ms = csm_now_ms();
     g->model = model;
-    g->options = options != NULL ? *options : defaults;
+    g->options = csm_generate_defaults();
     g->guard.n_text = strlen(text);
 
-    csm_status st = csm_choose(g, err);
+    csm_status st = CSM_OK;
+    if (options != NULL)
+        st = csm_sized_read(options, &g->options, sizeof g->options, "generate options", err);
+    if (st == CSM_OK)
+        st = csm_choose(g, err);
     if (st == CSM_OK)
         st = check_codec(model, context, n_context, !g->options.without_sound, err);
     if (st == CSM_OK)
@@ -168,7 +190,7 @@ csm_status csm_generation_open(csm_model *model, const csm_turn *context, size_t
     if (st == CSM_OK && !g->options.without_sound)
         st = csm_mimi_decoder_open(&model->codec.mimi, &g->decoder, err);
     if (st != CSM_OK) {
-        csm_generation_free(g);
+        csm_generation_close(g);
         return st;
     }
     *out = g;
@@ -182,29 +204,33 @@ static csm_status start(csm_model *model, struct csm_prompt *ready, const csm_tu
     csm_error unread; /* a fallback tells it in the report */
     err = err != NULL ? err : &unread;
     csm_generation *g = NULL;
-    csm_status st = csm_generation_open(model, context, n_context, text, options, &g, err);
+    csm_status st = csm_generation_prepare(model, context, n_context, text, options, &g, err);
     if (st != CSM_OK)
         return st;
     st = csm_whole_frame_open(g, err);
     if (st == CSM_OK) {
         if (model->generation != NULL)
-            model->generation->is_done = true;
+            model->generation->is_taken_over = true;
         model->generation = g;
         st = feed_prompt(g, ready, context, n_context, text, speaker, err);
     }
     if (st != CSM_OK) {
-        csm_generation_free(g);
+        csm_generation_close(g);
         return st;
     }
     *out = g;
     return CSM_OK;
 }
 
-csm_status csm_generation_start(csm_model *model, const csm_turn *context, size_t n_context,
-                                const char *text, int speaker, const csm_generate_options *options,
-                                csm_generation **out, csm_error *err)
+csm_status csm_generation_open(csm_model *model, const csm_request *request,
+                               const csm_generate_options *options, csm_generation **out,
+                               csm_error *err)
 {
-    return start(model, NULL, context, n_context, text, speaker, options, out, err);
+    csm_request known = csm_request_of(NULL, 0);
+    csm_status st = csm_sized_read(request, &known, sizeof known, "request", err);
+    return st == CSM_OK ? start(model, NULL, known.context, known.n_context, known.text,
+                                known.speaker, options, out, err)
+                        : st;
 }
 
 csm_status csm_generation_start_prompt(csm_model *model, struct csm_prompt *prompt,
@@ -251,7 +277,14 @@ csm_status csm_generation_draw(csm_generation *g, size_t k, csm_error *err)
             softmax(logits, vocab, probs);
     } else {
         if (k <= 1) {
+            const bool is_first = k == 0;
             st = csm_sampler_set_temperature(g->sampler, temperature, err);
+            if (st == CSM_OK)
+                st = csm_sampler_set_top_p(g->sampler,
+                                           is_first ? g->report.top_p : g->report.depth_top_p, err);
+            if (st == CSM_OK)
+                st = csm_sampler_set_min_p(g->sampler,
+                                           is_first ? g->report.min_p : g->report.depth_min_p, err);
             csm_sampler_set_top_k(g->sampler, (size_t)top_k);
         }
         if (st == CSM_OK)
@@ -345,7 +378,7 @@ static csm_status next_codes(csm_generation *g, csm_error *err)
         st = csm_fall_back(g, st, err);
         if (st == CSM_OK && (st = draw_frame(g, err)) != CSM_OK) {
             const csm_error again = *err;
-            csm_fail(err, st, "%s, and failed too: %s", g->fallback, again.text);
+            csm_fail(err, st, "%s, and failed too: %s", g->report.fallback, again.text);
         }
     }
     if (st != CSM_OK)
@@ -386,7 +419,7 @@ csm_status csm_generation_take(csm_generation *g, csm_frame *frame, bool *has_fr
                          .codes = g->codes,
                          .margins = g->margins,
                          .probs = g->probs,
-                         .logits = g->logits,
+                         .logits = g->options.keep_logits ? g->logits : NULL,
                          .samples = g->options.without_sound ? NULL : g->samples,
                          .n_samples = g->options.without_sound ? 0 : m->info.frame_samples};
     g->report.n_frames++;
@@ -409,11 +442,15 @@ bool csm_generation_is_over(const csm_generation *g)
     return g->is_done || g->report.n_frames >= g->options.max_frames;
 }
 
-csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
+static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
 {
     csm_error unread; /* a fallback tells it in the report */
     err = err != NULL ? err : &unread;
     *has_frame = false;
+    if (g->is_taken_over)
+        return csm_fail(err, CSM_CANCELLED, "generation: another one began on this model");
+    if (atomic_load(&g->is_cancelled))
+        return csm_fail(err, CSM_CANCELLED, "generation: cancelled");
     if (csm_generation_is_over(g))
         return CSM_OK;
     csm_status st = next_codes(g, err);
@@ -426,16 +463,38 @@ csm_status csm_generation_next(csm_generation *g, csm_frame *frame, bool *has_fr
     return st;
 }
 
-const csm_report *csm_generation_report(const csm_generation *g)
+csm_status csm_generation_next(csm_generation *g, const csm_frame **frame, csm_error *err)
 {
-    return &g->report;
+    bool has_frame = false;
+    csm_status st = next_frame(g, &g->frame, &has_frame, err);
+    *frame = has_frame ? &g->frame : NULL;
+    return st;
+}
+
+csm_status csm_generation_poll(csm_generation *g, int timeout_ms, csm_poll *found,
+                               const csm_frame **frame, csm_error *err)
+{
+    (void)timeout_ms;
+    csm_status st = csm_generation_next(g, frame, err);
+    *found = *frame != NULL ? CSM_POLL_FRAME : CSM_POLL_END;
+    return st;
+}
+
+void csm_generation_cancel(csm_generation *g)
+{
+    atomic_store(&g->is_cancelled, true);
+}
+
+void csm_generation_report(csm_generation *g, csm_report *report)
+{
+    csm_sized_write(report, &g->report, sizeof g->report);
 }
 
 size_t csm_generation_candidates(const csm_generation *g, size_t codebook, size_t n, int32_t *codes,
                                  float *probs)
 {
     size_t vocab = g->model->info.vocab;
-    if (codebook >= g->model->info.n_codebooks)
+    if (codebook >= g->model->info.n_codebooks || !g->options.keep_probs)
         return 0;
     const float *p = g->all_probs + codebook * vocab;
     size_t count = 0;
@@ -453,14 +512,14 @@ size_t csm_generation_candidates(const csm_generation *g, size_t codebook, size_
     return count;
 }
 
-void csm_generation_free(csm_generation *g)
+void csm_generation_close(csm_generation *g)
 {
     if (g == NULL)
         return;
     if (g->model->generation == g)
         g->model->generation = NULL;
     csm_whole_frame_close(&g->whole);
-    csm_sampler_destroy(g->sampler);
+    csm_sampler_close(g->sampler);
     csm_mimi_stream_close(&g->decoder);
     free(g->codes);
     free(g->fed);

@@ -4,7 +4,10 @@
 #ifndef CSM_GENERATE_GENERATION_H
 #define CSM_GENERATE_GENERATION_H
 
-#include <csm/sampling.h>
+#include <stdatomic.h>
+
+#include <csm/csm.h>
+#include <csm/experimental.h>
 
 #include "generate/guard.h"
 #include "generate/model.h"
@@ -14,8 +17,6 @@ struct csm_generation {
     csm_model *model;
     csm_generate_options options;
     csm_report report;
-    char mlx_version[32];
-    char fallback[1024]; /* the report's */
 
     csm_sampler_kind sampler_kind;
     csm_sampler *sampler; /* NULL when every draw is greedy */
@@ -36,6 +37,9 @@ struct csm_generation {
     struct csm_guard guard;
     size_t n_drawn; /* frames, with one that ended speech */
     bool is_done;
+    bool is_taken_over; /* by another generation of the model */
+    atomic_bool is_cancelled;
+    csm_frame frame; /* handed over last */
     double started_ms; /* on the monotonic clock */
 };
 
@@ -46,10 +50,10 @@ double csm_now_ms(void);
 size_t csm_draws_so_far(const csm_generation *generation);
 
 /* All that a generation needs but its prompt: choices, sampler, decoder. Errors as
- * csm_generation_start, which has the arguments. */
-csm_status csm_generation_open(csm_model *model, const csm_turn *context, size_t n_context,
-                               const char *text, const csm_generate_options *options,
-                               csm_generation **out, csm_error *err);
+ * csm_generation_open, which has the arguments. */
+csm_status csm_generation_prepare(csm_model *model, const csm_turn *context, size_t n_context,
+                                  const char *text, const csm_generate_options *options,
+                                  csm_generation **out, csm_error *err);
 
 /* Whether a prompt and max_frames fit in the model's positions: CSM_OK, CSM_BAD_ARG. */
 csm_status csm_check_room(const csm_model *model, size_t n_prompt, size_t max_frames,
@@ -66,7 +70,7 @@ csm_status csm_generation_take(csm_generation *generation, csm_frame *frame, boo
 /* Whether no frame is to come. */
 bool csm_generation_is_over(const csm_generation *generation);
 
-/* csm_generation_start with a prompt that is there already; its arrays may be taken
+/* csm_generation_open with a prompt that is there already; its arrays may be taken
  * over, the caller frees what is left. */
 csm_status csm_generation_start_prompt(csm_model *model, struct csm_prompt *prompt,
                                        const csm_generate_options *options, csm_generation **out,

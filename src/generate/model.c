@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "generate/generation.h"
 #include "generate/nothing.h"
 #include "text/prompt.h"
@@ -13,17 +14,17 @@
 const char *csm_precision_name(csm_precision precision)
 {
     switch (precision) {
-    case CSM_AS_STORED:
+    case CSM_PRECISION_STORED:
         return "stored";
-    case CSM_IN_F32:
+    case CSM_PRECISION_F32:
         return "f32";
-    case CSM_IN_BF16:
+    case CSM_PRECISION_BF16:
         return "bf16";
-    case CSM_IN_F16:
+    case CSM_PRECISION_F16:
         return "f16";
-    case CSM_IN_Q8:
+    case CSM_PRECISION_Q8:
         return "q8";
-    case CSM_IN_Q4:
+    case CSM_PRECISION_Q4:
         return "q4";
     }
     return "?";
@@ -102,6 +103,10 @@ static void describe(csm_model *m, const csm_model_options *options)
         .depth_temperature = config->generation.depth_temperature,
         .top_k = config->generation.top_k,
         .depth_top_k = config->generation.depth_top_k,
+        .top_p = config->generation.top_p,
+        .depth_top_p = config->generation.depth_top_p,
+        .min_p = config->generation.min_p,
+        .depth_min_p = config->generation.depth_min_p,
         .max_frames = config->generation.max_frames,
         .default_speaker = config->generation.default_speaker,
     };
@@ -145,11 +150,24 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
     return st;
 }
 
+void csm_model_options_init(csm_model_options *options)
+{
+    const csm_model_options defaults = {.prefix_cache_bytes = (size_t)256 << 20};
+    csm_sized_write(options, &defaults, sizeof defaults);
+}
+
 csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoint,
                                      const csm_model_options *options, csm_model **out,
                                      csm_error *err)
 {
-    const csm_model_options defaults = {0};
+    csm_model_options known = csm_model_defaults();
+    if (options != NULL) {
+        csm_status read = csm_sized_read(options, &known, sizeof known, "model options", err);
+        if (read != CSM_OK) {
+            csm_checkpoint_close(checkpoint);
+            return read;
+        }
+    }
     csm_model *m = calloc(1, sizeof *m);
     if (m != NULL)
         m->path = strdup(path);
@@ -159,7 +177,7 @@ csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoin
         return csm_fail(err, CSM_NO_MEMORY, "model: %zu bytes", sizeof *m);
     }
     m->checkpoint = checkpoint;
-    csm_status st = open_parts(m, options != NULL ? options : &defaults, err);
+    csm_status st = open_parts(m, &known, err);
     if (st != CSM_OK) {
         csm_model_close(m);
         return st;
@@ -198,16 +216,19 @@ const csm_model_info *csm_model_describe(const csm_model *model)
     return &model->info;
 }
 
+void csm_model_load(const csm_model *model, csm_load *load)
+{
+    const csm_load now = {.n_running = model->generation != NULL};
+    csm_sized_write(load, &now, sizeof now);
+}
+
 csm_status csm_model_tokenize(const csm_model *model, const char *text, int speaker, int32_t **ids,
                               size_t *n_ids, csm_error *err)
 {
     const char *path;
+    if (text == NULL)
+        return csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
     if (model->tokenizer == NULL) /* this call says what is missing */
         return csm_checkpoint_tokenizer(model->checkpoint, &path, err);
     return csm_prompt_encode(model->tokenizer, text, speaker, ids, n_ids, err);
-}
-
-void csm_free(void *memory)
-{
-    free(memory);
 }

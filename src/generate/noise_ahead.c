@@ -65,7 +65,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-csm_status csm_noise_ahead_start(const struct csm_stream_state *from, csm_dtype dtype,
+csm_status csm_noise_ahead_start(const csm_stream_state *from, csm_dtype dtype,
                                  size_t n_codebooks, size_t vocab, const bool has_row[2],
                                  csm_noise_ahead **out, csm_error *err)
 {
@@ -80,7 +80,7 @@ csm_status csm_noise_ahead_start(const struct csm_stream_state *from, csm_dtype 
     pthread_mutex_init(&noise->mutex, NULL);
     pthread_cond_init(&noise->changed, NULL);
 
-    csm_status st = csm_stream_create(from, &noise->stream, err);
+    csm_status st = csm_stream_open(from, &noise->stream, err);
     for (size_t i = 0; st == CSM_OK && i < 2; i++) {
         noise->frames[i] = calloc(n_codebooks * vocab, sizeof(float));
         if (noise->frames[i] == NULL)
@@ -130,7 +130,7 @@ void csm_noise_ahead_stop(csm_noise_ahead *noise)
     }
     pthread_cond_destroy(&noise->changed);
     pthread_mutex_destroy(&noise->mutex);
-    csm_stream_destroy(noise->stream);
+    csm_stream_close(noise->stream);
     free(noise->frames[0]);
     free(noise->frames[1]);
     free(noise);

@@ -12,8 +12,8 @@ typedef struct csm_noise_ahead csm_noise_ahead;
 /* Begin to draw frames of n_codebooks rows of `vocab` numbers each, as
  * csm_stream_fill gives them from `from` on, in a thread of its own. has_row says
  * for each row whether the stream is drawn from at all: greedy draws use none and
- * their rows are zero. CSM_NO_MEMORY; as csm_stream_create. */
-csm_status csm_noise_ahead_start(const struct csm_stream_state *from, csm_dtype dtype,
+ * their rows are zero. CSM_NO_MEMORY; as csm_stream_open. */
+csm_status csm_noise_ahead_start(const csm_stream_state *from, csm_dtype dtype,
                                  size_t n_codebooks, size_t vocab, const bool has_row[2],
                                  csm_noise_ahead **out, csm_error *err);
 

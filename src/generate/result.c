@@ -8,16 +8,15 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "files/matrix_view.h"
 #include "generate/generation.h"
 #include "generate/hidden.h"
 #include "generate/result.h"
 
-/* The report's strings that do not outlive the generation. */
 struct kept {
     csm_result result;
-    char mlx_version[sizeof((csm_generation *)0)->mlx_version];
-    char fallback[sizeof((csm_generation *)0)->fallback];
+    csm_report report;
     size_t room; /* frames */
     struct csm_hidden_states hidden;
     const csm_generate_options *options; /* the caller's, while frames are drawn */
@@ -66,7 +65,7 @@ static csm_status grow(struct kept *kept, bool has_sound, bool has_logits, size_
     return CSM_OK;
 }
 
-csm_status csm_result_new(const csm_model *model, csm_result **out, csm_error *err)
+csm_status csm_result_open(const csm_model *model, csm_result **out, csm_error *err)
 {
     struct kept *kept = calloc(1, sizeof *kept);
     if (kept == NULL)
@@ -120,32 +119,29 @@ void csm_result_finish(csm_result *r, const csm_generation *g)
     struct kept *kept = (struct kept *)(void *)r;
     r->hidden = kept->hidden.tensors;
     r->n_hidden = kept->hidden.n_tensors;
-    r->report = g->report;
-    memcpy(kept->mlx_version, g->mlx_version, sizeof kept->mlx_version);
-    r->report.mlx_version = kept->mlx_version;
-    memcpy(kept->fallback, g->fallback, sizeof kept->fallback);
-    r->report.fallback = kept->fallback;
+    kept->report = g->report;
+    r->report = &kept->report;
 }
 
-csm_status csm_generate(csm_model *model, const csm_turn *context, size_t n_context,
-                        const char *text, int speaker, const csm_generate_options *options,
-                        csm_result **out, csm_error *err)
+csm_status csm_generate(csm_model *model, const csm_request *request,
+                        const csm_generate_options *options, csm_result **out, csm_error *err)
 {
-    return csm_generate_utterance(model, context, n_context, text, speaker, options, 0, out, err);
+    return csm_generate_utterance(model, request, options, 0, out, err);
 }
 
-csm_status csm_generate_utterance(csm_model *model, const csm_turn *context, size_t n_context,
-                                  const char *text, int speaker,
+csm_status csm_generate_utterance(csm_model *model, const csm_request *request,
                                   const csm_generate_options *options, size_t utterance,
                                   csm_result **out, csm_error *err)
 {
     csm_generation *g = NULL;
     csm_result *result = NULL;
-    csm_status st = csm_result_new(model, &result, err);
+    csm_status st = csm_result_open(model, &result, err);
     if (st != CSM_OK)
         return st;
     struct kept *kept = (struct kept *)(void *)result;
-    const csm_generate_options asked = options != NULL ? *options : csm_generate_defaults();
+    csm_generate_options asked = csm_generate_defaults();
+    if (options != NULL)
+        st = csm_sized_read(options, &asked, sizeof asked, "generate options", err);
     csm_generate_options own = asked;
     if (asked.hidden_frames != 0) {
         kept->options = &asked;
@@ -155,15 +151,17 @@ csm_status csm_generate_utterance(csm_model *model, const csm_turn *context, siz
         own.observe = observe;
         own.user = kept;
     }
-    st = csm_generation_start(model, context, n_context, text, speaker, &own, &g, err);
+    if (st == CSM_OK)
+        st = csm_generation_open(model, request, &own, &g, err);
     if (st == CSM_OK)
         g->utterance = utterance;
     bool has_frame = true;
     while (st == CSM_OK && has_frame) {
-        csm_frame frame;
-        st = csm_generation_next(g, &frame, &has_frame, err);
+        const csm_frame *frame;
+        st = csm_generation_next(g, &frame, err);
+        has_frame = frame != NULL;
         if (has_frame && (st == CSM_OK || st == CSM_CANCELLED)) {
-            csm_status stored = csm_result_append(result, g, &frame, err);
+            csm_status stored = csm_result_append(result, g, frame, err);
             st = stored != CSM_OK ? stored : st;
         }
     }
@@ -179,13 +177,13 @@ csm_status csm_generate_utterance(csm_model *model, const csm_turn *context, siz
         csm_result_finish(result, g);
         *out = result;
     } else {
-        csm_result_free(result);
+        csm_result_close(result);
     }
-    csm_generation_free(g);
+    csm_generation_close(g);
     return st;
 }
 
-void csm_result_free(csm_result *result)
+void csm_result_close(csm_result *result)
 {
     if (result == NULL)
         return;
@@ -224,7 +222,7 @@ static void say_number(struct csm_result_words *words, const char *key, const ch
 void csm_result_tell(const csm_result *result, const csm_model_info *info, const char *text,
                      int speaker, struct csm_result_words *words)
 {
-    const csm_report *r = &result->report;
+    const csm_report *r = result->report;
     words->n = 0;
     say(words, "text", text);
     say_number(words, "speaker", "%d", speaker);
@@ -232,7 +230,7 @@ void csm_result_tell(const csm_result *result, const csm_model_info *info, const
     say(words, "strategy", csm_strategy_name(r->strategy));
     say(words, "engine", r->engine);
     say(words, "engine_version", r->engine_version);
-    say(words, "precision", info->precision != CSM_AS_STORED ? csm_precision_name(info->precision)
+    say(words, "precision", info->precision != CSM_PRECISION_STORED ? csm_precision_name(info->precision)
                                                              : info->stored_dtype);
     say(words, "stream", r->stream);
     say(words, "sampler", r->sampler);
@@ -261,20 +259,20 @@ csm_status csm_result_save(const csm_result *r, const csm_model *model, const ch
         csm_fail(err, st, "%s: out of memory", path);
         goto end;
     }
-    tensors[n++] = csm_matrix_view("codes", CSM_I32, r->codes, rows, columns);
-    tensors[n++] = csm_matrix_view("margins", CSM_F32, r->margins, rows, columns);
-    tensors[n++] = csm_matrix_view("probs", CSM_F32, r->probs, rows, columns);
+    tensors[n++] = csm_matrix_view("codes", CSM_DTYPE_I32, r->codes, rows, columns);
+    tensors[n++] = csm_matrix_view("margins", CSM_DTYPE_F32, r->margins, rows, columns);
+    tensors[n++] = csm_matrix_view("probs", CSM_DTYPE_F32, r->probs, rows, columns);
     if (r->logits != NULL) {
-        tensors[n] = csm_matrix_view("logits", CSM_F32, r->logits, rows * columns, r->vocab);
+        tensors[n] = csm_matrix_view("logits", CSM_DTYPE_F32, r->logits, rows * columns, r->vocab);
         tensors[n].rank = 3;
         memcpy(tensors[n++].shape, (size_t[]){rows, columns, r->vocab}, 3 * sizeof(size_t));
     }
     if (r->forced != NULL)
-        tensors[n++] = csm_matrix_view("forced", CSM_I32, r->forced, r->n_forced, columns);
+        tensors[n++] = csm_matrix_view("forced", CSM_DTYPE_I32, r->forced, r->n_forced, columns);
     for (size_t i = 0; i < r->n_hidden; i++) {
         const csm_hidden *h = &r->hidden[i];
         snprintf(names[i], NAME_SIZE, "hidden.%s", h->name);
-        tensors[n++] = csm_matrix_view(names[i], CSM_F32, h->data, h->n_rows, h->width);
+        tensors[n++] = csm_matrix_view(names[i], CSM_DTYPE_F32, h->data, h->n_rows, h->width);
     }
     struct csm_result_words words;
     csm_result_tell(r, &model->info, text, speaker, &words);

@@ -6,16 +6,15 @@
 
 #include "generate/generation.h"
 
-/* A result as it grows: an empty one, freed with csm_result_free; a frame more; and
+/* A result as it grows: an empty one, freed with csm_result_close; a frame more; and
  * the report, with strings that outlive the generation. CSM_NO_MEMORY. */
-csm_status csm_result_new(const csm_model *model, csm_result **out, csm_error *err);
+csm_status csm_result_open(const csm_model *model, csm_result **out, csm_error *err);
 csm_status csm_result_append(csm_result *result, const csm_generation *generation,
                              const csm_frame *frame, csm_error *err);
 void csm_result_finish(csm_result *result, const csm_generation *generation);
 
 /* csm_generate, as one of a batch: its frames tell which. */
-csm_status csm_generate_utterance(csm_model *model, const csm_turn *context, size_t n_context,
-                                  const char *text, int speaker,
+csm_status csm_generate_utterance(csm_model *model, const csm_request *request,
                                   const csm_generate_options *options, size_t utterance,
                                   csm_result **out, csm_error *err);
 

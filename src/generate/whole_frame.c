@@ -50,7 +50,8 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
     struct csm_whole_frame *w = &g->whole;
     const csm_report *r = &g->report;
     if (g->model->language.engine->ops->frame == NULL || g->options.observe != NULL ||
-        g->options.min_frames > 0 || !(is_own(g) || is_race(g)))
+        g->options.min_frames > 0 || g->report.top_p < 1.0 || g->report.depth_top_p < 1.0 ||
+        g->report.min_p > 0.0 || g->report.depth_min_p > 0.0 || !(is_own(g) || is_race(g)))
         return CSM_OK;
     set_parts(g, &w->parts);
     w->draw = (struct csm_frame_draw){.kind = is_own(g) ? CSM_DRAW_OWN : CSM_DRAW_RACE,
@@ -60,7 +61,7 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
                                       .depth_top_k = (size_t)r->depth_top_k,
                                       .key = {(uint32_t)(r->seed >> 32), (uint32_t)r->seed},
                                       .as_sesame = g->sampler_kind == CSM_SAMPLER_SESAME,
-                                      .dtype = CSM_F32};
+                                      .dtype = CSM_DTYPE_F32};
     w->codes = calloc(w->parts.n_codebooks, sizeof *w->codes);
     if (w->codes == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: a frame of %zu codes",
@@ -74,7 +75,7 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
         return CSM_OK;
     if (g->sampler_kind == CSM_SAMPLER_SESAME)
         w->draw.dtype = g->sampler_dtype;
-    struct csm_stream_state from = csm_stream_save(csm_sampler_stream(g->sampler));
+    csm_stream_state from = csm_stream_save(csm_sampler_stream(g->sampler));
     bool has_row[2] = {r->temperature > 0.0, r->depth_temperature > 0.0};
     return csm_noise_ahead_start(&from, w->draw.dtype, w->parts.n_codebooks, w->parts.vocab,
                                  has_row, &w->noise, err);

@@ -130,11 +130,11 @@ static void widen(const csm_tensor *tensor, size_t n, float *out)
 {
     const uint16_t *half = tensor->data;
     switch (tensor->dtype) {
-    case CSM_BF16:
+    case CSM_DTYPE_BF16:
         for (size_t i = 0; i < n; i++)
             out[i] = csm_from_bf16(half[i]);
         break;
-    case CSM_F16:
+    case CSM_DTYPE_F16:
         for (size_t i = 0; i < n; i++)
             out[i] = csm_from_f16(half[i]);
         break;
@@ -187,7 +187,7 @@ static csm_status bind_branch(struct csm_mimi *mimi, enum csm_role projection, s
                            rvq->vectors + k * mimi->n_entries * mimi->dim, err);
     const struct csm_weight_source table = {
         .tensor = {.name = "codebooks",
-                   .dtype = CSM_F32,
+                   .dtype = CSM_DTYPE_F32,
                    .rank = 2,
                    .shape = {rows, mimi->dim},
                    .data = rvq->vectors,

@@ -84,7 +84,7 @@ static int64_t interpolate(const struct segment *s, uint32_t m, int64_t bias, in
     return s->c0 * INT64_C(4096) + bias + (int64_t)s->c1 * x + (int64_t)twice * s->c2 * square(x);
 }
 
-float cuda_lg2(float x)
+float csm_cuda_lg2(float x)
 {
     if (x == 1.0f)
         return 0.0f;
@@ -97,7 +97,7 @@ float cuda_lg2(float x)
     return v < 0 ? -cut : cut;
 }
 
-float cuda_ex2(float x)
+float csm_cuda_ex2(float x)
 {
     double scaled = fabs((double)x) * 0x1p23;
     if (x < -126.0f)
@@ -111,14 +111,14 @@ float cuda_ex2(float x)
     return (float)(fraction * double_of((uint64_t)((n >> 23) + 1023) << 52));
 }
 
-float cuda_fast_logf(float x)
+float csm_cuda_fast_logf(float x)
 {
-    return cuda_lg2(x) * 0x1.62e43p-1f;
+    return csm_cuda_lg2(x) * 0x1.62e43p-1f;
 }
 
 /* CUDA 13's device code for expf: 2^(x log2 e) with the whole part split off by a
  * multiply-add that rounds down. */
-float cuda_expf(float x)
+float csm_cuda_expf(float x)
 {
     if (x < -150.0f)
         return 0.0f;
@@ -127,11 +127,11 @@ float cuda_expf(float x)
     double whole = floor((double)t * 252.0); /* below 2^23: one unit is the last digit */
     float r = fmaf(x, 0x1.715476p+0f, -(float)(whole - 126.0));
     r = fmaf(x, 0x1.4ae0cp-26f, r);
-    return cuda_ex2(r) * float_of((uint32_t)(whole + 1.0) << 23);
+    return csm_cuda_ex2(r) * float_of((uint32_t)(whole + 1.0) << 23);
 }
 
 /* CUDA 13's device code for logf. */
-float cuda_logf(float x)
+float csm_cuda_logf(float x)
 {
     uint32_t bits = bits_of(x);
     int32_t exponent = (int32_t)((bits - 0x3f2aaaabu) & 0xff800000u);

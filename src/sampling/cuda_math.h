@@ -7,19 +7,19 @@
 #define CSM_SAMPLING_CUDA_MATH_H
 
 /* lg2.approx of a positive normal x. */
-float cuda_lg2(float x);
+float csm_cuda_lg2(float x);
 
 /* ex2.approx.ftz of x in (-1, 126], and of what lies below -1 as far as expf
  * needs it. */
-float cuda_ex2(float x);
+float csm_cuda_ex2(float x);
 
 /* __logf: ATen's at::log, used by exponential_. x positive, normal. */
-float cuda_fast_logf(float x);
+float csm_cuda_fast_logf(float x);
 
 /* expf of x <= 0, -inf included. */
-float cuda_expf(float x);
+float csm_cuda_expf(float x);
 
 /* logf of positive normal x. */
-float cuda_logf(float x);
+float csm_cuda_logf(float x);
 
 #endif

@@ -57,17 +57,17 @@ static float log_sum_exp(const float *x, size_t n)
         m = x[i] > m ? x[i] : m;
     for (size_t i = 0; i < n; i++)
         sum += mlx_expf(x[i] - m);
-    return libm_logf(sum) + m;
+    return csm_libm_logf(sum) + m;
 }
 
-csm_status mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+csm_status csm_mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
                        csm_error *err)
 {
     csm_dtype dtype = s->config.dtype;
     float m = -INFINITY, sum = 0.0f;
     csm_status st = CSM_OK;
     for (size_t row = 0; row < rows; row++) {
-        st = load_logits(logits, row, vocab, dtype, s->scores, err);
+        st = csm_load_logits(logits, row, vocab, dtype, s->scores, err);
         if (st != CSM_OK)
             return st;
         for (size_t i = 0; i < vocab; i++)
@@ -79,23 +79,23 @@ csm_status mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t 
         s->log_total = round_to(dtype, log_sum_exp(s->scores, vocab));
         return CSM_OK;
     }
-    csm_dtype sum_dtype = s->mlx_version >= MLX_0_32_3 ? CSM_F32 : dtype;
+    csm_dtype sum_dtype = s->mlx_version >= MLX_0_32_3 ? CSM_DTYPE_F32 : dtype;
     for (size_t row = 0; row < rows; row++) {
-        (void)load_logits(logits, row, vocab, dtype, s->scores, NULL);
+        (void)csm_load_logits(logits, row, vocab, dtype, s->scores, NULL);
         for (size_t i = 0; i < vocab; i++) {
             float weight = round_to(dtype, mlx_expf(round_to(dtype, s->scores[i] - m)));
             sum = round_to(sum_dtype, sum + weight);
         }
     }
-    float log_sum = round_to(dtype, libm_logf(round_to(dtype, sum)));
+    float log_sum = round_to(dtype, csm_libm_logf(round_to(dtype, sum)));
     s->log_total = round_to(dtype, log_sum + m);
     return CSM_OK;
 }
 
-void mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab)
+void csm_mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab)
 {
     csm_dtype dtype = s->config.dtype;
-    (void)load_logits(logits, row, vocab, dtype, s->scores, NULL);
+    (void)csm_load_logits(logits, row, vocab, dtype, s->scores, NULL);
     if (s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
         return;
     for (size_t i = 0; i < vocab; i++)
@@ -107,7 +107,7 @@ void mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab)
 static void keep_top_k(csm_sampler *s, size_t vocab)
 {
     size_t k = s->config.top_k;
-    float lowest = kth_score(s, vocab, k);
+    float lowest = csm_kth_score(s, vocab, k);
     size_t n_above = 0;
     for (size_t i = 0; i < vocab; i++)
         n_above += s->scores[i] > lowest;
@@ -128,7 +128,7 @@ static void keep_top_p_by_sum(csm_sampler *s, size_t vocab)
 {
     csm_dtype dtype = s->config.dtype;
     float limit = round_to(dtype, compiled(s, (float)(1.0 - s->config.top_p))), sum = 0.0f;
-    sort_ascending(s, s->scores, vocab);
+    csm_sort_ascending(s, s->scores, vocab);
     for (size_t i = 0; i < vocab; i++) {
         float *score = &s->scores[s->order[i]];
         sum = round_to(dtype, sum + round_to(dtype, mlx_expf(*score)));
@@ -141,7 +141,7 @@ static void keep_top_p_by_sum(csm_sampler *s, size_t vocab)
  * less than top_p of the mass above it; float32. */
 static void keep_top_p_by_threshold(csm_sampler *s, size_t vocab)
 {
-    sort_ascending(s, s->scores, vocab);
+    csm_sort_ascending(s, s->scores, vocab);
     float *above = s->scratch; /* the mass above entry i of the order */
     above[vocab - 1] = 0.0f;
     for (size_t i = vocab - 1; i > 0; i--)
@@ -169,7 +169,7 @@ static void keep_min_p(csm_sampler *s, size_t vocab)
             s->scores[i] = -INFINITY;
 }
 
-void mlx_weigh(csm_sampler *s, size_t vocab)
+void csm_mlx_weigh(csm_sampler *s, size_t vocab)
 {
     csm_dtype dtype = s->config.dtype;
     bool has_top_k = s->config.top_k > 0 && s->config.top_k < vocab;
@@ -186,7 +186,7 @@ void mlx_weigh(csm_sampler *s, size_t vocab)
         keep_min_p(s, vocab);
     if (has_top_k && !is_first)
         keep_top_k(s, vocab);
-    keep_from(s, vocab, -INFINITY);
+    csm_keep_from(s, vocab, -INFINITY);
     float factor = round_to(dtype, compiled(s, (float)(1.0 / s->config.temperature)));
     for (size_t i = 0; i < s->n_left; i++)
         s->left[i] = round_to(dtype, s->left[i] * factor);
@@ -208,7 +208,7 @@ static float weigh_exp(const csm_sampler *s, float *m)
     return total;
 }
 
-void mlx_probabilities(csm_sampler *s)
+void csm_mlx_probabilities(csm_sampler *s)
 {
     float m, total = weigh_exp(s, &m);
     for (size_t i = 0; i < s->n_left; i++)
@@ -221,8 +221,8 @@ static struct drawn draw_gumbel(const csm_sampler *s, size_t first)
     float best = -INFINITY, second = -INFINITY;
     size_t winner = 0;
     for (size_t i = 0; i < s->n_left; i++) {
-        float u = uniform_of(uniform, mlx_word(&s->stream->mlx, first + s->index[i]));
-        float x = -libm_logf(-libm_logf(u)) + s->left[i];
+        float u = uniform_of(uniform, csm_mlx_word(&s->stream->mlx, first + s->index[i]));
+        float x = -csm_libm_logf(-csm_libm_logf(u)) + s->left[i];
         if (x > best) {
             second = best;
             best = x;
@@ -239,7 +239,7 @@ static struct drawn draw_gumbel(const csm_sampler *s, size_t first)
  * what their successor has, so only those left are asked; t is below the total. */
 static struct drawn draw_inverse_cdf(csm_sampler *s, size_t vocab)
 {
-    float u = uniform_of(open_uniform(s), mlx_word(&s->stream->mlx, 0));
+    float u = uniform_of(open_uniform(s), csm_mlx_word(&s->stream->mlx, 0));
     float m, total = weigh_exp(s, &m);
     if (m == -INFINITY) /* nothing is left: all entries are equal */
         return (struct drawn){(int32_t)(u * (float)vocab), 0.0f};
@@ -259,12 +259,12 @@ static struct drawn draw_inverse_cdf(csm_sampler *s, size_t vocab)
     return (struct drawn){(int32_t)winner, margin > 0.0 ? (float)margin : 0.0f};
 }
 
-size_t mlx_n_noise(const csm_sampler *s, size_t rows, size_t vocab)
+size_t csm_mlx_n_noise(const csm_sampler *s, size_t rows, size_t vocab)
 {
     return rows == 1 && s->mlx_version >= MLX_0_32_1 ? 1 : rows * vocab;
 }
 
-struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab)
+struct drawn csm_mlx_draw(csm_sampler *s, size_t first, size_t vocab)
 {
     return s->stream->mlx.n == 1 ? draw_inverse_cdf(s, vocab) : draw_gumbel(s, first);
 }

@@ -21,7 +21,7 @@
 /* The dtype that the sampler's arithmetic is rounded to. */
 static csm_dtype working_dtype(const csm_sampler *s)
 {
-    return s->config.sampler == CSM_SAMPLER_SESAME ? s->config.dtype : CSM_F32;
+    return s->config.sampler == CSM_SAMPLER_SESAME ? s->config.dtype : CSM_DTYPE_F32;
 }
 
 /* Scores of ids that were drawn before move away from being drawn again. */
@@ -42,10 +42,10 @@ static csm_status penalize(csm_sampler *s, size_t row, size_t vocab, csm_error *
     return CSM_OK;
 }
 
-csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+csm_status csm_torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
                         csm_error *err)
 {
-    csm_status st = load_logits(logits, row, vocab, s->config.dtype, s->scores, err);
+    csm_status st = csm_load_logits(logits, row, vocab, s->config.dtype, s->scores, err);
     if (st != CSM_OK)
         return st;
     if (s->config.repetition_penalty != 1.0 && s->n_history > 0)
@@ -54,7 +54,7 @@ csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t 
         return st;
     csm_dtype dtype = working_dtype(s);
     float temperature = (float)s->config.temperature;
-    const struct row_kernels *kernels = row_kernels_best();
+    const struct row_kernels *kernels = csm_row_kernels_best();
     float highest = s->config.stream == CSM_STREAM_TORCH_CUDA /* it takes the reciprocal */
                         ? kernels->multiply(s->scores, vocab, dtype, 1.0f / temperature)
                         : kernels->divide(s->scores, vocab, dtype, temperature);
@@ -69,17 +69,17 @@ static void softmax_at(csm_sampler *s, float *x, const uint32_t *index, size_t r
                        csm_dtype dtype)
 {
     if (s->config.stream == CSM_STREAM_TORCH_CUDA)
-        softmax_torch_cuda(x, index, s->n_left, row, vocab, dtype);
+        csm_softmax_torch_cuda(x, index, s->n_left, row, vocab, dtype);
     else
-        softmax_torch_cpu(x, index, s->n_left, vocab, dtype);
+        csm_softmax_torch_cpu(x, index, s->n_left, vocab, dtype);
 }
 
 static void log_softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtype)
 {
     if (s->config.stream == CSM_STREAM_TORCH_CUDA)
-        log_softmax_torch_cuda(s->left, s->scratch, s->index, s->n_left, row, vocab, dtype);
+        csm_log_softmax_torch_cuda(s->left, s->scratch, s->index, s->n_left, row, vocab, dtype);
     else
-        log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
+        csm_log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
 }
 
 /* Forget the entries that were given a score of -inf. */
@@ -102,7 +102,7 @@ static void mask_lowest_torch_cpu(csm_sampler *s, size_t vocab, size_t n_masked)
         s->scratch[i] = -INFINITY;
     for (size_t i = 0; i < s->n_left; i++)
         s->scratch[s->index[i]] = s->left[i];
-    sort_torch_cpu(s->scratch, vocab, s->order);
+    csm_sort_torch_cpu(s->scratch, vocab, s->order);
     for (size_t i = 0; i < vocab - s->n_left + n_masked; i++)
         s->scratch[s->order[i]] = -INFINITY;
     for (size_t i = 0; i < s->n_left; i++)
@@ -115,12 +115,12 @@ static void mask_lowest_torch_cpu(csm_sampler *s, size_t vocab, size_t n_masked)
 static void keep_top_p(csm_sampler *s, size_t row, size_t vocab)
 {
     size_t n = s->n_left, n_masked = 0;
-    sort_ascending(s, s->left, n);
+    csm_sort_ascending(s, s->left, n);
     for (size_t i = 0; i < n; i++) {
         s->scratch[i] = s->left[s->order[i]];
         s->positions[i] = (uint32_t)(vocab - n + i); /* behind all that are masked */
     }
-    softmax_at(s, s->scratch, s->positions, row, vocab, CSM_F32);
+    softmax_at(s, s->scratch, s->positions, row, vocab, CSM_DTYPE_F32);
     float limit = (float)(1.0 - s->config.top_p);
     double sum = 0.0;
     for (size_t i = 0; i + 1 < n; i++) {
@@ -141,7 +141,7 @@ static void keep_top_p(csm_sampler *s, size_t row, size_t vocab)
 static void keep_min_p(csm_sampler *s, size_t row, size_t vocab)
 {
     memcpy(s->scratch, s->left, s->n_left * sizeof *s->left);
-    softmax_at(s, s->scratch, s->index, row, vocab, CSM_F32);
+    softmax_at(s, s->scratch, s->index, row, vocab, CSM_DTYPE_F32);
     float highest = 0.0f;
     for (size_t i = 0; i < s->n_left; i++)
         highest = s->scratch[i] > highest ? s->scratch[i] : highest;
@@ -152,12 +152,12 @@ static void keep_min_p(csm_sampler *s, size_t row, size_t vocab)
     drop_masked(s);
 }
 
-void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
+void csm_torch_weigh(csm_sampler *s, size_t row, size_t vocab)
 {
     float lowest = -INFINITY;
     if (s->config.top_k > 0 && s->config.top_k < vocab)
-        lowest = kth_score(s, vocab, s->config.top_k);
-    keep_from(s, vocab, lowest);
+        lowest = csm_kth_score(s, vocab, s->config.top_k);
+    csm_keep_from(s, vocab, lowest);
     if (s->config.top_p > 0.0 && s->config.top_p < 1.0)
         keep_top_p(s, row, vocab);
     if (s->config.min_p > 0.0)
@@ -177,13 +177,13 @@ void torch_weigh(csm_sampler *s, size_t row, size_t vocab)
 static size_t first_nan(const csm_sampler *s, csm_dtype dtype, size_t first, size_t vocab)
 {
     size_t n = 0;
-    if (!noise_may_vanish(s->stream, first, vocab))
+    if (!csm_noise_may_vanish(s->stream, first, vocab))
         return vocab;
     for (size_t i = 0; i < vocab; i++) {
         bool is_left = n < s->n_left && s->index[n] == i;
         bool has_mass = is_left && s->left[n] > 0.0f;
         n += is_left;
-        if (!has_mass && noise_exponential(s->stream, dtype, first + i) == 0.0f)
+        if (!has_mass && csm_noise_exponential(s->stream, dtype, first + i) == 0.0f)
             return i;
     }
     return vocab;
@@ -193,14 +193,14 @@ static size_t first_nan(const csm_sampler *s, csm_dtype dtype, size_t first, siz
 static void fill_noise(csm_sampler *s, csm_dtype dtype, size_t first, size_t vocab)
 {
     if (s->n_left == vocab) {
-        noise_fill(s->stream, dtype, first, vocab, s->scratch);
+        csm_noise_fill(s->stream, dtype, first, vocab, s->scratch);
         return;
     }
     for (size_t i = 0; i < s->n_left; i++)
-        s->scratch[i] = noise_exponential(s->stream, dtype, first + s->index[i]);
+        s->scratch[i] = csm_noise_exponential(s->stream, dtype, first + s->index[i]);
 }
 
-struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab)
+struct drawn csm_torch_draw(csm_sampler *s, size_t first, size_t vocab)
 {
     csm_dtype dtype = working_dtype(s);
     if (s->n_left == 0)
@@ -225,19 +225,19 @@ struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab)
     return (struct drawn){(int32_t)winner, margin};
 }
 
-void torch_draw_several(csm_sampler *s, size_t first, size_t vocab, size_t n_samples,
+void csm_torch_draw_several(csm_sampler *s, size_t first, size_t vocab, size_t n_samples,
                         int32_t *tokens)
 {
     for (size_t i = 0; i < vocab; i++)
         s->scratch[i] = 0.0f; /* the ratios, negative */
     for (size_t i = 0; i < s->n_left; i++) {
-        float q = noise_exponential(s->stream, CSM_F32, first + s->index[i]);
+        float q = csm_noise_exponential(s->stream, CSM_DTYPE_F32, first + s->index[i]);
         s->scratch[s->index[i]] = -(s->left[i] / q);
     }
     if (s->config.stream == CSM_STREAM_TORCH_CUDA || n_samples == 1)
-        sort_ascending(s, s->scratch, vocab); /* of equal ones the first */
+        csm_sort_ascending(s, s->scratch, vocab); /* of equal ones the first */
     else
-        lowest_torch_cpu(s->scratch, vocab, n_samples, s->order);
+        csm_lowest_torch_cpu(s->scratch, vocab, n_samples, s->order);
     for (size_t i = 0; i < n_samples; i++)
         tokens[i] = (int32_t)s->order[i];
 }

@@ -5,7 +5,7 @@
 
 /* atanh form: log(m) = 2 atanh((m - 1) / (m + 1)) with m in [0.75, 1.5), the
  * quotient in two floats (q and its error), plus e ln 2 in two floats. */
-float sleef_logf(float x)
+float csm_sleef_logf(float x)
 {
     float e = (float)((int32_t)(bits_of(x * (1.0f / 0.75f)) >> 23) - 127);
     float m = float_of((bits_of(x) & 0x7fffffu) | 0x3f800000u);
@@ -54,7 +54,7 @@ static const uint64_t exp2_table[32] = {
     0x3fef5818dcfba487, 0x3fef7c97337b9b5f, 0x3fefa4afa2a490da, 0x3fefd0765b6e4540,
 };
 
-float libm_expf(float x)
+float csm_libm_expf(float x)
 {
     if (x < -0x1.9fe368p6f)
         return 0.0f;
@@ -83,7 +83,7 @@ static const double log_table[16][2] = {
     {0x1.886e6037841edp-1, 0x1.1058bc8a07ee1p-2},  {0x1.767dcf5534862p-1, 0x1.4043057b6ee09p-2},
 };
 
-float libm_logf(float x)
+float csm_libm_logf(float x)
 {
     if (x == 1.0f)
         return 0.0f;

@@ -38,13 +38,13 @@ static inline float sleef_expf(float x)
 }
 
 /* log(x) for positive normal x. Checked: all of them. */
-float sleef_logf(float x);
+float csm_sleef_logf(float x);
 
 /* exp(x) for x <= 0, -inf included. Checked: all floats of [-128, -0]. */
-float libm_expf(float x);
+float csm_libm_expf(float x);
 
 /* log(x) for x >= 0: -inf of 0, +inf of +inf. Checked: all of them. */
-float libm_logf(float x);
+float csm_libm_logf(float x);
 
 /* exp(x) for any x. Checked: all floats of [-100, -0]. */
 static inline float mlx_expf(float x)

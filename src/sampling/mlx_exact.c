@@ -7,24 +7,24 @@
 
 #include "base/error.h"
 
-#include <csm/sampling.h>
+#include <csm/experimental.h>
 
-csm_status csm_mlx_sample_exact(const float *logits, size_t rows, size_t vocab, size_t topk,
+csm_status csm_mlx_sample_exact(const float *logits, size_t rows, size_t vocab, size_t top_k,
                                 double temperature, uint64_t seed, int32_t *tokens, csm_error *err)
 {
-    if (topk == 0 || topk > vocab)
-        return csm_fail(err, CSM_BAD_ARG, "top-k: %zu, expected 1 to %zu", topk, vocab);
-    struct csm_sampler_config config = csm_sampler_defaults();
+    if (top_k == 0 || top_k > vocab)
+        return csm_fail(err, CSM_BAD_ARG, "top-k: %zu, expected 1 to %zu", top_k, vocab);
+    csm_sampler_options config = csm_sampler_defaults();
     config.sampler = CSM_SAMPLER_SESAME;
     config.seed = seed;
     config.temperature = temperature;
-    config.top_k = topk;
+    config.top_k = top_k;
     csm_sampler *sampler;
-    csm_status st = csm_sampler_create(&config, &sampler, err);
+    csm_status st = csm_sampler_open(&config, &sampler, err);
     if (st != CSM_OK)
         return st;
     st = csm_sampler_draw(sampler, logits, rows, vocab, tokens, NULL, NULL, err);
-    csm_sampler_destroy(sampler);
+    csm_sampler_close(sampler);
     return st;
 }
 

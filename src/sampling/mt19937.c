@@ -9,7 +9,7 @@
 
 #include "sampling/row_kernels.h"
 
-void mt19937_seed(struct mt19937 *g, uint32_t seed)
+void csm_mt19937_seed(struct mt19937 *g, uint32_t seed)
 {
     g->words[0] = seed;
     for (uint32_t i = 1; i < MT_WORDS; i++) {
@@ -21,11 +21,11 @@ void mt19937_seed(struct mt19937 *g, uint32_t seed)
 
 static void renew(struct mt19937 *g)
 {
-    row_kernels_best()->mt_renew(g->words);
+    csm_row_kernels_best()->mt_renew(g->words);
     g->next = 0;
 }
 
-void mt19937_raw(struct mt19937 *g, uint32_t *out, size_t n)
+void csm_mt19937_raw(struct mt19937 *g, uint32_t *out, size_t n)
 {
     while (n > 0) {
         if (g->next == MT_WORDS)
@@ -38,7 +38,7 @@ void mt19937_raw(struct mt19937 *g, uint32_t *out, size_t n)
     }
 }
 
-void mt19937_skip(struct mt19937 *g, uint64_t n)
+void csm_mt19937_skip(struct mt19937 *g, uint64_t n)
 {
     while (n > 0) {
         if (g->next == MT_WORDS)

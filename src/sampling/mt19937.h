@@ -15,10 +15,10 @@ struct mt19937 {
 };
 
 /* init_genrand: as torch.manual_seed with the seed's low 32 bits. */
-void mt19937_seed(struct mt19937 *g, uint32_t seed);
+void csm_mt19937_seed(struct mt19937 *g, uint32_t seed);
 
 /* The next n words of the state; an output is such a word, tempered. */
-void mt19937_raw(struct mt19937 *g, uint32_t *out, size_t n);
+void csm_mt19937_raw(struct mt19937 *g, uint32_t *out, size_t n);
 
 static inline uint32_t mt19937_temper(uint32_t y)
 {
@@ -29,6 +29,6 @@ static inline uint32_t mt19937_temper(uint32_t y)
 }
 
 /* Pass over n outputs. */
-void mt19937_skip(struct mt19937 *g, uint64_t n);
+void csm_mt19937_skip(struct mt19937 *g, uint64_t n);
 
 #endif

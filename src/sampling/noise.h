@@ -9,6 +9,7 @@
 #ifndef CSM_SAMPLING_NOISE_H
 #define CSM_SAMPLING_NOISE_H
 
+#include <csm/experimental.h>
 #include <csm/sampling.h>
 
 #include "sampling/mt19937.h"
@@ -49,7 +50,7 @@ struct noise_mlx {
 };
 
 struct csm_stream {
-    struct csm_stream_state state;
+    csm_stream_state state;
     union {
         struct noise_torch_cpu torch_cpu;
         struct noise_torch_mkl torch_mkl;
@@ -61,44 +62,44 @@ struct csm_stream {
 
 /* Open the next call, over n elements, and move the stream past it.
  * CSM_NO_MEMORY: nothing has moved. */
-csm_status noise_open(csm_stream *stream, size_t n, csm_error *err);
+csm_status csm_noise_open(csm_stream *stream, size_t n, csm_error *err);
 
 /* Element i of the open call of a torch stream: the exponential in dtype. */
-float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i);
+float csm_noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i);
 
 /* Elements first..first+n-1. */
-void noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out);
+void csm_noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out);
 
 /* False if none of those elements can be 0 in any dtype. */
-bool noise_may_vanish(const csm_stream *stream, size_t first, size_t n);
+bool csm_noise_may_vanish(const csm_stream *stream, size_t first, size_t n);
 
 /* ---- the generators; begin puts one at a position, open opens a call ----- */
 
-void torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t position);
-csm_status torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *position,
+void csm_torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t position);
+csm_status csm_torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *position,
                           csm_error *err);
-float torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i);
-void torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t first, size_t n,
+float csm_torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i);
+void csm_torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t first, size_t n,
                     float *out);
-bool torch_cpu_may_vanish(const struct noise_torch_cpu *noise, size_t first, size_t n);
+bool csm_torch_cpu_may_vanish(const struct noise_torch_cpu *noise, size_t first, size_t n);
 
-void torch_mkl_begin(struct noise_torch_mkl *noise, uint64_t seed, uint64_t position);
-csm_status torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *position,
+void csm_torch_mkl_begin(struct noise_torch_mkl *noise, uint64_t seed, uint64_t position);
+csm_status csm_torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *position,
                           csm_error *err);
-float torch_mkl_value(const struct noise_torch_mkl *noise, csm_dtype dtype, size_t i);
+float csm_torch_mkl_value(const struct noise_torch_mkl *noise, csm_dtype dtype, size_t i);
 
-void torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed);
-void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
+void csm_torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed);
+void csm_torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
                      uint64_t *position);
-float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i);
+float csm_torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i);
 
-void torch_inductor_begin(struct noise_torch_inductor *noise, uint64_t seed, uint64_t position);
-void torch_inductor_open(struct noise_torch_inductor *noise, uint64_t *position);
-float torch_inductor_value(const struct noise_torch_inductor *noise, csm_dtype dtype, size_t i);
+void csm_torch_inductor_begin(struct noise_torch_inductor *noise, uint64_t seed, uint64_t position);
+void csm_torch_inductor_open(struct noise_torch_inductor *noise, uint64_t *position);
+float csm_torch_inductor_value(const struct noise_torch_inductor *noise, csm_dtype dtype, size_t i);
 
-void mlx_begin(struct noise_mlx *noise, uint64_t seed, uint64_t position);
-void mlx_open(struct noise_mlx *noise, size_t n, uint64_t *position);
-uint32_t mlx_word(const struct noise_mlx *noise, size_t i);
-float mlx_uniform_of(uint32_t word, csm_dtype dtype);
+void csm_mlx_begin(struct noise_mlx *noise, uint64_t seed, uint64_t position);
+void csm_mlx_open(struct noise_mlx *noise, size_t n, uint64_t *position);
+uint32_t csm_mlx_word(const struct noise_mlx *noise, size_t i);
+float csm_mlx_uniform_of(uint32_t word, csm_dtype dtype);
 
 #endif

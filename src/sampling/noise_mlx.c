@@ -73,11 +73,11 @@ void csm_mlx_split(const uint32_t key[2], size_t n, uint32_t *keys)
     csm_mlx_bits(key, 2 * n, keys);
 }
 
-float mlx_uniform_of(uint32_t word, csm_dtype dtype)
+float csm_mlx_uniform_of(uint32_t word, csm_dtype dtype)
 {
     float u = (float)word * 0x1p-32f;
-    float below_one = dtype == CSM_BF16 ? 1.0f - 0x1p-8f
-                      : dtype == CSM_F16 ? 1.0f - 0x1p-11f
+    float below_one = dtype == CSM_DTYPE_BF16 ? 1.0f - 0x1p-8f
+                      : dtype == CSM_DTYPE_F16 ? 1.0f - 0x1p-11f
                                          : 1.0f - 0x1p-24f;
     return round_to(dtype, u < below_one ? u : below_one);
 }
@@ -85,14 +85,14 @@ float mlx_uniform_of(uint32_t word, csm_dtype dtype)
 void csm_mlx_uniform(const uint32_t key[2], size_t n, float *uniform)
 {
     for (size_t i = 0; i < n; i++)
-        uniform[i] = mlx_uniform_of(word_of(key, n, i), CSM_F32);
+        uniform[i] = csm_mlx_uniform_of(word_of(key, n, i), CSM_DTYPE_F32);
 }
 
 void csm_mlx_gumbel(const uint32_t key[2], size_t n, float *gumbel)
 {
     csm_mlx_uniform(key, n, gumbel);
     for (size_t i = 0; i < n; i++)
-        gumbel[i] = -libm_logf(-libm_logf(gumbel[i]));
+        gumbel[i] = -csm_libm_logf(-csm_libm_logf(gumbel[i]));
 }
 
 static void next_key(struct noise_mlx *noise)
@@ -105,21 +105,21 @@ static void next_key(struct noise_mlx *noise)
     noise->key[1] = keys[3];
 }
 
-void mlx_begin(struct noise_mlx *noise, uint64_t seed, uint64_t position)
+void csm_mlx_begin(struct noise_mlx *noise, uint64_t seed, uint64_t position)
 {
     csm_mlx_key(seed, noise->global);
     for (uint64_t i = 0; i < position; i++)
         next_key(noise);
 }
 
-void mlx_open(struct noise_mlx *noise, size_t n, uint64_t *position)
+void csm_mlx_open(struct noise_mlx *noise, size_t n, uint64_t *position)
 {
     next_key(noise);
     noise->n = n;
     *position += 1;
 }
 
-uint32_t mlx_word(const struct noise_mlx *noise, size_t i)
+uint32_t csm_mlx_word(const struct noise_mlx *noise, size_t i)
 {
     return word_of(noise->key, noise->n, i);
 }

@@ -15,13 +15,13 @@
 #include "sampling/noise.h"
 #include "sampling/row_kernels.h"
 
-void torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t position)
+void csm_torch_cpu_begin(struct noise_torch_cpu *noise, uint64_t seed, uint64_t position)
 {
-    mt19937_seed(&noise->engine, (uint32_t)seed);
-    mt19937_skip(&noise->engine, position);
+    csm_mt19937_seed(&noise->engine, (uint32_t)seed);
+    csm_mt19937_skip(&noise->engine, position);
 }
 
-csm_status torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *position,
+csm_status csm_torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *position,
                           csm_error *err)
 {
     if (n > noise->capacity) {
@@ -31,29 +31,29 @@ csm_status torch_cpu_open(struct noise_torch_cpu *noise, size_t n, uint64_t *pos
         noise->words = words;
         noise->capacity = n;
     }
-    mt19937_raw(&noise->engine, noise->words, 2 * n);
+    csm_mt19937_raw(&noise->engine, noise->words, 2 * n);
     *position += 2 * (uint64_t)n;
     return CSM_OK;
 }
 
-float torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i)
+float csm_torch_cpu_value(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t i)
 {
     float value;
-    torch_cpu_fill(noise, dtype, i, 1, &value);
+    csm_torch_cpu_fill(noise, dtype, i, 1, &value);
     return value;
 }
 
-void torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t first, size_t n,
+void csm_torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, size_t first, size_t n,
                     float *out)
 {
-    row_kernels_best()->exponentials(noise->words + 2 * first, n, out);
-    for (size_t i = 0; i < n && dtype != CSM_F32; i++)
+    csm_row_kernels_best()->exponentials(noise->words + 2 * first, n, out);
+    for (size_t i = 0; i < n && dtype != CSM_DTYPE_F32; i++)
         out[i] = round_to(dtype, out[i]);
 }
 
 /* The value is u or more, so that one from 2^-24 on, the least number of float16,
  * cannot round to 0. */
-bool torch_cpu_may_vanish(const struct noise_torch_cpu *noise, size_t first, size_t n)
+bool csm_torch_cpu_may_vanish(const struct noise_torch_cpu *noise, size_t first, size_t n)
 {
-    return row_kernels_best()->may_vanish(noise->words + 2 * first, n);
+    return csm_row_kernels_best()->may_vanish(noise->words + 2 * first, n);
 }

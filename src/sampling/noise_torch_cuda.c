@@ -18,13 +18,13 @@
 
 enum { BLOCK = 256, UNROLL = 4 };
 
-void torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed)
+void csm_torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed)
 {
     noise->key[0] = (uint32_t)seed;
     noise->key[1] = (uint32_t)(seed >> 32);
 }
 
-void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
+void csm_torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_threads,
                      uint64_t *position)
 {
     uint64_t n_blocks = ((uint64_t)n + BLOCK - 1) / BLOCK;
@@ -34,7 +34,7 @@ void torch_cuda_open(struct noise_torch_cuda *noise, size_t n, uint64_t max_thre
     *position += UNROLL * (((uint64_t)n - 1) / (noise->n_threads * UNROLL) + 1);
 }
 
-float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i)
+float csm_torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, size_t i)
 {
     uint64_t step = i / noise->n_threads;
     uint64_t block = noise->offset / UNROLL + step / UNROLL, thread = i % noise->n_threads;
@@ -42,6 +42,6 @@ float torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype, si
                                  (uint32_t)(thread >> 32)};
     uint32_t word = philox_word(noise->key, counter, step % UNROLL);
     float u = (float)word * 0x1p-32f + 0x1p-33f;
-    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : cuda_fast_logf(u);
+    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : csm_cuda_fast_logf(u);
     return round_to(dtype, -log_u);
 }

@@ -17,29 +17,29 @@
 #include "sampling/numbers.h"
 #include "sampling/philox.h"
 
-void torch_inductor_begin(struct noise_torch_inductor *noise, uint64_t seed, uint64_t position)
+void csm_torch_inductor_begin(struct noise_torch_inductor *noise, uint64_t seed, uint64_t position)
 {
-    mt19937_seed(&noise->engine, (uint32_t)seed);
-    mt19937_skip(&noise->engine, position);
+    csm_mt19937_seed(&noise->engine, (uint32_t)seed);
+    csm_mt19937_skip(&noise->engine, position);
 }
 
-void torch_inductor_open(struct noise_torch_inductor *noise, uint64_t *position)
+void csm_torch_inductor_open(struct noise_torch_inductor *noise, uint64_t *position)
 {
     uint32_t words[2];
-    mt19937_raw(&noise->engine, words, 2);
+    csm_mt19937_raw(&noise->engine, words, 2);
     uint64_t high = mt19937_temper(words[0]);
     uint64_t random64 = high << 32 | mt19937_temper(words[1]);
     noise->key = (uint32_t)(random64 % UINT64_MAX);
     *position += 2;
 }
 
-float torch_inductor_value(const struct noise_torch_inductor *noise, csm_dtype dtype, size_t i)
+float csm_torch_inductor_value(const struct noise_torch_inductor *noise, csm_dtype dtype, size_t i)
 {
     const uint32_t key[2] = {noise->key, 0};
     const uint32_t counter[4] = {(uint32_t)i, 0, 0, 0};
     float u = (float)(philox_word(key, counter, 0) & 0x7fffffffu) * 4.6566127342e-10f;
     if (u == 0.0f)
         return INFINITY;
-    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : sleef_logf(u);
+    float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : csm_sleef_logf(u);
     return round_to(dtype, -log_u);
 }

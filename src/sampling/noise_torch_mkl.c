@@ -22,13 +22,13 @@
 static const uint64_t modulus = 2147483647;
 static const uint64_t multiplier = 1132489760;
 
-void torch_mkl_begin(struct noise_torch_mkl *noise, uint64_t seed, uint64_t position)
+void csm_torch_mkl_begin(struct noise_torch_mkl *noise, uint64_t seed, uint64_t position)
 {
-    mt19937_seed(&noise->engine, (uint32_t)seed);
-    mt19937_skip(&noise->engine, position);
+    csm_mt19937_seed(&noise->engine, (uint32_t)seed);
+    csm_mt19937_skip(&noise->engine, position);
 }
 
-csm_status torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *position,
+csm_status csm_torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *position,
                           csm_error *err)
 {
     if (n > noise->n_powers) {
@@ -42,7 +42,7 @@ csm_status torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *pos
         noise->n_powers = n;
     }
     uint32_t word;
-    mt19937_raw(&noise->engine, &word, 1);
+    csm_mt19937_raw(&noise->engine, &word, 1);
     noise->first = (uint32_t)(mt19937_temper(word) % modulus);
     if (noise->first == 0)
         noise->first = 1;
@@ -50,7 +50,7 @@ csm_status torch_mkl_open(struct noise_torch_mkl *noise, size_t n, uint64_t *pos
     return CSM_OK;
 }
 
-float torch_mkl_value(const struct noise_torch_mkl *noise, csm_dtype dtype, size_t i)
+float csm_torch_mkl_value(const struct noise_torch_mkl *noise, csm_dtype dtype, size_t i)
 {
     uint64_t x = (uint64_t)noise->first * noise->powers[i] % modulus;
     float u = (float)((double)x / (double)modulus);

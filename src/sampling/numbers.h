@@ -65,9 +65,9 @@ static inline float round_f16(float x)
 static inline float round_to(csm_dtype dtype, float x)
 {
     switch (dtype) {
-    case CSM_BF16:
+    case CSM_DTYPE_BF16:
         return round_bf16(x);
-    case CSM_F16:
+    case CSM_DTYPE_F16:
         return round_f16(x);
     default:
         return x;

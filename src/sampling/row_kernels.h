@@ -35,11 +35,11 @@ struct row_kernels {
     bool (*may_vanish)(const uint32_t *words, size_t n);
 };
 
-extern const struct row_kernels row_kernels_generic;
-extern const struct row_kernels row_kernels_avx2;
-extern const struct row_kernels row_kernels_avx512;
+extern const struct row_kernels csm_row_kernels_generic;
+extern const struct row_kernels csm_row_kernels_avx2;
+extern const struct row_kernels csm_row_kernels_avx512;
 
 /* The best table for the processor at hand. */
-const struct row_kernels *row_kernels_best(void);
+const struct row_kernels *csm_row_kernels_best(void);
 
 #endif

@@ -1,3 +1,3 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define ROW_KERNELS row_kernels_avx512
+#define ROW_KERNELS csm_row_kernels_avx512
 #include "sampling/row_kernels_text.h"

@@ -10,10 +10,10 @@
 /* One loop for each dtype, so that none asks for it inside. */
 #define FOR_DTYPE(dtype, LOOP)                                                                     \
     switch (dtype) {                                                                               \
-    case CSM_BF16:                                                                                 \
+    case CSM_DTYPE_BF16:                                                                                 \
         LOOP(round_bf16);                                                                          \
         break;                                                                                     \
-    case CSM_F16:                                                                                  \
+    case CSM_DTYPE_F16:                                                                                  \
         LOOP(round_f16);                                                                           \
         break;                                                                                     \
     default:                                                                                       \

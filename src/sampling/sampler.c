@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "sampling/noise.h"
 #include "sampling/numbers.h"
 #include "sampling/sampler.h"
@@ -29,16 +30,17 @@ csm_sampler_kind csm_sampler_find(const char *name)
     return (csm_sampler_kind)kind;
 }
 
-struct csm_sampler_config csm_sampler_defaults(void)
+void csm_sampler_options_init(csm_sampler_options *options)
 {
-    return (struct csm_sampler_config){
+    const csm_sampler_options defaults = {
         .sampler = CSM_SAMPLER_TRANSFORMERS,
         .stream = CSM_STREAM_TORCH_CPU,
-        .dtype = CSM_F32,
+        .dtype = CSM_DTYPE_F32,
         .temperature = 0.9,
         .top_k = 50,
         .repetition_penalty = 1.0,
     };
+    csm_sized_write(options, &defaults, sizeof defaults);
 }
 
 static bool is_mlx(csm_sampler_kind kind)
@@ -69,7 +71,25 @@ static csm_status read_version(const char *text, const char *program, uint32_t *
     return CSM_OK;
 }
 
-static csm_status check(const struct csm_sampler_config *c, csm_error *err)
+static csm_status check_top_p(csm_sampler_kind sampler, double top_p, csm_error *err)
+{
+    if (!(top_p >= 0.0 && top_p <= 1.0))
+        return csm_fail(err, CSM_BAD_ARG, "top-p: %g, expected 0 (none) to 1", top_p);
+    if (sampler == CSM_SAMPLER_SESAME && top_p > 0.0 && top_p < 1.0)
+        return csm_fail(err, CSM_BAD_ARG, "top-p with sampler sesame, which has none");
+    return CSM_OK;
+}
+
+static csm_status check_min_p(csm_sampler_kind sampler, double min_p, csm_error *err)
+{
+    if (!(min_p >= 0.0 && min_p <= 1.0))
+        return csm_fail(err, CSM_BAD_ARG, "min-p: %g, expected 0 (none) to 1", min_p);
+    if (sampler == CSM_SAMPLER_SESAME && min_p > 0.0)
+        return csm_fail(err, CSM_BAD_ARG, "min-p with sampler sesame, which has none");
+    return CSM_OK;
+}
+
+static csm_status check(const csm_sampler_options *c, csm_error *err)
 {
     if ((unsigned)c->sampler >= CSM_SAMPLER_COUNT)
         return csm_fail(err, CSM_BAD_ARG, "sampler: %d, expected one of csm_sampler_kind",
@@ -84,28 +104,25 @@ static csm_status check(const struct csm_sampler_config *c, csm_error *err)
                             ? "stream mlx"
                             : "torch-cpu, torch-cpu-mkl, torch-cuda or torch-inductor");
     if (c->sampler == CSM_SAMPLER_SESAME && c->stream == CSM_STREAM_TORCH_INDUCTOR &&
-        c->dtype != CSM_F32)
+        c->dtype != CSM_DTYPE_F32)
         return csm_fail(err, CSM_BAD_ARG,
                         "sampler sesame on stream torch-inductor in %s, expected F32: where a "
                         "compiled sampler rounds depends on what was fused",
                         csm_dtype_name(c->dtype));
-    if (c->dtype != CSM_F32 && c->dtype != CSM_BF16 && c->dtype != CSM_F16)
+    if (c->dtype != CSM_DTYPE_F32 && c->dtype != CSM_DTYPE_BF16 && c->dtype != CSM_DTYPE_F16)
         return csm_fail(err, CSM_BAD_ARG, "dtype: %s, expected F32, BF16 or F16",
                         csm_dtype_name(c->dtype));
-    if (!(c->top_p >= 0.0 && c->top_p <= 1.0))
-        return csm_fail(err, CSM_BAD_ARG, "top-p: %g, expected 0 (none) to 1", c->top_p);
-    if (!(c->min_p >= 0.0 && c->min_p <= 1.0))
-        return csm_fail(err, CSM_BAD_ARG, "min-p: %g, expected 0 (none) to 1", c->min_p);
+    csm_status st = check_top_p(c->sampler, c->top_p, err);
+    if (st == CSM_OK)
+        st = check_min_p(c->sampler, c->min_p, err);
+    if (st != CSM_OK)
+        return st;
     if (!((float)c->repetition_penalty > 0.0f && (float)c->repetition_penalty < INFINITY))
         return csm_fail(err, CSM_BAD_ARG, "repetition penalty: %g, expected a finite number above 0",
                         c->repetition_penalty);
     if (c->sampler != CSM_SAMPLER_TRANSFORMERS && c->repetition_penalty != 1.0)
         return csm_fail(err, CSM_BAD_ARG, "repetition penalty with sampler %s, expected transformers",
                         csm_sampler_name(c->sampler));
-    if (c->sampler == CSM_SAMPLER_SESAME && c->top_p > 0.0 && c->top_p < 1.0)
-        return csm_fail(err, CSM_BAD_ARG, "top-p with sampler sesame, which has none");
-    if (c->sampler == CSM_SAMPLER_SESAME && c->min_p > 0.0)
-        return csm_fail(err, CSM_BAD_ARG, "min-p with sampler sesame, which has none");
     if ((c->mlx_version != NULL || c->mlx_lm_version != NULL) && !is_mlx(c->sampler))
         return csm_fail(err, CSM_BAD_ARG,
                         "MLX version with sampler %s, expected csm-mlx or mlx-categorical",
@@ -113,10 +130,13 @@ static csm_status check(const struct csm_sampler_config *c, csm_error *err)
     return check_temperature(c->temperature, err);
 }
 
-csm_status csm_sampler_create(const struct csm_sampler_config *config, csm_sampler **out,
-                              csm_error *err)
+csm_status csm_sampler_open(const csm_sampler_options *options, csm_sampler **out, csm_error *err)
 {
-    csm_status st = check(config, err);
+    csm_sampler_options read = csm_sampler_defaults();
+    const csm_sampler_options *const config = &read;
+    csm_status st = csm_sized_read(options, &read, sizeof read, "sampler options", err);
+    if (st == CSM_OK)
+        st = check(config, err);
     if (st != CSM_OK)
         return st;
     uint32_t mlx = UINT32_MAX, mlx_lm = MLX_LM_0_31_3;
@@ -136,25 +156,25 @@ csm_status csm_sampler_create(const struct csm_sampler_config *config, csm_sampl
     s->config.mlx_version = s->config.mlx_lm_version = NULL; /* the caller's; numbers are kept */
     s->mlx_version = mlx;
     s->mlx_lm_version = mlx_lm;
-    struct csm_stream_state state = {
+    csm_stream_state state = {
         .kind = config->stream,
         .seed = config->seed,
         .cuda_threads = config->cuda_threads,
     };
-    st = csm_stream_create(&state, &s->stream, err);
+    st = csm_stream_open(&state, &s->stream, err);
     if (st != CSM_OK) {
-        csm_sampler_destroy(s);
+        csm_sampler_close(s);
         return st;
     }
     *out = s;
     return CSM_OK;
 }
 
-void csm_sampler_destroy(csm_sampler *sampler)
+void csm_sampler_close(csm_sampler *sampler)
 {
     if (sampler == NULL)
         return;
-    csm_stream_destroy(sampler->stream);
+    csm_stream_close(sampler->stream);
     free(sampler->scores);
     free(sampler->index);
     free(sampler->left);
@@ -181,6 +201,22 @@ csm_status csm_sampler_set_temperature(csm_sampler *sampler, double temperature,
 void csm_sampler_set_top_k(csm_sampler *sampler, size_t top_k)
 {
     sampler->config.top_k = top_k;
+}
+
+csm_status csm_sampler_set_top_p(csm_sampler *sampler, double top_p, csm_error *err)
+{
+    csm_status st = check_top_p(sampler->config.sampler, top_p, err);
+    if (st == CSM_OK)
+        sampler->config.top_p = top_p;
+    return st;
+}
+
+csm_status csm_sampler_set_min_p(csm_sampler *sampler, double min_p, csm_error *err)
+{
+    csm_status st = check_min_p(sampler->config.sampler, min_p, err);
+    if (st == CSM_OK)
+        sampler->config.min_p = min_p;
+    return st;
 }
 
 void csm_sampler_set_history(csm_sampler *sampler, const int32_t *ids, size_t n_ids)
@@ -222,32 +258,32 @@ static csm_status prepare(csm_sampler *s, const float *logits, size_t rows, size
     csm_status st = reserve(s, rows, vocab, err);
     size_t n_noise = rows * vocab;
     if (st == CSM_OK && is_mlx(s->config.sampler)) {
-        st = mlx_prepare(s, logits, rows, vocab, err);
-        n_noise = mlx_n_noise(s, rows, vocab);
+        st = csm_mlx_prepare(s, logits, rows, vocab, err);
+        n_noise = csm_mlx_n_noise(s, rows, vocab);
     } else {
         for (size_t row = 0; row < rows && st == CSM_OK; row++)
-            st = torch_scores(s, logits, row, vocab, err);
+            st = csm_torch_scores(s, logits, row, vocab, err);
     }
-    return st == CSM_OK ? noise_open(s->stream, n_noise, err) : st;
+    return st == CSM_OK ? csm_noise_open(s->stream, n_noise, err) : st;
 }
 
 /* The scores of a row of prepared logits, weighed. */
 static void weigh(csm_sampler *s, const float *logits, size_t row, size_t rows, size_t vocab)
 {
     if (is_mlx(s->config.sampler)) {
-        mlx_scores(s, logits, row, vocab);
-        mlx_weigh(s, vocab);
+        csm_mlx_scores(s, logits, row, vocab);
+        csm_mlx_weigh(s, vocab);
         return;
     }
     if (rows > 1)
-        (void)torch_scores(s, logits, row, vocab, NULL);
-    torch_weigh(s, row, vocab);
+        (void)csm_torch_scores(s, logits, row, vocab, NULL);
+    csm_torch_weigh(s, row, vocab);
 }
 
 static void spread_probabilities(csm_sampler *s, size_t vocab, float *probs)
 {
     if (is_mlx(s->config.sampler))
-        mlx_probabilities(s);
+        csm_mlx_probabilities(s);
     for (size_t i = 0; i < vocab; i++)
         probs[i] = s->n_left > 0 ? 0.0f : NAN;
     for (size_t i = 0; i < s->n_left; i++)
@@ -262,8 +298,8 @@ csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, si
         return st;
     for (size_t row = 0; row < rows; row++) {
         weigh(s, logits, row, rows, vocab);
-        struct drawn drawn = is_mlx(s->config.sampler) ? mlx_draw(s, row * vocab, vocab)
-                                                       : torch_draw(s, row * vocab, vocab);
+        struct drawn drawn = is_mlx(s->config.sampler) ? csm_mlx_draw(s, row * vocab, vocab)
+                                                       : csm_torch_draw(s, row * vocab, vocab);
         tokens[row] = drawn.token;
         if (margins != NULL)
             margins[row] = drawn.margin;
@@ -285,22 +321,22 @@ csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t 
                         "torch.multinomial is not compiled");
     csm_status st = reserve(s, rows, vocab, err);
     for (size_t row = 0; row < rows && st == CSM_OK; row++) {
-        st = torch_scores(s, logits, row, vocab, err);
+        st = csm_torch_scores(s, logits, row, vocab, err);
         if (st != CSM_OK)
             break;
-        torch_weigh(s, row, vocab);
+        csm_torch_weigh(s, row, vocab);
         if (n_samples == 0 || n_samples > s->n_left)
             st = csm_fail(err, CSM_BAD_ARG, "samples: %zu, row %zu has %zu tokens to choose from",
                           n_samples, row, s->n_left);
     }
     if (st == CSM_OK)
-        st = noise_open(s->stream, rows * vocab, err);
+        st = csm_noise_open(s->stream, rows * vocab, err);
     if (st != CSM_OK)
         return st;
     for (size_t row = 0; row < rows; row++) {
-        (void)torch_scores(s, logits, row, vocab, NULL);
-        torch_weigh(s, row, vocab);
-        torch_draw_several(s, row * vocab, vocab, n_samples, tokens + row * n_samples);
+        (void)csm_torch_scores(s, logits, row, vocab, NULL);
+        csm_torch_weigh(s, row, vocab);
+        csm_torch_draw_several(s, row * vocab, vocab, n_samples, tokens + row * n_samples);
     }
     return CSM_OK;
 }
@@ -312,7 +348,7 @@ csm_status csm_draw_greedy(const float *logits, size_t rows, size_t vocab, int32
         return csm_fail(err, CSM_BAD_ARG, "logits: shape [%zu, %zu], expected at least one entry",
                         rows, vocab);
     for (size_t row = 0; row < rows; row++) {
-        csm_status st = check_logits(logits, row, vocab, err);
+        csm_status st = csm_check_logits(logits, row, vocab, err);
         if (st != CSM_OK)
             return st;
     }

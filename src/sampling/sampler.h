@@ -23,7 +23,7 @@ enum {
 };
 
 struct csm_sampler {
-    struct csm_sampler_config config;
+    csm_sampler_options config;
     uint32_t mlx_version; /* major << 16 | minor << 8 | patch */
     uint32_t mlx_lm_version;
     csm_stream *stream;
@@ -39,7 +39,7 @@ struct csm_sampler {
     float *scratch;  /* [vocab] */
     uint32_t *order; /* [vocab] */
     uint32_t *positions; /* [vocab] */
-    uint64_t *keys;      /* [vocab] for sort_ascending */
+    uint64_t *keys;      /* [vocab] for csm_sort_ascending */
     size_t n_left;
 };
 
@@ -50,51 +50,51 @@ struct drawn {
 
 /* PyTorch's scores of one row: logits rounded to the dtype, checked, and warped as
  * far as that does not mask. CSM_BAD_LOGITS, CSM_BAD_ARG as csm_sampler_draw. */
-csm_status torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
+csm_status csm_torch_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab,
                         csm_error *err);
 
 /* MLX's: the check of all rows, with what they share; then the scores of one. */
-csm_status mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+csm_status csm_mlx_prepare(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
                        csm_error *err);
-void mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab);
+void csm_mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t vocab);
 
 /* Mask, and turn what is left into probabilities (torch) or the values that
  * reach mx.random.categorical (MLX). */
-void torch_weigh(csm_sampler *s, size_t row, size_t vocab);
-void mlx_weigh(csm_sampler *s, size_t vocab);
+void csm_torch_weigh(csm_sampler *s, size_t row, size_t vocab);
+void csm_mlx_weigh(csm_sampler *s, size_t vocab);
 
 /* Turn the values that reached mx.random.categorical into probabilities. */
-void mlx_probabilities(csm_sampler *s);
+void csm_mlx_probabilities(csm_sampler *s);
 
 /* One token from what is left, with the open call's noise; element `first` is
  * that of the row's entry 0. */
-struct drawn torch_draw(csm_sampler *s, size_t first, size_t vocab);
-void torch_draw_several(csm_sampler *s, size_t first, size_t vocab, size_t n_samples,
+struct drawn csm_torch_draw(csm_sampler *s, size_t first, size_t vocab);
+void csm_torch_draw_several(csm_sampler *s, size_t first, size_t vocab, size_t n_samples,
                         int32_t *tokens);
-struct drawn mlx_draw(csm_sampler *s, size_t first, size_t vocab);
+struct drawn csm_mlx_draw(csm_sampler *s, size_t first, size_t vocab);
 
 /* How many uniforms one call over [rows, vocab] takes: one for the inverse CDF. */
-size_t mlx_n_noise(const csm_sampler *s, size_t rows, size_t vocab);
+size_t csm_mlx_n_noise(const csm_sampler *s, size_t rows, size_t vocab);
 
 /* Round and check one row of logits; the message names row and index. */
-csm_status load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
+csm_status csm_load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
                        float *scores, csm_error *err);
 
 /* The check alone, in float32. */
-csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error *err);
+csm_status csm_check_logits(const float *logits, size_t row, size_t vocab, csm_error *err);
 
 /* Put the entries of scores [vocab] that are at least `lowest`, and not -inf, into
  * left. */
-void keep_from(csm_sampler *s, size_t vocab, float lowest);
+void csm_keep_from(csm_sampler *s, size_t vocab, float lowest);
 
 /* order [n] receives the indices of v [n] in ascending order of value, of equal
  * ones in ascending order of index; uses keys. */
-void sort_ascending(csm_sampler *s, const float *v, size_t n);
+void csm_sort_ascending(csm_sampler *s, const float *v, size_t n);
 
 /* The k-th largest of scores [vocab], 1 <= k <= vocab; uses scratch, index, left. */
-float kth_score(csm_sampler *s, size_t vocab, size_t k);
+float csm_kth_score(csm_sampler *s, size_t vocab, size_t k);
 
 /* The k-th largest of v [n], 1 <= k <= n; reorders v. */
-float kth_largest(float *v, size_t n, size_t k);
+float csm_kth_largest(float *v, size_t n, size_t k);
 
 #endif

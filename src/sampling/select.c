@@ -23,16 +23,16 @@ static csm_status name_bad(const float *logits, size_t row, size_t vocab, csm_dt
                     vocab);
 }
 
-csm_status load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
+csm_status csm_load_logits(const float *logits, size_t row, size_t vocab, csm_dtype dtype,
                        float *scores, csm_error *err)
 {
     float highest;
     size_t n_bad =
-        row_kernels_best()->load(logits + row * vocab, vocab, dtype, scores, &highest);
+        csm_row_kernels_best()->load(logits + row * vocab, vocab, dtype, scores, &highest);
     return n_bad > 0 || highest == -INFINITY ? name_bad(logits, row, vocab, dtype, err) : CSM_OK;
 }
 
-csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error *err)
+csm_status csm_check_logits(const float *logits, size_t row, size_t vocab, csm_error *err)
 {
     const float *x = logits + row * vocab;
     float highest = -INFINITY;
@@ -41,31 +41,31 @@ csm_status check_logits(const float *logits, size_t row, size_t vocab, csm_error
         highest = x[i] > highest ? x[i] : highest;
         n_bad += !(x[i] < INFINITY);
     }
-    return n_bad > 0 || highest == -INFINITY ? name_bad(logits, row, vocab, CSM_F32, err) : CSM_OK;
+    return n_bad > 0 || highest == -INFINITY ? name_bad(logits, row, vocab, CSM_DTYPE_F32, err) : CSM_OK;
 }
 
-void keep_from(csm_sampler *s, size_t vocab, float lowest)
+void csm_keep_from(csm_sampler *s, size_t vocab, float lowest)
 {
-    s->n_left = row_kernels_best()->keep(s->scores, vocab, lowest, s->index, s->left);
+    s->n_left = csm_row_kernels_best()->keep(s->scores, vocab, lowest, s->index, s->left);
 }
 
 /* The k-th largest of the maxima of 2k groups or more is a lower bound that few
  * entries reach; the k-th largest of those is that of all. */
-float kth_score(csm_sampler *s, size_t vocab, size_t k)
+float csm_kth_score(csm_sampler *s, size_t vocab, size_t k)
 {
     size_t n_groups = (2 * k + 15) / 16 * 16;
     float bound = -INFINITY;
     if (n_groups <= vocab / 4) {
-        row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
-        bound = kth_largest(s->scratch, n_groups, k);
+        csm_row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
+        bound = csm_kth_largest(s->scratch, n_groups, k);
     }
     if (bound == -INFINITY) { /* few groups, or few of them with an entry that is not masked */
         memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
-        return kth_largest(s->scratch, vocab, k);
+        return csm_kth_largest(s->scratch, vocab, k);
     }
-    keep_from(s, vocab, bound);
+    csm_keep_from(s, vocab, bound);
     memcpy(s->scratch, s->left, s->n_left * sizeof *s->scratch);
-    return kth_largest(s->scratch, s->n_left, k);
+    return csm_kth_largest(s->scratch, s->n_left, k);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -74,7 +74,7 @@ static int compare_keys(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void sort_ascending(csm_sampler *s, const float *v, size_t n)
+void csm_sort_ascending(csm_sampler *s, const float *v, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         /* The bits of a float, made to order like it as an unsigned number. */
@@ -88,7 +88,7 @@ void sort_ascending(csm_sampler *s, const float *v, size_t n)
 }
 
 /* Hoare's selection; the pivot is the median of three. */
-float kth_largest(float *v, size_t n, size_t k)
+float csm_kth_largest(float *v, size_t n, size_t k)
 {
     size_t low = 0, high = n - 1, wanted = k - 1;
     while (low < high) {

@@ -72,24 +72,24 @@ static float sum_16_bit(const float *e, const uint32_t *index, size_t n, size_t 
     return fold(lanes);
 }
 
-void softmax_torch_cpu(float *x, const uint32_t *index, size_t n, size_t vocab, csm_dtype dtype)
+void csm_softmax_torch_cpu(float *x, const uint32_t *index, size_t n, size_t vocab, csm_dtype dtype)
 {
     float m = highest(x, n);
     float s;
-    if (dtype == CSM_F32) {
-        row_kernels_best()->exp_less(x, n, m);
+    if (dtype == CSM_DTYPE_F32) {
+        csm_row_kernels_best()->exp_less(x, n, m);
         s = sum_f32(x, index, n, vocab);
     } else {
         float lanes[LANES] = {0};
         size_t whole = vocab - vocab % LANES, n_whole = n;
         while (n_whole > 0 && index[n_whole - 1] >= whole)
             n_whole--;
-        row_kernels_best()->exp_less(x, n_whole, m);
+        csm_row_kernels_best()->exp_less(x, n_whole, m);
         for (size_t i = 0; i < n_whole; i++)
             lanes[index[i] % LANES] += x[i];
         s = fold(lanes);
         for (size_t i = n_whole; i < n; i++) {
-            x[i] = libm_expf(x[i] - m);
+            x[i] = csm_libm_expf(x[i] - m);
             s += x[i];
         }
     }
@@ -98,15 +98,15 @@ void softmax_torch_cpu(float *x, const uint32_t *index, size_t n, size_t vocab, 
         x[i] = round_to(dtype, x[i] * inverse);
 }
 
-void log_softmax_torch_cpu(float *x, float *e, const uint32_t *index, size_t n, size_t vocab,
+void csm_log_softmax_torch_cpu(float *x, float *e, const uint32_t *index, size_t n, size_t vocab,
                            csm_dtype dtype)
 {
     float m = highest(x, n);
     memcpy(e, x, n * sizeof *e);
-    row_kernels_best()->exp_less(e, n, m);
-    float s = dtype == CSM_F32 ? sum_f32(e, index, n, vocab) : sum_16_bit(e, index, n, vocab);
+    csm_row_kernels_best()->exp_less(e, n, m);
+    float s = dtype == CSM_DTYPE_F32 ? sum_f32(e, index, n, vocab) : sum_16_bit(e, index, n, vocab);
     s = round_to(dtype, s);
-    float log_s = s < INFINITY ? round_to(dtype, sleef_logf(s)) : INFINITY;
+    float log_s = s < INFINITY ? round_to(dtype, csm_sleef_logf(s)) : INFINITY;
     for (size_t i = 0; i < n; i++)
         x[i] = round_to(dtype, (x[i] - m) - log_s);
 }

@@ -100,24 +100,24 @@ static float sum_of(const float *e, const uint32_t *index, size_t n, size_t row,
     return fold(threads, WARP);
 }
 
-void softmax_torch_cuda(float *x, const uint32_t *index, size_t n, size_t row, size_t vocab,
+void csm_softmax_torch_cuda(float *x, const uint32_t *index, size_t n, size_t row, size_t vocab,
                         csm_dtype dtype)
 {
     float m = highest(x, n);
     for (size_t i = 0; i < n; i++)
-        x[i] = cuda_expf(x[i] - m);
+        x[i] = csm_cuda_expf(x[i] - m);
     float s = sum_of(x, index, n, row, vocab, dtype);
     for (size_t i = 0; i < n; i++)
         x[i] = round_to(dtype, x[i] / s);
 }
 
-void log_softmax_torch_cuda(float *x, float *e, const uint32_t *index, size_t n, size_t row,
+void csm_log_softmax_torch_cuda(float *x, float *e, const uint32_t *index, size_t n, size_t row,
                             size_t vocab, csm_dtype dtype)
 {
     float m = highest(x, n);
     for (size_t i = 0; i < n; i++)
-        e[i] = cuda_expf(x[i] - m);
-    float log_s = cuda_logf(sum_of(e, index, n, row, vocab, dtype));
+        e[i] = csm_cuda_expf(x[i] - m);
+    float log_s = csm_cuda_logf(sum_of(e, index, n, row, vocab, dtype));
     for (size_t i = 0; i < n; i++)
         x[i] = round_to(dtype, (x[i] - m) - log_s);
 }

@@ -11,9 +11,9 @@
 
 /* As softmax_torch_cpu.h, of row number `row` of a contiguous tensor: how a row
  * lies to 16 bytes shapes the order of its sum. */
-void softmax_torch_cuda(float *x, const uint32_t *index, size_t n, size_t row, size_t vocab,
+void csm_softmax_torch_cuda(float *x, const uint32_t *index, size_t n, size_t row, size_t vocab,
                         csm_dtype dtype);
-void log_softmax_torch_cuda(float *x, float *e, const uint32_t *index, size_t n, size_t row,
+void csm_log_softmax_torch_cuda(float *x, float *e, const uint32_t *index, size_t n, size_t row,
                             size_t vocab, csm_dtype dtype);
 
 #endif

@@ -164,12 +164,12 @@ static struct range all_of(const float *v, size_t n, uint32_t *order)
     return (struct range){v, order};
 }
 
-void sort_torch_cpu(const float *v, size_t n, uint32_t *order)
+void csm_sort_torch_cpu(const float *v, size_t n, uint32_t *order)
 {
     sort(all_of(v, n, order), n);
 }
 
-void lowest_torch_cpu(const float *v, size_t n, size_t k, uint32_t *order)
+void csm_lowest_torch_cpu(const float *v, size_t n, size_t k, uint32_t *order)
 {
     struct range r = all_of(v, n, order);
     if (k * 64 <= n) {

@@ -7,10 +7,10 @@
 
 /* order [n] receives the indices that torch.sort(v) gives on the CPU for v [n], ascending,
  * no NaN: of equal values too. */
-void sort_torch_cpu(const float *v, size_t n, uint32_t *order);
+void csm_sort_torch_cpu(const float *v, size_t n, uint32_t *order);
 
 /* order [n] receives in its first k entries, 1 <= k <= n, the indices that
  * torch.topk(-v, k) gives on the CPU, and all others after them. */
-void lowest_torch_cpu(const float *v, size_t n, size_t k, uint32_t *order);
+void csm_lowest_torch_cpu(const float *v, size_t n, size_t k, uint32_t *order);
 
 #endif

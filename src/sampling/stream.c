@@ -34,22 +34,22 @@ static csm_status begin(csm_stream *stream, uint64_t position, csm_error *err)
     uint64_t seed = stream->state.seed;
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
-        torch_cpu_begin(&stream->torch_cpu, seed, position);
+        csm_torch_cpu_begin(&stream->torch_cpu, seed, position);
         break;
     case CSM_STREAM_TORCH_CPU_MKL:
-        torch_mkl_begin(&stream->torch_mkl, seed, position);
+        csm_torch_mkl_begin(&stream->torch_mkl, seed, position);
         break;
     case CSM_STREAM_TORCH_CUDA:
         if (position % 4 != 0)
             return csm_fail(err, CSM_BAD_ARG, "stream: position %llu, expected a multiple of 4",
                             (unsigned long long)position);
-        torch_cuda_begin(&stream->torch_cuda, seed);
+        csm_torch_cuda_begin(&stream->torch_cuda, seed);
         break;
     case CSM_STREAM_TORCH_INDUCTOR:
-        torch_inductor_begin(&stream->torch_inductor, seed, position);
+        csm_torch_inductor_begin(&stream->torch_inductor, seed, position);
         break;
     case CSM_STREAM_MLX:
-        mlx_begin(&stream->mlx, seed, position);
+        csm_mlx_begin(&stream->mlx, seed, position);
         break;
     default:
         return csm_fail(err, CSM_BAD_ARG, "stream: kind %d, expected one of csm_stream_kind",
@@ -59,7 +59,7 @@ static csm_status begin(csm_stream *stream, uint64_t position, csm_error *err)
     return CSM_OK;
 }
 
-csm_status csm_stream_create(const struct csm_stream_state *state, csm_stream **out,
+csm_status csm_stream_open(const csm_stream_state *state, csm_stream **out,
                              csm_error *err)
 {
     csm_stream *stream = calloc(1, sizeof *stream);
@@ -70,14 +70,14 @@ csm_status csm_stream_create(const struct csm_stream_state *state, csm_stream **
         stream->state.cuda_threads = hopper_threads;
     csm_status st = begin(stream, state->position, err);
     if (st != CSM_OK) {
-        csm_stream_destroy(stream);
+        csm_stream_close(stream);
         return st;
     }
     *out = stream;
     return CSM_OK;
 }
 
-void csm_stream_destroy(csm_stream *stream)
+void csm_stream_close(csm_stream *stream)
 {
     if (stream == NULL)
         return;
@@ -88,7 +88,7 @@ void csm_stream_destroy(csm_stream *stream)
     free(stream);
 }
 
-struct csm_stream_state csm_stream_save(const csm_stream *stream)
+csm_stream_state csm_stream_save(const csm_stream *stream)
 {
     return stream->state;
 }
@@ -125,55 +125,55 @@ csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other, csm_er
     return CSM_OK;
 }
 
-csm_status noise_open(csm_stream *stream, size_t n, csm_error *err)
+csm_status csm_noise_open(csm_stream *stream, size_t n, csm_error *err)
 {
     uint64_t *position = &stream->state.position;
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
-        return torch_cpu_open(&stream->torch_cpu, n, position, err);
+        return csm_torch_cpu_open(&stream->torch_cpu, n, position, err);
     case CSM_STREAM_TORCH_CPU_MKL:
-        return torch_mkl_open(&stream->torch_mkl, n, position, err);
+        return csm_torch_mkl_open(&stream->torch_mkl, n, position, err);
     case CSM_STREAM_TORCH_CUDA:
-        torch_cuda_open(&stream->torch_cuda, n, stream->state.cuda_threads, position);
+        csm_torch_cuda_open(&stream->torch_cuda, n, stream->state.cuda_threads, position);
         break;
     case CSM_STREAM_TORCH_INDUCTOR:
-        torch_inductor_open(&stream->torch_inductor, position);
+        csm_torch_inductor_open(&stream->torch_inductor, position);
         break;
     case CSM_STREAM_MLX:
     default:
-        mlx_open(&stream->mlx, n, position);
+        csm_mlx_open(&stream->mlx, n, position);
     }
     return CSM_OK;
 }
 
-float noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
+float csm_noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
 {
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
-        return torch_cpu_value(&stream->torch_cpu, dtype, i);
+        return csm_torch_cpu_value(&stream->torch_cpu, dtype, i);
     case CSM_STREAM_TORCH_CPU_MKL:
-        return torch_mkl_value(&stream->torch_mkl, dtype, i);
+        return csm_torch_mkl_value(&stream->torch_mkl, dtype, i);
     case CSM_STREAM_TORCH_INDUCTOR:
-        return torch_inductor_value(&stream->torch_inductor, dtype, i);
+        return csm_torch_inductor_value(&stream->torch_inductor, dtype, i);
     default:
-        return torch_cuda_value(&stream->torch_cuda, dtype, i);
+        return csm_torch_cuda_value(&stream->torch_cuda, dtype, i);
     }
 }
 
-void noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out)
+void csm_noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out)
 {
     if (stream->state.kind == CSM_STREAM_TORCH_CPU)
-        torch_cpu_fill(&stream->torch_cpu, dtype, first, n, out);
+        csm_torch_cpu_fill(&stream->torch_cpu, dtype, first, n, out);
     else
         for (size_t i = 0; i < n; i++)
-            out[i] = noise_exponential(stream, dtype, first + i);
+            out[i] = csm_noise_exponential(stream, dtype, first + i);
 }
 
-bool noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
+bool csm_noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
 {
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
-        return torch_cpu_may_vanish(&stream->torch_cpu, first, n);
+        return csm_torch_cpu_may_vanish(&stream->torch_cpu, first, n);
     case CSM_STREAM_TORCH_CPU_MKL:
         return true; /* down to FLT_MIN */
     default:
@@ -184,20 +184,20 @@ bool noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
 csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, size_t cols,
                            float *noise, csm_error *err)
 {
-    if (dtype != CSM_F32 && dtype != CSM_BF16 && dtype != CSM_F16)
+    if (dtype != CSM_DTYPE_F32 && dtype != CSM_DTYPE_BF16 && dtype != CSM_DTYPE_F16)
         return csm_fail(err, CSM_BAD_ARG, "noise: dtype %s, expected F32, BF16 or F16",
                         csm_dtype_name(dtype));
     if (rows == 0 || cols == 0 || rows > SIZE_MAX / cols)
         return csm_fail(err, CSM_BAD_ARG, "noise: shape [%zu, %zu], expected at least one element",
                         rows, cols);
     size_t n = rows * cols;
-    csm_status st = noise_open(stream, n, err);
+    csm_status st = csm_noise_open(stream, n, err);
     if (st != CSM_OK)
         return st;
     if (stream->state.kind == CSM_STREAM_MLX)
         for (size_t i = 0; i < n; i++)
-            noise[i] = mlx_uniform_of(mlx_word(&stream->mlx, i), dtype);
+            noise[i] = csm_mlx_uniform_of(csm_mlx_word(&stream->mlx, i), dtype);
     else
-        noise_fill(stream, dtype, 0, n, noise);
+        csm_noise_fill(stream, dtype, 0, n, noise);
     return CSM_OK;
 }

@@ -7,9 +7,27 @@ import subprocess
 import pytest
 
 PROGRAM = """
-#include <csm/status.h>
+#include <csm/analysis.h>
+#include <csm/audio.h>
+#include <csm/csm.h>
+#include <csm/experimental.h>
+#include <csm/quantize.h>
+#include <csm/session.h>
+#include <csm/text.h>
+#include <csm/voices.h>
 #include <stdio.h>
-int main(void) { puts(csm_version()); return 0; }
+int main(void)
+{
+    csm_error err;
+    csm_model *model = NULL;
+    csm_model_options options = csm_model_defaults();
+    csm_generate_options how = csm_generate_defaults();
+    options.n_threads = -1;
+    if (how.max_frames != 125 || csm_model_open("none", &options, &model, &err) == CSM_OK)
+        return 1;
+    puts(csm_version());
+    return 0;
+}
 """
 
 PROJECT = """

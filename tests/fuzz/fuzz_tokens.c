@@ -63,7 +63,7 @@ static void check_reports(const csm_tokens *a, const csm_tokens *b, bool has_pag
     check_json(analysis);
     if (has_page)
         check_page(analysis);
-    csm_analysis_free(analysis);
+    csm_analysis_close(analysis);
 }
 
 static bool same_floats(const float *a, const float *b, size_t n)
@@ -77,14 +77,14 @@ static void check_saved(const csm_tokens *a)
     csm_error err = {""};
     csm_tokens *b = NULL;
     CHECK(csm_tokens_save(a, copy.path, &err) == CSM_OK);
-    CHECK(csm_tokens_load(copy.path, &b, &err) == CSM_OK);
+    CHECK(csm_tokens_open(copy.path, &b, &err) == CSM_OK);
     size_t n = a->n_frames * a->n_codebooks;
     CHECK(a->n_frames == b->n_frames && a->n_codebooks == b->n_codebooks && a->vocab == b->vocab);
     CHECK(memcmp(a->codes, b->codes, n * sizeof *a->codes) == 0);
     CHECK(same_floats(a->margins, b->margins, n) && same_floats(a->probs, b->probs, n));
     CHECK(a->logits.n_bytes == b->logits.n_bytes && a->n_hidden == b->n_hidden);
     CHECK(a->n_forced == b->n_forced);
-    csm_tokens_free(b);
+    csm_tokens_close(b);
     unlink(copy.path);
 }
 
@@ -94,12 +94,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     scratch_write(&path, data, n);
     csm_error err = {""};
     csm_tokens *a = NULL, *b = NULL;
-    csm_status status = csm_tokens_load(path.path, &a, &err);
+    csm_status status = csm_tokens_open(path.path, &a, &err);
     CHECK((status == CSM_OK) == (a != NULL));
     CHECK(status == CSM_OK || (err.text[0] != '\0' && strchr(err.text, '\n') == NULL));
     if (a != NULL) {
         bool has_page = n % 16 == 0; /* it takes long */
-        CHECK(csm_tokens_load(path.path, &b, &err) == CSM_OK);
+        CHECK(csm_tokens_open(path.path, &b, &err) == CSM_OK);
         check_saved(a);
         check_reports(a, NULL, has_page);
         size_t n_codes = b->n_frames * b->n_codebooks;
@@ -107,8 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             ((int32_t *)b->codes)[n_codes / 2] ^= 1; /* memory of ours, not the file's */
         check_reports(a, b, has_page);
     }
-    csm_tokens_free(b);
-    csm_tokens_free(a);
+    csm_tokens_close(b);
+    csm_tokens_close(a);
     unlink(path.path);
     return 0;
 }

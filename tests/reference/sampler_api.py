@@ -9,9 +9,9 @@ DTYPES = {"f32": 1, "f16": 2, "bf16": 3}  # csm_dtype
 
 
 class Config(ctypes.Structure):
-    """struct csm_sampler_config."""
+    """csm_sampler_options."""
 
-    _fields_ = [("sampler", ctypes.c_int), ("stream", ctypes.c_int), ("dtype", ctypes.c_int),
+    _fields_ = [("size", ctypes.c_size_t), ("sampler", ctypes.c_int), ("stream", ctypes.c_int), ("dtype", ctypes.c_int),
                 ("seed", ctypes.c_uint64), ("temperature", ctypes.c_double),
                 ("top_k", ctypes.c_size_t), ("top_p", ctypes.c_double), ("min_p", ctypes.c_double),
                 ("repetition_penalty", ctypes.c_double), ("mlx_version", ctypes.c_char_p),
@@ -21,8 +21,7 @@ class Config(ctypes.Structure):
 class Library:
     def __init__(self, build_dir):
         self.c = ctypes.CDLL(str(build_dir / "lib" / "libcsm.so"))
-        self.c.csm_sampler_defaults.restype = Config
-        self.c.csm_sampler_destroy.argtypes = [ctypes.c_void_p]
+        self.c.csm_sampler_close.argtypes = [ctypes.c_void_p]
 
     def check(self, status, err):
         if status != 0:
@@ -43,15 +42,16 @@ class Sampler:
 
     def __init__(self, library, **settings):
         self.library, self.handle = library, ctypes.c_void_p()
-        config, err = library.c.csm_sampler_defaults(), ctypes.create_string_buffer(512)
+        config, err = Config(size=ctypes.sizeof(Config)), ctypes.create_string_buffer(512)
+        library.c.csm_sampler_options_init(ctypes.byref(config))
         settings["dtype"] = DTYPES[settings.get("dtype", "f32")]
         for name, value in settings.items():
             setattr(config, name, value)
-        library.check(library.c.csm_sampler_create(ctypes.byref(config), ctypes.byref(self.handle),
+        library.check(library.c.csm_sampler_open(ctypes.byref(config), ctypes.byref(self.handle),
                                                    err), err)
 
     def __del__(self):
-        self.library.c.csm_sampler_destroy(self.handle)
+        self.library.c.csm_sampler_close(self.handle)
 
     def set_history(self, ids):
         """ids int32 [rows, n], which the sampler borrows."""

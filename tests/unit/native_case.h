@@ -54,7 +54,7 @@ static inline void *open_engine(csm_precision precision, int n_threads)
 
 static inline csm_tensor tensor_f32(const float *data, size_t a, size_t b, size_t c)
 {
-    csm_tensor t = {.name = "w", .dtype = CSM_F32, .rank = 1, .data = data};
+    csm_tensor t = {.name = "w", .dtype = CSM_DTYPE_F32, .rank = 1, .data = data};
     t.shape[0] = a;
     t.n_bytes = a * 4;
     if (b > 0) {

@@ -55,8 +55,8 @@ static const char *scalar_version(void *ctx)
 static float element(const csm_tensor *t, size_t i)
 {
     const uint16_t *half = t->data;
-    return t->dtype == CSM_BF16  ? csm_from_bf16(half[i])
-           : t->dtype == CSM_F16 ? csm_from_f16(half[i])
+    return t->dtype == CSM_DTYPE_BF16  ? csm_from_bf16(half[i])
+           : t->dtype == CSM_DTYPE_F16 ? csm_from_f16(half[i])
                                  : ((const float *)t->data)[i];
 }
 

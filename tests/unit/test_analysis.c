@@ -41,7 +41,7 @@ static int32_t peaked(uint32_t n)
 static csm_tokens *tokens_of(const int32_t *codes, size_t n_frames, size_t n_codebooks)
 {
     csm_tokens *tokens = NULL;
-    assert_int_equal(csm_tokens_new("test", codes, n_frames, n_codebooks, &tokens, NULL), CSM_OK);
+    assert_int_equal(csm_tokens_make("test", codes, n_frames, n_codebooks, &tokens, NULL), CSM_OK);
     return tokens;
 }
 
@@ -73,8 +73,8 @@ static void counts_entropy_and_ranges_are_those_of_the_codes(void **state)
     assert_int_equal(s->all.highest, 5000);
     assert_near(s->seconds, 0.32, 1e-12);
     assert_non_null(strstr(s->warnings, "1 codes are outside 0..2050"));
-    csm_analysis_free(analysis);
-    csm_tokens_free(t);
+    csm_analysis_close(analysis);
+    csm_tokens_close(t);
 }
 
 static void a_loop_of_a_second_is_called_stuck_and_random_codes_are_not(void **state)
@@ -87,8 +87,8 @@ static void a_loop_of_a_second_is_called_stuck_and_random_codes_are_not(void **s
     csm_tokens *t = tokens_of(codes, FRAMES, BOOKS);
     csm_analysis *analysis = analyze(t, NULL);
     assert_false(analysis->stats[0].is_stuck);
-    csm_analysis_free(analysis);
-    csm_tokens_free(t);
+    csm_analysis_close(analysis);
+    csm_tokens_close(t);
 
     for (size_t f = 23; f < 50; f++) /* frames 20..49 repeat every three */
         memcpy(codes + f * BOOKS, codes + (f - 3) * BOOKS, BOOKS * sizeof *codes);
@@ -98,8 +98,8 @@ static void a_loop_of_a_second_is_called_stuck_and_random_codes_are_not(void **s
     assert_int_equal(analysis->stats[0].loop_frame, 20);
     assert_int_equal(analysis->stats[0].loop_period, 3);
     assert_int_equal(analysis->stats[0].loop_frames, 30);
-    csm_analysis_free(analysis);
-    csm_tokens_free(t);
+    csm_analysis_close(analysis);
+    csm_tokens_close(t);
 }
 
 static void similarity_and_its_kin_are_those_of_two_known_histograms(void **state)
@@ -121,9 +121,9 @@ static void similarity_and_its_kin_are_those_of_two_known_histograms(void **stat
     assert_near(d->chi_square, 1 + 1.0 / 3 + 1, 1e-9);
     assert_near(d->agreement, 0.25, 1e-12);
     assert_int_equal(analysis->comparison.first.frame, 1);
-    csm_analysis_free(analysis);
-    csm_tokens_free(b);
-    csm_tokens_free(a);
+    csm_analysis_close(analysis);
+    csm_tokens_close(b);
+    csm_tokens_close(a);
 }
 
 /* Frames that hold on: each code stays with probability `stay`. */
@@ -148,9 +148,9 @@ static double false_alarms(uint32_t stay_of_100)
         csm_tokens *a = tokens_of(codes[0], FRAMES, BOOKS), *b = tokens_of(codes[1], FRAMES, BOOKS);
         csm_analysis *analysis = analyze(a, b);
         n_alarms += !analysis->comparison.is_alike;
-        csm_analysis_free(analysis);
-        csm_tokens_free(b);
-        csm_tokens_free(a);
+        csm_analysis_close(analysis);
+        csm_tokens_close(b);
+        csm_tokens_close(a);
     }
     print_message("stay %u %%: %zu false alarms of %d\n", stay_of_100, n_alarms, (int)PAIRS);
     return (double)n_alarms / PAIRS;
@@ -191,9 +191,9 @@ static double share_seen(double tilt, double *detectable)
         csm_analysis *analysis = analyze(a, b);
         n_seen += !analysis->comparison.is_alike;
         *detectable += analysis->comparison.detectable / PAIRS;
-        csm_analysis_free(analysis);
-        csm_tokens_free(b);
-        csm_tokens_free(a);
+        csm_analysis_close(analysis);
+        csm_tokens_close(b);
+        csm_tokens_close(a);
     }
     print_message("total variation %.3f seen in %zu of %d; stated: %.3f with power 0.8\n", tilt,
                   n_seen, (int)PAIRS, *detectable);
@@ -224,8 +224,8 @@ static void shifted_codes_are_named(void **state)
     csm_analysis *analysis = analyze(a, b);
     assert_int_equal(analysis->comparison.verdict, CSM_VERDICT_LOGITS);
     assert_string_equal(analysis->comparison.cause, "codebook");
-    csm_analysis_free(analysis);
-    csm_tokens_free(b);
+    csm_analysis_close(analysis);
+    csm_tokens_close(b);
 
     for (size_t i = 0; i < FRAMES * BOOKS; i++)
         moved[i] = codes[i] + 1;
@@ -233,8 +233,8 @@ static void shifted_codes_are_named(void **state)
     struct csm_code_shift shift = csm_code_shift_find(a, b);
     assert_true(shift.is_shifted);
     assert_int_equal(shift.codes, 1);
-    csm_tokens_free(b);
-    csm_tokens_free(a);
+    csm_tokens_close(b);
+    csm_tokens_close(a);
 }
 
 static void ten_minutes_take_less_than_a_second(void **state)
@@ -253,9 +253,9 @@ static void ten_minutes_take_less_than_a_second(void **state)
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     assert_true(seconds < 1);
 #endif
-    csm_analysis_free(analysis);
-    csm_tokens_free(b);
-    csm_tokens_free(a);
+    csm_analysis_close(analysis);
+    csm_tokens_close(b);
+    csm_tokens_close(a);
     free(codes);
 }
 
@@ -269,14 +269,14 @@ static void tokens_come_back_as_they_were_saved(void **state)
     assert_int_equal(csm_tokens_set_metadata(t, "seed", "42", NULL), CSM_OK);
     assert_int_equal(csm_tokens_set_metadata(t, "colour", "42", NULL), CSM_BAD_ARG);
     assert_int_equal(csm_tokens_save(t, path, NULL), CSM_OK);
-    assert_int_equal(csm_tokens_load(path, &back, NULL), CSM_OK);
+    assert_int_equal(csm_tokens_open(path, &back, NULL), CSM_OK);
     assert_int_equal(back->n_frames, 3);
     assert_int_equal(back->n_codebooks, 2);
     assert_memory_equal(back->codes, codes, sizeof codes);
     assert_string_equal(csm_tokens_metadata(back, "seed"), "42");
     assert_null(csm_tokens_metadata(back, "text"));
-    csm_tokens_free(back);
-    csm_tokens_free(t);
+    csm_tokens_close(back);
+    csm_tokens_close(t);
 }
 
 int main(void)

@@ -44,7 +44,7 @@ static void the_sinc_resampler_equals_torchaudio(void **state)
         for (size_t i = 0; i < n_in; i++)
             x[i] = ((const int16_t *)in->data)[i] / 32768.0f;
         size_t n;
-        assert_int_equal(csm_audio_resample(CSM_RESAMPLE_TORCHAUDIO, x, n_in, rates[r], RATE, &out,
+        assert_int_equal(csm_audio_resample(CSM_RESAMPLER_TORCHAUDIO, x, n_in, rates[r], RATE, &out,
                                             &n, &err),
                          CSM_OK);
         assert_int_equal(n, expected->n_bytes / 4);
@@ -73,7 +73,7 @@ static void a_tone_stays_a_tone_at_odd_rates(void **state)
     (void)state;
     static const int rates[] = {8000, 11025, 44100, 44101, 48000, 96000, 192000};
     for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
-        for (csm_resampler k = CSM_RESAMPLE_SOXR; k <= CSM_RESAMPLE_TORCHAUDIO; k++) {
+        for (csm_resampler k = CSM_RESAMPLER_SOXR; k <= CSM_RESAMPLER_TORCHAUDIO; k++) {
             csm_error err;
             const size_t n_in = (size_t)rates[r];
             float *in = tone(n_in, 440, rates[r]), *out;
@@ -82,7 +82,7 @@ static void a_tone_stays_a_tone_at_odd_rates(void **state)
                              CSM_OK);
             assert_int_equal(n, RATE);
             /* The narrow window of torchaudio lets 0.2 % of a tone's level through. */
-            assert_true(off_tone(out, n, 440, RATE) < (k == CSM_RESAMPLE_SOXR ? 1e-4 : 2e-3));
+            assert_true(off_tone(out, n, 440, RATE) < (k == CSM_RESAMPLER_SOXR ? 1e-4 : 2e-3));
             free(out);
             free(in);
         }
@@ -95,14 +95,14 @@ static void equal_rates_copy_and_rates_out_of_range_are_refused(void **state)
     float *out = NULL;
     size_t n = 7;
     csm_error err;
-    assert_int_equal(csm_audio_resample(CSM_RESAMPLE_SOXR, x, 3, RATE, RATE, &out, &n, &err),
+    assert_int_equal(csm_audio_resample(CSM_RESAMPLER_SOXR, x, 3, RATE, RATE, &out, &n, &err),
                      CSM_OK);
     assert_int_equal(n, 3);
     assert_memory_equal(out, x, sizeof x);
     free(out);
-    assert_int_equal(csm_audio_resample(CSM_RESAMPLE_SOXR, x, 3, 0, RATE, &out, &n, &err),
+    assert_int_equal(csm_audio_resample(CSM_RESAMPLER_SOXR, x, 3, 0, RATE, &out, &n, &err),
                      CSM_BAD_ARG);
-    assert_int_equal(csm_audio_resample(CSM_RESAMPLE_SOXR, x, 3, RATE, 1 << 30, &out, &n, &err),
+    assert_int_equal(csm_audio_resample(CSM_RESAMPLER_SOXR, x, 3, RATE, 1 << 30, &out, &n, &err),
                      CSM_BAD_ARG);
 }
 
@@ -114,13 +114,13 @@ static void what_is_written_is_read_back(void **state)
     csm_error err;
     float *back;
     size_t n;
-    for (csm_audio_format format = CSM_AUDIO_WAV; format <= CSM_AUDIO_WAV_F32; format++) {
+    for (csm_audio_format format = CSM_AUDIO_FORMAT_WAV; format <= CSM_AUDIO_FORMAT_WAV_F32; format++) {
         scratch_path(path, "x.wav");
         assert_int_equal(csm_audio_write(path, format, x, 6, RATE, NULL, &err), CSM_OK);
-        assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &back, &n, &err), CSM_OK);
+        assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &back, &n, &err), CSM_OK);
         assert_int_equal(n, 6);
         for (size_t i = 0; i < 6; i++) /* 1.0 is one step beyond the largest integer */
-            assert_float_equal(back[i], x[i], format == CSM_AUDIO_WAV ? 1.0f / 32768 : 0);
+            assert_float_equal(back[i], x[i], format == CSM_AUDIO_FORMAT_WAV ? 1.0f / 32768 : 0);
         free(back);
     }
 }
@@ -133,7 +133,7 @@ static void integers_are_rounded_and_clipped(void **state)
     char path[SCRATCH_PATH_MAX];
     csm_error err;
     scratch_path(path, "x.raw");
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_S16LE, x, 5, RATE, NULL, &err), CSM_OK);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_FORMAT_S16LE, x, 5, RATE, NULL, &err), CSM_OK);
     FILE *f = fopen(path, "rb");
     int16_t found[6];
     assert_int_equal(fread(found, 2, 6, f), 5);
@@ -150,7 +150,7 @@ static void a_file_written_piece_by_piece_has_right_sizes(void **state)
     float *x = tone(5000, 440, RATE), *back;
     size_t n;
     scratch_path(path, "pieces.wav");
-    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_WAV, RATE, NULL, &w, &err), CSM_OK);
+    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_FORMAT_WAV, RATE, NULL, &w, &err), CSM_OK);
     assert_int_equal(access(path, F_OK), -1); /* not before it is complete */
     assert_int_equal(csm_audio_writer_push(w, x, 1920, &err), CSM_OK);
     assert_int_equal(csm_audio_writer_push(w, x + 1920, 3080, &err), CSM_OK);
@@ -160,7 +160,7 @@ static void a_file_written_piece_by_piece_has_right_sizes(void **state)
     assert_int_equal(fread(header, 1, 44, f), 44);
     fclose(f);
     assert_memory_equal(header + 40, "\x10\x27\0\0", 4); /* 10000 bytes */
-    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &back, &n, &err), CSM_OK);
+    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &back, &n, &err), CSM_OK);
     assert_int_equal(n, 5000);
     free(back);
     free(x);
@@ -174,14 +174,14 @@ static void given_up_or_failed_files_leave_nothing(void **state)
     csm_audio_writer *w;
     const float x[2] = {0, 0};
     scratch_path(path, "none.wav");
-    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_WAV, RATE, NULL, &w, &err), CSM_OK);
+    assert_int_equal(csm_audio_writer_open(path, CSM_AUDIO_FORMAT_WAV, RATE, NULL, &w, &err), CSM_OK);
     assert_int_equal(csm_audio_writer_push(w, x, 2, &err), CSM_OK);
     csm_audio_writer_discard(w);
     assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(csm_audio_write("/dev/full", CSM_AUDIO_WAV, x, 2, RATE, NULL, &err), CSM_BAD_FILE);
-    assert_int_equal(csm_audio_write("/dev/null/x.wav", CSM_AUDIO_WAV, x, 2, RATE, NULL, &err),
+    assert_int_equal(csm_audio_write("/dev/full", CSM_AUDIO_FORMAT_WAV, x, 2, RATE, NULL, &err), CSM_BAD_FILE);
+    assert_int_equal(csm_audio_write("/dev/null/x.wav", CSM_AUDIO_FORMAT_WAV, x, 2, RATE, NULL, &err),
                      CSM_BAD_FILE);
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV, x, 2, 0, NULL, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_FORMAT_WAV, x, 2, 0, NULL, &err), CSM_BAD_ARG);
 }
 
 static void channels_are_averaged(void **state)
@@ -196,7 +196,7 @@ static void channels_are_averaged(void **state)
     size_t n;
     scratch_path(path, "stereo.wav");
     scratch_write(path, stereo, sizeof stereo - 1);
-    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_OK);
+    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_OK);
     assert_int_equal(n, 2);
     assert_true(x[0] == 0.25f && x[1] == 0.0f);
     free(x);
@@ -211,17 +211,17 @@ static void what_is_no_sound_is_refused(void **state)
     size_t n;
     scratch_path(path, "bad.wav");
     scratch_write(path, "hello", 5);
-    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
+    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
     scratch_write(path, "", 0);
-    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
+    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
     const float nan = NAN;
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV_F32, &nan, 1, RATE, NULL, &err), CSM_OK);
-    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_FORMAT_WAV_F32, &nan, 1, RATE, NULL, &err), CSM_OK);
+    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
     assert_non_null(strstr(err.text, "sample 0 is not finite"));
-    assert_int_equal(csm_audio_write(path, CSM_AUDIO_WAV, &nan, 0, RATE, NULL, &err), CSM_OK);
-    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
-    assert_int_equal(csm_audio_read("/tmp", RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FILE);
-    assert_int_equal(csm_audio_read("/no/x", RATE, CSM_RESAMPLE_SOXR, &x, &n, &err), CSM_BAD_FILE);
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_FORMAT_WAV, &nan, 0, RATE, NULL, &err), CSM_OK);
+    assert_int_equal(csm_audio_read(path, RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_BAD_FORMAT);
+    assert_int_equal(csm_audio_read("/tmp", RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_BAD_FILE);
+    assert_int_equal(csm_audio_read("/no/x", RATE, CSM_RESAMPLER_SOXR, &x, &n, &err), CSM_BAD_FILE);
     assert_null(x);
 }
 

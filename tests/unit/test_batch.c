@@ -9,14 +9,20 @@
 
 #include <csm/csm.h>
 
+#include "unit/request.h"
+
 static const char model_dir[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
 
 enum { N = 7, CONTEXT_FRAMES = 9, CODEBOOKS = 8 /* of csm-a */ };
 
 static const csm_utterance utterances[N] = {
-    {"Hello.", 0, 11},          {"How are you today?", 1, 12}, {"Fine.", 0, 13},
-    {"And then some more.", 0, 14}, {"No.", 2, 15},            {"Why not?", 0, 11},
-    {"Because.", 1, 17},
+    {.text = "Hello.", .speaker = 0, .seed = 11},
+    {.text = "How are you today?", .speaker = 1, .seed = 12},
+    {.text = "Fine.", .speaker = 0, .seed = 13},
+    {.text = "And then some more.", .speaker = 0, .seed = 14},
+    {.text = "No.", .speaker = 2, .seed = 15},
+    {.text = "Why not?", .speaker = 0, .seed = 11},
+    {.text = "Because.", .speaker = 1, .seed = 17},
 };
 
 struct fixture {
@@ -33,7 +39,7 @@ static int open_model(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     csm_error err;
-    const csm_model_options options = {.engine = "native", .strategy = CSM_STRATEGY_EXACT};
+    const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .strategy = CSM_STRATEGY_EXACT};
     if (csm_model_open(model_dir, &options, &f->model, &err) != CSM_OK)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < CONTEXT_FRAMES * CODEBOOKS; i++)
@@ -50,7 +56,7 @@ static int close_model(void **state)
 {
     struct fixture *f = *state;
     for (size_t i = 0; i < N; i++)
-        csm_result_free(f->results[i]);
+        csm_result_close(f->results[i]);
     csm_model_close(f->model);
     free(f);
     return 0;
@@ -87,7 +93,7 @@ static csm_generate_options options_for(struct fixture *f)
 static void forget(struct fixture *f)
 {
     for (size_t i = 0; i < N; i++) {
-        csm_result_free(f->results[i]);
+        csm_result_close(f->results[i]);
         f->results[i] = NULL;
         f->n_frames[i] = 0;
     }
@@ -110,10 +116,10 @@ static void check_against_alone(struct fixture *f, csm_result *alone[N])
         const csm_result *a = f->results[i], *b = alone[i];
         assert_int_equal(a->n_frames, b->n_frames);
         assert_int_equal(a->n_samples, b->n_samples);
-        assert_int_equal(a->report.has_ended, b->report.has_ended);
-        assert_string_equal(a->report.guarded, b->report.guarded);
-        assert_int_equal(a->report.seed, utterances[i].seed);
-        assert_int_equal(a->report.n_prompt, b->report.n_prompt);
+        assert_int_equal(a->report->has_ended, b->report->has_ended);
+        assert_string_equal(a->report->guarded, b->report->guarded);
+        assert_int_equal(a->report->seed, utterances[i].seed);
+        assert_int_equal(a->report->n_prompt, b->report->n_prompt);
         assert_memory_equal(a->codes, b->codes, a->n_frames * CODEBOOKS * sizeof *a->codes);
         assert_memory_equal(a->margins, b->margins, a->n_frames * CODEBOOKS * sizeof(float));
         assert_memory_equal(a->samples, b->samples, a->n_samples * sizeof(float));
@@ -132,7 +138,7 @@ static void each_says_what_it_says_alone(void **state)
         csm_generate_options one = options;
         one.seed = utterances[i].seed;
         one.on_frame = NULL;
-        if (csm_generate(f->model, &f->context, 1, utterances[i].text, utterances[i].speaker, &one,
+        if (csm_generate(f->model, &REQUEST(&f->context, 1, utterances[i].text, utterances[i].speaker), &one,
                          &alone[i], &err) != CSM_OK)
             fail_msg("%s", err.text);
         fewest = alone[i]->n_frames < fewest ? alone[i]->n_frames : fewest;
@@ -147,7 +153,7 @@ static void each_says_what_it_says_alone(void **state)
         forget(f);
     }
     for (size_t i = 0; i < N; i++)
-        csm_result_free(alone[i]);
+        csm_result_close(alone[i]);
 }
 
 static void no_context_and_no_utterance_will_do(void **state)
@@ -195,7 +201,7 @@ static void what_is_wrong_is_told_before_the_first_frame(void **state)
     options.max_frames = 4096; /* csm-a has 2048 positions */
     batch(f, 2, &options, CSM_BAD_ARG);
     options.max_frames = 4;
-    csm_utterance wrong[2] = {utterances[0], {"\xff", 0, 1}};
+    csm_utterance wrong[2] = {utterances[0], {.text = "\xff", .speaker = 0, .seed = 1}};
     csm_error err;
     assert_int_equal(csm_generate_batch(f->model, NULL, 0, wrong, 2, 2, &options, on_result, &err),
                      CSM_BAD_ARG);

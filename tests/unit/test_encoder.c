@@ -113,8 +113,8 @@ static size_t decode(const struct bytes *b, float **samples, int *rate_hz)
 
 static bool is_bare(csm_audio_format f)
 {
-    return f == CSM_AUDIO_S16LE || f == CSM_AUDIO_F32LE || f == CSM_AUDIO_ULAW ||
-           f == CSM_AUDIO_ALAW;
+    return f == CSM_AUDIO_FORMAT_S16LE || f == CSM_AUDIO_FORMAT_F32LE || f == CSM_AUDIO_FORMAT_ULAW ||
+           f == CSM_AUDIO_FORMAT_ALAW;
 }
 
 static double snr(const float *x, const float *y, size_t n)
@@ -133,10 +133,10 @@ static double snr(const float *x, const float *y, size_t n)
 static double least_snr(csm_audio_format f)
 {
     switch (f) {
-    case CSM_AUDIO_WAV_F32: return 250;
-    case CSM_AUDIO_WAV:
-    case CSM_AUDIO_FLAC: return 80;
-    case CSM_AUDIO_MP3: return 25;
+    case CSM_AUDIO_FORMAT_WAV_F32: return 250;
+    case CSM_AUDIO_FORMAT_WAV:
+    case CSM_AUDIO_FORMAT_FLAC: return 80;
+    case CSM_AUDIO_FORMAT_MP3: return 25;
     default: return 33;
     }
 }
@@ -147,7 +147,7 @@ static void check_read_back(csm_audio_format f, int rate_hz, const float *x, siz
     float *y = NULL;
     int found_hz;
     const size_t n = decode(&b, &y, &found_hz);
-    if (f == CSM_AUDIO_OPUS && found_hz != rate_hz) { /* which has five rates: 22,050 and 44,100
+    if (f == CSM_AUDIO_FORMAT_OPUS && found_hz != rate_hz) { /* which has five rates: 22,050 and 44,100
                                                        * come back as 24,000 and 48,000 */
         const double exact = (double)n_x * found_hz / rate_hz;
         assert_true(fabs((double)n - exact) <= 1);
@@ -169,8 +169,8 @@ static void what_is_written_is_read_back_to_the_sample(void **state)
     static float x[30011];
     for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
         for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
-            for (int f = 0; f < CSM_AUDIO_COUNT; f++)
-                if (!is_bare((csm_audio_format)f) && f != CSM_AUDIO_AAC) {
+            for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++)
+                if (!is_bare((csm_audio_format)f) && f != CSM_AUDIO_FORMAT_AAC) {
                     make_sound(x, lengths[l], rates[r]);
                     check_read_back((csm_audio_format)f, rates[r], x, lengths[l]);
                 }
@@ -184,7 +184,7 @@ static void aac_is_frames_of_1024_samples(void **state)
     make_sound(x, 30011, RATE);
     static const size_t lengths[] = {1, 1024, 30011};
     for (size_t l = 0; l < 3; l++) {
-        struct bytes b = encode(CSM_AUDIO_AAC, RATE, NULL, true, x, lengths[l], 700);
+        struct bytes b = encode(CSM_AUDIO_FORMAT_AAC, RATE, NULL, true, x, lengths[l], 700);
         size_t n_whole;
         assert_int_equal(count_adts(&b, &n_whole), 1024 * ((lengths[l] + 1023) / 1024 + 1));
         assert_int_equal(n_whole, b.n);
@@ -198,7 +198,7 @@ static size_t count_playable(csm_audio_format f, const struct bytes *b, size_t w
     size_t n = 0;
     if (is_bare(f))
         return b->n / width;
-    if (f == CSM_AUDIO_AAC)
+    if (f == CSM_AUDIO_FORMAT_AAC)
         return count_adts(b, &(size_t){0});
     float *y = NULL;
     int rate_hz;
@@ -213,11 +213,11 @@ static size_t count_playable(csm_audio_format f, const struct bytes *b, size_t w
 static size_t most_held(csm_audio_format f)
 {
     switch (f) {
-    case CSM_AUDIO_FLAC: return 48 * RATE / 1000;
-    case CSM_AUDIO_OGG: return 80 * RATE / 1000;
-    case CSM_AUDIO_OPUS: return 80 * RATE / 1000;
-    case CSM_AUDIO_MP3: return 48 * RATE / 1000;
-    case CSM_AUDIO_AAC: return 86 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_FLAC: return 48 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_OGG: return 80 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_OPUS: return 80 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_MP3: return 48 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_AAC: return 86 * RATE / 1000;
     default: return 0;
     }
 }
@@ -227,7 +227,7 @@ static void little_is_held_back(void **state)
     (void)state;
     static float x[25 * FRAME];
     make_sound(x, 25 * FRAME, RATE);
-    for (int f = 0; f < CSM_AUDIO_COUNT; f++)
+    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++)
         for (size_t piece = FRAME / 2; piece <= FRAME; piece += FRAME / 2) {
             struct bytes b = {0};
             csm_error err;
@@ -237,7 +237,7 @@ static void little_is_held_back(void **state)
                 csm_encoder_open((csm_audio_format)f, RATE, NULL, &target, &e, &err), CSM_OK);
             for (size_t at = 0; at < 25 * FRAME; at += piece) {
                 assert_int_equal(csm_encoder_push(e, x + at, piece, &err), CSM_OK);
-                const size_t width = f == CSM_AUDIO_S16LE ? 2 : f == CSM_AUDIO_F32LE ? 4 : 1;
+                const size_t width = f == CSM_AUDIO_FORMAT_S16LE ? 2 : f == CSM_AUDIO_FORMAT_F32LE ? 4 : 1;
                 const size_t n = count_playable((csm_audio_format)f, &b, width);
                 if (n + most_held((csm_audio_format)f) < at + piece)
                     fail_msg("%s: %zu samples pushed, %zu there", csm_audio_format_name((csm_audio_format)f),
@@ -257,8 +257,8 @@ static void pieces_do_not_change_the_sound(void **state)
     csm_audio_options options = csm_audio_defaults();
     static const int rates[] = {0, 8000, 44100};
     for (size_t r = 0; r < 3; r++)
-        for (int f = 0; f < CSM_AUDIO_AAC; f++) {
-            if (f == CSM_AUDIO_OGG) /* pages are cut by pushes; the samples are compared */
+        for (int f = 0; f < CSM_AUDIO_FORMAT_AAC; f++) {
+            if (f == CSM_AUDIO_FORMAT_OGG) /* pages are cut by pushes; the samples are compared */
                 continue;
             options.rate_hz = rates[r];
             struct bytes a = encode((csm_audio_format)f, RATE, &options, true, x, 20000, 20000);
@@ -280,13 +280,13 @@ static void a_rate_is_made_as_sound_comes(void **state)
         csm_audio_options options = csm_audio_defaults();
         options.rate_hz = rates[r];
         options.n_samples = 30011;
-        struct bytes b = encode(CSM_AUDIO_WAV_F32, RATE, &options, false, x, 30011, 1000);
+        struct bytes b = encode(CSM_AUDIO_FORMAT_WAV_F32, RATE, &options, false, x, 30011, 1000);
         float *y = NULL, *whole = NULL;
         int found_hz;
         size_t n_whole;
         csm_error err;
         size_t n = decode(&b, &y, &found_hz);
-        assert_int_equal(csm_audio_resample(CSM_RESAMPLE_SOXR, x, 30011, RATE, rates[r], &whole,
+        assert_int_equal(csm_audio_resample(CSM_RESAMPLER_SOXR, x, 30011, RATE, rates[r], &whole,
                                             &n_whole, &err),
                          CSM_OK);
         assert_int_equal(found_hz, rates[r]);
@@ -309,7 +309,7 @@ static void tags_are_where_players_look(void **state)
     options.artist = "anna";
     options.software = "csm 0";
     options.comment = "made by a machine";
-    for (int f = 0; f < CSM_AUDIO_COUNT; f++) {
+    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++) {
         if (!csm_audio_format_has_tags((csm_audio_format)f))
             continue;
         struct bytes b = encode((csm_audio_format)f, RATE, &options, true, x, 3000, 700);
@@ -323,11 +323,11 @@ static void tags_are_where_players_look(void **state)
         assert_string_equal(sf_get_string(sound, SF_STR_TITLE), options.title);
         assert_string_equal(sf_get_string(sound, SF_STR_ARTIST), options.artist);
         assert_string_equal(sf_get_string(sound, SF_STR_COMMENT), options.comment);
-        if (f != CSM_AUDIO_MP3 && f != CSM_AUDIO_OPUS && f != CSM_AUDIO_OGG && f != CSM_AUDIO_FLAC)
+        if (f != CSM_AUDIO_FORMAT_MP3 && f != CSM_AUDIO_FORMAT_OPUS && f != CSM_AUDIO_FORMAT_OGG && f != CSM_AUDIO_FORMAT_FLAC)
             assert_string_equal(sf_get_string(sound, SF_STR_SOFTWARE), options.software);
         else
-            assert_non_null(memmem(b.data, b.n, f == CSM_AUDIO_MP3 ? "c\0s\0m\0 \0" "0\0" : "ENCODER=csm 0",
-                                   f == CSM_AUDIO_MP3 ? 10 : 13));
+            assert_non_null(memmem(b.data, b.n, f == CSM_AUDIO_FORMAT_MP3 ? "c\0s\0m\0 \0" "0\0" : "ENCODER=csm 0",
+                                   f == CSM_AUDIO_FORMAT_MP3 ? 10 : 13));
         assert_int_equal(info.frames, 3000);
         sf_close(sound);
         remove(path);
@@ -338,15 +338,15 @@ static void tags_are_where_players_look(void **state)
 static void names_and_endings_are_found(void **state)
 {
     (void)state;
-    for (int f = 0; f < CSM_AUDIO_COUNT; f++)
+    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++)
         assert_int_equal(csm_audio_format_find(csm_audio_format_name((csm_audio_format)f)), f);
-    assert_int_equal(csm_audio_format_find("wave"), CSM_AUDIO_COUNT);
-    assert_int_equal(csm_audio_format_of_file("a.b/c.MP3"), CSM_AUDIO_MP3);
-    assert_int_equal(csm_audio_format_of_file("x.pcm"), CSM_AUDIO_S16LE);
-    assert_int_equal(csm_audio_format_of_file("x.wav.txt"), CSM_AUDIO_COUNT);
-    assert_int_equal(csm_audio_format_of_file("a.wav/c"), CSM_AUDIO_COUNT);
-    assert_int_equal(csm_audio_format_of_file("wav"), CSM_AUDIO_COUNT);
-    assert_string_equal(csm_audio_format_type(CSM_AUDIO_OPUS), "audio/ogg; codecs=opus");
+    assert_int_equal(csm_audio_format_find("wave"), CSM_AUDIO_FORMAT_COUNT);
+    assert_int_equal(csm_audio_format_of_file("a.b/c.MP3"), CSM_AUDIO_FORMAT_MP3);
+    assert_int_equal(csm_audio_format_of_file("x.pcm"), CSM_AUDIO_FORMAT_S16LE);
+    assert_int_equal(csm_audio_format_of_file("x.wav.txt"), CSM_AUDIO_FORMAT_COUNT);
+    assert_int_equal(csm_audio_format_of_file("a.wav/c"), CSM_AUDIO_FORMAT_COUNT);
+    assert_int_equal(csm_audio_format_of_file("wav"), CSM_AUDIO_FORMAT_COUNT);
+    assert_string_equal(csm_audio_format_type(CSM_AUDIO_FORMAT_OPUS), "audio/ogg; codecs=opus");
 }
 
 static void what_cannot_be_is_refused(void **state)
@@ -357,28 +357,28 @@ static void what_cannot_be_is_refused(void **state)
     csm_encoder *e = NULL;
     csm_error err;
     csm_audio_options options = csm_audio_defaults();
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_MP3, 30000, NULL, &target, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_MP3, 30000, NULL, &target, &e, &err), CSM_BAD_ARG);
     assert_non_null(strstr(err.text, "22050, 24000"));
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_OGG, 4000, NULL, &target, &e, &err), CSM_BAD_ARG);
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_WAV, 0, NULL, &target, &e, &err), CSM_BAD_ARG);
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_COUNT, RATE, NULL, &target, &e, &err), CSM_BAD_ARG);
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_WAV, RATE, NULL, NULL, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_OGG, 4000, NULL, &target, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, 0, NULL, &target, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_COUNT, RATE, NULL, &target, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, NULL, NULL, &e, &err), CSM_BAD_ARG);
     options.rate_hz = 7999;
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_WAV, RATE, &options, &target, &e, &err),
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err),
                      CSM_BAD_ARG);
     options.rate_hz = -1;
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_WAV, RATE, &options, &target, &e, &err),
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err),
                      CSM_BAD_ARG);
     options.rate_hz = 0;
     options.title = "\xFF";
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_WAV, RATE, &options, &target, &e, &err),
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err),
                      CSM_BAD_ARG);
     assert_null(e);
     assert_int_equal(b.n, 0);
     options.title = NULL;
     options.n_samples = 5;
     const float x[4] = {0};
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_WAV, RATE, &options, &target, &e, &err), CSM_OK);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err), CSM_OK);
     assert_int_equal(csm_encoder_push(e, x, 4, &err), CSM_OK);
     assert_int_equal(csm_encoder_finish(e, &err), CSM_BAD_ARG);
     csm_encoder_close(e);
@@ -392,7 +392,7 @@ static void a_dead_line_ends_the_encoding(void **state)
     (void)state;
     static float x[20000];
     make_sound(x, 20000, RATE);
-    for (int f = 0; f < CSM_AUDIO_COUNT; f++) {
+    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++) {
         struct bytes whole = encode((csm_audio_format)f, RATE, NULL, false, x, 20000, 5000);
         for (size_t fail_at = 1; fail_at <= whole.n_calls; fail_at++) {
             struct bytes b = {.fail_at = fail_at};
@@ -418,7 +418,7 @@ static void a_dead_line_ends_the_encoding(void **state)
 static void telephony_takes_the_nearest_code(void **state)
 {
     (void)state;
-    for (csm_audio_format f = CSM_AUDIO_WAV_ULAW; f <= CSM_AUDIO_WAV_ALAW; f++) {
+    for (csm_audio_format f = CSM_AUDIO_FORMAT_WAV_ULAW; f <= CSM_AUDIO_FORMAT_WAV_ALAW; f++) {
         float levels[65536], *y = NULL;
         for (int i = 0; i < 65536; i++)
             levels[i] = (float)(i - 32768) / 32768;

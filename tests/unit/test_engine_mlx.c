@@ -86,7 +86,7 @@ static struct weight weight_of(struct csm_weight_source source)
 static struct csm_weight_source source_of(float *data, size_t rank, const size_t *shape)
 {
     struct csm_weight_source source = {
-        .tensor = {.name = "random", .dtype = CSM_F32, .rank = rank, .data = data, .n_bytes = 4}};
+        .tensor = {.name = "random", .dtype = CSM_DTYPE_F32, .rank = rank, .data = data, .n_bytes = 4}};
     for (size_t i = 0; i < rank; i++) {
         source.tensor.shape[i] = shape[i];
         source.tensor.n_bytes *= shape[i];
@@ -281,7 +281,7 @@ static void quantized_matrices_equal_their_numbers(void **state)
                 plain[o * in + j] = scales[g] * (float)q + biases[g];
             }
         struct csm_weight_source packed = {
-            .tensor = {.name = "packed", .dtype = CSM_U32, .rank = 2, .shape = {out, n_words},
+            .tensor = {.name = "packed", .dtype = CSM_DTYPE_U32, .rank = 2, .shape = {out, n_words},
                        .data = words, .n_bytes = out * n_words * 4},
             .format = CSM_WEIGHT_AFFINE,
             .bits = bits,
@@ -717,7 +717,7 @@ static void a_frame_is_what_its_parts_give(void **state)
     for (size_t i = 0; i < CODEBOOKS * VOCAB; i++)
         noise[i] = -logf(fabsf(noise[i]));
     struct csm_frame_draw race = {.kind = CSM_DRAW_RACE, .temperature = 1.0,
-                                  .depth_temperature = 1.0, .noise = noise, .dtype = CSM_F32};
+                                  .depth_temperature = 1.0, .noise = noise, .dtype = CSM_DTYPE_F32};
     check_frame(&m, &race, codes, logits);
     for (int k = 0; k < CODEBOOKS; k++)
         assert_int_equal(codes[k], largest(logits + k * VOCAB, noise + k * VOCAB));

@@ -12,6 +12,8 @@
 
 #include <csm/csm.h>
 
+#include "unit/request.h"
+
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -30,7 +32,7 @@ static csm_result *run(const csm_generate_options *options)
 {
     csm_error err;
     csm_result *result = NULL;
-    ok(csm_generate(model, NULL, 0, text, 0, options, &result, &err), &err);
+    ok(csm_generate(model, &REQUEST(NULL, 0, text, 0), options, &result, &err), &err);
     return result;
 }
 
@@ -51,44 +53,42 @@ static void steps_are_what_the_loop_collects(void **state)
     options.without_sound = false;
     csm_result *whole = run(&options);
     csm_generation *g = NULL;
-    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &g, &err), &err);
-    csm_frame frame;
-    bool has_frame = true;
+    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err), &err);
+    const csm_frame *frame;
     size_t n = 0;
     for (;;) {
-        ok(csm_generation_next(g, &frame, &has_frame, &err), &err);
-        if (!has_frame)
+        ok(csm_generation_next(g, &frame, &err), &err);
+        if (frame == NULL)
             break;
-        assert_int_equal(frame.index, n);
-        assert_memory_equal(frame.codes, whole->codes + n * whole->n_codebooks,
-                            whole->n_codebooks * sizeof *frame.codes);
-        assert_memory_equal(frame.samples, whole->samples + n * frame.n_samples,
-                            frame.n_samples * sizeof *frame.samples);
+        assert_int_equal(frame->index, n);
+        assert_memory_equal(frame->codes, whole->codes + n * whole->n_codebooks,
+                            whole->n_codebooks * sizeof *frame->codes);
+        assert_memory_equal(frame->samples, whole->samples + n * frame->n_samples,
+                            frame->n_samples * sizeof *frame->samples);
         n++;
     }
     assert_int_equal(n, 6);
-    assert_int_equal(csm_generation_report(g)->n_frames, 6);
-    assert_false(csm_generation_report(g)->has_ended);
-    csm_generation_free(g);
-    csm_result_free(whole);
+    assert_int_equal(csm_report_of(g).n_frames, 6);
+    assert_false(csm_report_of(g).has_ended);
+    csm_generation_close(g);
+    csm_result_close(whole);
 }
 
 static void a_new_generation_ends_the_one_before(void **state)
 {
     (void)state;
     csm_error err;
-    csm_frame frame;
-    bool has_frame = true;
+    const csm_frame *frame;
     csm_generation *first = NULL, *second = NULL;
     csm_generate_options options = seeded(1, 6);
-    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &first, &err), &err);
-    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &second, &err), &err);
-    ok(csm_generation_next(first, &frame, &has_frame, &err), &err);
-    assert_false(has_frame);
-    ok(csm_generation_next(second, &frame, &has_frame, &err), &err);
-    assert_true(has_frame);
-    csm_generation_free(first);
-    csm_generation_free(second);
+    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &first, &err), &err);
+    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &second, &err), &err);
+    assert_int_equal(csm_generation_next(first, &frame, &err), CSM_CANCELLED);
+    assert_null(frame);
+    ok(csm_generation_next(second, &frame, &err), &err);
+    assert_non_null(frame);
+    csm_generation_close(first);
+    csm_generation_close(second);
 }
 
 static void what_does_not_fit_is_refused(void **state)
@@ -97,23 +97,23 @@ static void what_does_not_fit_is_refused(void **state)
     csm_error err;
     csm_result *result = NULL;
     csm_generate_options options = seeded(0, csm_model_describe(model)->max_positions);
-    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, text, 0), &options, &result, &err), CSM_BAD_ARG);
     assert_non_null(strstr(err.text, "2048"));
     options = seeded(0, 4);
     options.temperature = -0.5;
-    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, text, 0), &options, &result, &err), CSM_BAD_ARG);
     options = seeded(0, 4);
     options.sampler = "nobody";
-    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, text, 0), &options, &result, &err), CSM_BAD_ARG);
     const csm_turn silent = {.text = "before"};
     options = seeded(0, 4);
-    assert_int_equal(csm_generate(model, &silent, 1, text, 0, &options, &result, &err),
+    assert_int_equal(csm_generate(model, &REQUEST(&silent, 1, text, 0), &options, &result, &err),
                      CSM_BAD_ARG);
     int32_t codes[8] = {0, 0, 0, 5000, 0, 0, 0, 0};
     const csm_turn wrong = {.text = "before", .codes = codes, .n_frames = 1};
-    assert_int_equal(csm_generate(model, &wrong, 1, text, 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_generate(model, &REQUEST(&wrong, 1, text, 0), &options, &result, &err), CSM_BAD_ARG);
     assert_non_null(strstr(err.text, "codebook 3"));
-    assert_int_equal(csm_generate(model, NULL, 0, "\xff", 0, &options, &result, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, "\xff", 0), &options, &result, &err), CSM_BAD_ARG);
     assert_null(result);
 }
 
@@ -138,9 +138,9 @@ static void forced_codes_are_the_history(void **state)
     assert_memory_equal(other->logits, free_run->logits,
                         n * free_run->vocab * sizeof *other->logits);
     assert_memory_not_equal(other->codes, free_run->codes, n * sizeof *other->codes);
-    csm_result_free(other);
-    csm_result_free(forced);
-    csm_result_free(free_run);
+    csm_result_close(other);
+    csm_result_close(forced);
+    csm_result_close(free_run);
 }
 
 static bool check_candidates(void *user, const csm_frame *frame)
@@ -171,8 +171,9 @@ static void candidates_are_sorted_and_hold_the_one_drawn(void **state)
     size_t n_checked = 0;
     csm_generate_options options = seeded(7, 5);
     options.on_frame = check_candidates;
+    options.keep_probs = true;
     options.user = &n_checked;
-    csm_result_free(run(&options));
+    csm_result_close(run(&options));
     assert_int_equal(n_checked, 40);
 }
 
@@ -189,10 +190,10 @@ static void a_cancelled_generation_gives_what_there_is(void **state)
     csm_result *result = NULL;
     csm_generate_options options = seeded(7, 5);
     options.on_frame = stop_at_two;
-    assert_int_equal(csm_generate(model, NULL, 0, text, 0, &options, &result, &err),
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, text, 0), &options, &result, &err),
                      CSM_CANCELLED);
     assert_int_equal(result->n_frames, 3);
-    csm_result_free(result);
+    csm_result_close(result);
 }
 
 static void count(void *user, const char *name, size_t frame, size_t at, const float *data,
@@ -217,8 +218,8 @@ static void observing_changes_no_token(void **state)
     assert_int_equal(n, 3 * 4); /* three layers, a prompt and three steps */
     assert_memory_equal(seen->codes, unseen->codes,
                         seen->n_frames * seen->n_codebooks * sizeof *seen->codes);
-    csm_result_free(seen);
-    csm_result_free(unseen);
+    csm_result_close(seen);
+    csm_result_close(unseen);
 }
 
 /* Bytes that malloc has handed out, where the system tells. */
@@ -235,24 +236,23 @@ static void memory_does_not_grow_with_length(void **state)
 {
     (void)state;
     csm_error err;
-    csm_frame frame;
-    bool has_frame = true;
+    const csm_frame *frame;
     csm_generation *g = NULL;
     csm_generate_options options = seeded(42, 400);
     options.without_sound = false;
     options.min_frames = 400;
-    ok(csm_generation_start(model, NULL, 0, text, 0, &options, &g, &err), &err);
+    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err), &err);
     size_t at_100 = 0;
     for (size_t f = 0; f < 400; f++) {
-        ok(csm_generation_next(g, &frame, &has_frame, &err), &err);
-        assert_true(has_frame);
+        ok(csm_generation_next(g, &frame, &err), &err);
+        assert_non_null(frame);
         if (f == 100)
             at_100 = in_use();
     }
     /* What does grow, some 50 bytes a frame: the record of the positions that the
      * cache holds, and a row of attention scores. One frame's sound is 7,680. */
     assert_true(in_use() <= at_100 + 300 * 100);
-    csm_generation_free(g);
+    csm_generation_close(g);
 }
 
 static void describing_loads_nothing_and_checks_all(void **state)
@@ -260,7 +260,7 @@ static void describing_loads_nothing_and_checks_all(void **state)
     (void)state;
     csm_error err;
     csm_model *described = NULL;
-    const csm_model_options options = {.describe_only = true};
+    const csm_model_options options = {.size = sizeof(csm_model_options), .describe_only = true};
     ok(csm_model_open(dir, &options, &described, &err), &err);
     const csm_model_info *info = csm_model_describe(described);
     assert_string_equal(info->layout, "hf");

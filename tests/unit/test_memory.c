@@ -10,6 +10,8 @@
 
 #include <csm/csm.h>
 
+#include "unit/request.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED
 #elif defined(__has_feature) /* clang */
@@ -33,21 +35,20 @@ static size_t most_resident_kb(void)
 static size_t generate(csm_model *model, size_t n_frames)
 {
     csm_generation *g;
-    csm_frame frame;
+    const csm_frame *frame;
     csm_error err;
-    bool has_frame = true;
     csm_generate_options options = csm_generate_defaults();
     options.max_frames = options.min_frames = n_frames;
-    csm_status st = csm_generation_start(model, NULL, 0, "On and on.", 0, &options, &g, &err);
+    csm_status st = csm_generation_open(model, &REQUEST(NULL, 0, "On and on.", 0), &options, &g, &err);
     if (st != CSM_OK)
         fail_msg("%s", err.text);
     size_t n = 0;
-    while ((st = csm_generation_next(g, &frame, &has_frame, &err)) == CSM_OK && has_frame)
+    while ((st = csm_generation_next(g, &frame, &err)) == CSM_OK && frame != NULL)
         n++;
     if (st != CSM_OK)
         fail_msg("%s", err.text);
     assert_int_equal(n, n_frames);
-    csm_generation_free(g);
+    csm_generation_close(g);
     return most_resident_kb();
 }
 
@@ -60,7 +61,7 @@ static void a_long_generation_grows_by_its_caches_alone(void **state)
     enum { FEW = 100, MANY = 1000, SLACK_KB = 1024 };
     csm_model *model;
     csm_error err;
-    const csm_model_options options = {.engine = "native", .strategy = CSM_STRATEGY_EXACT};
+    const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .strategy = CSM_STRATEGY_EXACT};
     if (csm_model_open(CSM_SOURCE_DIR "/voice/model", &options, &model, &err) != CSM_OK)
         fail_msg("%s", err.text);
     const csm_transformer_info *t = &csm_model_describe(model)->backbone;

@@ -352,7 +352,7 @@ int main(int argc, char **argv)
         model_dir = argv[1];
         golden_file = argv[2];
     }
-    const struct csm_engine_options options = {.precision = CSM_IN_F32}; /* the references' */
+    const struct csm_engine_options options = {.precision = CSM_PRECISION_F32}; /* the references' */
     const char *name = getenv("CSM_TEST_ENGINE");
     if (name == NULL)
         name = "native";

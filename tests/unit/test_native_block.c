@@ -186,7 +186,7 @@ static const double tolerance = 2e-4;
 
 static void check_attention(bool is_mimi, size_t window, bool interleaved)
 {
-    void *ctx = open_engine(CSM_AS_STORED, 2);
+    void *ctx = open_engine(CSM_PRECISION_STORED, 2);
     struct layer l;
     layer_open(&l, ctx, is_mimi, window, interleaved);
     float *x = random_floats(STEPS * WIDTH);
@@ -271,7 +271,7 @@ static void feed_forward_equals_plain_loops(void **state)
 {
     (void)state;
     for (int is_mimi = 0; is_mimi < 2; is_mimi++) {
-        void *ctx = open_engine(CSM_AS_STORED, 2);
+        void *ctx = open_engine(CSM_PRECISION_STORED, 2);
         struct layer l;
         layer_open(&l, ctx, is_mimi, 0, false);
         float *x = random_floats(STEPS * WIDTH);
@@ -301,7 +301,7 @@ static void norms_equal_plain_loops(void **state)
 {
     (void)state;
     for (int is_mimi = 0; is_mimi < 2; is_mimi++) {
-        void *ctx = open_engine(CSM_AS_STORED, 1);
+        void *ctx = open_engine(CSM_PRECISION_STORED, 1);
         struct layer l;
         layer_open(&l, ctx, is_mimi, 0, false);
         float *x = random_floats(2 * WIDTH);

@@ -50,7 +50,7 @@ static double *expected_conv(const struct csm_conv *c, const float *w, const flo
 
 static void check_conv_of(struct csm_conv c, bool has_bias, bool is_sound, double tolerance)
 {
-    void *ctx = open_engine(CSM_IN_Q4, 2); /* convolutions are never quantized */
+    void *ctx = open_engine(CSM_PRECISION_Q4, 2); /* convolutions are never quantized */
     size_t second = (c.transposed ? c.out : c.in) / c.groups;
     size_t first = c.transposed ? c.in : c.out;
     float *w = random_floats(first * second * c.kernel), *bias = random_floats(c.out);
@@ -165,7 +165,7 @@ static void several_outputs_are_made_together(void **state)
 static void rows_that_are_no_whole_frames_are_refused(void **state)
 {
     (void)state;
-    void *ctx = open_engine(CSM_AS_STORED, 1);
+    void *ctx = open_engine(CSM_PRECISION_STORED, 1);
     float w[16] = {0};
     struct csm_conv c = {.in = 2, .out = 4, .kernel = 1, .stride = 1, .dilation = 1, .groups = 1,
                          .rows_at_once = 2};
@@ -191,7 +191,7 @@ static void a_large_convolution_of_the_decoder_is_coded(void **state)
 static void a_convolution_that_sees_the_future_is_refused(void **state)
 {
     (void)state;
-    void *ctx = open_engine(CSM_AS_STORED, 1);
+    void *ctx = open_engine(CSM_PRECISION_STORED, 1);
     float w[16] = {0};
     struct csm_conv c = {.in = 2, .out = 4, .kernel = 2, .stride = 3, .dilation = 1, .groups = 1};
     c.weight = weight_f32(ctx, w, 4, 2, 2);

@@ -108,33 +108,33 @@ static void float_weights_are_used_as_stored_or_rounded(void **state)
                                       .transposed = true};
     for (size_t i = 0; i < N; i++)
         values[i] = (double)w[i];
-    check_source(CSM_AS_STORED, &source, values, 1);
-    check_source(CSM_IN_F32, &source, values, 1);
-    check_source(CSM_AS_STORED, &lying, values, 1);
+    check_source(CSM_PRECISION_STORED, &source, values, 1);
+    check_source(CSM_PRECISION_F32, &source, values, 1);
+    check_source(CSM_PRECISION_STORED, &lying, values, 1);
     struct csm_weight_source exact = source;
     exact.exact = true;
-    check_source(CSM_IN_Q4, &exact, values, 1);
+    check_source(CSM_PRECISION_Q4, &exact, values, 1);
 
     for (size_t i = 0; i < N; i++)
         values[i] = (double)csm_from_bf16(csm_to_bf16(w[i]));
-    check_source(CSM_IN_BF16, &source, values, 1);
-    check_source(CSM_IN_BF16, &lying, values, 1);
+    check_source(CSM_PRECISION_BF16, &source, values, 1);
+    check_source(CSM_PRECISION_BF16, &lying, values, 1);
     struct csm_weight_source stored = source;
-    stored.tensor.dtype = CSM_BF16;
+    stored.tensor.dtype = CSM_DTYPE_BF16;
     stored.tensor.data = half;
     stored.tensor.n_bytes = N * 2;
     for (size_t i = 0; i < N; i++)
         half[i] = csm_to_bf16(w[i]);
-    check_source(CSM_AS_STORED, &stored, values, 1);
-    check_source(CSM_IN_F32, &stored, values, 1);
+    check_source(CSM_PRECISION_STORED, &stored, values, 1);
+    check_source(CSM_PRECISION_F32, &stored, values, 1);
 
     for (size_t i = 0; i < N; i++)
         values[i] = (double)csm_from_f16(csm_to_f16(w[i]));
-    check_source(CSM_IN_F16, &source, values, 1);
-    stored.tensor.dtype = CSM_F16;
+    check_source(CSM_PRECISION_F16, &source, values, 1);
+    stored.tensor.dtype = CSM_DTYPE_F16;
     for (size_t i = 0; i < N; i++)
         half[i] = csm_to_f16(w[i]);
-    check_source(CSM_AS_STORED, &stored, values, 1);
+    check_source(CSM_PRECISION_STORED, &stored, values, 1);
 
     free(w);
     free(half);
@@ -152,14 +152,14 @@ static void quantized(const float *w, int bits, int group, csm_dtype scale_dtype
     uint32_t *words = malloc(n_words * 4);
     csm_affine_quantize(w, N, bits, group, codes, scales, biases);
     csm_affine_pack(codes, N, bits, words);
-    for (size_t g = 0; scale_dtype == CSM_BF16 && g < n_groups; g++) {
+    for (size_t g = 0; scale_dtype == CSM_DTYPE_BF16 && g < n_groups; g++) {
         uint16_t s = csm_to_bf16(scales[g]), b = csm_to_bf16(biases[g]);
         scales[g] = csm_from_bf16(s);
         biases[g] = csm_from_bf16(b);
     }
     for (size_t i = 0; i < N; i++)
         values[i] = (double)scales[i / (size_t)group] * codes[i] + (double)biases[i / (size_t)group];
-    if (scale_dtype == CSM_BF16)
+    if (scale_dtype == CSM_DTYPE_BF16)
         for (size_t g = 0; g < n_groups; g++) {
             ((uint16_t *)scales)[g] = csm_to_bf16(scales[g]);
             ((uint16_t *)biases)[g] = csm_to_bf16(biases[g]);
@@ -168,7 +168,7 @@ static void quantized(const float *w, int bits, int group, csm_dtype scale_dtype
                                          .format = CSM_WEIGHT_AFFINE,
                                          .bits = bits,
                                          .group_size = group};
-    source->tensor.dtype = CSM_U32;
+    source->tensor.dtype = CSM_DTYPE_U32;
     source->tensor.data = words;
     source->tensor.n_bytes = n_words * 4;
     source->scales = tensor_f32(scales, ROWS, COLS / (size_t)group, 0);
@@ -190,14 +190,14 @@ static void the_decoders_weights_keep_18_bits(void **state)
         w[i] = i % 64 == 9 ? 131071 * 0x1p-17f : rintf(w[i] * 131071) * 0x1p-17f;
         values[i] = (double)w[i];
     }
-    check_source(CSM_AS_STORED, &source, values, 1);
+    check_source(CSM_PRECISION_STORED, &source, values, 1);
 
     /* Others are off by half a step at most; infinity and zeros stay what they are. */
     float *x = calloc(COLS, sizeof *x), *wide = random_floats(N);
     source.tensor.data = wide;
     wide[70] = INFINITY;
     memset(wide + 3 * COLS, 0, COLS * sizeof *wide);
-    void *ctx = open_engine(CSM_AS_STORED, 1);
+    void *ctx = open_engine(CSM_PRECISION_STORED, 1);
     csm_weight *weight = NULL;
     OK(ops->weight_new(ctx, &source, &weight, err));
     csm_value *in = value_of(ctx, x, 1, COLS), *out = value_of(ctx, x, 1, 1);
@@ -231,11 +231,11 @@ static void affine_weights_are_used_as_stored(void **state)
         for (int group = 32; group <= 128; group *= 2)
             for (int wide = 0; wide < 2; wide++) {
                 struct csm_weight_source source;
-                quantized(w, bits, group, wide ? CSM_F32 : CSM_BF16, &source, values);
-                check_source(CSM_AS_STORED, &source, values, (size_t)group);
-                check_source(bits == 4 ? CSM_IN_Q4 : CSM_IN_Q8, &source, values, (size_t)group);
+                quantized(w, bits, group, wide ? CSM_DTYPE_F32 : CSM_DTYPE_BF16, &source, values);
+                check_source(CSM_PRECISION_STORED, &source, values, (size_t)group);
+                check_source(bits == 4 ? CSM_PRECISION_Q4 : CSM_PRECISION_Q8, &source, values, (size_t)group);
                 csm_weight *out = NULL;
-                void *ctx = open_engine(bits == 4 ? CSM_IN_Q8 : CSM_IN_Q4, 1);
+                void *ctx = open_engine(bits == 4 ? CSM_PRECISION_Q8 : CSM_PRECISION_Q4, 1);
                 assert_int_equal(ops->weight_new(ctx, &source, &out, NULL), CSM_BAD_ARG);
                 ops->close(ctx);
                 free((void *)source.tensor.data);
@@ -258,14 +258,14 @@ static void a_bfloat16_matrix_may_be_quantized_when_loaded(void **state)
     }
     for (int bits = 4; bits <= 8; bits += 4) {
         struct csm_weight_source source;
-        quantized(w, bits, 64, CSM_BF16, &source, values);
+        quantized(w, bits, 64, CSM_DTYPE_BF16, &source, values);
         struct csm_weight_source plain = {.tensor = tensor_f32(NULL, ROWS, COLS, 0)};
-        plain.tensor.dtype = CSM_BF16;
+        plain.tensor.dtype = CSM_DTYPE_BF16;
         plain.tensor.data = half;
         plain.tensor.n_bytes = N * 2;
-        check_source(bits == 4 ? CSM_IN_Q4 : CSM_IN_Q8, &plain, values, 64);
+        check_source(bits == 4 ? CSM_PRECISION_Q4 : CSM_PRECISION_Q8, &plain, values, 64);
         plain.is_table = true;
-        check_source(bits == 4 ? CSM_IN_Q4 : CSM_IN_Q8, &plain, values, 64);
+        check_source(bits == 4 ? CSM_PRECISION_Q4 : CSM_PRECISION_Q8, &plain, values, 64);
         free((void *)source.tensor.data);
         free((void *)source.scales.data);
         free((void *)source.biases.data);
@@ -280,7 +280,7 @@ static void a_value_that_is_not_finite_is_not_hidden(void **state)
     (void)state;
     float *w = random_floats(N), *x = random_floats(COLS);
     x[70] = NAN;
-    for (int precision = CSM_IN_F32; precision <= CSM_IN_Q4; precision++) {
+    for (int precision = CSM_PRECISION_F32; precision <= CSM_PRECISION_Q4; precision++) {
         void *ctx = open_engine((csm_precision)precision, 1);
         csm_weight *weight = weight_f32(ctx, w, ROWS, COLS, 0);
         csm_value *in = value_of(ctx, x, 1, COLS), *out = value_of(ctx, x, 1, 1);
@@ -302,7 +302,7 @@ static void shapes_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
     float *w = random_floats(N);
-    void *ctx = open_engine(CSM_AS_STORED, 1);
+    void *ctx = open_engine(CSM_PRECISION_STORED, 1);
     csm_weight *weight = weight_f32(ctx, w, ROWS, COLS, 0);
     csm_value *in = value_of(ctx, w, 1, COLS - 1), *out = value_of(ctx, w, 1, 1);
     assert_int_equal(ops->linear(ctx, weight, NULL, in, out, NULL), CSM_BAD_ARG);
@@ -322,7 +322,7 @@ static void rows_are_copied_and_appended(void **state)
 {
     (void)state;
     float x[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
-    void *ctx = open_engine(CSM_AS_STORED, 1);
+    void *ctx = open_engine(CSM_PRECISION_STORED, 1);
     csm_value *src = value_of(ctx, x, 6, 2), *dst = value_of(ctx, x, 1, 1);
     OK(ops->copy_rows(ctx, src, 4, 1, dst, 0, err));
     OK(ops->copy_rows(ctx, src, 0, 6, dst, 1, err));

@@ -48,10 +48,10 @@ static void what_is_written_is_read_back(void **state)
     const uint8_t u[3] = {7, 8, 9};
     const int64_t n[1] = {-1};
     const csm_tensor tensors[] = {
-        {.name = "u", .dtype = CSM_U8, .rank = 1, .shape = {3}, .data = u, .n_bytes = 3},
-        {.name = "f", .dtype = CSM_F32, .rank = 2, .shape = {2, 3}, .data = f, .n_bytes = 24},
-        {.name = "scalar \xc3\xa4", .dtype = CSM_I64, .rank = 0, .data = n, .n_bytes = 8},
-        {.name = "empty", .dtype = CSM_F16, .rank = 2, .shape = {0, 4}, .data = NULL},
+        {.name = "u", .dtype = CSM_DTYPE_U8, .rank = 1, .shape = {3}, .data = u, .n_bytes = 3},
+        {.name = "f", .dtype = CSM_DTYPE_F32, .rank = 2, .shape = {2, 3}, .data = f, .n_bytes = 24},
+        {.name = "scalar \xc3\xa4", .dtype = CSM_DTYPE_I64, .rank = 0, .data = n, .n_bytes = 8},
+        {.name = "empty", .dtype = CSM_DTYPE_F16, .rank = 2, .shape = {0, 4}, .data = NULL},
     };
     const char *metadata[] = {"text", "Hi \"you\"", "seed", "42"};
     csm_error err;
@@ -224,8 +224,8 @@ static void bad_arguments_of_write_leave_no_file(void **state)
     scratch_path(path, "none.safetensors");
     const uint8_t u[2] = {7, 8};
     csm_tensor tensors[2] = {
-        {.name = "u", .dtype = CSM_U8, .rank = 1, .shape = {2}, .data = u, .n_bytes = 2},
-        {.name = "u", .dtype = CSM_U8, .rank = 1, .shape = {2}, .data = u, .n_bytes = 2},
+        {.name = "u", .dtype = CSM_DTYPE_U8, .rank = 1, .shape = {2}, .data = u, .n_bytes = 2},
+        {.name = "u", .dtype = CSM_DTYPE_U8, .rank = 1, .shape = {2}, .data = u, .n_bytes = 2},
     };
     const char *metadata[] = {"k", "1", "k", "2"};
     csm_error err;
@@ -245,7 +245,7 @@ static void a_failed_write_keeps_the_old_file_and_leaves_nothing_beside(void **s
 {
     (void)state;
     csm_error err;
-    const csm_tensor none = {.name = "u", .dtype = CSM_U8, .rank = 1, .shape = {0}};
+    const csm_tensor none = {.name = "u", .dtype = CSM_DTYPE_U8, .rank = 1, .shape = {0}};
     assert_int_equal(csm_tensors_write("/dev/full", &none, 1, NULL, 0, &err), CSM_BAD_FILE);
     assert_non_null(strstr(err.text, "/dev/full: cannot be written: "));
     assert_int_equal(csm_tensors_write("/dev/null/x", &none, 1, NULL, 0, &err), CSM_BAD_FILE);
@@ -261,7 +261,7 @@ static void writing_through_a_link_replaces_what_it_points_to(void **state)
     scratch_write(real, "old", 3);
     assert_int_equal(chmod(real, 0640), 0);
     assert_int_equal(symlink(real, link), 0);
-    const csm_tensor none = {.name = "u", .dtype = CSM_U8, .rank = 1, .shape = {0}};
+    const csm_tensor none = {.name = "u", .dtype = CSM_DTYPE_U8, .rank = 1, .shape = {0}};
     assert_int_equal(csm_tensors_write(link, &none, 1, NULL, 0, &err), CSM_OK);
     csm_tensors *file;
     assert_int_equal(csm_tensors_open(real, &file, &err), CSM_OK);

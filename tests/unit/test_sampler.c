@@ -5,15 +5,16 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include <csm/experimental.h>
 #include <csm/sampling.h>
 
 #include "base/threads.h"
 #include "sampling/mt19937.h"
 
-static csm_sampler *sampler_of(struct csm_sampler_config config)
+static csm_sampler *sampler_of(csm_sampler_options config)
 {
     csm_sampler *sampler = NULL;
-    assert_int_equal(csm_sampler_create(&config, &sampler, NULL), CSM_OK);
+    assert_int_equal(csm_sampler_open(&config, &sampler, NULL), CSM_OK);
     return sampler;
 }
 
@@ -22,29 +23,29 @@ static void mt19937_gives_the_published_10000th_output(void **state)
     (void)state;
     struct mt19937 g;
     uint32_t word;
-    mt19937_seed(&g, 5489); /* ISO C++ [rand.predef] publishes this value */
-    mt19937_skip(&g, 9999);
-    mt19937_raw(&g, &word, 1);
+    csm_mt19937_seed(&g, 5489); /* ISO C++ [rand.predef] publishes this value */
+    csm_mt19937_skip(&g, 9999);
+    csm_mt19937_raw(&g, &word, 1);
     assert_int_equal(mt19937_temper(word), 4123659995u);
 }
 
 /* Calls check with every sampler, stream and dtype that go together. */
-static void each_sampler(void (*check)(struct csm_sampler_config config))
+static void each_sampler(void (*check)(csm_sampler_options config))
 {
-    const csm_dtype dtypes[] = {CSM_F32, CSM_BF16, CSM_F16};
+    const csm_dtype dtypes[] = {CSM_DTYPE_F32, CSM_DTYPE_BF16, CSM_DTYPE_F16};
     int n = 0;
     for (int sampler = 0; sampler < CSM_SAMPLER_COUNT; sampler++)
         for (int stream = 0; stream < CSM_STREAM_COUNT; stream++)
             for (int i = 0; i < 3; i++) {
-                struct csm_sampler_config config = csm_sampler_defaults();
+                csm_sampler_options config = csm_sampler_defaults();
                 csm_sampler *s;
                 config.sampler = (csm_sampler_kind)sampler;
                 config.stream = (csm_stream_kind)stream;
                 config.dtype = dtypes[i];
                 config.seed = 42;
-                if (csm_sampler_create(&config, &s, NULL) != CSM_OK)
+                if (csm_sampler_open(&config, &s, NULL) != CSM_OK)
                     continue;
-                csm_sampler_destroy(s);
+                csm_sampler_close(s);
                 check(config);
                 n++;
             }
@@ -53,7 +54,7 @@ static void each_sampler(void (*check)(struct csm_sampler_config config))
 
 /* Draw from logits [2, 3] that are bad: nothing moves, and the next draw is the one
  * that a fresh sampler gives. */
-static void check_refused(struct csm_sampler_config config, const float *logits, const char *what)
+static void check_refused(csm_sampler_options config, const float *logits, const char *what)
 {
     const float good[6] = {1.0f, 2.0f, 0.5f, 2.0f, 2.0f, 1.0f};
     int32_t tokens[2] = {-7, -7}, first[2], next[2];
@@ -71,11 +72,11 @@ static void check_refused(struct csm_sampler_config config, const float *logits,
         assert_int_equal(csm_sampler_draw(fresh, good, 2, 3, first, NULL, NULL, NULL), CSM_OK);
         assert_memory_equal(next, first, sizeof next);
     }
-    csm_sampler_destroy(s);
-    csm_sampler_destroy(fresh);
+    csm_sampler_close(s);
+    csm_sampler_close(fresh);
 }
 
-static void check_bad_logits(struct csm_sampler_config config)
+static void check_bad_logits(csm_sampler_options config)
 {
     const float inf = INFINITY;
     const float bad[][6] = {
@@ -86,7 +87,7 @@ static void check_bad_logits(struct csm_sampler_config config)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         check_refused(config, bad[i], "row 1, index 1");
     check_refused(config, (const float[6]){1, 2, 3, -inf, -inf, -inf}, "row 1, all 3 entries");
-    if (config.dtype != CSM_F32) /* finite as it comes, not as bf16 or f16 */
+    if (config.dtype != CSM_DTYPE_F32) /* finite as it comes, not as bf16 or f16 */
         check_refused(config, (const float[6]){1, 3.4e38f, 3, 1, 2, 3}, "row 0, index 1");
     if (config.sampler == CSM_SAMPLER_TRANSFORMERS)
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -96,7 +97,7 @@ static void check_bad_logits(struct csm_sampler_config config)
                              CSM_BAD_LOGITS);
             assert_int_equal(csm_stream_save(csm_sampler_stream(s)).position, 0);
             assert_int_equal(tokens[0], -7);
-            csm_sampler_destroy(s);
+            csm_sampler_close(s);
         }
 }
 
@@ -114,7 +115,7 @@ static void bad_logits_are_named_and_move_nothing(void **state)
     assert_int_equal(token, -7);
 }
 
-static void check_bad_settings(struct csm_sampler_config config)
+static void check_bad_settings(csm_sampler_options config)
 {
     const double bad[] = {0.0, -0.0, -1.0, 1e-60, 1e60, NAN, INFINITY, -INFINITY};
     const float logits[2] = {1.0f, 2.0f};
@@ -122,9 +123,9 @@ static void check_bad_settings(struct csm_sampler_config config)
     csm_error err;
     csm_sampler *s = sampler_of(config), *none = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct csm_sampler_config c = config;
+        csm_sampler_options c = config;
         c.temperature = bad[i];
-        assert_int_equal(csm_sampler_create(&c, &none, &err), CSM_BAD_ARG);
+        assert_int_equal(csm_sampler_open(&c, &none, &err), CSM_BAD_ARG);
         assert_non_null(strstr(err.text, "temperature: "));
         assert_null(none);
         assert_int_equal(csm_sampler_set_temperature(s, bad[i], &err), CSM_BAD_ARG);
@@ -134,7 +135,7 @@ static void check_bad_settings(struct csm_sampler_config config)
     assert_int_equal(csm_sampler_draw(s, logits, 0, 2, &token, NULL, NULL, NULL), CSM_BAD_ARG);
     assert_int_equal(csm_sampler_draw(s, logits, 1, 0, &token, NULL, NULL, NULL), CSM_BAD_ARG);
     assert_int_equal(csm_stream_save(csm_sampler_stream(s)).position, 0);
-    csm_sampler_destroy(s);
+    csm_sampler_close(s);
 }
 
 static void settings_out_of_range_are_refused(void **state)
@@ -165,7 +166,7 @@ static void top_k_counts_among_few_unmasked_entries(void **state)
     for (size_t i = 0; i < 2051; i++)
         n += probs[i] > 0.0f;
     assert_int_equal(n, 50);
-    csm_sampler_destroy(s);
+    csm_sampler_close(s);
 }
 
 static void a_saved_stream_goes_on_where_it_was(void **state)
@@ -173,21 +174,21 @@ static void a_saved_stream_goes_on_where_it_was(void **state)
     (void)state;
     float first[64], again[64];
     for (int kind = 0; kind < CSM_STREAM_COUNT; kind++) {
-        struct csm_stream_state begin = {.kind = (csm_stream_kind)kind, .seed = 42};
+        csm_stream_state begin = {.kind = (csm_stream_kind)kind, .seed = 42};
         csm_stream *a, *b;
-        assert_int_equal(csm_stream_create(&begin, &a, NULL), CSM_OK);
+        assert_int_equal(csm_stream_open(&begin, &a, NULL), CSM_OK);
         for (int call = 0; call < 25; call++)
-            assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, first, NULL), CSM_OK);
-        struct csm_stream_state saved = csm_stream_save(a);
-        assert_int_equal(csm_stream_create(&saved, &b, NULL), CSM_OK);
-        assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, first, NULL), CSM_OK);
-        assert_int_equal(csm_stream_fill(b, CSM_F32, 1, 64, again, NULL), CSM_OK);
+            assert_int_equal(csm_stream_fill(a, CSM_DTYPE_F32, 1, 64, first, NULL), CSM_OK);
+        csm_stream_state saved = csm_stream_save(a);
+        assert_int_equal(csm_stream_open(&saved, &b, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(a, CSM_DTYPE_F32, 1, 64, first, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(b, CSM_DTYPE_F32, 1, 64, again, NULL), CSM_OK);
         assert_memory_equal(first, again, sizeof first);
         assert_int_equal(csm_stream_seek(a, saved.position, NULL), CSM_OK);
-        assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, again, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(a, CSM_DTYPE_F32, 1, 64, again, NULL), CSM_OK);
         assert_memory_equal(first, again, sizeof first);
-        csm_stream_destroy(a);
-        csm_stream_destroy(b);
+        csm_stream_close(a);
+        csm_stream_close(b);
     }
 }
 
@@ -196,26 +197,26 @@ static void a_stream_that_follows_another_goes_on_with_it(void **state)
     (void)state;
     float first[64], again[64];
     for (int kind = 0; kind < CSM_STREAM_COUNT; kind++) {
-        struct csm_stream_state begin = {.kind = (csm_stream_kind)kind, .seed = 42};
-        struct csm_stream_state elsewhere = {.kind = (csm_stream_kind)kind, .seed = 7};
+        csm_stream_state begin = {.kind = (csm_stream_kind)kind, .seed = 42};
+        csm_stream_state elsewhere = {.kind = (csm_stream_kind)kind, .seed = 7};
         csm_stream *a, *b;
-        assert_int_equal(csm_stream_create(&begin, &a, NULL), CSM_OK);
-        assert_int_equal(csm_stream_create(&elsewhere, &b, NULL), CSM_OK);
+        assert_int_equal(csm_stream_open(&begin, &a, NULL), CSM_OK);
+        assert_int_equal(csm_stream_open(&elsewhere, &b, NULL), CSM_OK);
         for (int call = 0; call < 25; call++) {
-            assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, first, NULL), CSM_OK);
-            assert_int_equal(csm_stream_fill(b, CSM_BF16, 2, 8, again, NULL), CSM_OK);
+            assert_int_equal(csm_stream_fill(a, CSM_DTYPE_F32, 1, 64, first, NULL), CSM_OK);
+            assert_int_equal(csm_stream_fill(b, CSM_DTYPE_BF16, 2, 8, again, NULL), CSM_OK);
         }
         assert_int_equal(csm_stream_follow(b, a, NULL), CSM_OK);
-        assert_int_equal(csm_stream_fill(a, CSM_F32, 1, 64, first, NULL), CSM_OK);
-        assert_int_equal(csm_stream_fill(b, CSM_F32, 1, 64, again, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(a, CSM_DTYPE_F32, 1, 64, first, NULL), CSM_OK);
+        assert_int_equal(csm_stream_fill(b, CSM_DTYPE_F32, 1, 64, again, NULL), CSM_OK);
         assert_memory_equal(first, again, sizeof first);
         assert_true(csm_stream_save(a).position == csm_stream_save(b).position);
         begin.kind = (csm_stream_kind)((kind + 1) % CSM_STREAM_COUNT);
-        csm_stream_destroy(b);
-        assert_int_equal(csm_stream_create(&begin, &b, NULL), CSM_OK);
+        csm_stream_close(b);
+        assert_int_equal(csm_stream_open(&begin, &b, NULL), CSM_OK);
         assert_int_equal(csm_stream_follow(b, a, NULL), CSM_BAD_ARG);
-        csm_stream_destroy(a);
-        csm_stream_destroy(b);
+        csm_stream_close(a);
+        csm_stream_close(b);
     }
 }
 
@@ -240,27 +241,27 @@ static void a_draw_is_certain_above_twice_the_error(void **state)
     assert_false(csm_draw_is_certain(0.0f, 0.0f));
 }
 
-static int32_t token_of(struct csm_sampler_config config, const float *logits, size_t n,
+static int32_t token_of(csm_sampler_options config, const float *logits, size_t n,
                         float *margin)
 {
     int32_t token;
     csm_sampler *s = sampler_of(config);
     assert_int_equal(csm_sampler_draw(s, logits, 1, n, &token, margin, NULL, NULL), CSM_OK);
-    csm_sampler_destroy(s);
+    csm_sampler_close(s);
     return token;
 }
 
 /* Logits off by `off`: the token's lower, all others higher, which is the worst for a race;
  * and those before the token higher, all others lower, which is for the inverse CDF. A
  * certain draw stays; a race that is not goes to the runner-up. */
-static void check_certain_draws(struct csm_sampler_config config)
+static void check_certain_draws(csm_sampler_options config)
 {
     enum { N = 12, N_DRAWS = 400 };
     const bool is_race = config.sampler == CSM_SAMPLER_TRANSFORMERS;
     float logits[N], against[N], before[N], margin;
     uint32_t word = 1;
     size_t n_certain = 0, n_changed = 0;
-    if (config.dtype != CSM_F32) /* rounding adds errors of its own */
+    if (config.dtype != CSM_DTYPE_F32) /* rounding adds errors of its own */
         return;
     for (int i = 0; i < N_DRAWS; i++) {
         const float off = 0.05f * (float)(1 + i % 8);

@@ -11,6 +11,8 @@
 #include <csm/session.h>
 #include <csm/voices.h>
 
+#include "unit/request.h"
+
 static const char model_dir[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
 
 struct fixture {
@@ -22,9 +24,9 @@ static int open_session(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     csm_error err;
-    const csm_model_options options = {.engine = "native", .strategy = CSM_STRATEGY_EXACT};
+    const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .strategy = CSM_STRATEGY_EXACT};
     if (csm_model_open(model_dir, &options, &f->model, &err) != CSM_OK ||
-        csm_session_new(f->model, &f->session, &err) != CSM_OK)
+        csm_session_open(f->model, &f->session, &err) != CSM_OK)
         fail_msg("%s", err.text);
     *state = f;
     return 0;
@@ -33,7 +35,7 @@ static int open_session(void **state)
 static int close_session(void **state)
 {
     struct fixture *f = *state;
-    csm_session_free(f->session);
+    csm_session_close(f->session);
     csm_model_close(f->model);
     free(f);
     return 0;
@@ -76,12 +78,12 @@ static void the_second_turn_reads_only_what_is_new(void **state)
     struct fixture *f = *state;
     csm_result *first = say(f->session, "Hello.", 1, NULL);
     csm_result *second = say(f->session, "How are you?", 2, NULL);
-    assert_int_equal(first->report.n_reused, 0);
+    assert_int_equal(first->report->n_reused, 0);
     /* All positions of the first prompt and all its frames but the last, which was
      * drawn and never fed. */
-    assert_int_equal(second->report.n_reused, first->report.n_prompt + first->n_frames - 1);
-    csm_result_free(first);
-    csm_result_free(second);
+    assert_int_equal(second->report->n_reused, first->report->n_prompt + first->n_frames - 1);
+    csm_result_close(first);
+    csm_result_close(second);
 }
 
 static void what_is_kept_changes_no_token(void **state)
@@ -89,7 +91,7 @@ static void what_is_kept_changes_no_token(void **state)
     struct fixture *f = *state;
     csm_result *first = say(f->session, "Hello.", 1, NULL);
     csm_result *second = say(f->session, "How are you?", 2, NULL);
-    assert_true(second->report.n_reused > 0);
+    assert_true(second->report->n_reused > 0);
 
     struct fixture *fresh;
     open_session((void **)&fresh);
@@ -97,16 +99,16 @@ static void what_is_kept_changes_no_token(void **state)
     const csm_generate_options options = few_frames(2);
     csm_result *expected;
     csm_error err;
-    assert_int_equal(csm_generate(fresh->model, &context, 1, "How are you?", 0, &options, &expected,
+    assert_int_equal(csm_generate(fresh->model, &REQUEST(&context, 1, "How are you?", 0), &options, &expected,
                                   &err),
                      CSM_OK);
-    assert_int_equal(expected->report.n_reused, 0);
+    assert_int_equal(expected->report->n_reused, 0);
     assert_int_equal(second->n_frames, expected->n_frames);
     assert_memory_equal(second->codes, expected->codes,
                         expected->n_frames * expected->n_codebooks * sizeof *expected->codes);
-    csm_result_free(first);
-    csm_result_free(second);
-    csm_result_free(expected);
+    csm_result_close(first);
+    csm_result_close(second);
+    csm_result_close(expected);
     close_session((void **)&fresh);
 }
 
@@ -115,15 +117,15 @@ static void another_conversation_on_the_same_model_is_not_confused(void **state)
     struct fixture *f = *state;
     csm_session *other;
     csm_error err;
-    assert_int_equal(csm_session_new(f->model, &other, &err), CSM_OK);
+    assert_int_equal(csm_session_open(f->model, &other, &err), CSM_OK);
     csm_result *alone = say(f->session, "Hello.", 1, NULL);
     csm_result *between = say(other, "Something else.", 3, NULL);
     csm_result *again = say(other, "Hello.", 1, NULL);
-    assert_true(again->report.n_prompt > alone->report.n_prompt);
-    csm_result_free(alone);
-    csm_result_free(between);
-    csm_result_free(again);
-    csm_session_free(other);
+    assert_true(again->report->n_prompt > alone->report->n_prompt);
+    csm_result_close(alone);
+    csm_result_close(between);
+    csm_result_close(again);
+    csm_session_close(other);
 }
 
 static void the_oldest_turns_go_whole_when_positions_run_short(void **state)
@@ -141,7 +143,7 @@ static void the_oldest_turns_go_whole_when_positions_run_short(void **state)
     assert_int_equal(csm_session_turn(f->session, 0).speaker, 1);
     assert_int_equal(csm_session_turn(f->session, 1).speaker, 4);
     assert_string_equal(csm_session_turn(f->session, 4).text, "Hello.");
-    csm_result_free(result);
+    csm_result_close(result);
 }
 
 static void what_never_fits_is_refused(void **state)
@@ -176,7 +178,7 @@ static void a_cancelled_turn_is_kept_as_far_as_it_was_spoken(void **state)
     assert_int_equal(result->n_frames, 2);
     assert_int_equal(csm_session_count(f->session), 1);
     assert_int_equal(csm_session_turn(f->session, 0).n_frames, 2);
-    csm_result_free(result);
+    csm_result_close(result);
 }
 
 static void a_saved_session_goes_on_as_it_would_have(void **state)
@@ -199,9 +201,9 @@ static void a_saved_session_goes_on_as_it_would_have(void **state)
     assert_int_equal(result->n_frames, expected->n_frames);
     assert_memory_equal(result->codes, expected->codes,
                         expected->n_frames * expected->n_codebooks * sizeof *expected->codes);
-    csm_result_free(first);
-    csm_result_free(expected);
-    csm_result_free(result);
+    csm_result_close(first);
+    csm_result_close(expected);
+    csm_result_close(result);
     close_session((void **)&fresh);
     unlink(path);
 }

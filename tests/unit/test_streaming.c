@@ -13,6 +13,8 @@
 
 #include <csm/csm.h>
 
+#include "unit/request.h"
+
 static const char model_dir[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
 static csm_model *model;
 static uint64_t seed = 1;
@@ -37,7 +39,7 @@ static int open_model(void **state)
     (void)state;
     seed = (uint64_t)from_environment("CSM_SEED", 1);
     csm_error err;
-    const csm_model_options options = {.engine = "native", .strategy = CSM_STRATEGY_EXACT};
+    const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .strategy = CSM_STRATEGY_EXACT};
     if (csm_model_open(model_dir, &options, &model, &err) != CSM_OK)
         fail_msg("%s", err.text);
     return 0;
@@ -66,7 +68,7 @@ static void any_chunking_gives_the_whole(void **state)
         codes[i] = (int32_t)below(info->n_entries);
     assert_int_equal(csm_codec_decode(csm_model_codec(model), codes, FRAMES, k, whole, &err),
                      CSM_OK);
-    assert_int_equal(csm_decoder_new(csm_model_codec(model), &decoder, &err), CSM_OK);
+    assert_int_equal(csm_decoder_open(csm_model_codec(model), &decoder, &err), CSM_OK);
     for (long c = 0; c < n_chunkings; c++) {
         const uint64_t reproduce = seed;
         const size_t n_frames = 1 + below(c % 20 == 0 ? FRAMES : 12);
@@ -83,7 +85,7 @@ static void any_chunking_gives_the_whole(void **state)
                 fail_msg("sample %zu: %g, expected %g; reproduce: CSM_SEED=%llu", i,
                          (double)streamed[i], (double)whole[i], (unsigned long long)reproduce);
     }
-    csm_decoder_free(decoder);
+    csm_decoder_close(decoder);
     free(codes);
     free(whole);
     free(streamed);
@@ -108,21 +110,20 @@ static void a_generation_may_end_at_any_frame(void **state)
         options.user = &last;
         if (c % 2 == 0) { /* by the callback */
             csm_result *result = NULL;
-            csm_status st = csm_generate(model, NULL, 0, "Hi.", 0, &options, &result, &err);
+            csm_status st = csm_generate(model, &REQUEST(NULL, 0, "Hi.", 0), &options, &result, &err);
             assert_int_equal(st, CSM_CANCELLED);
             assert_int_equal(result->n_frames, last + 1);
-            csm_result_free(result);
+            csm_result_close(result);
         } else { /* by walking away */
             options.on_frame = NULL;
             csm_generation *generation;
-            csm_frame frame;
-            bool has_frame = true;
-            assert_int_equal(csm_generation_start(model, NULL, 0, "Hi.", 0, &options, &generation,
+            const csm_frame *frame = NULL;
+            assert_int_equal(csm_generation_open(model, &REQUEST(NULL, 0, "Hi.", 0), &options, &generation,
                                                   &err),
                              CSM_OK);
-            for (size_t i = 0; has_frame && i < last; i++)
-                assert_int_equal(csm_generation_next(generation, &frame, &has_frame, &err), CSM_OK);
-            csm_generation_free(generation);
+            for (size_t i = 0; (i == 0 || frame != NULL) && i < last; i++)
+                assert_int_equal(csm_generation_next(generation, &frame, &err), CSM_OK);
+            csm_generation_close(generation);
         }
     }
 }

@@ -6,6 +6,8 @@
 #include "cmocka_all.h"
 
 #include <csm/csm.h>
+
+#include "unit/request.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +100,7 @@ static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cach
 static csm_model *open_model(bool is_whole)
 {
     static struct csm_engine_ops ops;
-    const csm_model_options options = {.engine = "native", .precision = CSM_IN_F32, .n_threads = 1,
+    const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .precision = CSM_PRECISION_F32, .n_threads = 1,
                                        .strategy = CSM_STRATEGY_EXACT};
     csm_model *model;
     CHECK(csm_model_open(model_dir, &options, &model, &err));
@@ -114,7 +116,7 @@ static csm_result *run(bool is_whole, const csm_generate_options *options)
     csm_model *model = open_model(is_whole);
     csm_result *result;
     n_calls = 0;
-    CHECK(csm_generate(model, NULL, 0, "Hello from Sesame.", 0, options, &result, &err));
+    CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), options, &result, &err));
     assert_int_equal(result->n_frames, FRAMES);
     csm_model_close(model);
     return result;
@@ -144,8 +146,8 @@ static size_t compare(const csm_generate_options *options)
         assert_float_equal(whole->margins[i], parts->margins[i], 1e-4);
         assert_float_equal(whole->probs[i], parts->probs[i], 1e-4);
     }
-    csm_result_free(parts);
-    csm_result_free(whole);
+    csm_result_close(parts);
+    csm_result_close(whole);
     return n_calls;
 }
 
@@ -196,7 +198,7 @@ static void an_observer_is_shown_the_parts(void **state)
     csm_generate_options options = options_of(0.9, 0.9);
     options.observe = look;
     options.user = &n_seen;
-    csm_result_free(run(true, &options));
+    csm_result_close(run(true, &options));
     assert_int_equal(n_calls, 0);
     assert_true(n_seen > FRAMES);
 }

@@ -50,7 +50,7 @@ mx::array lookup(context &c, const csm_weight &table, const mx::array &ids)
 // that types promote as they do in csm-mlx.
 static mx::array following(context &c, csm_weight &weight, const mx::array &x)
 {
-    if (c.precision == CSM_AS_STORED || weight.data.dtype() == x.dtype())
+    if (c.precision == CSM_PRECISION_STORED || weight.data.dtype() == x.dtype())
         return weight.data;
     if (!weight.prepared || weight.prepared->dtype() != x.dtype())
         weight.prepared = mx::astype(weight.data, x.dtype(), c.stream);

@@ -60,7 +60,7 @@ static mx::array draw_race(context &c, const mx::array &logits, double temperatu
 
 static mx::Dtype race_dtype(csm_dtype dtype)
 {
-    return dtype == CSM_BF16 ? mx::bfloat16 : dtype == CSM_F16 ? mx::float16 : mx::float32;
+    return dtype == CSM_DTYPE_BF16 ? mx::bfloat16 : dtype == CSM_DTYPE_F16 ? mx::float16 : mx::float32;
 }
 
 void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,

@@ -10,10 +10,10 @@ namespace csm_mlx {
 static mx::Dtype dtype_of(const csm_tensor &tensor)
 {
     switch (tensor.dtype) {
-    case CSM_F32: return mx::float32;
-    case CSM_F16: return mx::float16;
-    case CSM_BF16: return mx::bfloat16;
-    case CSM_U32: return mx::uint32;
+    case CSM_DTYPE_F32: return mx::float32;
+    case CSM_DTYPE_F16: return mx::float16;
+    case CSM_DTYPE_BF16: return mx::bfloat16;
+    case CSM_DTYPE_U32: return mx::uint32;
     default:
         throw declined("tensor " + std::string(tensor.name ? tensor.name : "?") + ": dtype " +
                        csm_dtype_name(tensor.dtype) + ", expected F32, BF16, F16 or U32");
@@ -37,9 +37,9 @@ static mx::Dtype wanted(const context &c, const csm_weight_source &source, mx::D
     if (source.exact)
         return source.tensor.rank >= 2 ? mx::float32 : stored;
     switch (c.precision) {
-    case CSM_IN_F32: return mx::float32;
-    case CSM_IN_BF16: return mx::bfloat16;
-    case CSM_IN_F16: return mx::float16;
+    case CSM_PRECISION_F32: return mx::float32;
+    case CSM_PRECISION_BF16: return mx::bfloat16;
+    case CSM_PRECISION_F16: return mx::float16;
     default: return stored;
     }
 }
@@ -77,10 +77,10 @@ csm_weight make_weight(context &c, const csm_weight_source &source)
     // As mlx.nn.quantize: matrices and tables whose rows are whole groups; not
     // csm's depth heads, which are a bare array there.
     const int group_size = 64;
-    bool quantize = (c.precision == CSM_IN_Q8 || c.precision == CSM_IN_Q4) && !source.exact &&
+    bool quantize = (c.precision == CSM_PRECISION_Q8 || c.precision == CSM_PRECISION_Q4) && !source.exact &&
                     !source.transposed && stored.ndim() == 2 && stored.shape(1) % group_size == 0;
     if (quantize) {
-        weight.bits = c.precision == CSM_IN_Q8 ? 8 : 4;
+        weight.bits = c.precision == CSM_PRECISION_Q8 ? 8 : 4;
         weight.group_size = group_size;
         std::vector<mx::array> parts = mx::quantize(weight.data, group_size, weight.bits, "affine",
                                                     std::nullopt, c.stream);

@@ -30,7 +30,7 @@ void *csm_kernels_alloc(size_t n_bytes)
     return memory;
 }
 
-csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err)
+csm_status csm_native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err)
 {
     if (n_bytes <= buffer->n_bytes)
         return CSM_OK;
@@ -43,17 +43,17 @@ csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err)
     return CSM_OK;
 }
 
-csm_status native_scratch(struct native *native, enum scratch which, size_t n_floats, float **out,
+csm_status csm_native_scratch(struct native *native, enum scratch which, size_t n_floats, float **out,
                           csm_error *err)
 {
-    csm_status st = native_reserve(&native->scratch[which], n_floats * sizeof(float), err);
+    csm_status st = csm_native_reserve(&native->scratch[which], n_floats * sizeof(float), err);
     *out = native->scratch[which].data;
     return st;
 }
 
-csm_status native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err)
+csm_status csm_native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err)
 {
-    csm_status st = native_reserve(&value->buffer, rows * cols * sizeof(float), err);
+    csm_status st = csm_native_reserve(&value->buffer, rows * cols * sizeof(float), err);
     if (st == CSM_OK) {
         value->rows = rows;
         value->cols = cols;
@@ -61,7 +61,7 @@ csm_status native_shape(csm_value *value, size_t rows, size_t cols, csm_error *e
     return st;
 }
 
-float *native_data(const csm_value *value)
+float *csm_native_data(const csm_value *value)
 {
     return value->buffer.data;
 }
@@ -74,7 +74,7 @@ static void native_close(void *ctx)
     csm_threads_free(native->threads);
     for (int i = 0; i < SCRATCH_COUNT; i++)
         free(native->scratch[i].data);
-    native_arena_free(&native->arena);
+    csm_native_arena_free(&native->arena);
     free(native->made);
     free(native);
 }
@@ -134,9 +134,9 @@ static csm_status write_rows(void *ctx, const float *host, size_t rows, size_t c
                              csm_error *err)
 {
     (void)ctx;
-    csm_status st = native_shape(out, rows, cols, err);
+    csm_status st = csm_native_shape(out, rows, cols, err);
     if (st == CSM_OK && rows * cols > 0)
-        memcpy(native_data(out), host, rows * cols * sizeof *host);
+        memcpy(csm_native_data(out), host, rows * cols * sizeof *host);
     return st;
 }
 
@@ -148,7 +148,7 @@ static csm_status read_rows(void *ctx, const csm_value *x, size_t rows, size_t c
         return csm_fail(err, CSM_BAD_ARG, "native: read of [%zu, %zu] from a value of [%zu, %zu]",
                         rows, cols, x->rows, x->cols);
     if (rows * cols > 0)
-        memcpy(host, native_data(x), rows * cols * sizeof *host);
+        memcpy(host, csm_native_data(x), rows * cols * sizeof *host);
     return CSM_OK;
 }
 
@@ -164,7 +164,7 @@ static void embed_work(void *user, size_t first, size_t end, int thread)
     const struct embed_job *job = user;
     size_t cols = job->table->cols;
     for (size_t j = first; j < end; j++)
-        native_weight_row(job->table, (size_t)job->ids[j], job->rows + j * cols,
+        csm_native_weight_row(job->table, (size_t)job->ids[j], job->rows + j * cols,
                           job->codes + (size_t)thread * cols);
 }
 
@@ -174,16 +174,16 @@ static csm_status embed(void *ctx, const csm_weight *table, const int32_t *ids, 
 {
     struct native *native = ctx;
     size_t cols = table->cols, n_threads = (size_t)csm_threads_count(native->threads);
-    csm_status st = native_shape(out, rows, cols, err);
+    csm_status st = csm_native_shape(out, rows, cols, err);
     float *made, *codes;
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_NORMED, n_per_row * cols, &made, err);
+        st = csm_native_scratch(native, SCRATCH_NORMED, n_per_row * cols, &made, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_A, n_threads * (cols / 4 + 1), &codes, err);
+        st = csm_native_scratch(native, SCRATCH_A, n_threads * (cols / 4 + 1), &codes, err);
     if (st != CSM_OK)
         return st;
     for (size_t r = 0; r < rows; r++) {
-        float *sum = native_data(out) + r * cols;
+        float *sum = csm_native_data(out) + r * cols;
         bool is_one = n_per_row == 1;
         struct embed_job job = {table, ids + r * n_per_row, is_one ? sum : made, (uint8_t *)codes};
         csm_threads_run(native->threads, embed_work, &job, n_per_row, 1);
@@ -209,7 +209,7 @@ static csm_status copy_rows(void *ctx, const csm_value *src, size_t first, size_
     size_t n_bytes = rows * src->cols * sizeof(float);
     if (n_bytes > dst->buffer.n_bytes) {
         struct buffer grown = {0};
-        csm_status st = native_reserve(&grown, n_bytes, err);
+        csm_status st = csm_native_reserve(&grown, n_bytes, err);
         if (st != CSM_OK)
             return st;
         if (at > 0)
@@ -220,7 +220,7 @@ static csm_status copy_rows(void *ctx, const csm_value *src, size_t first, size_
     dst->rows = rows;
     dst->cols = src->cols;
     if (n > 0)
-        memcpy(native_data(dst) + at * src->cols, native_data(src) + first * src->cols,
+        memcpy(csm_native_data(dst) + at * src->cols, csm_native_data(src) + first * src->cols,
                n * src->cols * sizeof(float));
     return CSM_OK;
 }
@@ -229,11 +229,11 @@ static csm_status norm(void *ctx, const struct csm_norm *norm_of, const csm_valu
                        csm_value *out, csm_error *err)
 {
     if (out != x) {
-        csm_status st = native_shape(out, x->rows, x->cols, err);
+        csm_status st = csm_native_shape(out, x->rows, x->cols, err);
         if (st != CSM_OK)
             return st;
     }
-    return native_norm_rows(ctx, norm_of, native_data(x), x->rows, x->cols, native_data(out), err);
+    return csm_native_norm_rows(ctx, norm_of, csm_native_data(x), x->rows, x->cols, csm_native_data(out), err);
 }
 
 static csm_status linear(void *ctx, const csm_weight *weight, const csm_weight *bias,
@@ -241,21 +241,21 @@ static csm_status linear(void *ctx, const csm_weight *weight, const csm_weight *
 {
     struct native *native = ctx;
     /* The form for products is a cache of what the weight is: made on first use. */
-    csm_status st = native_weight_prepare(native, (csm_weight *)weight, err);
+    csm_status st = csm_native_weight_prepare(native, (csm_weight *)weight, err);
     if (st != CSM_OK)
         return st;
     if (x->cols != weight->cols || x == out)
         return csm_fail(err, CSM_BAD_ARG, "native: %s [%zu, %zu] times a value of width %zu",
                         weight->source.tensor.name, weight->rows, weight->cols, x->cols);
-    st = native_shape(out, x->rows, weight->rows, err);
+    st = csm_native_shape(out, x->rows, weight->rows, err);
     if (st != CSM_OK)
         return st;
     struct product product = {.weight = weight,
                               .bias = bias == NULL ? NULL : bias->vector,
-                              .out = native_data(out),
+                              .out = csm_native_data(out),
                               .ld_out = weight->rows};
-    return native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE},
-                          (struct rows){.values = native_data(x), .ld = x->cols, .n = x->rows}, err);
+    return csm_native_product(native, &product, 1, (struct finishing){.kind = FINISH_STORE},
+                          (struct rows){.values = csm_native_data(x), .ld = x->cols, .n = x->rows}, err);
 }
 
 static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *err)
@@ -264,8 +264,8 @@ static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *er
     if (x->rows != y->rows || x->cols != y->cols)
         return csm_fail(err, CSM_BAD_ARG, "native: [%zu, %zu] += [%zu, %zu]", x->rows, x->cols,
                         y->rows, y->cols);
-    float *a = native_data(x);
-    const float *b = native_data(y);
+    float *a = csm_native_data(x);
+    const float *b = csm_native_data(y);
     for (size_t i = 0; i < x->rows * x->cols; i++)
         a[i] += b[i];
     return CSM_OK;
@@ -276,26 +276,26 @@ const struct csm_engine_ops csm_engine_native = {
     .open = native_open,
     .close = native_close,
     .version = native_version,
-    .weight_new = native_weight_new,
-    .weight_free = native_weight_free,
+    .weight_new = csm_native_weight_new,
+    .weight_free = csm_native_weight_free,
     .value_new = value_new,
     .value_free = value_free,
-    .cache_new = native_cache_new,
-    .cache_truncate = native_cache_truncate,
-    .cache_copy = native_cache_copy,
-    .cache_free = native_cache_free,
+    .cache_new = csm_native_cache_new,
+    .cache_truncate = csm_native_cache_truncate,
+    .cache_copy = csm_native_cache_copy,
+    .cache_free = csm_native_cache_free,
     .write = write_rows,
     .read = read_rows,
     .embed = embed,
     .copy_rows = copy_rows,
     .norm = norm,
     .linear = linear,
-    .attention = native_attention,
-    .mlp = native_mlp,
+    .attention = csm_native_attention,
+    .mlp = csm_native_mlp,
     .add = add,
-    .conv_state_new = native_conv_state_new,
-    .conv_state_reset = native_conv_state_reset,
-    .conv_state_free = native_conv_state_free,
-    .conv = native_conv,
+    .conv_state_new = csm_native_conv_state_new,
+    .conv_state_reset = csm_native_conv_state_reset,
+    .conv_state_free = csm_native_conv_state_free,
+    .conv = csm_native_conv,
     .has_independent_rows = true,
 };

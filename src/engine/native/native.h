@@ -89,21 +89,21 @@ struct csm_weight {
 };
 
 /* At least n_bytes, 64-byte aligned; contents are lost when it grows. */
-csm_status native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err);
-csm_status native_scratch(struct native *native, enum scratch which, size_t n_floats, float **out,
+csm_status csm_native_reserve(struct buffer *buffer, size_t n_bytes, csm_error *err);
+csm_status csm_native_scratch(struct native *native, enum scratch which, size_t n_floats, float **out,
                           csm_error *err);
 /* Give a value its shape; contents are lost unless the buffer is large enough. */
-csm_status native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err);
-float *native_data(const csm_value *value);
+csm_status csm_native_shape(csm_value *value, size_t rows, size_t cols, csm_error *err);
+float *csm_native_data(const csm_value *value);
 
 /* ---- native_weight.c ---- */
-csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
                              csm_error *err);
-void native_weight_free(void *ctx, csm_weight *weight);
+void csm_native_weight_free(void *ctx, csm_weight *weight);
 /* Make the form for products, unless it is there. */
-csm_status native_weight_prepare(struct native *native, csm_weight *weight, csm_error *err);
+csm_status csm_native_weight_prepare(struct native *native, csm_weight *weight, csm_error *err);
 /* One row as the model sees it, at the weight's precision; codes: room for cols bytes. */
-void native_weight_row(const csm_weight *weight, size_t row, float *out, uint8_t *codes);
+void csm_native_weight_row(const csm_weight *weight, size_t row, float *out, uint8_t *codes);
 
 /* ---- native_tiles.c ---- */
 
@@ -111,12 +111,12 @@ void native_weight_row(const csm_weight *weight, size_t row, float *out, uint8_t
 typedef void (*native_row)(const void *user, size_t row, float *out);
 
 /* Pack a matrix. Its memory is the engine's. */
-csm_status native_pack(struct native *native, native_row row, const void *user, size_t rows,
+csm_status csm_native_pack(struct native *native, native_row row, const void *user, size_t rows,
                        size_t cols, bool is_coded, struct column_tiles *tiles, csm_error *err);
 
 /* n_bytes, 64-byte aligned; NULL when there is no memory. */
-void *native_arena_take(struct arena *arena, size_t n_bytes);
-void native_arena_free(struct arena *arena);
+void *csm_native_arena_take(struct arena *arena, size_t n_bytes);
+void csm_native_arena_free(struct arena *arena);
 
 /* ---- native_product.c ---- */
 
@@ -159,35 +159,35 @@ struct finishing {
 enum { MAX_PRODUCTS = 3 };
 
 /* All matrices have the same number of columns. */
-csm_status native_product(struct native *native, const struct product *products, size_t n_products,
+csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err);
 
 /* Room for n rows of cols values; planes: SCRATCH_PLANES or SCRATCH_NEXT_PLANES. */
-csm_status native_affine_room(struct native *native, enum scratch planes, size_t n, size_t cols,
+csm_status csm_native_affine_room(struct native *native, enum scratch planes, size_t n, size_t cols,
                               size_t group, struct affine_rows *out, csm_error *err);
 
 /* ---- native_block.c ---- */
-csm_status native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,
+csm_status csm_native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,
                             size_t rows, size_t width, float *out, csm_error *err);
-csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err);
+csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err);
 
 /* ---- native_attention.c ---- */
-csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+csm_status csm_native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
-csm_status native_cache_truncate(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
+csm_status csm_native_cache_truncate(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
                                  csm_error *err);
-csm_status native_cache_copy(void *ctx, csm_cache *cache, size_t from, size_t to, csm_error *err);
-void native_cache_free(void *ctx, csm_cache *cache);
-csm_status native_attention(void *ctx, const struct csm_attention *block, size_t layer,
+csm_status csm_native_cache_copy(void *ctx, csm_cache *cache, size_t from, size_t to, csm_error *err);
+void csm_native_cache_free(void *ctx, csm_cache *cache);
+csm_status csm_native_attention(void *ctx, const struct csm_attention *block, size_t layer,
                             csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
                             csm_error *err);
 
 /* ---- native_conv.c ---- */
-csm_status native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
+csm_status csm_native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
                                  csm_error *err);
-csm_status native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *err);
-void native_conv_state_free(void *ctx, csm_conv_state *state);
-csm_status native_conv(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
+csm_status csm_native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *err);
+void csm_native_conv_state_free(void *ctx, csm_conv_state *state);
+csm_status csm_native_conv(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err);
 
 #endif

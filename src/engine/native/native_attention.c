@@ -60,7 +60,7 @@ static float *new_slots(const csm_cache *c, size_t n)
     return slots;
 }
 
-csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+csm_status csm_native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
                             size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
 {
     (void)ctx;
@@ -95,7 +95,7 @@ csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_
     c->angle_positions = calloc(n_slots, sizeof *c->angle_positions);
     if (c->keys == NULL || c->values == NULL || c->lengths == NULL || c->frequencies == NULL ||
         c->cosines == NULL || c->sines == NULL || c->angle_positions == NULL) {
-        native_cache_free(ctx, c);
+        csm_native_cache_free(ctx, c);
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a cache of %zu positions",
                         capacity);
     }
@@ -105,7 +105,7 @@ csm_status native_cache_new(void *ctx, const struct csm_attention *blocks, size_
     return CSM_OK;
 }
 
-void native_cache_free(void *ctx, csm_cache *c)
+void csm_native_cache_free(void *ctx, csm_cache *c)
 {
     (void)ctx;
     if (c == NULL)
@@ -120,7 +120,7 @@ void native_cache_free(void *ctx, csm_cache *c)
     free(c);
 }
 
-csm_status native_cache_truncate(void *ctx, csm_cache *c, size_t lane, size_t n_positions,
+csm_status csm_native_cache_truncate(void *ctx, csm_cache *c, size_t lane, size_t n_positions,
                                  csm_error *err)
 {
     (void)ctx;
@@ -140,7 +140,7 @@ csm_status native_cache_truncate(void *ctx, csm_cache *c, size_t lane, size_t n_
     return CSM_OK;
 }
 
-csm_status native_cache_copy(void *ctx, csm_cache *c, size_t from, size_t to, csm_error *err)
+csm_status csm_native_cache_copy(void *ctx, csm_cache *c, size_t from, size_t to, csm_error *err)
 {
     (void)ctx;
     if (from >= c->n_lanes || to >= c->n_lanes || from == to || c->window != 0)
@@ -316,7 +316,7 @@ static csm_status check(const struct csm_attention *a, size_t layer, const csm_c
     return CSM_OK;
 }
 
-csm_status native_attention(void *ctx, const struct csm_attention *a, size_t layer,
+csm_status csm_native_attention(void *ctx, const struct csm_attention *a, size_t layer,
                             csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
                             csm_error *err)
 {
@@ -324,7 +324,7 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
     csm_weight *const weights[] = {a->q, a->k, a->v, a->o};
     csm_status st = CSM_OK;
     for (size_t i = 0; i < 4 && st == CSM_OK; i++)
-        st = native_weight_prepare(native, weights[i], err);
+        st = csm_native_weight_prepare(native, weights[i], err);
     if (st == CSM_OK)
         st = check(a, layer, cache, first_lane, n_lanes, x, err);
     if (st != CSM_OK || x->rows == 0)
@@ -340,28 +340,28 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
                                 .scores_each = (cache->n_blocks + 2) * CSM_TILE};
     size_t n_scores = (size_t)csm_threads_count(native->threads) * job.scores_each;
     float *normed, *product;
-    st = native_scratch(native, SCRATCH_NORMED, rows * a->width, &normed, err);
+    st = csm_native_scratch(native, SCRATCH_NORMED, rows * a->width, &normed, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_A, rows * q_width, &job.q, err);
+        st = csm_native_scratch(native, SCRATCH_A, rows * q_width, &job.q, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_B, rows * kv_width, &job.k, err);
+        st = csm_native_scratch(native, SCRATCH_B, rows * kv_width, &job.k, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_C, rows * kv_width, &job.v, err);
+        st = csm_native_scratch(native, SCRATCH_C, rows * kv_width, &job.v, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_D, rows * q_width, &job.out, err);
+        st = csm_native_scratch(native, SCRATCH_D, rows * q_width, &job.out, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_PRODUCT, rows * a->width, &product, err);
+        st = csm_native_scratch(native, SCRATCH_PRODUCT, rows * a->width, &product, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_SCORES, n_scores, &job.scores, err);
+        st = csm_native_scratch(native, SCRATCH_SCORES, n_scores, &job.scores, err);
     if (st == CSM_OK)
-        st = native_norm_rows(native, &a->norm, native_data(x), rows, a->width, normed, err);
+        st = csm_native_norm_rows(native, &a->norm, csm_native_data(x), rows, a->width, normed, err);
     if (st != CSM_OK)
         return st;
 
     struct product qkv[] = {{.weight = a->q, .out = job.q, .ld_out = q_width},
                             {.weight = a->k, .out = job.k, .ld_out = kv_width},
                             {.weight = a->v, .out = job.v, .ld_out = kv_width}};
-    st = native_product(native, qkv, 3, (struct finishing){.kind = FINISH_STORE},
+    st = csm_native_product(native, qkv, 3, (struct finishing){.kind = FINISH_STORE},
                         (struct rows){.values = normed, .ld = a->width, .n = rows}, err);
     if (st != CSM_OK)
         return st;
@@ -383,8 +383,8 @@ csm_status native_attention(void *ctx, const struct csm_attention *a, size_t lay
     struct product o = {.weight = a->o, .out = product, .ld_out = a->width};
     struct finishing residual = {
         .kind = FINISH_RESIDUAL,
-        .residual = native_data(x),
+        .residual = csm_native_data(x),
         .layer_scale = a->layer_scale == NULL ? NULL : a->layer_scale->vector};
-    return native_product(native, &o, 1, residual,
+    return csm_native_product(native, &o, 1, residual,
                           (struct rows){.values = job.out, .ld = q_width, .n = rows}, err);
 }

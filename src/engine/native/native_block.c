@@ -29,7 +29,7 @@ static void norm_work(void *user, size_t first, size_t end, int thread)
     }
 }
 
-csm_status native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,
+csm_status csm_native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,
                             size_t rows, size_t width, float *out, csm_error *err)
 {
     if (norm->scale->vector == NULL || norm->scale->rows != width ||
@@ -41,14 +41,14 @@ csm_status native_norm_rows(struct native *native, const struct csm_norm *norm, 
     return CSM_OK;
 }
 
-csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err)
+csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err)
 {
     struct native *native = ctx;
     size_t rows = x->rows, width = block->width, hidden = block->hidden;
     bool gated = block->gate != NULL;
     csm_weight *const weights[] = {block->up, block->down, gated ? block->gate : block->up};
     for (size_t i = 0; i < 3; i++) {
-        csm_status st = native_weight_prepare(native, weights[i], err);
+        csm_status st = csm_native_weight_prepare(native, weights[i], err);
         if (st != CSM_OK)
             return st;
     }
@@ -59,22 +59,22 @@ csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_
                         hidden);
 
     float *normed, *a, *b = NULL, *product;
-    csm_status st = native_scratch(native, SCRATCH_NORMED, rows * width, &normed, err);
+    csm_status st = csm_native_scratch(native, SCRATCH_NORMED, rows * width, &normed, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_A, rows * hidden, &a, err);
+        st = csm_native_scratch(native, SCRATCH_A, rows * hidden, &a, err);
     if (st == CSM_OK && gated)
-        st = native_scratch(native, SCRATCH_B, rows * hidden, &b, err);
+        st = csm_native_scratch(native, SCRATCH_B, rows * hidden, &b, err);
     if (st == CSM_OK)
-        st = native_scratch(native, SCRATCH_PRODUCT, rows * width, &product, err);
+        st = csm_native_scratch(native, SCRATCH_PRODUCT, rows * width, &product, err);
     if (st == CSM_OK)
-        st = native_norm_rows(native, &block->norm, native_data(x), rows, width, normed, err);
+        st = csm_native_norm_rows(native, &block->norm, csm_native_data(x), rows, width, normed, err);
     if (st != CSM_OK)
         return st;
 
     struct finishing activation = {.kind = gated ? FINISH_GATED : FINISH_GELU};
     struct affine_rows affine;
     if (block->down->form == FORM_AFFINE) {
-        st = native_affine_room(native, SCRATCH_NEXT_PLANES, rows, hidden,
+        st = csm_native_affine_room(native, SCRATCH_NEXT_PLANES, rows, hidden,
                                 (size_t)block->down->tiles.group, &affine, err);
         if (st != CSM_OK)
             return st;
@@ -82,15 +82,15 @@ csm_status native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_
     }
     struct product up[2] = {{.weight = weights[2], .out = a, .ld_out = hidden},
                             {.weight = block->up, .out = b, .ld_out = hidden}};
-    st = native_product(native, up, gated ? 2 : 1, activation,
+    st = csm_native_product(native, up, gated ? 2 : 1, activation,
                         (struct rows){.values = normed, .ld = width, .n = rows}, err);
     if (st != CSM_OK)
         return st;
     struct product down = {.weight = block->down, .out = product, .ld_out = width};
     struct finishing residual = {
         .kind = FINISH_RESIDUAL,
-        .residual = native_data(x),
+        .residual = csm_native_data(x),
         .layer_scale = block->layer_scale == NULL ? NULL : block->layer_scale->vector};
-    return native_product(native, &down, 1, residual,
+    return csm_native_product(native, &down, 1, residual,
                           (struct rows){a, hidden, rows, activation.affine}, err);
 }

@@ -63,12 +63,12 @@ static size_t past_of(const struct csm_conv *c)
 static float weight_at(const csm_weight *w, size_t i)
 {
     const csm_tensor *t = &w->source.tensor;
-    if (t->dtype == CSM_F32)
+    if (t->dtype == CSM_DTYPE_F32)
         return ((const float *)t->data)[i];
-    if (t->dtype == CSM_F64)
+    if (t->dtype == CSM_DTYPE_F64)
         return (float)((const double *)t->data)[i];
     uint16_t h = ((const uint16_t *)t->data)[i];
-    return t->dtype == CSM_BF16 ? csm_from_bf16(h) : csm_from_f16(h);
+    return t->dtype == CSM_DTYPE_BF16 ? csm_from_bf16(h) : csm_from_f16(h);
 }
 
 static csm_status check(const struct csm_conv *c, csm_error *err)
@@ -177,10 +177,10 @@ static csm_status prepare(struct native *native, const struct csm_conv *c, csm_e
             w->conv.bias[r] = c->bias->vector[r % c->out];
     }
     if (together_of(c) > 1) {
-        st = native_pack(native, mixed_row, c, rows, CSM_MIXED * c->in, false, &w->conv.columns,
+        st = csm_native_pack(native, mixed_row, c, rows, CSM_MIXED * c->in, false, &w->conv.columns,
                          err);
     } else if (c->groups == 1 && rows >= LEAST_ROWS) {
-        st = native_pack(native, matrix_row, c, rows, cols,
+        st = csm_native_pack(native, matrix_row, c, rows, cols,
                          w->source.is_sound && rows * cols >= CODED_LEAST, &w->conv.columns, err);
     } else {
         w->conv.rows = csm_kernels_alloc(rows * cols * sizeof(float));
@@ -193,7 +193,7 @@ static csm_status prepare(struct native *native, const struct csm_conv *c, csm_e
     return st;
 }
 
-csm_status native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
+csm_status csm_native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
                                  csm_error *err)
 {
     (void)ctx;
@@ -214,7 +214,7 @@ csm_status native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_con
     return CSM_OK;
 }
 
-csm_status native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *err)
+csm_status csm_native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *err)
 {
     (void)ctx;
     (void)err;
@@ -222,7 +222,7 @@ csm_status native_conv_state_reset(void *ctx, csm_conv_state *state, csm_error *
     return CSM_OK;
 }
 
-void native_conv_state_free(void *ctx, csm_conv_state *state)
+void csm_native_conv_state_free(void *ctx, csm_conv_state *state)
 {
     (void)ctx;
     if (state == NULL)
@@ -348,7 +348,7 @@ static csm_status run_mixed(struct native *native, struct tiles_job *job, csm_er
                           .together = job->together,
                           .ld_mixed = CSM_MIXED * job->conv->in + MIXED_GAP};
     size_t n = job->n_steps / job->together, most = MIXED_FLOATS / mix.ld_mixed + 1;
-    csm_status st = native_scratch(native, SCRATCH_MIXED, most * mix.ld_mixed, &mix.mixed, err);
+    csm_status st = csm_native_scratch(native, SCRATCH_MIXED, most * mix.ld_mixed, &mix.mixed, err);
     job->input = mix.mixed;
     job->ld_x = mix.ld_mixed;
     for (size_t from = 0; st == CSM_OK && from < n; from += most) {
@@ -370,7 +370,7 @@ static void fill_rows(float *to, size_t n, const float *row, size_t cols)
             memcpy(to + i * cols, row, cols * sizeof *to);
 }
 
-csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *state,
+csm_status csm_native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err)
 {
     struct native *native = ctx;
@@ -388,19 +388,19 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
                         c->weight->source.tensor.name, rows, c->rows_at_once);
     size_t phases = c->transposed ? c->stride : 1;
     size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
-    st = native_shape(out, n_steps * phases, c->out, err);
+    st = csm_native_shape(out, n_steps * phases, c->out, err);
     if (st != CSM_OK || rows == 0)
         return st;
 
     float *input;
-    st = native_scratch(native, SCRATCH_WINDOW, (n_past + rows + n_padding) * in, &input, err);
+    st = csm_native_scratch(native, SCRATCH_WINDOW, (n_past + rows + n_padding) * in, &input, err);
     if (st != CSM_OK)
         return st;
     float *now = input + n_past * in;
     if (c->elu)
-        native->kernels->elu(native_data(x), rows * in, now);
+        native->kernels->elu(csm_native_data(x), rows * in, now);
     else
-        memcpy(now, native_data(x), rows * in * sizeof *now);
+        memcpy(now, csm_native_data(x), rows * in * sizeof *now);
     if (state != NULL && state->has_past)
         memcpy(input, state->past, n_past * in * sizeof *input);
     else
@@ -413,14 +413,14 @@ csm_status native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
 
     size_t out_rows = phases * c->out;
     if (c->groups > 1) {
-        struct grouped_job job = {c, input, native_data(out), out_rows};
+        struct grouped_job job = {c, input, csm_native_data(out), out_rows};
         csm_threads_run(native->threads, grouped_work, &job, n_steps, 4);
         return CSM_OK;
     }
     struct tiles_job job = {.native = native,
                             .conv = c,
                             .input = input,
-                            .out = native_data(out),
+                            .out = csm_native_data(out),
                             .ld_x = hop * in,
                             .n_steps = n_steps,
                             .n_rows = out_rows,

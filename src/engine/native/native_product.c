@@ -165,22 +165,22 @@ static void digits_work(void *user, size_t first, size_t end, int thread)
                   job->out);
 }
 
-csm_status native_affine_room(struct native *native, enum scratch planes, size_t n_x, size_t cols,
+csm_status csm_native_affine_room(struct native *native, enum scratch planes, size_t n_x, size_t cols,
                               size_t group, struct affine_rows *out, csm_error *err)
 {
     float *room;
     *out = (struct affine_rows){.n_groups = cols / group, .group = group};
-    csm_status st = native_scratch(native, planes, n_x * cols * CSM_PLANES / 4 + 1, &room, err);
+    csm_status st = csm_native_scratch(native, planes, n_x * cols * CSM_PLANES / 4 + 1, &room, err);
     if (st == CSM_OK)
-        st = native_scratch(native, planes + 1, n_x * out->n_groups, &out->digits.steps, err);
+        st = csm_native_scratch(native, planes + 1, n_x * out->n_groups, &out->digits.steps, err);
     if (st == CSM_OK)
-        st = native_scratch(native, planes + 2, n_x * out->n_groups, &out->digits.sums, err);
+        st = csm_native_scratch(native, planes + 2, n_x * out->n_groups, &out->digits.sums, err);
     if (st == CSM_OK)
         out->digits.planes = (int8_t *)room;
     return st;
 }
 
-csm_status native_product(struct native *native, const struct product *products, size_t n_products,
+csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err)
 {
     struct job job = {native, products, n_products, finishing, x, NULL, 0, 1};
@@ -209,7 +209,7 @@ csm_status native_product(struct native *native, const struct product *products,
     struct affine_rows made;
     if (group != 0 && x.affine == NULL) {
         size_t n = x.n == 1 ? (size_t)csm_threads_count(native->threads) : x.n;
-        csm_status st = native_affine_room(native, SCRATCH_PLANES, n, cols_of(products), group,
+        csm_status st = csm_native_affine_room(native, SCRATCH_PLANES, n, cols_of(products), group,
                                            &made, err);
         if (st != CSM_OK)
             return st;

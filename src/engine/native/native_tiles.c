@@ -14,7 +14,7 @@
 
 enum { CHUNK = 32 << 20 };
 
-void *native_arena_take(struct arena *arena, size_t n_bytes)
+void *csm_native_arena_take(struct arena *arena, size_t n_bytes)
 {
     if (n_bytes > SIZE_MAX - 64)
         return NULL;
@@ -38,7 +38,7 @@ void *native_arena_take(struct arena *arena, size_t n_bytes)
     return taken;
 }
 
-void native_arena_free(struct arena *arena)
+void csm_native_arena_free(struct arena *arena)
 {
     for (size_t i = 0; i < arena->n_chunks; i++)
         free(arena->chunks[i]);
@@ -102,7 +102,7 @@ static void pack_work(void *user, size_t first, size_t end, int thread)
     }
 }
 
-csm_status native_pack(struct native *native, native_row row, const void *user, size_t rows,
+csm_status csm_native_pack(struct native *native, native_row row, const void *user, size_t rows,
                        size_t cols, bool is_coded, struct column_tiles *tiles, csm_error *err)
 {
     size_t n_tiles = (rows + CSM_TILE - 1) / CSM_TILE;
@@ -114,7 +114,7 @@ csm_status native_pack(struct native *native, native_row row, const void *user, 
     struct pack_job job = {.row = row, .user = user, .rows = rows, .tiles = tiles};
     job.values = malloc((size_t)csm_threads_count(native->threads) * cols * sizeof(float) + 1);
     if (job.values != NULL)
-        job.to = native_arena_take(&native->arena, n_tiles * tiles->tile_bytes);
+        job.to = csm_native_arena_take(&native->arena, n_tiles * tiles->tile_bytes);
     if (job.to == NULL) {
         free(job.values);
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a matrix of [%zu, %zu]", rows,

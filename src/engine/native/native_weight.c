@@ -26,17 +26,17 @@ enum { DEFAULT_GROUP = 64 };
 
 static int bits_of(csm_precision precision)
 {
-    return precision == CSM_IN_Q4 ? 4 : (precision == CSM_IN_Q8 ? 8 : 0);
+    return precision == CSM_PRECISION_Q4 ? 4 : (precision == CSM_PRECISION_Q8 ? 8 : 0);
 }
 
 static float element(const csm_tensor *t, size_t i)
 {
     switch (t->dtype) {
-    case CSM_F64:
+    case CSM_DTYPE_F64:
         return (float)((const double *)t->data)[i];
-    case CSM_F16:
+    case CSM_DTYPE_F16:
         return csm_from_f16(((const uint16_t *)t->data)[i]);
-    case CSM_BF16:
+    case CSM_DTYPE_BF16:
         return csm_from_bf16(((const uint16_t *)t->data)[i]);
     default:
         return ((const float *)t->data)[i];
@@ -45,8 +45,8 @@ static float element(const csm_tensor *t, size_t i)
 
 static bool is_float(const csm_tensor *t)
 {
-    return t->dtype == CSM_F64 || t->dtype == CSM_F32 || t->dtype == CSM_F16 ||
-           t->dtype == CSM_BF16;
+    return t->dtype == CSM_DTYPE_F64 || t->dtype == CSM_DTYPE_F32 || t->dtype == CSM_DTYPE_F16 ||
+           t->dtype == CSM_DTYPE_BF16;
 }
 
 /* The source's row, unrounded. */
@@ -59,7 +59,7 @@ static void source_row(const csm_weight *w, size_t row, float *out)
         return;
     }
     size_t at = row * w->cols;
-    if (t->dtype == CSM_F32)
+    if (t->dtype == CSM_DTYPE_F32)
         memcpy(out, (const float *)t->data + at, w->cols * sizeof *out);
     else
         for (size_t c = 0; c < w->cols; c++)
@@ -73,13 +73,13 @@ static void weight_row(const void *weight, size_t row, float *out)
 
 static bool is_half(const csm_weight *w)
 {
-    return w->source.tensor.dtype == CSM_F16 || w->source.tensor.dtype == CSM_BF16;
+    return w->source.tensor.dtype == CSM_DTYPE_F16 || w->source.tensor.dtype == CSM_DTYPE_BF16;
 }
 
 /* The float type to which scales and biases of this weight are rounded. */
 static float round_scale(const csm_weight *w, float x)
 {
-    if (w->source.tensor.dtype == CSM_F16)
+    if (w->source.tensor.dtype == CSM_DTYPE_F16)
         return csm_from_f16(csm_to_f16(x));
     return csm_from_bf16(csm_to_bf16(x));
 }
@@ -112,7 +112,7 @@ static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float 
     }
 }
 
-void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
+void csm_native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
 {
     size_t group = (size_t)w->tiles.group;
     if (group != 0) {
@@ -145,9 +145,9 @@ void native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *cod
         return;
     }
     source_row(w, row, out);
-    for (size_t c = 0; w->precision == CSM_IN_BF16 && c < w->cols; c++)
+    for (size_t c = 0; w->precision == CSM_PRECISION_BF16 && c < w->cols; c++)
         out[c] = csm_from_bf16(csm_to_bf16(out[c]));
-    for (size_t c = 0; w->precision == CSM_IN_F16 && c < w->cols; c++)
+    for (size_t c = 0; w->precision == CSM_PRECISION_F16 && c < w->cols; c++)
         out[c] = csm_from_f16(csm_to_f16(out[c]));
 }
 
@@ -161,7 +161,7 @@ struct convert_job {
 
 static csm_dtype dtype_of(enum form form)
 {
-    return form == FORM_F32 ? CSM_F32 : (form == FORM_BF16 ? CSM_BF16 : CSM_F16);
+    return form == FORM_F32 ? CSM_DTYPE_F32 : (form == FORM_BF16 ? CSM_DTYPE_BF16 : CSM_DTYPE_F16);
 }
 
 /* Floats of room for each thread that converts. */
@@ -245,13 +245,13 @@ static void tile_work(void *user, size_t first, size_t end, int thread)
 
 static enum form float_form(const csm_weight *w)
 {
-    if (w->precision == CSM_IN_BF16)
+    if (w->precision == CSM_PRECISION_BF16)
         return FORM_BF16;
-    if (w->precision == CSM_IN_F16)
+    if (w->precision == CSM_PRECISION_F16)
         return FORM_F16;
     if (!is_half(w))
         return FORM_F32;
-    return w->source.tensor.dtype == CSM_BF16 ? FORM_BF16 : FORM_F16;
+    return w->source.tensor.dtype == CSM_DTYPE_BF16 ? FORM_BF16 : FORM_F16;
 }
 
 static csm_status convert(struct native *native, csm_weight *w, enum form form, csm_work work,
@@ -259,7 +259,7 @@ static csm_status convert(struct native *native, csm_weight *w, enum form form, 
 {
     size_t n_threads = (size_t)csm_threads_count(native->threads);
     struct convert_job job = {.weight = w,
-                              .to = native_arena_take(&native->arena, n_bytes),
+                              .to = csm_native_arena_take(&native->arena, n_bytes),
                               .rows = malloc(n_threads * room_for_rows(w) * sizeof(float))};
     if (job.to == NULL || job.rows == NULL) {
         free(job.rows);
@@ -274,7 +274,7 @@ static csm_status convert(struct native *native, csm_weight *w, enum form form, 
     return CSM_OK;
 }
 
-csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error *err)
+csm_status csm_native_weight_prepare(struct native *native, csm_weight *w, csm_error *err)
 {
     if (w->form != FORM_NONE)
         return CSM_OK;
@@ -289,7 +289,7 @@ csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error
         csm_dtype biases = has_floats ? scales : w->source.biases.dtype;
         /* bfloat16 holds scales of bfloat16 checkpoints, and those made of float32. */
         tiles->wide_scales =
-            has_floats ? scales == CSM_F16 : scales != CSM_BF16 || biases != CSM_BF16;
+            has_floats ? scales == CSM_DTYPE_F16 : scales != CSM_DTYPE_BF16 || biases != CSM_DTYPE_BF16;
         tiles->n_groups = w->cols / (size_t)tiles->group;
         tiles->block_bytes = (size_t)(tiles->bits * tiles->group) * CSM_TILE / 8 +
                              2 * CSM_TILE * (tiles->wide_scales ? 4 : 2);
@@ -299,7 +299,7 @@ csm_status native_weight_prepare(struct native *native, csm_weight *w, csm_error
     enum form form = float_form(w);
     if (form == FORM_F32 && w->source.is_sound) {
         w->form = FORM_COLUMNS;
-        return native_pack(native, weight_row, w, w->rows, w->cols, true, &w->columns, err);
+        return csm_native_pack(native, weight_row, w, w->rows, w->cols, true, &w->columns, err);
     }
     size_t rows = csm_padded(w->rows, CSM_FOUR_ROWS), cols = csm_padded(w->cols, CSM_TILE);
     return convert(native, w, form, convert_work, rows,
@@ -311,7 +311,7 @@ static csm_status check_affine_source(const struct csm_weight_source *s, size_t 
 {
     const char *name = s->tensor.name;
     size_t n_scales = s->group_size > 0 ? rows * (cols / (size_t)s->group_size) : 0;
-    if (s->tensor.dtype != CSM_U32 || s->transposed ||
+    if (s->tensor.dtype != CSM_DTYPE_U32 || s->transposed ||
         !csm_affine_fits(s->bits, s->group_size, cols) || !is_float(&s->scales) ||
         !is_float(&s->biases) || s->scales.n_bytes != n_scales * csm_dtype_size(s->scales.dtype) ||
         s->biases.n_bytes != n_scales * csm_dtype_size(s->biases.dtype))
@@ -336,7 +336,7 @@ static csm_status make_vector(csm_weight *w, csm_error *err)
     return CSM_OK;
 }
 
-csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
+csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
                              csm_error *err)
 {
     struct native *native = ctx;
@@ -349,7 +349,7 @@ csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, 
     if (w == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a weight");
     w->source = *source;
-    w->precision = source->exact ? CSM_AS_STORED : native->precision;
+    w->precision = source->exact ? CSM_PRECISION_STORED : native->precision;
     w->rows = t->shape[0];
     w->cols = t->rank == 1 ? 1 : t->shape[1] * (t->rank == 3 ? t->shape[2] : 1);
     if (source->transposed) {
@@ -371,16 +371,16 @@ csm_status native_weight_new(void *ctx, const struct csm_weight_source *source, 
     if (st == CSM_OK && t->rank == 1)
         st = make_vector(w, err);
     else if (st == CSM_OK && t->rank == 2 && !source->is_table)
-        st = native_weight_prepare(native, w, err);
+        st = csm_native_weight_prepare(native, w, err);
     if (st != CSM_OK) {
-        native_weight_free(native, w);
+        csm_native_weight_free(native, w);
         return st;
     }
     *out = w;
     return CSM_OK;
 }
 
-void native_weight_free(void *ctx, csm_weight *w)
+void csm_native_weight_free(void *ctx, csm_weight *w)
 {
     (void)ctx;
     if (w == NULL)

@@ -13,13 +13,13 @@ namespace csm_torch {
 static at::ScalarType type_of(csm_dtype dtype)
 {
     switch (dtype) {
-    case CSM_F64:
+    case CSM_DTYPE_F64:
         return at::kDouble;
-    case CSM_F32:
+    case CSM_DTYPE_F32:
         return at::kFloat;
-    case CSM_F16:
+    case CSM_DTYPE_F16:
         return at::kHalf;
-    case CSM_BF16:
+    case CSM_DTYPE_BF16:
         return at::kBFloat16;
     default:
         throw declined("weights of integers, expected F64, F32, F16 or BF16");

@@ -72,16 +72,16 @@ static at::Device device_of(const char *name)
 static c10::optional<at::ScalarType> dtype_of(csm_precision precision)
 {
     switch (precision) {
-    case CSM_IN_F32:
+    case CSM_PRECISION_F32:
         return at::kFloat;
-    case CSM_IN_BF16:
+    case CSM_PRECISION_BF16:
         return at::kBFloat16;
-    case CSM_IN_F16:
+    case CSM_PRECISION_F16:
         return at::kHalf;
-    case CSM_AS_STORED:
+    case CSM_PRECISION_STORED:
         return c10::nullopt;
-    case CSM_IN_Q8:
-    case CSM_IN_Q4:
+    case CSM_PRECISION_Q8:
+    case CSM_PRECISION_Q4:
         break;
     }
     throw csm_torch::declined("quantized precision, expected stored, f32, bf16 or f16");

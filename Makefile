@@ -10,13 +10,15 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test deps-fuzz deps-long
 
-build: deps  ## install what is missing; build library, command, and engines whose package is there
+build:  ## build library, command, and engines whose package is there; name what is missing
+	@scripts/install-deps --check
 	@cmake -S . -B $(BUILD) $$(scripts/engines) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS)
 
 say: export CSM_TEXT = $(TEXT)
-say: build  ## make say TEXT="..." [OUT=out.wav]: speak with the embedded voice
+say: deps  ## make say TEXT="..." [OUT=out.wav]: install, build, speak with the embedded voice
+	@$(MAKE) build
 	@$(BUILD)/bin/csm generate --text "$$CSM_TEXT" --output $(OUT) && echo "wrote $(OUT)"
 
 test: deps-test  ## install what is missing, build and run all tests
@@ -46,7 +48,7 @@ help:  ## this list
 clean:  ## remove what was built
 	rm -rf build build-*
 
-deps:
+deps:  ## install what the build needs and does not find
 	@scripts/install-deps
 deps-test:
 	@scripts/install-deps test

@@ -6,6 +6,7 @@
 set -u
 cd "$(dirname "$0")" || exit 1
 build=${CSM_BUILD_DIR:-build}
+[ -n "${CSM_PYTHON:-}" ] || [ ! -x .venv/bin/python ] || export CSM_PYTHON="$PWD/.venv/bin/python"
 text="Hello. This is a test of tokens."
 voice=
 while [ $# -gt 0 ]; do

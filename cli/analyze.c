@@ -43,7 +43,7 @@ static int parse(int argc, char **argv, struct arguments *args, enum parsed *par
     memset(args, 0, sizeof *args);
     const struct option_spec options[] = {
         {"json", OPTION_FLAG, &args->is_json},
-        {"html", OPTION_TEXT, &args->html},
+        {"html", OPTION_OUT, &args->html},
         {"png", OPTION_TEXT, &args->png},
         {"model-path", OPTION_TEXT, &args->model_path},
         {"vocab", OPTION_SIZE, &args->options.vocab},
@@ -82,7 +82,7 @@ static csm_status add_sound(const char *model_path, csm_tokens **tokens, csm_err
         size_t n = t->n_frames * info.frame_samples;
         float *samples = calloc(n, sizeof *samples);
         if (samples == NULL) {
-            snprintf(err->text, sizeof err->text, "%s: out of memory", t->name);
+            (void)csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", t->name);
             status = CSM_NO_MEMORY;
             break;
         }
@@ -116,7 +116,7 @@ static csm_status write_reports(const struct arguments *args, const csm_analysis
     printf("%s%s", text, args->is_json ? "\n" : "");
     csm_free(text);
     if (fflush(stdout) != 0) {
-        snprintf(err->text, sizeof err->text, "standard output: cannot be written");
+        (void)csm_fail(err, CSM_BAD_FILE, "standard output: cannot be written");
         return CSM_BAD_FILE;
     }
     if (args->html != NULL)

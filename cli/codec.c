@@ -39,7 +39,7 @@ int run_codec(int argc, char **argv)
         return EXIT_USAGE;
     }
     csm_audio_format format;
-    if (!choose_audio_format(format_name, &format))
+    if (!choose_audio_format(format_name, &format) || overwrites("codec", given[2], given[1]))
         return EXIT_USAGE;
     csm_error err;
     csm_status st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks,

@@ -8,8 +8,6 @@
 #include <csm/audio.h>
 #include <csm/voices.h>
 
-#include "complain.h"
-
 /* A named speaker of the model, or a recording, whose last turn's speaker speaks. */
 static csm_status add_voice(const char *name, csm_model *model, struct context *context,
                             csm_error *err)
@@ -36,7 +34,7 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     char *end;
     const long number = strtol(speaker, &end, 10);
     if (*speaker == '\0' || *end != '\0' || number < 0 || number > INT_MAX)
-        return complain(err, CSM_BAD_ARG, "--context-speaker: '%s', expected 0 or more", speaker);
+        return csm_fail(err, CSM_BAD_ARG, "--context-speaker: '%s', expected 0 or more", speaker);
     csm_turn turn = {.text = o->text.items[i], .speaker = (int)number};
     /* As the reference of the layout does: its codes, then, are the prompt's. */
     bool is_hf = strcmp(info->layout, "hf") == 0;

@@ -35,7 +35,7 @@ static bool is_called(const char *argv0, const char *name)
     return strcmp(slash != NULL ? slash + 1 : argv0, name) == 0;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc > 0 && is_called(argv[0], "csm-generate-mlx"))
         return run_generate(argc, argv);
@@ -52,4 +52,14 @@ int main(int argc, char **argv)
             return c->run(argc - 1, argv + 1);
     fprintf(stderr, "csm: no command '%s'\n", argv[1]);
     return usage(stderr);
+}
+
+/* What was printed is part of the answer: a full disk fails every command. */
+int main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "csm: standard output cannot be written\n");
+    return code == EXIT_OK ? EXIT_REFUSED : code;
 }

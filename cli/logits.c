@@ -1,40 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "logits.h"
 
-#include <math.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <csm/tensors.h>
 
-static float widen_bf16(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float x;
-    memcpy(&x, &wide, sizeof x);
-    return x;
-}
-
-static float widen_f16(uint16_t bits)
-{
-    unsigned exponent = bits >> 10 & 31;
-    float mantissa = (float)(bits & 1023);
-    float x;
-    if (exponent == 31)
-        x = mantissa == 0.0f ? INFINITY : NAN;
-    else if (exponent == 0)
-        x = ldexpf(mantissa, -24);
-    else
-        x = ldexpf(mantissa + 1024.0f, (int)exponent - 25);
-    return bits >> 15 != 0 ? -x : x;
-}
-
 static csm_status refuse(csm_error *err, const char *path, const char *name, const char *why)
 {
-    snprintf(err->text, sizeof err->text, "%s: %s: %s", path, name, why);
-    return CSM_BAD_FORMAT;
+    return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: %s", path, name, why);
 }
 
 static csm_status convert(const char *path, const csm_tensor *t, struct logits *logits,
@@ -48,16 +21,9 @@ static csm_status convert(const char *path, const csm_tensor *t, struct logits *
     if (rows == 0 || vocab == 0)
         return refuse(err, path, t->name, "it is empty; expected [rows, vocab]");
     float *values = calloc(rows, vocab * sizeof *values);
-    if (values == NULL) {
-        snprintf(err->text, sizeof err->text, "%s: %s: out of memory", path, t->name);
-        return CSM_NO_MEMORY;
-    }
-    const uint16_t *half = t->data;
-    if (t->dtype == CSM_DTYPE_F32)
-        memcpy(values, t->data, t->n_bytes);
-    else
-        for (size_t i = 0; i < rows * vocab; i++)
-            values[i] = t->dtype == CSM_DTYPE_BF16 ? widen_bf16(half[i]) : widen_f16(half[i]);
+    if (values == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: %s: out of memory", path, t->name);
+    (void)csm_tensor_floats(t, 0, rows * vocab, values);
     *logits = (struct logits){values, rows, vocab};
     return CSM_OK;
 }

@@ -55,7 +55,7 @@ static enum parsed parse(int argc, char **argv, struct request *r)
     const struct option_spec options[] = {
         {"stream", OPTION_TEXT, &stream},     {"dtype", OPTION_TEXT, &dtype},
         {"seed", OPTION_SEED, &r->state.seed}, {"shape", OPTION_TEXT, &shape},
-        {"calls", OPTION_SIZE, &r->calls},    {"output", OPTION_TEXT, &r->output},
+        {"calls", OPTION_SIZE, &r->calls},    {"output", OPTION_OUT, &r->output},
         {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, options, help, NULL, 0);
@@ -96,10 +96,8 @@ int run_noise(int argc, char **argv)
     size_t n = r.rows * r.cols;
     float *noise = calloc(r.calls, n * sizeof *noise);
     csm_status st = csm_stream_open(&r.state, &stream, &err);
-    if (st == CSM_OK && noise == NULL) {
-        snprintf(err.text, sizeof err.text, "out of memory: %zu calls of %zu numbers", r.calls, n);
-        st = CSM_NO_MEMORY;
-    }
+    if (st == CSM_OK && noise == NULL)
+        st = csm_fail(&err, CSM_NO_MEMORY, "noise: %zu calls of %zu numbers", r.calls, n);
     for (size_t call = 0; call < r.calls && st == CSM_OK; call++)
         st = csm_stream_fill(stream, r.dtype, r.rows, r.cols, noise + call * n, &err);
     if (st == CSM_OK)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool read_whole(const char *text, uint64_t highest, uint64_t *value)
 {
@@ -84,6 +85,8 @@ static bool store(const struct option_spec *option, const char *text)
         *(bool *)option->value = true;
         return true;
     case OPTION_TEXT:
+    case OPTION_IN:
+    case OPTION_OUT:
         *(const char **)option->value = text;
         return true;
     case OPTION_SIZE:
@@ -98,6 +101,7 @@ static bool store(const struct option_spec *option, const char *text)
     case OPTION_REAL:
         return read_real(text, option->value);
     case OPTION_LIST:
+    case OPTION_INS:
         return append(option->value, text);
     }
     return false;
@@ -142,13 +146,59 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
     }
     if (!store(option, value)) {
         fprintf(stderr, "csm: --%s: '%s', expected %s\n", option->name, value,
-                option->kind == OPTION_REAL   ? "a finite number"
-                : option->kind == OPTION_LIST ? "at most 64 of them"
-                : option->kind == OPTION_SEED ? "a whole number from -2^63 to 2^64 - 1, or random"
-                                              : "a whole number");
+                option->kind == OPTION_REAL ? "a finite number"
+                : option->kind == OPTION_LIST || option->kind == OPTION_INS
+                    ? "at most 64 of them"
+                : option->kind == OPTION_SEED
+                    ? "a whole number from -2^63 to 2^64 - 1, or random"
+                    : "a whole number");
         return PARSED_WRONG;
     }
     return PARSED;
+}
+
+static bool names_file(const char *path)
+{
+    return path != NULL && strcmp(path, "-") != 0 && strcmp(path, "none") != 0;
+}
+
+bool overwrites(const char *by, const char *out, const char *in)
+{
+    struct stat a, b;
+    if (!names_file(out) || !names_file(in))
+        return false;
+    bool is_same = stat(out, &a) == 0 && stat(in, &b) == 0
+                       ? a.st_dev == b.st_dev && a.st_ino == b.st_ino && S_ISREG(a.st_mode)
+                       : strcmp(out, in) == 0;
+    if (is_same)
+        fprintf(stderr, "csm: %s: %s is used twice, expected a file of its own to write\n", by, out);
+    return is_same;
+}
+
+/* Does an output of the table overwrite another file that the command line names? */
+static bool loses_a_file(const struct option_spec *options, const char **operands,
+                         size_t n_operands)
+{
+    for (const struct option_spec *out = options; out->name != NULL; out++) {
+        if (out->kind != OPTION_OUT)
+            continue;
+        char by[64];
+        snprintf(by, sizeof by, "--%s", out->name);
+        const char *path = *(const char **)out->value;
+        for (size_t i = 0; i < n_operands; i++)
+            if (overwrites(by, path, operands[i]))
+                return true;
+        for (const struct option_spec *o = options; o->name != NULL; o++) {
+            bool is_one = o->kind == OPTION_IN || (o->kind == OPTION_OUT && o < out);
+            const struct option_list *list = o->kind == OPTION_INS ? o->value : NULL;
+            if (is_one && overwrites(by, path, *(const char **)o->value))
+                return true;
+            for (size_t i = 0; list != NULL && i < list->n; i++)
+                if (overwrites(by, path, list->items[i]))
+                    return true;
+        }
+    }
+    return false;
 }
 
 enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
@@ -171,5 +221,5 @@ enum parsed parse_options(int argc, char **argv, const struct option_spec *optio
             operands[n++] = argv[i];
         }
     }
-    return PARSED;
+    return loses_a_file(options, operands, n) ? PARSED_WRONG : PARSED;
 }

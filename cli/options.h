@@ -10,12 +10,15 @@
 enum option_kind {
     OPTION_FLAG, /* bool: set to true */
     OPTION_TEXT, /* const char * */
+    OPTION_IN,   /* const char *: a file that is read; "-" is standard input */
+    OPTION_OUT,  /* const char *: a file that is written; "-" and "none" are none */
     OPTION_SIZE, /* size_t: a whole number */
     OPTION_SEED, /* uint64_t: -2^63 to 2^64 - 1 as torch.manual_seed takes them (-1 is 2^64 - 1), or
                   * random: one from the system, told on standard error */
     OPTION_INT,  /* int: a whole number, which may be negative */
     OPTION_REAL, /* double, finite */
-    OPTION_LIST  /* struct option_list: repeatable, one more each time */
+    OPTION_LIST, /* struct option_list: repeatable, one more each time */
+    OPTION_INS   /* struct option_list: files that are read */
 };
 
 /* What a repeatable option was given: zero before. */
@@ -37,7 +40,12 @@ enum parsed {
     PARSED_WRONG, /* a mistake was reported: exit with EXIT_USAGE */
 };
 
-/* Read argv[1..]. Operands go to operands[0..n_operands-1], in order; those not
+/* Would writing the file `out`, which the command line calls `by`, overwrite the file
+ * `in`? Says so on standard error. Either may be NULL. */
+bool overwrites(const char *by, const char *out, const char *in);
+
+/* Read argv[1..]. An output that is also an input, another option's or an operand, is
+ * a mistake, and so is one file for two outputs. Operands go to operands[0..n_operands-1], in order; those not
  * given stay NULL. `--` ends the options; a lone `-` is an operand. */
 enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
                           const char *help, const char **operands, size_t n_operands);

@@ -11,8 +11,6 @@
 
 #include <xxhash.h>
 
-#include "complain.h"
-
 enum { PATH_BYTES = 4096 };
 
 static void part_path(char path[PATH_BYTES], const char *output, size_t index)
@@ -65,7 +63,7 @@ csm_status part_save(const struct part_key *key, const csm_result *r, csm_error 
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s.parts", key->output);
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return complain(err, CSM_BAD_FILE, "%s: %s", path, strerror(errno));
+        return csm_fail(err, CSM_BAD_FILE, "%s: %s", path, strerror(errno));
     part_path(path, key->output, key->index);
     const csm_tensor tensors[] = {
         {"codes", CSM_DTYPE_I32, 2, {r->n_frames, r->n_codebooks}, r->codes,

@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "play.h"
 
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <portaudio.h>
 
-#include "complain.h"
-
 struct player {
     PaStream *stream;
 };
 
 /* PortAudio asks each sound system of the machine, and these complain on standard
- * error when they are not there; one line of ours is enough. */
+ * error when they are not there; one line of ours is enough.
+ * Without the descriptors for it they are heard. */
 static PaError initialize_quietly(void)
 {
-    int kept = dup(2);
-    if (kept >= 0 && freopen("/dev/null", "w", stderr) == NULL)
-        return paInternalError;
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+    bool is_quiet = kept >= 0 && nowhere >= 0 && dup2(nowhere, STDERR_FILENO) >= 0;
     PaError e = Pa_Initialize();
-    if (kept >= 0) {
+    if (is_quiet) {
         fflush(stderr);
-        dup2(kept, 2);
-        close(kept);
+        dup2(kept, STDERR_FILENO);
     }
+    if (nowhere >= 0)
+        close(nowhere);
+    if (kept >= 0)
+        close(kept);
     return e;
 }
 
@@ -33,11 +37,11 @@ csm_status player_open(int rate_hz, struct player **out, csm_error *err)
 {
     struct player *player = calloc(1, sizeof *player);
     if (player == NULL)
-        return complain(err, CSM_NO_MEMORY, "--play: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "--play: out of memory");
     PaError e = initialize_quietly();
     if (e != paNoError) {
         free(player);
-        return complain(err, CSM_BAD_FILE, "--play: %s", Pa_GetErrorText(e));
+        return csm_fail(err, CSM_BAD_FILE, "--play: %s", Pa_GetErrorText(e));
     }
     if (Pa_GetDefaultOutputDevice() == paNoDevice)
         e = paDeviceUnavailable;
@@ -48,7 +52,7 @@ csm_status player_open(int rate_hz, struct player **out, csm_error *err)
         e = Pa_StartStream(player->stream);
     if (e != paNoError) {
         player_close(player, false);
-        return complain(err, CSM_BAD_FILE, "--play: no loudspeaker: %s", Pa_GetErrorText(e));
+        return csm_fail(err, CSM_BAD_FILE, "--play: no loudspeaker: %s", Pa_GetErrorText(e));
     }
     *out = player;
     return CSM_OK;
@@ -59,7 +63,7 @@ csm_status player_push(struct player *player, const float *samples, size_t n_sam
 {
     PaError e = Pa_WriteStream(player->stream, samples, n_samples);
     if (e != paNoError && e != paOutputUnderflowed)
-        return complain(err, CSM_BAD_FILE, "--play: %s", Pa_GetErrorText(e));
+        return csm_fail(err, CSM_BAD_FILE, "--play: %s", Pa_GetErrorText(e));
     return CSM_OK;
 }
 

@@ -9,20 +9,23 @@
 #include "options.h"
 
 static const char help[] =
-    "usage: csm quantize IN_DIR OUT_DIR [--bits 4|8] [--group 32|64|128]\n"
+    "usage: csm quantize IN_DIR OUT_DIR [--bits 4|8] [--group 32|64|128] [--force]\n"
     "\n"
     "  IN_DIR     a model of any layout, not quantized\n"
     "  OUT_DIR    made if it is not there; MLX's layout under mlx-audio's names\n"
     "  --bits N   4 (default) or 8\n"
-    "  --group N  neighbours that share scale and bias (64)\n";
+    "  --group N  neighbours that share scale and bias (64)\n"
+    "  --force    overwrite the model that is in OUT_DIR\n";
 
 int run_quantize(int argc, char **argv)
 {
     size_t bits = 4, group = 64;
+    bool force = false;
     const char *operands[2] = {NULL, NULL};
     const struct option_spec options[] = {
         {"bits", OPTION_SIZE, &bits},
         {"group", OPTION_SIZE, &group},
+        {"force", OPTION_FLAG, &force},
         {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, options, help, operands, 2);
@@ -38,6 +41,6 @@ int run_quantize(int argc, char **argv)
         return EXIT_USAGE;
     }
     csm_error err;
-    csm_status st = csm_quantize(operands[0], operands[1], (int)bits, (int)group, &err);
+    csm_status st = csm_quantize(operands[0], operands[1], (int)bits, (int)group, force, &err);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

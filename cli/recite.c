@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "complain.h"
 #include "recital.h"
 
 enum { PAUSE_MS = 160 };
@@ -47,7 +46,7 @@ static csm_status make_keys(struct recital *r, csm_error *err)
     memcpy(last, all, sizeof last);
     r->keys = calloc(r->utterances.n, sizeof *r->keys);
     if (r->keys == NULL)
-        return complain(err, CSM_NO_MEMORY, "text: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     for (size_t i = 0; i < r->utterances.n; i++) {
         const struct utterance *u = &r->utterances.items[i];
         const uint64_t seed = r->what->options.seed + i;
@@ -98,7 +97,7 @@ static csm_status open_numbered(struct recital *r, size_t i, csm_error *err)
     int n = snprintf(path, sizeof path, "%.*s-%03zu%s", (int)(dot - w->output), w->output, i + 1,
                      dot);
     if (n < 0 || (size_t)n >= sizeof path)
-        return complain(err, CSM_BAD_ARG, "--output: the path is too long");
+        return csm_fail(err, CSM_BAD_ARG, "--output: the path is too long");
     return sink_open(&r->sink, path, w->format, w->is_played,
                      csm_model_describe(r->model)->sample_rate_hz, err);
 }
@@ -184,7 +183,7 @@ static csm_status print_json(const struct recital *r, csm_error *err)
                       putchar('\n') != EOF && fflush(stdout) == 0;
     json_decref(all);
     return is_printed ? CSM_OK
-                      : complain(err, CSM_BAD_FILE, "--json: standard output cannot be written");
+                      : csm_fail(err, CSM_BAD_FILE, "--json: standard output cannot be written");
 }
 
 csm_status recite(const struct recite *how, struct speak *w, csm_model *model, csm_error *err)
@@ -201,7 +200,7 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
         st = how->script != NULL ? split_script(&r.utterances, w, how->script, err)
                                  : split_sentences(&r.utterances, w, speaker, err);
     if (st == CSM_OK && r.utterances.n == 0)
-        st = complain(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
+        st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK && !how->is_per_turn) {
         st = sink_open(&r.sink, w->output, w->format, w->is_played, info->sample_rate_hz, err);
         r.sink.is_joined = true;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "complain.h"
 #include "interrupt.h"
 #include "recital.h"
 
@@ -103,7 +102,7 @@ static csm_status draw_missing(struct batch *b, csm_utterance *missing, const cs
     if (st == CSM_OK)
         st = deliver_ready(b, err);
     if (st == CSM_OK && b->n_delivered < r->utterances.n)
-        st = complain(err, CSM_BAD_FILE, "%s.parts: a part is gone that was there",
+        st = csm_fail(err, CSM_BAD_FILE, "%s.parts: a part is gone that was there",
                       r->what->output);
     return st;
 }
@@ -118,7 +117,7 @@ csm_status say_in_batch(struct recital *r, csm_error *err)
     csm_turn *context = calloc(n_context + 1, sizeof *context);
     csm_status st = CSM_OK;
     if (missing == NULL || context == NULL || b.drawn == NULL || b.waiting == NULL)
-        st = complain(err, CSM_NO_MEMORY, "text: out of memory");
+        st = csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     if (st == CSM_OK) {
         for (size_t i = 0; i < n_context; i++)
             context[i] = csm_session_turn(r->session, i);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report_json.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
-
-#include "complain.h"
+#include <stdlib.h>
+#include <string.h>
 
 static json_t *timings(const csm_report *r, double open_ms)
 {
@@ -12,6 +14,23 @@ static json_t *timings(const csm_report *r, double open_ms)
                      "encode", r->encode_ms, "prompt", r->prompt_ms, "backbone", r->backbone_ms,
                      "depth", r->depth_ms, "draw", r->draw_ms, "codec", r->codec_ms, "first_frame",
                      r->first_frame_ms, "first_sound", r->first_sound_ms, "total", r->total_ms);
+}
+
+/* The object as text, with the seed in its place: 64 bits without a sign, which
+ * jansson's integers are not. A name cannot stand inside a string but escaped. */
+static bool print(const json_t *all, uint64_t seed)
+{
+    static const char name[] = "\"seed\": ";
+    char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    const char *at = text != NULL ? strstr(text, name) : NULL;
+    bool is_printed = false;
+    if (at != NULL) {
+        at += sizeof name - 1;
+        is_printed = printf("%.*s%" PRIu64 "%s\n", (int)(at - text), text, seed, at + 1) > 0 &&
+                     fflush(stdout) == 0;
+    }
+    free(text);
+    return is_printed;
 }
 
 csm_status report_json(const csm_model_info *info, const csm_result *result, const char *text,
@@ -26,7 +45,7 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         r->stream, "sampler", r->sampler, "sampling_dtype", r->dtype, "mlx_version",
         r->mlx_version, "precision", csm_precision_name(info->precision), "stored_dtype",
         info->stored_dtype, "threads", info->n_threads);
-    json_t *settings = json_pack("{s:I, s:f, s:i, s:f, s:i}", "seed", (json_int_t)r->seed,
+    json_t *settings = json_pack("{s:I, s:f, s:i, s:f, s:i}", "seed", (json_int_t)0,
                                  "temperature", r->temperature, "topk", r->top_k,
                                  "depth_temperature", r->depth_temperature, "depth_topk",
                                  r->depth_top_k);
@@ -41,10 +60,9 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         r->total_ms > 0.0 ? (double)r->n_frames * 1e3 / r->total_ms : 0.0, "real_time_factor",
         made_ms > 0.0 ? r->total_ms / made_ms : 0.0);
     if (all == NULL)
-        return complain(err, CSM_NO_MEMORY, "--json: out of memory");
-    int failed = json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0 ||
-                 putchar('\n') == EOF || fflush(stdout) != 0;
+        return csm_fail(err, CSM_NO_MEMORY, "--json: out of memory");
+    bool is_printed = print(all, r->seed);
     json_decref(all);
-    return failed ? complain(err, CSM_BAD_FILE, "--json: standard output cannot be written")
-                  : CSM_OK;
+    return is_printed ? CSM_OK
+                      : csm_fail(err, CSM_BAD_FILE, "--json: standard output cannot be written");
 }

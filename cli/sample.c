@@ -80,7 +80,7 @@ static enum parsed parse(int argc, char **argv, struct request *r)
         {"mlx-lm-version", OPTION_TEXT, &r->config.mlx_lm_version},
         {"rounds", OPTION_SIZE, &r->rounds},
         {"batch", OPTION_SIZE, &r->batch},
-        {"output", OPTION_TEXT, &r->output},
+        {"output", OPTION_OUT, &r->output},
         {"save-probs", OPTION_FLAG, &r->save_probs},
         {NULL, OPTION_FLAG, NULL},
     };
@@ -161,11 +161,9 @@ int run_sample(int argc, char **argv)
         out.margins = calloc(r.rounds, logits.rows * sizeof *out.margins);
         if (r.save_probs)
             out.probs = calloc(logits.rows, logits.vocab * sizeof *out.probs);
-        if (out.tokens == NULL || out.margins == NULL || (r.save_probs && out.probs == NULL)) {
-            snprintf(err.text, sizeof err.text, "out of memory: %zu rounds of %zu rows", r.rounds,
-                     logits.rows);
-            st = CSM_NO_MEMORY;
-        }
+        if (out.tokens == NULL || out.margins == NULL || (r.save_probs && out.probs == NULL))
+            st = csm_fail(&err, CSM_NO_MEMORY, "sample: %zu rounds of %zu rows", r.rounds,
+                          logits.rows);
     }
     if (st == CSM_OK)
         st = draw(&r, sampler, &logits, &out, &err);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "complain.h"
-
 csm_status sink_open(struct sink *sink, const char *output, csm_audio_format format, bool is_played,
                      int rate_hz, csm_error *err)
 {
@@ -39,7 +37,7 @@ csm_status sink_push(struct sink *sink, const float *samples, size_t n_samples, 
     csm_status st = deliver(sink, sink->held, sink->n_held, err);
     float *held = realloc(sink->held, n_samples * sizeof *held);
     if (held == NULL)
-        return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
     memcpy(held, samples, n_samples * sizeof *held);
     sink->held = held;
     sink->n_held = n_samples;
@@ -56,7 +54,7 @@ csm_status sink_pause(struct sink *sink, int pause_ms, csm_error *err)
     size_t n_silent = (size_t)sink->rate_hz * (size_t)pause_ms / 1000;
     float *silence = calloc(n_silent + 1, sizeof *silence);
     if (silence == NULL)
-        return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
     if (st == CSM_OK)
         st = deliver(sink, silence, n_silent, err);
     free(silence);

@@ -11,7 +11,6 @@
 #include <csm/text.h>
 
 #include "clock.h"
-#include "complain.h"
 #include "interrupt.h"
 #include "report_json.h"
 
@@ -88,7 +87,7 @@ csm_status speakable(const struct speak *w, const char *text, char **out, csm_er
         return csm_text_normalize(text, out, err);
     *out = malloc(strlen(text) + 1);
     if (*out == NULL)
-        return complain(err, CSM_NO_MEMORY, "text: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     memcpy(*out, text, strlen(text) + 1);
     return CSM_OK;
 }
@@ -97,7 +96,7 @@ csm_status speak_options(const struct speak *w, const csm_model_info *info,
                          csm_generate_options *options, csm_error *err)
 {
     if ((double)w->max_ms < info->frame_ms)
-        return complain(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
+        return csm_fail(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
                         w->max_ms, info->frame_ms);
     *options = w->options;
     options->max_frames = (size_t)((double)w->max_ms / info->frame_ms);
@@ -164,7 +163,7 @@ static csm_status force(struct speak *w, const csm_model_info *info, csm_tokens 
     if (st != CSM_OK)
         return st;
     if ((*tokens)->n_codebooks != info->n_codebooks || (*tokens)->n_frames == 0)
-        return complain(err, CSM_BAD_FORMAT, "%s: %zu frames of %zu codes, expected frames of %zu",
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %zu frames of %zu codes, expected frames of %zu",
                         w->forced_tokens, (*tokens)->n_frames, (*tokens)->n_codebooks,
                         info->n_codebooks);
     w->options.forced = (*tokens)->codes;
@@ -192,7 +191,7 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
     if (st == CSM_OK)
         st = speakable(w, w->text, &text, err);
     if (st == CSM_OK && text[strspn(text, " \t\r\n")] == '\0')
-        st = complain(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
+        st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK)
         st = speak_turn(w, context.session, text, speaker, w->options.seed, &sink, &result, err);
     st = sink_close(&sink, st, err);

@@ -2,15 +2,22 @@
  *
  * test_samplers.c - the samplers against known draws, against the PyTorch and MLX that
  * are installed, and against their distribution. */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csm/sampling.h>
 
 #include "token_tests.h"
+
+extern char **environ; /* POSIX; unistd.h has it for GNU only */
 
 enum { VOCAB = 2051, KNOWN_ROWS = 16, LIVE_ROWS = 200 };
 
@@ -146,19 +153,47 @@ static const char live_script[] =
 static const char *python(void)
 {
     const char *named = getenv("CSM_PYTHON");
-    return named != NULL && *named != '\0'               ? named
-           : access(".venv/bin/python", X_OK) == 0 ? ".venv/bin/python"
-                                                   : "python3";
+    return named != NULL && *named != '\0' ? named : "python3";
+}
+
+/* The script, begun: what it prints, and its process. NULL: it cannot be started. */
+static FILE *start_python(const char *script_path, const struct known *known, pid_t *child)
+{
+    char program[4096], path[256], name[32], dtype[8], rows[16];
+    snprintf(program, sizeof program, "%s", python());
+    snprintf(path, sizeof path, "%s", script_path);
+    snprintf(name, sizeof name, "%s", known->name);
+    snprintf(dtype, sizeof dtype, "%s", known->dtype_name);
+    snprintf(rows, sizeof rows, "%d", LIVE_ROWS);
+    char *arguments[] = {program, path, name, dtype, rows, NULL};
+    int ends[2];
+    posix_spawn_file_actions_t actions;
+    if (pipe(ends) != 0)
+        return NULL;
+    bool is_started = posix_spawn_file_actions_init(&actions) == 0;
+    if (is_started) {
+        is_started =
+            posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) == 0 &&
+            posix_spawn_file_actions_addclose(&actions, ends[0]) == 0 &&
+            posix_spawn_file_actions_addclose(&actions, ends[1]) == 0 &&
+            posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0) ==
+                0 &&
+            posix_spawnp(child, program, &actions, NULL, arguments, environ) == 0;
+        posix_spawn_file_actions_destroy(&actions);
+    }
+    close(ends[1]);
+    FILE *from = is_started ? fdopen(ends[0], "r") : NULL;
+    if (from == NULL)
+        close(ends[0]);
+    return from;
 }
 
 /* Run the script; false if the library is not there. */
 static bool draw_live(const char *script_path, const struct known *known, char *version,
                       size_t version_size, int32_t tokens[LIVE_ROWS])
 {
-    char command[4096];
-    snprintf(command, sizeof command, "'%s' '%s' %s %s %d 2>/dev/null", python(), script_path,
-             known->name, known->dtype_name, LIVE_ROWS);
-    FILE *from = popen(command, "r");
+    pid_t child;
+    FILE *from = start_python(script_path, known, &child);
     if (from == NULL)
         return false;
     char word[64];
@@ -167,7 +202,11 @@ static bool draw_live(const char *script_path, const struct known *known, char *
         snprintf(version, version_size, "%s", word);
     for (size_t r = 0; r < LIVE_ROWS && is_ok; r++)
         is_ok = fscanf(from, "%d", &tokens[r]) == 1;
-    return pclose(from) == 0 && is_ok;
+    fclose(from);
+    int status = -1;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status == 0 && is_ok;
 }
 
 static void test_live(struct tally *tally)

@@ -71,7 +71,7 @@ static csm_status add_to_pool(struct pool *pool, const csm_tokens *t, csm_error 
     size_t n = pool->n_frames * t->n_codebooks, added = t->n_frames * t->n_codebooks;
     int32_t *grown = realloc(pool->codes, (n + added + 1) * sizeof *grown);
     if (grown == NULL) {
-        snprintf(err->text, sizeof err->text, "tokens: out of memory");
+        (void)csm_fail(err, CSM_NO_MEMORY, "tokens: out of memory");
         return CSM_NO_MEMORY;
     }
     memcpy(grown + n, t->codes, added * sizeof *grown);

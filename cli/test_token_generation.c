@@ -34,7 +34,7 @@ static const char usage_text[] =
     "                    verdict of logits names the first layer that differs (0)\n"
     "  --debug           say what was chosen, and each comparison in full\n"
     "\n"
-    "PyTorch and MLX are looked for in $CSM_PYTHON, .venv/bin/python, python3.\n"
+    "PyTorch and MLX are looked for in $CSM_PYTHON, else in python3.\n"
     "Exit code 0: all that ran held. 1: something did not. 2: usage. 3: a file or model\n"
     "was refused. 4: an engine failed.\n";
 

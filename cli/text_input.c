@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "complain.h"
-
 /* All of a stream; *n bytes, with room for a zero behind them. */
 static char *read_all(FILE *file, size_t *n)
 {
@@ -31,7 +29,7 @@ csm_status text_input(const char *path, char **text, csm_error *err)
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     if (file == NULL)
-        return complain(err, CSM_BAD_FILE, "%s: %s", name, strerror(errno));
+        return csm_fail(err, CSM_BAD_FILE, "%s: %s", name, strerror(errno));
     size_t n;
     errno = 0;
     char *bytes = read_all(file, &n);
@@ -39,7 +37,7 @@ csm_status text_input(const char *path, char **text, csm_error *err)
     if (file != stdin)
         fclose(file);
     if (bytes == NULL)
-        return complain(err, CSM_NO_MEMORY, "%s: out of memory", name);
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
     while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
         n--;
     bytes[n] = '\0';
@@ -47,9 +45,9 @@ csm_status text_input(const char *path, char **text, csm_error *err)
         memmove(bytes, bytes + 3, (n -= 3) + 1);
     csm_status st = CSM_OK;
     if (read_errno != 0)
-        st = complain(err, CSM_BAD_FILE, "%s: %s", name, strerror(read_errno));
+        st = csm_fail(err, CSM_BAD_FILE, "%s: %s", name, strerror(read_errno));
     else if (n == 0 || strlen(bytes) != n)
-        st = complain(err, CSM_BAD_FORMAT, "%s: %s, expected a text", name,
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s: %s, expected a text", name,
                       n == 0 ? "empty" : "holds a zero byte");
     if (st != CSM_OK) {
         free(bytes);

@@ -4,17 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "complain.h"
-
 /* The tensor `codes` of a token file: I32 [frames, codebooks]. */
 static csm_status find_codes(const csm_tensors *file, const char *path, const csm_tensor **codes,
                              csm_error *err)
 {
     *codes = csm_tensors_find(file, "codes");
     if (*codes == NULL)
-        return complain(err, CSM_BAD_FORMAT, "%s: no tensor `codes`, expected a token file", path);
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: no tensor `codes`, expected a token file", path);
     if ((*codes)->dtype != CSM_DTYPE_I32 || (*codes)->rank != 2 || (*codes)->shape[1] == 0)
-        return complain(err, CSM_BAD_FORMAT,
+        return csm_fail(err, CSM_BAD_FORMAT,
                         "%s: codes: %s of rank %zu, expected I32 [frames, codebooks]", path,
                         csm_dtype_name((*codes)->dtype), (*codes)->rank);
     return CSM_OK;
@@ -38,14 +36,14 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
         n_samples = codes->shape[0] * csm_codec_describe(codec)->frame_samples;
         samples = malloc((n_samples + 1) * sizeof *samples);
         if (samples == NULL)
-            st = complain(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens,
+            st = csm_fail(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens,
                           codes->shape[0]);
     }
     if (st == CSM_OK) {
         st = csm_codec_decode(codec, codes->data, codes->shape[0], codes->shape[1], samples, err);
         if (st == CSM_BAD_ARG) { /* the file's fault, not the command line's */
             csm_error inner = *err;
-            st = complain(err, CSM_BAD_FORMAT, "%s: %s", tokens, inner.text);
+            st = csm_fail(err, CSM_BAD_FORMAT, "%s: %s", tokens, inner.text);
         }
     }
     if (st == CSM_OK && strcmp(output, "none") != 0)
@@ -78,7 +76,7 @@ csm_status tokens_from_sound(const char *sound, const char *model_path,
         n_frames = (n_samples + info.frame_samples - 1) / info.frame_samples;
         codes = malloc((n_frames * n_codebooks + 1) * sizeof *codes);
         if (codes == NULL)
-            st = complain(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", sound, n_frames);
+            st = csm_fail(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", sound, n_frames);
     }
     if (st == CSM_OK)
         st = csm_codec_encode(codec, samples, n_samples, n_codebooks, codes, err);

@@ -6,8 +6,6 @@
 
 #include <csm/text.h>
 
-#include "complain.h"
-
 enum { MAX_SENTENCE_BYTES = 240 }; /* some 16 s; models are trained on less */
 
 void free_utterances(struct utterances *u)
@@ -39,7 +37,7 @@ static csm_status add(struct utterances *u, const struct speak *w, const char *t
         u->items = items;
     if (items == NULL || part == NULL) {
         free(part);
-        return complain(err, CSM_NO_MEMORY, "text: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     }
     memcpy(part, start, n);
     part[n] = '\0';
@@ -84,7 +82,7 @@ csm_status split_script(struct utterances *u, const struct speak *w, const char 
             char *end;
             long speaker = strtol(p + (*p == '['), &end, 10);
             if (*p != '[' || *end != ']' || end == p + 1 || speaker < 0 || speaker > 1000000)
-                return complain(err, CSM_BAD_FORMAT,
+                return csm_fail(err, CSM_BAD_FORMAT,
                                 "--script: line %zu: expected [speaker] text, as in [0] Hello.",
                                 number);
             st = add(u, w, end + 1, (size_t)(line + length - end - 1), (int)speaker, err);

@@ -4,6 +4,9 @@
 # fused multiply-add says fma().
 add_library(csm_compile INTERFACE)
 target_compile_definitions(csm_compile INTERFACE _XOPEN_SOURCE=700)
+if(APPLE) # where _XOPEN_SOURCE alone hides dladdr, RTLD_NODELETE, the number of processors
+  target_compile_definitions(csm_compile INTERFACE _DARWIN_C_SOURCE)
+endif()
 target_compile_options(csm_compile INTERFACE
   -ffp-contract=off -fno-math-errno
   -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef

@@ -4,6 +4,8 @@
 #ifndef CSM_QUANTIZE_H
 #define CSM_QUANTIZE_H
 
+#include <stdbool.h>
+
 #include <csm/status.h>
 
 #ifdef __cplusplus
@@ -18,6 +20,8 @@ extern "C" {
  *            the codec (mimi.safetensors) where the model has them
  *   bits     4 or 8
  *   group    32, 64 or 128 neighbours with one scale and bias
+ *   replace  whether a model that is in out_dir, one with a config.json, may be
+ *            overwritten; in_dir itself never is
  *
  * Every matrix and table whose rows are whole groups becomes what
  * mx.quantize(w, group, bits) gives, bit for bit; norms and the depth decoder's
@@ -25,10 +29,11 @@ extern "C" {
  * bfloat16 first. Rows of q and k are put in the order of MLX's rotation.
  *
  * Each file is written whole or not at all, config.json last. Returns CSM_OK;
- * CSM_BAD_ARG (bits, group); what opening a model returns; CSM_BAD_FORMAT (already
+ * CSM_BAD_ARG (bits, group; out_dir is in_dir, or
+ * links into it, or holds a model); what opening a model returns; CSM_BAD_FORMAT (already
  * quantized; untied tables); CSM_BAD_FILE; CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits,
-                                             int group, csm_error *err);
+                                             int group, bool replace, csm_error *err);
 
 #ifdef __cplusplus
 }

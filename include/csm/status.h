@@ -55,6 +55,16 @@ typedef struct csm_error {
 /* The text of a status, for any value: static, never NULL. */
 CSM_API const char *csm_status_text(csm_status status);
 
+/* Write a message into `err` (may be NULL) and return `status`, so that a failing
+ * path, in the library or in a caller's own function that reports this way, is one
+ * line:  return csm_fail(err, CSM_BAD_FILE, "%s: ...", path);
+ * What is added to an older message may hold that one's text as "%s". The message
+ * stays one line of valid UTF-8: control characters and bytes of no character
+ * become '?', and a message too long is cut between two characters. Numbers have a
+ * point for their fraction in every locale. */
+CSM_API csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
+    CSM_PRINTF(3, 4);
+
 /* The library's version, "MAJOR.MINOR.PATCH": static. That of the headers: version.h. */
 CSM_API const char *csm_version(void);
 

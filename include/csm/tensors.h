@@ -8,6 +8,7 @@
 #ifndef CSM_TENSORS_H
 #define CSM_TENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,6 +54,11 @@ typedef struct csm_tensors csm_tensors; /* an open file */
 /* Name ("F32") and size in bytes of an element; "?" and 0 outside the enum. */
 CSM_API const char *csm_dtype_name(csm_dtype dtype);
 CSM_API size_t csm_dtype_size(csm_dtype dtype);
+
+/* Elements first..first+n-1 of a tensor of F64, F32, F16 or BF16 as float32: exact
+ * but for F64, which is rounded. The caller keeps them inside the tensor. False,
+ * and nothing written, for another dtype. */
+CSM_API bool csm_tensor_floats(const csm_tensor *tensor, size_t first, size_t n, float *out);
 
 /* Open one safetensors file, memory-mapped read-only and checked whole: header
  * of at most 100 MB of valid UTF-8 JSON, known dtypes, sizes without overflow,

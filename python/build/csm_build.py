@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The build backend: scikit-build-core, after the step that installs what libcsm is made with.
+"""The build backend: scikit-build-core, after a look for what libcsm is made with.
 
-So that `pip install .` works on a machine that has nothing of ours yet; the
-step names what it installs and does nothing when all is there.
+Nothing is installed: where a library is missing, the look says how each system's
+package manager gets it, in place of a page of CMake.
 """
 
 import pathlib
@@ -15,5 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    subprocess.run([ROOT / "scripts" / "install-deps", "python"], check=True)
+    looked = subprocess.run([ROOT / "scripts" / "install-deps", "--check", "python"],
+                            stderr=subprocess.PIPE, text=True)
+    if looked.returncode != 0:
+        raise SystemExit(looked.stderr)
     return _build_wheel(wheel_directory, config_settings, metadata_directory)

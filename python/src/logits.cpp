@@ -1,32 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "module.h"
 
-#include <cmath>
-#include <cstring>
-
 namespace {
-
-float widen_bf16(uint16_t half)
-{
-    uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-float widen_f16(uint16_t half)
-{
-    int exponent = half >> 10 & 31;
-    int fraction = half & 1023;
-    float value;
-    if (exponent == 31)
-        value = fraction == 0 ? INFINITY : NAN;
-    else if (exponent == 0)
-        value = std::ldexp(static_cast<float>(fraction), -24);
-    else
-        value = std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-    return half & 0x8000 ? -value : value;
-}
 
 csm_dtype dtype_of(const nb::dlpack::dtype &type)
 {
@@ -58,9 +33,10 @@ Logits::Logits(nb::handle object)
         data = static_cast<const float *>(array.data());
         return;
     }
-    const auto *halves = static_cast<const uint16_t *>(array.data());
     widened.resize(rows * vocab);
-    for (size_t i = 0; i < widened.size(); i++)
-        widened[i] = dtype == CSM_DTYPE_BF16 ? widen_bf16(halves[i]) : widen_f16(halves[i]);
+    csm_tensor tensor = {};
+    tensor.dtype = dtype;
+    tensor.data = array.data();
+    csm_tensor_floats(&tensor, 0, widened.size(), widened.data());
     data = widened.data();
 }

@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <map>
+#include <memory>
 #include <string>
 
 namespace {
@@ -60,35 +61,42 @@ template <typename T> nb::object copy_of(const csm_tensor &tensor)
                                 {tensor.shape, tensor.shape + tensor.rank}));
 }
 
-/* The file's int32 and float32 tensors by name; others are left out. */
-nb::dict read_tensors(const std::string &path)
+struct close_tensors {
+    void operator()(csm_tensors *file) const { csm_tensors_close(file); }
+};
+using File = std::unique_ptr<csm_tensors, close_tensors>;
+
+File open_tensors(const std::string &path)
 {
     csm_tensors *file;
     csm_error err;
     check(csm_tensors_open(path.c_str(), &file, &err), err);
+    return File(file);
+}
+
+/* The file's int32 and float32 tensors by name; others are left out. */
+nb::dict read_tensors(const std::string &path)
+{
+    const File file = open_tensors(path);
     nb::dict arrays;
-    for (size_t i = 0; i < csm_tensors_count(file); i++) {
-        const csm_tensor *tensor = csm_tensors_at(file, i);
+    for (size_t i = 0; i < csm_tensors_count(file.get()); i++) {
+        const csm_tensor *tensor = csm_tensors_at(file.get(), i);
         if (tensor->dtype == CSM_DTYPE_I32)
             arrays[tensor->name] = copy_of<int32_t>(*tensor);
         else if (tensor->dtype == CSM_DTYPE_F32)
             arrays[tensor->name] = copy_of<float>(*tensor);
     }
-    csm_tensors_close(file);
     return arrays;
 }
 
 /* The strings of the header under these keys, where it has them. */
 Metadata read_metadata(const std::string &path, const std::vector<std::string> &keys)
 {
-    csm_tensors *file;
-    csm_error err;
-    check(csm_tensors_open(path.c_str(), &file, &err), err);
+    const File file = open_tensors(path);
     Metadata found;
     for (const std::string &key : keys)
-        if (const char *value = csm_tensors_metadata(file, key.c_str()))
+        if (const char *value = csm_tensors_metadata(file.get(), key.c_str()))
             found[key] = value;
-    csm_tensors_close(file);
     return found;
 }
 

@@ -13,6 +13,7 @@
 #include "analysis/pictures.h"
 #include "analysis/tokens.h"
 #include "base/error.h"
+#include "base/numbers.h"
 #include "base/output.h"
 
 /* Longer sound is cut: the page would not open. */
@@ -69,11 +70,11 @@ static void write_inks(FILE *to)
     for (int is_dark = 0; is_dark < 2; is_dark++) {
         fputs(is_dark ? "@media(prefers-color-scheme:dark){:root{" : ":root{", to);
         for (int ink = 0; ink < CSM_INK_COUNT; ink++)
-            fprintf(to, "--i%d:%s;", ink, csm_ink_colour((enum csm_ink)ink, is_dark));
+            csm_print(to, "--i%d:%s;", ink, csm_ink_colour((enum csm_ink)ink, is_dark));
         fputs(is_dark ? "}}\n" : "}\n", to);
     }
     for (int ink = 0; ink < CSM_INK_COUNT; ink++)
-        fprintf(to, ".i%d{fill:var(--i%d)}", ink, ink);
+        csm_print(to, ".i%d{fill:var(--i%d)}", ink, ink);
     fputc('\n', to);
 }
 
@@ -129,7 +130,7 @@ static bool write_audio(FILE *to, const csm_tokens *t)
     fputs("\"></audio>\n", to);
     free(wav);
     if (n < t->n_samples)
-        fprintf(to, "<p class=\"note\">The first %.0f s.</p>\n", most_seconds);
+        csm_print(to, "<p class=\"note\">The first %.0f s.</p>\n", most_seconds);
     return true;
 }
 
@@ -141,9 +142,9 @@ static void fact(FILE *to, const char *name, const char *format, ...)
     char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    csm_vformat(text, sizeof text, format, args);
     va_end(args);
-    fprintf(to, "<dt>%s</dt><dd>", name);
+    csm_print(to, "<dt>%s</dt><dd>", name);
     csm_escape_html(to, text);
     fputs("</dd>\n", to);
 }
@@ -153,7 +154,7 @@ static bool write_stream(FILE *to, char letter, const csm_tokens *t, const csm_s
     static const char *const ended[] = {"not known", "the model", "the length limit"};
     fputs("<section class=\"card\"><div class=\"name\">", to);
     if (letter != '\0')
-        fprintf(to, "<span class=\"tag %c\">%c</span>", letter, letter - 'a' + 'A');
+        csm_print(to, "<span class=\"tag %c\">%c</span>", letter, letter - 'a' + 'A');
     csm_escape_html(to, t->name);
     fputs("</div>\n<dl>", to);
     fact(to, "Length", "%zu frames of %zu codes, %.2f s", t->n_frames, t->n_codebooks, s->seconds);
@@ -197,7 +198,7 @@ static void write_verdict(FILE *to, const csm_analysis *analysis)
 {
     const csm_comparison *c = &analysis->comparison;
     const csm_divergence *d = &c->first;
-    fprintf(to, "<section class=\"card verdict %s\"><strong>%s</strong>",
+    csm_print(to, "<section class=\"card verdict %s\"><strong>%s</strong>",
             c->holds                             ? "good"
             : c->verdict == CSM_VERDICT_NOISE ? "warn"
                                               : "bad",
@@ -210,7 +211,7 @@ static void write_verdict(FILE *to, const csm_analysis *analysis)
     }
     fputs("<p>", to);
     csm_escape_html(to, c->explanation);
-    fprintf(to, "</p><p class=\"note\">%.0f %% sure, from %s.</p>\n<dl>", 100 * c->confidence,
+    csm_print(to, "</p><p class=\"note\">%.0f %% sure, from %s.</p>\n<dl>", 100 * c->confidence,
             c->evidence);
     if (d->exists && d->code_a >= 0 && d->code_b >= 0) {
         fact(to, "First divergence", "frame %zu, codebook %zu, after %zu equal draws", d->frame,
@@ -244,7 +245,7 @@ static void write_scale(FILE *to)
 {
     fputs("<span class=\"scale\">", to);
     for (int i = 0; i < CSM_HEAT_LEVELS; i++)
-        fprintf(to, "<i style=\"background:var(--i%d)\"></i>", CSM_INK_HEAT + i);
+        csm_print(to, "<i style=\"background:var(--i%d)\"></i>", CSM_INK_HEAT + i);
     fputs("</span>", to);
 }
 
@@ -260,11 +261,11 @@ static bool write_pictures(FILE *to, const csm_analysis *analysis)
             continue;
         bool is_map = strcmp(pictures[i].name, "differing") == 0 ||
                       strcmp(pictures[i].name, "margins") == 0;
-        fprintf(to, "<section class=\"card\" id=\"%s\"><h2>%s</h2><p class=\"note\">%s",
+        csm_print(to, "<section class=\"card\" id=\"%s\"><h2>%s</h2><p class=\"note\">%s",
                 pictures[i].name, pictures[i].title, pictures[i].caption);
         if (is_map)
             write_scale(to);
-        fprintf(to, "</p>\n<div class=\"wide\"><svg viewBox=\"0 0 %d %.5g\" role=\"img\" aria-label=\"%s\">\n",
+        csm_print(to, "</p>\n<div class=\"wide\"><svg viewBox=\"0 0 %d %.5g\" role=\"img\" aria-label=\"%s\">\n",
                 CSM_PICTURE_WIDTH, height, pictures[i].title);
         is_ok = pictures[i].draw(analysis, &canvas);
         fputs("</svg></div></section>\n", to);
@@ -282,10 +283,10 @@ static void write_differences(FILE *to, const csm_comparison *c)
     for (size_t k = 0; k <= c->n_codebooks; k++) {
         const csm_difference *d = k < c->n_codebooks ? &c->codebooks[k] : &c->all;
         if (k < c->n_codebooks)
-            fprintf(to, "<tr><td>%zu</td>", k);
+            csm_print(to, "<tr><td>%zu</td>", k);
         else
             fputs("<tr><td>all</td>", to);
-        fprintf(to,
+        csm_print(to,
                 "<td>%.1f %%</td><td>%.3f</td><td>%.3f</td><td>%.3f</td><td>%.3f</td>"
                 "<td>%.1f</td><td%s>%.3f</td><td>%.1f %%</td></tr>\n",
                 100 * d->overlap, d->similarity, d->similarity_expected, d->total_variation,
@@ -299,7 +300,7 @@ static void write_forced(FILE *to, const csm_forced *f)
 {
     enum { SHOWN = 200 };
     size_t n_unequal = f->n_draws - f->n_equal;
-    fprintf(to,
+    csm_print(to,
             "<section class=\"card\" id=\"forced\"><h2>Given one history</h2><p class=\"note\">"
             "%zu of %zu draws are equal, %.4f %%. The logits differ by at most %.3g; %zu of the "
             "%zu unequal draws were won by no more than that moves a race.</p>\n",
@@ -311,7 +312,7 @@ static void write_forced(FILE *to, const csm_forced *f)
               to);
     for (size_t i = 0; i < n_unequal && i < SHOWN; i++) {
         const csm_unequal_draw *d = &f->unequal[i];
-        fprintf(to,
+        csm_print(to,
                 "<tr><td>%zu</td><td>%zu</td><td>%" PRId32 "</td><td>%" PRId32
                 "</td><td%s>%.3g</td><td>%.3g</td><td>%.3g</td><td>%.3g</td></tr>\n",
                 d->frame, d->codebook, d->code_a, d->code_b, d->is_close ? "" : " class=\"low\"",
@@ -330,16 +331,16 @@ static void write_codebooks(FILE *to, const csm_tokens *t, const csm_stream_stat
     for (size_t k = 0; k <= t->n_codebooks; k++) {
         const csm_code_stats *one = k < t->n_codebooks ? &s->codebooks[k] : &s->all;
         if (k < t->n_codebooks)
-            fprintf(to, "<tr><td>%zu</td>", k);
+            csm_print(to, "<tr><td>%zu</td>", k);
         else
             fputs("<tr><td>all</td>", to);
-        fprintf(to,
+        csm_print(to,
                 "<td>%zu</td><td>%.2f</td><td>%" PRId32 "..%" PRId32
                 "</td><td>%zu</td><td>%zu</td><td>%.1f %%</td><td>",
                 one->n_unique, one->entropy_bits, one->lowest, one->highest, one->n_zero,
                 one->longest_run, 100 * one->repeated);
         for (size_t i = 0; i < one->n_top && i < 3; i++)
-            fprintf(to, "%s%" PRId32 " (%zu)", i == 0 ? "" : ", ", one->top[i].code,
+            csm_print(to, "%s%" PRId32 " (%zu)", i == 0 ? "" : ", ", one->top[i].code,
                     one->top[i].count);
         fputs("</td></tr>\n", to);
     }
@@ -353,7 +354,7 @@ static bool write_page(FILE *to, const csm_analysis *analysis)
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>",
           to);
     if (b != NULL)
-        fprintf(to, "%s: ", csm_verdict_name(analysis->comparison.verdict));
+        csm_print(to, "%s: ", csm_verdict_name(analysis->comparison.verdict));
     csm_escape_html(to, a->name);
     if (b != NULL) {
         fputs(" and ", to);
@@ -362,7 +363,7 @@ static bool write_page(FILE *to, const csm_analysis *analysis)
     fputs("</title>\n<style>\n", to);
     fputs(style_text, to);
     write_inks(to);
-    fprintf(to, "</style></head><body><main>\n<h1>%s</h1>\n",
+    csm_print(to, "</style></head><body><main>\n<h1>%s</h1>\n",
             b != NULL ? "Two token streams compared" : "A token stream");
     bool is_ok;
     if (b != NULL) {
@@ -381,7 +382,7 @@ static bool write_page(FILE *to, const csm_analysis *analysis)
         write_differences(to, &analysis->comparison);
     else
         write_codebooks(to, a, &analysis->stats[0]);
-    fprintf(to, "<footer>csm %s</footer>\n</main></body></html>\n", csm_version());
+    csm_print(to, "<footer>csm %s</footer>\n</main></body></html>\n", csm_version());
     return is_ok;
 }
 

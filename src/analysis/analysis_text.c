@@ -11,6 +11,7 @@
 #include "analysis/escape.h"
 #include "analysis/series.h"
 #include "base/error.h"
+#include "base/numbers.h"
 
 enum { WIDTH = 80, MOST_BINS = 76 };
 
@@ -22,7 +23,7 @@ struct page {
 static void style(const struct page *p, const char *code)
 {
     if (p->has_colour)
-        fprintf(p->to, "\033[%sm", code);
+        csm_print(p->to, "\033[%sm", code);
 }
 
 /* Blocks from an eighth to a whole; the lowest for anything above zero. */
@@ -65,10 +66,10 @@ static void wrap(const struct page *p, const char *text, int indent)
             column = 0;
         }
         if (column == 0)
-            column = fprintf(p->to, "%*s", indent, "");
+            column = csm_print(p->to, "%*s", indent, "");
         else
-            column += fprintf(p->to, " ");
-        fprintf(p->to, "%.*s", length, text);
+            column += csm_print(p->to, " ");
+        csm_print(p->to, "%.*s", length, text);
         column += length;
         text += length;
         while (*text == ' ' || *text == '\n')
@@ -84,7 +85,7 @@ static void say(const struct page *p, const char *format, ...)
     char line[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    csm_vformat(line, sizeof line, format, args);
     va_end(args);
     wrap(p, line, 2);
 }
@@ -128,13 +129,13 @@ static void tell_stream(const struct page *p, const char *label, const csm_token
 {
     static const char *const ended[] = {"", ", ended by itself", ", cut by the limit"};
     style(p, "1");
-    fprintf(p->to, "%s", label);
+    csm_print(p->to, "%s", label);
     safe(p, t->name, WIDTH - strlen(label) - 3);
     style(p, "0");
-    fprintf(p->to, "\n  %zu frames of %zu codes, %.2f s%s", t->n_frames, t->n_codebooks,
+    csm_print(p->to, "\n  %zu frames of %zu codes, %.2f s%s", t->n_frames, t->n_codebooks,
             s->seconds, ended[s->ended]);
     if (s->all.longest_run > 1)
-        fprintf(p->to, "; longest run of one frame %zu", s->all.longest_run);
+        csm_print(p->to, "; longest run of one frame %zu", s->all.longest_run);
     fputc('\n', p->to);
     tell_settings(p, t);
     const char *text = csm_tokens_metadata(t, "text");
@@ -153,7 +154,7 @@ static void tell_stream(const struct page *p, const char *label, const csm_token
                 part == 0 ? "backbone:" : "depth:", s->fit[part].temperature, s->fit[part].error,
                 s->fit[part].highest_rank, s->fit[part].n);
     if (s->has_silence)
-        fprintf(p->to, "  silence %.0f %%, sound in frames %zu..%zu\n", 100 * s->silence,
+        csm_print(p->to, "  silence %.0f %%, sound in frames %zu..%zu\n", 100 * s->silence,
                 s->first_sound_frame, s->last_sound_frame);
     if (*s->warnings != '\0') {
         style(p, "33");
@@ -172,14 +173,14 @@ static void short_code(int32_t code, char text[16])
     if (code > -100000 && code < 100000)
         snprintf(text, 16, "%" PRId32, code);
     else
-        snprintf(text, 16, "%.0e", (double)code);
+        csm_format(text, 16, "%.0e", (double)code);
 }
 
 static void codebook_table(const struct page *p, const csm_tokens *t, const csm_stream_stats *s)
 {
     enum { BINS = 24 };
     double bins[BINS];
-    fprintf(p->to, "\n  cb unique entropy      range  zero  run repeat  codes 0..%zu\n",
+    csm_print(p->to, "\n  cb unique entropy      range  zero  run repeat  codes 0..%zu\n",
             s->vocab - 1);
     for (size_t k = 0; k <= t->n_codebooks; k++) {
         const csm_code_stats *one = k < t->n_codebooks ? &s->codebooks[k] : &s->all;
@@ -188,7 +189,7 @@ static void codebook_table(const struct page *p, const csm_tokens *t, const csm_
         short_code(one->lowest, lowest);
         short_code(one->highest, highest);
         snprintf(range, sizeof range, "%s..%s", lowest, highest);
-        fprintf(p->to, " %3s %6zu %7.2f %10s %5zu %4zu %4.0f %%  ",
+        csm_print(p->to, " %3s %6zu %7.2f %10s %5zu %4zu %4.0f %%  ",
                 k < t->n_codebooks ? name : "all", one->n_unique, one->entropy_bits, range,
                 one->n_zero, one->longest_run, 100 * one->repeated);
         csm_series_histogram(t, s->vocab, k, BINS, bins);
@@ -202,11 +203,11 @@ static void codebook_table(const struct page *p, const csm_tokens *t, const csm_
 static void verdict_box(const struct page *p, const csm_comparison *c)
 {
     style(p, c->holds ? "1;32" : c->verdict == CSM_VERDICT_NOISE ? "1;33" : "1;31");
-    fprintf(p->to, "%s", csm_verdict_name(c->verdict));
+    csm_print(p->to, "%s", csm_verdict_name(c->verdict));
     style(p, "0");
     if (strcmp(c->cause, "none") != 0 && strcmp(c->cause, csm_verdict_name(c->verdict)) != 0)
-        fprintf(p->to, ": %s", c->cause);
-    fprintf(p->to, "   (%.0f %% sure, from %s)\n", 100 * c->confidence, c->evidence);
+        csm_print(p->to, ": %s", c->cause);
+    csm_print(p->to, "   (%.0f %% sure, from %s)\n", 100 * c->confidence, c->evidence);
     wrap(p, c->explanation, 2);
 }
 
@@ -216,21 +217,21 @@ static void difference_table(const struct page *p, const csm_analysis *analysis)
     const csm_comparison *c = &analysis->comparison;
     const csm_tokens *sides[2] = {analysis->a, analysis->b};
     double bins[2][BINS];
-    fprintf(p->to, "\n  cb overlap similar expected   JS     p    agree  %-*s %-*s\n", BINS,
+    csm_print(p->to, "\n  cb overlap similar expected   JS     p    agree  %-*s %-*s\n", BINS,
             "codes of A", BINS, "codes of B");
     for (size_t k = 0; k <= c->n_codebooks; k++) {
         bool is_all = k == c->n_codebooks;
         const csm_difference *d = is_all ? &c->all : &c->codebooks[k];
         char name[24];
         snprintf(name, sizeof name, "%zu", k);
-        fprintf(p->to, " %3s  %5.1f %%  %5.3f   %5.3f %6.3f ", is_all ? "all" : name,
+        csm_print(p->to, " %3s  %5.1f %%  %5.3f   %5.3f %6.3f ", is_all ? "all" : name,
                 100 * d->overlap, d->similarity, d->similarity_expected, d->jensen_shannon);
         if (d->p_value < 0.05)
             style(p, "31");
-        fprintf(p->to, "%5.3f", d->p_value);
+        csm_print(p->to, "%5.3f", d->p_value);
         if (d->p_value < 0.05)
             style(p, "0");
-        fprintf(p->to, " %5.1f %%  ", 100 * d->agreement);
+        csm_print(p->to, " %5.1f %%  ", 100 * d->agreement);
         for (size_t i = 0; i < 2; i++)
             csm_series_histogram(sides[i], analysis->stats[i].vocab,
                                  is_all ? sides[i]->n_codebooks : k, BINS, bins[i]);
@@ -271,9 +272,9 @@ static bool timeline(const struct page *p, const char *title, const csm_analysis
     }
     free(map);
     if (has_any) {
-        fprintf(p->to, "\n  %s\n  ", title);
+        csm_print(p->to, "\n  %s\n  ", title);
         spark(p, line, n_bins, 1);
-        fprintf(p->to, "\n  0%*zu\n", (int)n_bins - 1 > 0 ? (int)n_bins - 1 : 1,
+        csm_print(p->to, "\n  0%*zu\n", (int)n_bins - 1 > 0 ? (int)n_bins - 1 : 1,
                 c->n_frames - (c->n_frames != 0));
     }
     return true;
@@ -288,18 +289,18 @@ static void forced_table(const struct page *p, const csm_forced *f)
         100 * (double)f->n_equal / (double)f->n_draws, f->logit_error);
     if (n_unequal != 0) {
         say(p, "%zu of %zu others within what that moves a race", f->n_close, n_unequal);
-        fprintf(p->to, "\n  frame  cb      A      B  margin A  margin B  logit error  reach\n");
+        csm_print(p->to, "\n  frame  cb      A      B  margin A  margin B  logit error  reach\n");
     }
     for (size_t i = 0; i < n_unequal && i < SHOWN; i++) {
         const csm_unequal_draw *d = &f->unequal[i];
         char a[16], b[16];
         short_code(d->code_a, a);
         short_code(d->code_b, b);
-        fprintf(p->to, "  %5zu %3zu %6s %6s %9.2g %9.2g %12.2g %6.2g%s\n", d->frame, d->codebook, a,
+        csm_print(p->to, "  %5zu %3zu %6s %6s %9.2g %9.2g %12.2g %6.2g%s\n", d->frame, d->codebook, a,
                 b, d->margin_a, d->margin_b, d->logit_error, d->reach, d->is_close ? "" : "  !");
     }
     if (n_unequal > SHOWN)
-        fprintf(p->to, "  and %zu more: --json has them all\n", n_unequal - SHOWN);
+        csm_print(p->to, "  and %zu more: --json has them all\n", n_unequal - SHOWN);
 }
 
 static bool tell_comparison(const struct page *p, const csm_analysis *analysis)
@@ -310,11 +311,11 @@ static bool tell_comparison(const struct page *p, const csm_analysis *analysis)
     verdict_box(p, c);
     if (d->exists && d->code_a >= 0 && d->code_b >= 0) {
         heading(p, "First divergence");
-        fprintf(p->to, "  frame %zu, codebook %zu, after %zu equal draws\n", d->frame, d->codebook,
+        csm_print(p->to, "  frame %zu, codebook %zu, after %zu equal draws\n", d->frame, d->codebook,
                 d->n_equal);
-        fprintf(p->to, "  A %6d   margin %-9.4g probability %-9.4g\n", d->code_a, d->margin_a,
+        csm_print(p->to, "  A %6d   margin %-9.4g probability %-9.4g\n", d->code_a, d->margin_a,
                 d->prob_a);
-        fprintf(p->to, "  B %6d   margin %-9.4g probability %-9.4g\n", d->code_b, d->margin_b,
+        csm_print(p->to, "  B %6d   margin %-9.4g probability %-9.4g\n", d->code_b, d->margin_b,
                 d->prob_b);
         if (!isnan(d->shift))
             say(p, "logit of %d less that of %d: %.5g in A, %.5g in B: race moved by %.3g",

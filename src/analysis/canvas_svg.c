@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "analysis/canvas.h"
+#include "base/numbers.h"
 #include "analysis/escape.h"
 
 const char *csm_ink_colour(enum csm_ink ink, int is_dark)
@@ -28,9 +29,9 @@ static void boxes(void *surface, enum csm_ink ink, const struct csm_box *all, si
     FILE *to = surface;
     if (n == 0)
         return;
-    fprintf(to, "<path class=\"i%d\" d=\"", ink);
+    csm_print(to, "<path class=\"i%d\" d=\"", ink);
     for (size_t i = 0; i < n; i++)
-        fprintf(to, "M%.5g %.5gh%.4gv%.4gh-%.4gz", all[i].x, all[i].y, all[i].width, all[i].height,
+        csm_print(to, "M%.5g %.5gh%.4gv%.4gh-%.4gz", all[i].x, all[i].y, all[i].width, all[i].height,
                 all[i].width);
     fputs("\"/>\n", to);
 }
@@ -40,7 +41,7 @@ static void text(void *surface, enum csm_ink ink, double x, double y, enum csm_a
 {
     static const char *const anchors[] = {"start", "middle", "end"};
     FILE *to = surface;
-    fprintf(to, "<text class=\"i%d\" x=\"%.5g\" y=\"%.5g\" font-size=\"%.3g\" text-anchor=\"%s\">",
+    csm_print(to, "<text class=\"i%d\" x=\"%.5g\" y=\"%.5g\" font-size=\"%.3g\" text-anchor=\"%s\">",
             ink, x, y, size, anchors[anchor]);
     csm_escape_html(to, string);
     fputs("</text>\n", to);

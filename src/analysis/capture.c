@@ -7,6 +7,7 @@
 
 #include "analysis/tokens.h"
 #include "base/error.h"
+#include "base/numbers.h"
 #include "base/sized.h"
 #include "generate/result.h"
 
@@ -25,7 +26,7 @@ static csm_status describe(csm_tokens *t, const csm_result *result, const csm_mo
                    {"total_ms", result->report->total_ms}};
     for (size_t i = 0; i < 2 && status == CSM_OK; i++) {
         char number[32];
-        snprintf(number, sizeof number, "%.3f", timings[i].ms);
+        csm_format(number, sizeof number, "%.3f", timings[i].ms);
         status = csm_tokens_set_metadata(t, timings[i].key, number, err);
     }
     return status;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/series.h"
+#include "base/numbers.h"
 
 static const double width = CSM_PICTURE_WIDTH;
 
@@ -19,7 +20,7 @@ static void label(const struct csm_canvas *c, enum csm_ink ink, double x, double
                   enum csm_anchor anchor, const char *format, double value)
 {
     char text[64];
-    snprintf(text, sizeof text, format, value);
+    csm_format(text, sizeof text, format, value);
     c->text(c->surface, ink, x, y, anchor, 11, text);
 }
 

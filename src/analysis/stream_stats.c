@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/numbers.h"
 
 enum {
     DEFAULT_VOCAB = 2051,
@@ -23,11 +24,8 @@ static const double silence_rms = 0.001; /* -60 dB of full scale */
 double csm_tokens_number(const csm_tokens *tokens, const char *key, double missing)
 {
     const char *text = csm_tokens_metadata(tokens, key);
-    if (text == NULL)
-        return missing;
-    char *end;
-    double value = strtod(text, &end);
-    return end != text && *end == '\0' && isfinite(value) ? value : missing;
+    double value = missing;
+    return text != NULL && csm_read_number(text, &value) ? value : missing;
 }
 
 /* ---- one codebook ----------------------------------------------------------- */
@@ -194,7 +192,7 @@ static void warn(FILE *to, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vfprintf(to, format, args);
+    csm_vprint(to, format, args);
     va_end(args);
     fputc('\n', to);
 }

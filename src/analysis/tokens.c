@@ -127,42 +127,11 @@ csm_status csm_tokens_set_samples(csm_tokens *tokens, const float *samples, size
     return CSM_OK;
 }
 
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float float_of_half(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
-    if (exponent == 31)
-        return float_of_bits(sign | 0x7f800000 | mantissa << 13);
-    if (exponent == 0) {
-        float small = (float)mantissa * 0x1p-24f;
-        return sign != 0 ? -small : small;
-    }
-    return float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-}
-
 bool csm_tokens_logits(const csm_tokens *tokens, size_t frame, size_t codebook, float *row)
 {
     const csm_tensor *logits = &tokens->logits;
     if (logits->data == NULL || frame >= tokens->n_frames || codebook >= tokens->n_codebooks)
         return false;
     size_t n = tokens->vocab, first = (frame * tokens->n_codebooks + codebook) * n;
-    if (logits->dtype == CSM_DTYPE_F32) {
-        memcpy(row, (const float *)logits->data + first, n * sizeof *row);
-    } else if (logits->dtype == CSM_DTYPE_F64) {
-        const double *wide = (const double *)logits->data + first;
-        for (size_t i = 0; i < n; i++)
-            row[i] = (float)wide[i];
-    } else {
-        const uint16_t *half = (const uint16_t *)logits->data + first;
-        for (size_t i = 0; i < n; i++)
-            row[i] = logits->dtype == CSM_DTYPE_BF16 ? float_of_bits((uint32_t)half[i] << 16)
-                                               : float_of_half(half[i]);
-    }
-    return true;
+    return csm_tensor_floats(logits, first, n, row);
 }

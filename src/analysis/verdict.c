@@ -10,6 +10,7 @@
 
 #include "analysis/verdict_case.h"
 #include "base/error.h"
+#include "base/numbers.h"
 
 const char *csm_verdict_name(csm_verdict verdict)
 {
@@ -21,13 +22,13 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
 {
     if (!c->out->first.exists) {
         csm_case_decide(c, CSM_VERDICT_SAME, "none", 1);
-        fprintf(c->text, "All %zu codes of %zu frames are equal. ",
+        csm_print(c->text, "All %zu codes of %zu frames are equal. ",
                 c->out->n_frames * c->out->n_codebooks, c->out->n_frames);
         if (c->a->n_frames != c->b->n_frames)
-            fprintf(c->text, "%s was cut by its length limit there. ",
+            csm_print(c->text, "%s was cut by its length limit there. ",
                     c->a->n_frames < c->b->n_frames ? "A" : "B");
         if (csm_case_logits_differ(&c->logits))
-            fprintf(c->text, "The logits differ by %.2g of their spread all the same. ",
+            csm_print(c->text, "The logits differ by %.2g of their spread all the same. ",
                     c->logits.relative);
         return CSM_OK;
     }
@@ -55,7 +56,7 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         bool is_one = c->explained[0].is_explained != c->explained[1].is_explained;
         csm_case_decide(c, CSM_VERDICT_NOISE, is_one ? "seed" : "unknown", is_one ? 0.8 : 0.6);
         if (is_one)
-            fprintf(c->text,
+            csm_print(c->text,
                     "Drawn again from their logits, %s's codes come out and %s's do not, under "
                     "no setting, offset or seed tried: drawn with another seed. ",
                     c->explained[0].is_explained ? "A" : "B",

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/numbers.h"
 #include "analysis/escape.h"
 #include "analysis/stream_stats.h"
 
@@ -102,10 +103,10 @@ void csm_case_tell_place(struct csm_case *c)
 {
     const csm_divergence *d = &c->out->first;
     if (d->code_a < 0 || d->code_b < 0)
-        fprintf(c->text, "Equal for %zu frames, then %s ended its speech and %s went on. ",
+        csm_print(c->text, "Equal for %zu frames, then %s ended its speech and %s went on. ",
                 d->frame, d->code_a < 0 ? "A" : "B", d->code_a < 0 ? "B" : "A");
     else
-        fprintf(c->text,
+        csm_print(c->text,
                 "First difference at frame %zu, codebook %zu (%s), after %zu equal draws: "
                 "A has %" PRId32 ", B has %" PRId32 ". ",
                 d->frame, d->codebook, part_name(d->codebook), d->n_equal, d->code_a, d->code_b);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analysis/verdict_case.h"
+#include "base/numbers.h"
 
 bool csm_rule_claims(struct csm_case *c)
 {
@@ -34,7 +35,7 @@ bool csm_rule_claims(struct csm_case *c)
         bool quantized = is_weights && csm_case_says_quantized(c);
         csm_case_decide(c, quantized ? CSM_VERDICT_LOGITS : rules[i].verdict,
                         quantized ? "quantization" : rules[i].cause, 0.7);
-        fprintf(c->text, "By the files' own word the %s differs: ",
+        csm_print(c->text, "By the files' own word the %s differs: ",
                 quantized ? "quantization" : rules[i].words);
         csm_case_quote(c, csm_tokens_metadata(c->a, rules[i].key));
         fputs(" against ", c->text);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "analysis/verdict.h"
+#include "base/numbers.h"
 #include "analysis/verdict_case.h"
 
 bool csm_rule_shift(struct csm_case *c)
@@ -15,17 +16,17 @@ bool csm_rule_shift(struct csm_case *c)
         return false;
     if (s.codebooks != 0) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "codebook", 0.99);
-        fprintf(c->text, "Codebook off by %d: B's codebook k holds what A's codebook k%+d does. ",
+        csm_print(c->text, "Codebook off by %d: B's codebook k holds what A's codebook k%+d does. ",
                 abs(s.codebooks), -s.codebooks);
     } else if (s.frames != 0) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "frame_offset", 0.99);
-        fprintf(c->text, "Frames off by %d: B's frame f holds what A's frame f%+d does. ",
+        csm_print(c->text, "Frames off by %d: B's frame f holds what A's frame f%+d does. ",
                 abs(s.frames), -s.frames);
     } else {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "code_offset", 0.99);
-        fprintf(c->text, "Each code of B is A's %+d. ", s.codes);
+        csm_print(c->text, "Each code of B is A's %+d. ", s.codes);
     }
-    fprintf(c->text, "%.0f %% of the codes agree so. ", 100 * s.agreement);
+    csm_print(c->text, "%.0f %% of the codes agree so. ", 100 * s.agreement);
     return true;
 }
 
@@ -48,7 +49,7 @@ void csm_rule_codes(struct csm_case *c)
         a->is_in_step && b->is_in_step && a->seed == b->seed && a->stream == b->stream;
     if (is_same_noise && !was_in_step) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.7);
-        fprintf(c->text,
+        csm_print(c->text,
                 "Both were drawn with the noise that they name (%s, seed %" PRIu64 "), and part "
                 "after %zu draws: the logits or the sampler's settings differ. ",
                 csm_stream_name(a->stream), a->seed, d->n_equal);
@@ -57,25 +58,25 @@ void csm_rule_codes(struct csm_case *c)
     }
     if (was_in_step && d->n_equal >= 100) {
         csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", 0.5);
-        fprintf(c->text,
+        csm_print(c->text,
                 "Streams out of step would not agree for %zu draws, so noise and sampler are the "
                 "same, and logits that far off part earlier: most likely rounding. ",
                 d->n_equal);
     } else if (was_in_step) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.4);
-        fprintf(c->text,
+        csm_print(c->text,
                 "Streams out of step would not agree for %zu draws: the noise is the same, and the "
                 "logits or the sampler differ. ",
                 d->n_equal);
     } else if (out->is_alike) {
         csm_case_decide(c, CSM_VERDICT_NOISE, "unknown", 0.5);
-        fprintf(c->text,
+        csm_print(c->text,
                 "The codes agree no longer than by chance, and their distributions are alike (p = "
                 "%.3g): most likely another seed, or streams out of step. ",
                 out->all.p_value);
     } else {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.5);
-        fprintf(c->text,
+        csm_print(c->text,
                 "The codes agree no longer than by chance, and their distributions differ (p = "
                 "%.3g): the models or the sampler's settings differ. ",
                 out->all.p_value);

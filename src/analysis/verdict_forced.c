@@ -8,6 +8,7 @@
 
 #include "analysis/verdict_case.h"
 #include "base/error.h"
+#include "base/numbers.h"
 
 /* What a stream went on with at frame f. */
 static const int32_t *history_at(const csm_tokens *t, size_t f)
@@ -82,7 +83,7 @@ bool csm_rule_forced(struct csm_case *c)
     if (n_unequal == 0 || f->n_close != n_unequal || csm_case_logits_differ(&c->logits))
         return false;
     csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", 0.99);
-    fprintf(c->text,
+    csm_print(c->text,
             "Given one history, %zu of %zu draws are equal (%.4f %%), and each of the others was "
             "won by no more than the logits differ by there, which is rounding (at most %.3g). ",
             f->n_equal, f->n_draws, 100 * (double)f->n_equal / (double)f->n_draws, f->logit_error);
@@ -98,7 +99,7 @@ bool csm_rule_beyond_reach(struct csm_case *c)
     while (f->unequal[i].is_close)
         i++;
     csm_case_decide(c, CSM_VERDICT_NOISE, "unknown", 0.7);
-    fprintf(
+    csm_print(
         c->text,
         "Given one history, %zu of the %zu draws that differ were won by more than their logits "
         "explain, the first at frame %zu, codebook %zu: there the noise, or the sampler, is "

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/verdict_case.h"
+#include "base/numbers.h"
 
 bool csm_case_logits_differ(const struct csm_logit_difference *l)
 {
@@ -21,7 +22,7 @@ static bool name_by_hidden(struct csm_case *c)
     if (h->is_gradual && !(h->first != NULL && h->relative > 0.5)) {
         csm_case_decide(c, CSM_VERDICT_LOGITS,
                         csm_case_says_quantized(c) ? "quantization" : "precision", 0.9);
-        fprintf(c->text,
+        csm_print(c->text,
                 "Hidden states differ from the first tensor on and by little more from layer to "
                 "layer: %s, not one faulty layer. ",
                 csm_case_says_quantized(c)
@@ -32,7 +33,7 @@ static bool name_by_hidden(struct csm_case *c)
     c->out->first_layer = h->first;
     fputs("The first tensor that differs is ", c->text);
     csm_case_quote(c, h->first);
-    fprintf(c->text, " (by %.2g of its size; before it %.1g)", h->relative, h->before);
+    csm_print(c->text, " (by %.2g of its size; before it %.1g)", h->relative, h->before);
     bool is_layer0 = strstr(h->first, "layer0") != NULL;
     bool is_embedding = strcmp(h->first, "inputs_embeds") == 0;
     if (is_layer0 && h->is_first_position_equal) {
@@ -106,13 +107,13 @@ static void name_by_logits(struct csm_case *c)
               c->text);
     } else if (frame == 0 && codebook == 0) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "backbone", 0.7);
-        fprintf(c->text, "They differ from the first row on: the prompt or the backbone (%s). ",
+        csm_print(c->text, "They differ from the first row on: the prompt or the backbone (%s). ",
                 l->relative_first > 0.5
                     ? "by so much that rotation, layout of the weights or the prompt come to mind"
                     : "a perturbed layer, or weights of lower precision such as 4-bit");
     } else {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.6);
-        fprintf(c->text, "They part at frame %zu, codebook %zu, and agree before. ", frame,
+        csm_print(c->text, "They part at frame %zu, codebook %zu, and agree before. ", frame,
                 codebook);
     }
     fputs("Hidden states on both sides would name the layer. ", c->text);
@@ -123,7 +124,7 @@ bool csm_rule_logits(struct csm_case *c)
     const struct csm_logit_difference *l = &c->logits;
     if (!csm_case_logits_differ(l))
         return false;
-    fprintf(c->text,
+    csm_print(c->text,
             "The logits differ by %.2g of their spread (at most %.3g), where rounding explains "
             "%.1g: the models compute different things. ",
             fmax(l->relative, l->relative_last), l->largest, l->limit);
@@ -144,12 +145,12 @@ bool csm_rule_close_race(struct csm_case *c)
     if (!is_small && !is_replayed)
         return false;
     csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", is_replayed ? 0.99 : 0.9);
-    fprintf(c->text, "Logits agree to %.2g of their spread (at most %.3g), which is rounding",
+    csm_print(c->text, "Logits agree to %.2g of their spread (at most %.3g), which is rounding",
             l->relative, l->largest);
     if (!isnan(d->margin_a))
-        fprintf(c->text, ", and this draw was won by a margin of only %.3g", d->margin_a);
+        csm_print(c->text, ", and this draw was won by a margin of only %.3g", d->margin_a);
     if (!isnan(d->shift))
-        fprintf(c->text, "; the logits moved the race by %.3g", d->shift);
+        csm_print(c->text, "; the logits moved the race by %.3g", d->shift);
     fputs(". ", c->text);
     if (is_replayed)
         fputs("Both streams come out of their own logits under the same settings. ", c->text);
@@ -167,7 +168,7 @@ bool csm_rule_likelihood(struct csm_case *c)
         double error = sqrt(a->error * a->error + b->error * b->error);
         if (fabs(a->temperature - b->temperature) > 4 * error) {
             csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", 0.9);
-            fprintf(c->text,
+            csm_print(c->text,
                     "Given their logits, A's codes are most probable at temperature %.3f "
                     "(+-%.3f), B's at %.3f (+-%.3f). ",
                     a->temperature, a->error, b->temperature, b->error);

@@ -8,6 +8,7 @@
 
 #include "analysis/verdict_case.h"
 #include "base/error.h"
+#include "base/numbers.h"
 
 struct pairs { /* of the draws before the divergence */
     size_t n_margins, n_probs;
@@ -106,7 +107,7 @@ static bool decide(struct csm_case *c, const struct pairs *p)
     if (isnan(needed) && isnan(margin_one) && p->n_margins == 0 && p->n_probs < FEW)
         return false;
     if (p->n_margins >= FEW)
-        fprintf(c->text, "Margins of the %zu draws before differ by %.2g (median). ", p->n_margins,
+        csm_print(c->text, "Margins of the %zu draws before differ by %.2g (median). ", p->n_margins,
                 p->margin_median);
 
     if (have_other_grain(c->a, c->b)) {
@@ -167,11 +168,11 @@ static bool decide(struct csm_case *c, const struct pairs *p)
     }
     if (is_close) {
         csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", p->n_margins >= FEW ? 0.9 : 0.7);
-        fprintf(c->text, "This draw was won by %.3g in %s",
+        csm_print(c->text, "This draw was won by %.3g in %s",
                 isnan(needed) ? margin_one : d->margin_a,
                 isnan(needed) && isnan(d->margin_a) ? "B" : "A");
         if (!isnan(needed))
-            fprintf(c->text, " and by %.3g in B", d->margin_b);
+            csm_print(c->text, " and by %.3g in B", d->margin_b);
         fputs(": a race so close turns on rounding. ", c->text);
         return true;
     }
@@ -180,7 +181,7 @@ static bool decide(struct csm_case *c, const struct pairs *p)
     if (isnan(needed) || p->n_margins < FEW)
         return false;
     csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", 0.5);
-    fprintf(c->text,
+    csm_print(c->text,
             "Up to here the races agree, and then one with margins %.3g and %.3g turns: the "
             "stream slips, or a mask differs (top-k). Logits on both sides would tell. ",
             d->margin_a, d->margin_b);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "analysis/stream_stats.h"
+#include "base/numbers.h"
 #include "analysis/verdict_case.h"
 
 csm_status csm_case_find_noise(struct csm_case *c, const csm_analyze_options *options,
@@ -33,18 +34,18 @@ bool csm_rule_noise(struct csm_case *c)
         const struct csm_noise_step *s = &c->step[i];
         const char *who = i == 0 ? "A" : "B";
         if (s->is_in_step)
-            fprintf(c->text,
+            csm_print(c->text,
                     "%s's codes lie where the noise of %s, seed %" PRIu64 ", is small: "
                     "they were drawn with it. ",
                     who, csm_stream_name(s->stream), s->seed);
         else if (s->is_elsewhere && s->ahead != 0)
-            fprintf(c->text, "%s's stream is %ld draw%s ahead; with that offset it agrees. ", who,
+            csm_print(c->text, "%s's stream is %ld draw%s ahead; with that offset it agrees. ", who,
                     s->ahead, s->ahead == 1 ? "" : "s");
         else if (s->is_elsewhere)
-            fprintf(c->text, "%s was drawn with %s, seed %" PRIu64 ", not as its metadata says. ",
+            csm_print(c->text, "%s was drawn with %s, seed %" PRIu64 ", not as its metadata says. ",
                     who, csm_stream_name(s->stream), s->seed);
         else
-            fprintf(c->text, "%s's codes were not drawn with the noise that its metadata names. ",
+            csm_print(c->text, "%s's codes were not drawn with the noise that its metadata names. ",
                     who);
     }
     csm_case_decide(c, CSM_VERDICT_NOISE,

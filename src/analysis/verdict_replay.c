@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/verdict_case.h"
+#include "base/numbers.h"
 
 csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *options, csm_error *err)
 {
@@ -72,14 +73,14 @@ static bool is_same_in_effect(struct csm_case *c)
 static void tell_offset(FILE *to, const struct csm_settings *s, const char *who)
 {
     if (s->slip_at != 0)
-        fprintf(to,
+        csm_print(to,
                 "%s's stream slips by %ld draw%s at draw %zu and agrees again with that offset. ",
                 who, s->ahead, s->ahead == 1 ? "" : "s", s->slip_at);
     else if (s->ahead_elements != 0)
-        fprintf(to, "%s's stream is %ld number%s ahead from the start. ", who, s->ahead_elements,
+        csm_print(to, "%s's stream is %ld number%s ahead from the start. ", who, s->ahead_elements,
                 s->ahead_elements == 1 ? "" : "s");
     else if (s->ahead != 0)
-        fprintf(to, "%s's stream is %ld draw%s %s from the start; with that offset it agrees. ",
+        csm_print(to, "%s's stream is %ld draw%s %s from the start; with that offset it agrees. ",
                 who, labs(s->ahead), labs(s->ahead) == 1 ? "" : "s",
                 s->ahead > 0 ? "ahead" : "behind");
 }
@@ -97,7 +98,7 @@ bool csm_rule_replay(struct csm_case *c)
         arithmetic = true;
     if ((warp && arithmetic && noise) || is_same_in_effect(c))
         return false;
-    fprintf(c->text,
+    csm_print(c->text,
             "Drawn again from the captured logits, %zu of %zu draws of A and %zu of %zu "
             "of B come out. ",
             ea->result.n_hits, ea->result.n, eb->result.n_hits, eb->result.n);
@@ -108,29 +109,29 @@ bool csm_rule_replay(struct csm_case *c)
             : 0.9;
     if (ea->is_greedy != eb->is_greedy) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "greedy", confidence);
-        fprintf(c->text, "%s takes the most probable code each time, %s draws. ",
+        csm_print(c->text, "%s takes the most probable code each time, %s draws. ",
                 ea->is_greedy ? "A" : "B", ea->is_greedy ? "B" : "A");
     } else if (a->temperature[part] != b->temperature[part]) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", confidence);
-        fprintf(c->text, "A was drawn at temperature %g, B at temperature %g. ",
+        csm_print(c->text, "A was drawn at temperature %g, B at temperature %g. ",
                 a->temperature[part], b->temperature[part]);
         if (a->top_k[part] != b->top_k[part])
-            fprintf(c->text, "Top-k differs too: %zu against %zu. ", a->top_k[part],
+            csm_print(c->text, "Top-k differs too: %zu against %zu. ", a->top_k[part],
                     b->top_k[part]);
     } else if (!warp) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "top_k", confidence);
-        fprintf(c->text, "A was drawn with top-k %zu, B with top-k %zu. ", a->top_k[part],
+        csm_print(c->text, "A was drawn with top-k %zu, B with top-k %zu. ", a->top_k[part],
                 b->top_k[part]);
     } else if (!arithmetic && a->dtype != b->dtype) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "dtype", confidence);
-        fprintf(c->text,
+        csm_print(c->text,
                 "A's softmax and race were computed in %s, as %s does; B's in %s, as %s "
                 "(dtype). ",
                 csm_dtype_name(a->dtype), csm_sampler_name(a->sampler), csm_dtype_name(b->dtype),
                 csm_sampler_name(b->sampler));
     } else if (!arithmetic && a->sampler != b->sampler) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "sampler", confidence);
-        fprintf(c->text, "A has the arithmetic of %s, B that of %s (the order of steps). ",
+        csm_print(c->text, "A has the arithmetic of %s, B that of %s (the order of steps). ",
                 csm_sampler_name(a->sampler), csm_sampler_name(b->sampler));
     } else if (!arithmetic) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "mlx_version", confidence);
@@ -142,18 +143,18 @@ bool csm_rule_replay(struct csm_case *c)
         fputs(". ", c->text);
     } else if (a->stream != b->stream) {
         csm_case_decide(c, CSM_VERDICT_NOISE, "stream", confidence);
-        fprintf(c->text, "A's noise comes from %s, B's from %s. ", csm_stream_name(a->stream),
+        csm_print(c->text, "A's noise comes from %s, B's from %s. ", csm_stream_name(a->stream),
                 csm_stream_name(b->stream));
     } else if (a->seed != b->seed) {
         csm_case_decide(c, CSM_VERDICT_NOISE, "seed", confidence);
-        fprintf(c->text, "A has seed %" PRIu64 ", B has seed %" PRIu64 ". ", a->seed, b->seed);
+        csm_print(c->text, "A has seed %" PRIu64 ", B has seed %" PRIu64 ". ", a->seed, b->seed);
     } else {
         csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", confidence);
         tell_offset(c->text, a, "A");
         tell_offset(c->text, b, "B");
     }
     if (c->out->verdict == CSM_VERDICT_SAMPLER && a->seed != b->seed)
-        fprintf(c->text, "Seeds differ too: %" PRIu64 " against %" PRIu64 ". ", a->seed, b->seed);
+        csm_print(c->text, "Seeds differ too: %" PRIu64 " against %" PRIu64 ". ", a->seed, b->seed);
     bool is_claimed = same_warp(a, &c->claimed[0]) && same_warp(b, &c->claimed[1]) &&
                       same_arithmetic(a, &c->claimed[0]) && same_arithmetic(b, &c->claimed[1]) &&
                       same_noise(a, &c->claimed[0]) && same_noise(b, &c->claimed[1]);

@@ -2,9 +2,40 @@
 #include "base/error.h"
 
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/numbers.h"
+#include "base/utf8.h"
+
+/* Names out of files may hold anything; a message stays one line of UTF-8, and no
+ * terminal takes orders from it: control characters, those of two bytes (U+0080 to
+ * U+009F) too, and bytes of no character become '?'. What the buffer's end cut in
+ * two goes. */
+static void scrub(char *text)
+{
+    size_t n = strlen(text), at = 0;
+    for (size_t back = 1; n == sizeof((csm_error *)0)->text - 1 && back < 4; back++)
+        if (((unsigned char)text[n - back] & 0xc0) == 0xc0) { /* the last character's first byte */
+            if (csm_utf8_valid(text + n - back, back) == 0)
+                text[n -= back] = '\0';
+            break;
+        }
+    while (at < n) {
+        size_t end = at + csm_utf8_valid(text + at, n - at);
+        for (; at < end; at++) {
+            unsigned char c = (unsigned char)text[at];
+            bool is_c1 = c == 0xc2 && (unsigned char)text[at + 1] < 0xa0;
+            if (c < ' ' || c == 0x7f || is_c1)
+                text[at] = '?';
+            if (is_c1)
+                text[++at] = '?';
+        }
+        if (at < n)
+            text[at++] = '?';
+    }
+}
 
 csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
 {
@@ -14,13 +45,9 @@ csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
     char text[sizeof err->text];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    csm_vformat(text, sizeof text, format, args);
     va_end(args);
-    /* Names out of files may hold anything; a message stays one line, and no
-     * terminal takes orders from it. */
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+    scrub(text);
     memcpy(err->text, text, sizeof text);
     return status;
 }

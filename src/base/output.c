@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,12 +58,40 @@ static csm_status create_beside(csm_output *out, csm_error *err)
     return status;
 }
 
+/* The file that a path means: links are followed to their end, which need not be
+ * there. NULL with errno: no memory, or links in a circle. To be freed. */
+static char *follow(const char *path)
+{
+    enum { MOST_LINKS = 40 }; /* Linux's own limit */
+    char *at = strdup(path);
+    for (int i = 0; at != NULL; i++) {
+        char next[PATH_MAX];
+        ssize_t n = readlink(at, next, sizeof next - 1);
+        if (n < 0)
+            return at;
+        next[n] = '\0';
+        const char *slash = strrchr(at, '/');
+        size_t n_before = next[0] == '/' || slash == NULL ? 0 : (size_t)(slash - at) + 1;
+        char *joined = i < MOST_LINKS ? malloc(n_before + (size_t)n + 1) : NULL;
+        if (joined != NULL) {
+            memcpy(joined, at, n_before);
+            memcpy(joined + n_before, next, (size_t)n + 1);
+        }
+        free(at);
+        at = joined;
+        errno = i < MOST_LINKS ? ENOMEM : ELOOP;
+    }
+    return NULL;
+}
+
 static csm_status open_path(csm_output *out, const char *path, csm_error *err)
 {
     struct stat info;
     bool exists = stat(path, &info) == 0;
     bool is_regular = exists && S_ISREG(info.st_mode);
-    out->path = is_regular ? realpath(path, NULL) : strdup(path);
+    out->path = exists && !is_regular ? strdup(path) : follow(path);
+    if (out->path == NULL && errno == ELOOP)
+        return bad_file(err, path, "cannot be written");
     if (out->path == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     if (exists && S_ISDIR(info.st_mode))

@@ -5,7 +5,8 @@
  * Bytes go to a file beside the target; commit syncs it and renames it over the
  * target, so that a full disk, an error or a killed process leaves the old file
  * or none. What is no regular file (a pipe, /dev/stdout, /dev/null) is written
- * straight. A symbolic link stays, and the file it points to is replaced. */
+ * straight. A symbolic link stays, and the file it points to is replaced, or made where
+ * there is none. */
 #ifndef CSM_BASE_OUTPUT_H
 #define CSM_BASE_OUTPUT_H
 

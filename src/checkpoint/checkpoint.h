@@ -155,7 +155,7 @@ enum csm_role {
 };
 
 /* The weight of that role: a view into the mapped file (in a few cases, said in
- * checkpoint.c, a small tensor that the checkpoint made).
+ * checkpoint_find.c, a small tensor that the checkpoint made).
  *
  *   source  float tensors F32, BF16 or F16, of the shape above. Quantized
  *           matrices (rows, cols): tensor is U32, shape [rows, cols * bits / 32];

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/half.h"
+#include "base/numbers.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "checkpoint/config_read.h"
 #include "files/json_file.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/numbers.h"
 
 csm_status csm_notes_add(struct csm_notes *notes, bool is_warning, csm_error *err,
                          const char *format, ...)
@@ -16,7 +17,7 @@ csm_status csm_notes_add(struct csm_notes *notes, bool is_warning, csm_error *er
     char said[sizeof line.text];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(said, sizeof said, format, arguments);
+    csm_vformat(said, sizeof said, format, arguments);
     va_end(arguments);
     (void)csm_fail(&line, CSM_OK, "%s", said);
     csm_note *grown = realloc(notes->lines, (notes->n + 1) * sizeof *grown);

@@ -12,7 +12,7 @@
 
 #include "base/affine.h"
 #include "base/error.h"
-#include "base/half.h"
+#include "base/numbers.h"
 #include "base/output.h"
 #include "base/threads.h"
 #include "checkpoint/checkpoint_parts.h"
@@ -312,7 +312,42 @@ static csm_status write_config(const struct job *job, const char *out_dir, csm_e
     return st;
 }
 
-csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int group,
+/* What is written in out_dir, config.json last. */
+static const char *const written[] = {"model.safetensors", "mimi.safetensors", "tokenizer.json",
+                                      "generation_config.json", "mimi_config.json", "config.json"};
+enum { COPIED_FIRST = 2, COPIED_END = 5 };
+
+/* Would writing change the model that is read, or another that nobody gave up? */
+static csm_status check_out_dir(const char *in_dir, const char *out_dir, bool replace,
+                                csm_error *err)
+{
+    struct stat in, out;
+    char path[4096];
+    if (stat(out_dir, &out) != 0)
+        return CSM_OK; /* not there yet */
+    if (stat(in_dir, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "quantize: %s is the model that is read, expected another directory",
+                        out_dir);
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        snprintf(path, sizeof path, "%s/%s", in_dir, written[i]);
+        bool is_read = stat(path, &in) == 0;
+        snprintf(path, sizeof path, "%s/%s", out_dir, written[i]);
+        bool is_there = stat(path, &out) == 0;
+        if (is_read && is_there && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return csm_fail(err, CSM_BAD_ARG,
+                            "quantize: %s is a file of the model that is read, expected another",
+                            path);
+        if (is_there && !replace && strcmp(written[i], "config.json") == 0)
+            return csm_fail(err, CSM_BAD_ARG,
+                            "quantize: %s holds a model, expected a new or empty directory "
+                            "(--force overwrites it)",
+                            out_dir);
+    }
+    return CSM_OK;
+}
+
+csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int group, bool replace,
                         csm_error *err)
 {
     if (!csm_affine_fits(bits, group, 0))
@@ -321,7 +356,9 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int g
                         "128",
                         bits, group);
     csm_checkpoint *checkpoint = NULL;
-    csm_status st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
+    csm_status st = check_out_dir(in_dir, out_dir, replace, err);
+    if (st == CSM_OK)
+        st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
     if (st != CSM_OK)
         return st;
     struct job job = {.checkpoint = checkpoint, .bits = bits, .group = group};
@@ -341,10 +378,8 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int g
         st = write_tensors(out_dir, "model.safetensors", job.list.tensors, job.list.n, err);
     if (st == CSM_OK)
         st = write_codec(checkpoint, out_dir, err);
-    static const char *const others[] = {"tokenizer.json", "generation_config.json",
-                                         "mimi_config.json"};
-    for (size_t i = 0; st == CSM_OK && i < 3; i++)
-        st = copy_file(in_dir, out_dir, others[i], err);
+    for (size_t i = COPIED_FIRST; st == CSM_OK && i < COPIED_END; i++)
+        st = copy_file(in_dir, out_dir, written[i], err);
     if (st == CSM_OK)
         st = write_config(&job, out_dir, err);
     list_free(&job.list);

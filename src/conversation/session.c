@@ -51,10 +51,24 @@ static csm_status count_text(const csm_model *model, const char *text, int speak
     return status;
 }
 
+static csm_status check_speaker(int speaker, csm_error *err)
+{
+    if (speaker >= 0 && speaker <= CSM_MAX_SPEAKER)
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_ARG, "session: speaker %d, expected 0..%d", speaker,
+                    CSM_MAX_SPEAKER);
+}
+
 csm_status csm_session_append(csm_session *session, const char *text, int speaker,
                               const int32_t *codes, size_t n_frames, csm_error *err)
 {
     const size_t n_codebooks = csm_model_describe(session->model)->n_codebooks;
+    if (n_frames == 0)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "session: a turn of no frames, expected 1 or more: codes or samples");
+    csm_status status = check_speaker(speaker, err);
+    if (status != CSM_OK)
+        return status;
     if (session->n_turns == session->capacity) {
         size_t capacity = session->capacity == 0 ? 8 : 2 * session->capacity;
         struct csm_session_turn *turns = realloc(session->turns, capacity * sizeof *turns);
@@ -64,7 +78,7 @@ csm_status csm_session_append(csm_session *session, const char *text, int speake
         session->capacity = capacity;
     }
     size_t n_text;
-    csm_status status = count_text(session->model, text, speaker, &n_text, err);
+    status = count_text(session->model, text, speaker, &n_text, err);
     if (status != CSM_OK)
         return status;
     const size_t n_bytes = n_frames * n_codebooks * sizeof *codes;
@@ -170,8 +184,8 @@ csm_status csm_session_say(csm_session *session, const char *text, int speaker,
 {
     csm_generate_options chosen = csm_generate_defaults();
     size_t dropped = 0;
-    csm_status status = CSM_OK;
-    if (options != NULL)
+    csm_status status = check_speaker(speaker, err); /* before the work, not after it */
+    if (status == CSM_OK && options != NULL)
         status = csm_sized_read(options, &chosen, sizeof chosen, "generate options", err);
     if (status == CSM_OK)
         status = make_room(session, text, speaker, chosen.max_frames, &dropped, err);

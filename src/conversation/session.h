@@ -6,6 +6,8 @@
 
 #include <csm/session.h>
 
+enum { CSM_MAX_SPEAKER = 1000000 }; /* of turns and named voices, from 0 */
+
 struct csm_session_turn {
     csm_turn turn;      /* text and codes are the session's own */
     size_t n_positions; /* in the prompt */

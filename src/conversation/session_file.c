@@ -95,7 +95,7 @@ static csm_status load_turn(csm_session *session, const csm_tensors *file, const
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %s is not I32 [frames, %zu], as this model needs",
                         path, names.codes, info->n_codebooks);
     long speaker = 0;
-    csm_status status = read_count(file, path, names.speaker, 1000000, &speaker, err);
+    csm_status status = read_count(file, path, names.speaker, CSM_MAX_SPEAKER, &speaker, err);
     if (status != CSM_OK)
         return status;
     const csm_turn turn = {.text = text,

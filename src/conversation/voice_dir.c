@@ -22,8 +22,8 @@ static bool holds_model(const char *dir)
 csm_status csm_voice_dir(char *path, size_t size, csm_error *err)
 {
     char found[4096];
-    const char *set = getenv("CSM_VOICE_DIR");
-    if (set != NULL && *set != '\0') {
+    const char *set = csm_place_from_environment("CSM_VOICE_DIR");
+    if (set != NULL) {
         snprintf(found, sizeof found, "%s", set);
         if (!holds_model(found))
             return csm_fail(err, CSM_BAD_FILE, "%s: no config.json there (from CSM_VOICE_DIR)",

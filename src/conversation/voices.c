@@ -14,7 +14,9 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "base/place.h"
 #include "conversation/session.h"
+#include "files/json_file.h"
 
 static const char suffix[] = ".safetensors";
 
@@ -46,10 +48,11 @@ static csm_status read_speakers(const csm_model *model, csm_voice **voices, size
     *n = 0;
     if (access(path, F_OK) != 0)
         return CSM_OK;
-    json_error_t json_error;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &json_error);
+    json_t *root;
+    csm_status status = csm_json_load(path, &root, err);
+    if (status != CSM_OK)
+        return status;
     const json_t *list = json_object_get(root, "voices");
-    csm_status status = CSM_OK;
     csm_voice *found = calloc(json_array_size(list) + 1, sizeof *found);
     if (found == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: %zu voices", path, json_array_size(list));
@@ -57,13 +60,15 @@ static csm_status read_speakers(const csm_model *model, csm_voice **voices, size
         const json_t *entry = json_array_get(list, i);
         const char *name = json_string_value(json_object_get(entry, "name"));
         const json_t *speaker = json_object_get(entry, "speaker");
-        if (name == NULL || !is_name(name) || !json_is_integer(speaker)) {
-            status = csm_fail(err, CSM_BAD_FORMAT, "%s: voice %zu: expected a name and a speaker",
-                              path, i);
+        json_int_t number = json_is_integer(speaker) ? json_integer_value(speaker) : -1;
+        if (name == NULL || !is_name(name) || number < 0 || number > CSM_MAX_SPEAKER) {
+            status = csm_fail(err, CSM_BAD_FORMAT,
+                              "%s: voice %zu: expected a name and a speaker of 0..%d", path, i,
+                              CSM_MAX_SPEAKER);
             break;
         }
         snprintf(found[i].name, sizeof found[i].name, "%s", name);
-        found[i].speaker = (int)json_integer_value(speaker);
+        found[i].speaker = (int)number;
     }
     if (status == CSM_OK && !json_is_array(list))
         status = csm_fail(err, CSM_BAD_FORMAT, "%s: expected {\"voices\": [...]}", path);
@@ -81,13 +86,15 @@ static csm_status read_speakers(const csm_model *model, csm_voice **voices, size
 
 static csm_status recordings_dir(char *dir, size_t size, csm_error *err)
 {
-    const char *own = getenv("CSM_VOICES"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    const char *own = csm_place_from_environment("CSM_VOICES");
+    const char *data = csm_place_from_environment("XDG_DATA_HOME");
+    const char *home = csm_place_from_environment("HOME");
     int n = -1;
-    if (own != NULL && *own != '\0')
+    if (own != NULL)
         n = snprintf(dir, size, "%s", own);
-    else if (data != NULL && *data != '\0')
+    else if (data != NULL)
         n = snprintf(dir, size, "%s/csm/voices", data);
-    else if (home != NULL && *home != '\0')
+    else if (home != NULL)
         n = snprintf(dir, size, "%s/.local/share/csm/voices", home);
     if (n < 0)
         return csm_fail(err, CSM_BAD_FILE, "voices: no place for them: set CSM_VOICES or HOME");

@@ -32,8 +32,8 @@ static const struct kind kinds[] = {
 /* Where the engine's shared object is; false if nowhere. */
 static bool locate(const struct kind *kind, char *path, size_t size)
 {
-    const char *only = getenv("CSM_ENGINE_DIR");
-    if (only != NULL && *only != 0) {
+    const char *only = csm_place_from_environment("CSM_ENGINE_DIR");
+    if (only != NULL) {
         snprintf(path, size, "%s/csm_engine_%s.so", only, kind->name);
         return access(path, F_OK) == 0;
     }
@@ -55,6 +55,11 @@ static csm_status load(const struct kind *kind, struct csm_engine *out, csm_erro
     if (!locate(kind, path, sizeof path))
         return csm_fail(err, CSM_NO_ENGINE, "engine %s is not installed: %s", kind->name,
                         kind->install);
+    if (!csm_is_trusted(path))
+        return csm_fail(err, CSM_NO_ENGINE,
+                        "engine %s: %s: others could have put it there; expected file and "
+                        "directory to be yours or root's, and not writable for everybody",
+                        kind->name, path);
     out->library = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     if (out->library == NULL)
         return csm_fail(err, CSM_NO_ENGINE, "engine %s does not load: %s: %s", kind->name,

@@ -6,7 +6,8 @@
  * csm_engine_NAME.so, opened when asked for: from $CSM_ENGINE_DIR alone where
  * that is set, else from beside the file that holds this code (libcsm, or the
  * command), from lib and lib/csm beside its directory, and from the directory
- * that the build was to be installed to. */
+ * that the build was to be installed to. A file that others than its owner, the
+ * user and root could have put there is not loaded (base/place.h). */
 #ifndef CSM_ENGINE_OPEN_H
 #define CSM_ENGINE_OPEN_H
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/numbers.h"
 #include "files/mapped.h"
 
 enum { MAX_BYTES = 100 * 1000 * 1000 };
@@ -46,7 +47,7 @@ void csm_json_refuse(struct csm_json_reader *reader, const char *key, const char
     char what[sizeof reader->err->text];
     va_list args;
     va_start(args, format);
-    vsnprintf(what, sizeof what, format, args);
+    csm_vformat(what, sizeof what, format, args);
     va_end(args);
     reader->status = csm_fail(reader->err, CSM_BAD_FORMAT, "%s: %s: %s", reader->path, key, what);
 }

@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "files/mapped.h"
 
 enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100 * 1000 * 1000 };
@@ -32,6 +33,25 @@ struct csm_tensors {
     csm_tensor *tensors; /* in order of offsets */
     void **copies;       /* [n_tensors] aligned copies of misplaced tensors, else NULL */
 };
+
+/* A path as one word of a shell's command, for a message that is to be pasted;
+ * FILE where it has no room, or a byte that a message cannot keep. */
+static const char *quoted(const char *path, char *word, size_t size)
+{
+    static const char quote[] = "'\\''"; /* out of the quotes, one quote, and in again */
+    size_t n = 0, length = strlen(path);
+    bool is_plain = csm_utf8_valid(path, length) == length;
+    word[n++] = '\'';
+    for (const char *c = path; *c != '\0' && is_plain; c++) {
+        size_t step = *c == '\'' ? sizeof quote - 1 : 1;
+        is_plain = (unsigned char)*c >= ' ' && *c != 0x7f && n + step + 2 <= size;
+        if (is_plain)
+            memcpy(word + n, *c == '\'' ? quote : c, step);
+        n += is_plain ? step : 0;
+    }
+    memcpy(word + n, "'", 2);
+    return is_plain ? word : "FILE";
+}
 
 /* The file's first bytes tell what people most often hand over instead. */
 static csm_status refuse_other_formats(const char *path, const unsigned char *bytes, size_t n,
@@ -49,13 +69,14 @@ static csm_status refuse_other_formats(const char *path, const unsigned char *by
                         "%s: a Git LFS pointer, expected the file itself: git lfs pull", path);
     return CSM_OK;
 
-pickle:
+pickle:;
+    char word[160];
     return csm_fail(err, CSM_BAD_FORMAT,
                     "%s: a PyTorch pickle (it can run code when read), expected safetensors; "
                     "convert it: python3 -c 'import sys, torch, safetensors.torch as s; "
                     "s.save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2])' "
                     "%s model.safetensors",
-                    path, path);
+                    path, quoted(path, word, sizeof word));
 }
 
 /* Where the header says that a tensor lies, before it is checked. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/numbers.h"
 #include "base/sized.h"
 #include "files/matrix_view.h"
 #include "generate/generation.h"
@@ -214,7 +215,7 @@ static void say_number(struct csm_result_words *words, const char *key, const ch
     char *text = words->numbers[words->n];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof words->numbers[0], format, args);
+    csm_vformat(text, sizeof words->numbers[0], format, args);
     va_end(args);
     say(words, key, text);
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "base/half.h"
 
 /* A convolution of SEANet with its bias. */
 static csm_status bind_conv(struct csm_binder *binder, enum csm_part part, enum csm_role role,
@@ -125,25 +124,6 @@ static csm_status bind_decoder(struct csm_binder *binder, const struct csm_codec
     return st;
 }
 
-/* Values of a float tensor of the checkpoint, widened. */
-static void widen(const csm_tensor *tensor, size_t n, float *out)
-{
-    const uint16_t *half = tensor->data;
-    switch (tensor->dtype) {
-    case CSM_DTYPE_BF16:
-        for (size_t i = 0; i < n; i++)
-            out[i] = csm_from_bf16(half[i]);
-        break;
-    case CSM_DTYPE_F16:
-        for (size_t i = 0; i < n; i++)
-            out[i] = csm_from_f16(half[i]);
-        break;
-    default:
-        for (size_t i = 0; i < n; i++)
-            out[i] = ((const float *)tensor->data)[i];
-    }
-}
-
 /* An entry is embed_sum / max(cluster_usage, 1e-5): sums of training. */
 static csm_status load_codebook(const csm_checkpoint *checkpoint, size_t codebook, size_t n_entries,
                                 size_t dim, float *vectors, csm_error *err)
@@ -159,8 +139,8 @@ static csm_status load_codebook(const csm_checkpoint *checkpoint, size_t codeboo
         return st;
     if (counts == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "codec: a codebook of %zu", n_entries);
-    widen(&sums.tensor, n_entries * dim, vectors);
-    widen(&usage.tensor, n_entries, counts);
+    (void)csm_tensor_floats(&sums.tensor, 0, n_entries * dim, vectors);
+    (void)csm_tensor_floats(&usage.tensor, 0, n_entries, counts);
     for (size_t e = 0; e < n_entries; e++) {
         float count = counts[e] > 1e-5f ? counts[e] : 1e-5f;
         for (size_t d = 0; d < dim; d++)

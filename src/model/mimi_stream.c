@@ -73,7 +73,7 @@ void csm_mimi_stream_close(struct csm_mimi_stream *stream)
     *stream = (struct csm_mimi_stream){0};
 }
 
-/* The watched names of csm-reference: quantized, upsampled, transformer, seanet. */
+/* The watched names: quantized, upsampled, transformer, seanet. */
 static csm_status watch(const struct csm_mimi_stream *stream, const struct csm_watch *watch,
                         const char *name, size_t rows, const csm_value *x, csm_error *err)
 {

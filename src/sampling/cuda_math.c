@@ -22,7 +22,7 @@
  * over all of [2^-4, 2^20) (docs/EXACTNESS.md). */
 #include "sampling/cuda_math.h"
 
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 
 struct segment {
     int32_t c0, c1, c2;
@@ -88,12 +88,12 @@ float csm_cuda_lg2(float x)
 {
     if (x == 1.0f)
         return 0.0f;
-    uint32_t m = bits_of(x) & 0x7fffff;
-    int64_t exponent = (int64_t)(bits_of(x) >> 23) - 127;
+    uint32_t m = csm_bits_of_float(x) & 0x7fffff;
+    int64_t exponent = (int64_t)(csm_bits_of_float(x) >> 23) - 127;
     const struct segment *s = &lg2_table[m >> 17];
     int64_t v = (interpolate(s, m, 836 + (s->c1 & 1), -2) >> 2) + exponent * (INT64_C(1) << 36);
     double magnitude = (double)(v < 0 ? ~v : v) * 0x1p-36;
-    float cut = (float)double_of(bits_of_double(magnitude) & ~((UINT64_C(1) << 29) - 1));
+    float cut = (float)csm_double_of_bits(csm_bits_of_double(magnitude) & ~((UINT64_C(1) << 29) - 1));
     return v < 0 ? -cut : cut;
 }
 
@@ -108,7 +108,7 @@ float csm_cuda_ex2(float x)
     uint32_t m = (uint32_t)n & 0x7fffff;
     const struct segment *s = &ex2_table[m >> 17];
     double fraction = (double)(interpolate(s, m, 2018, 1) >> 15) * 0x1p-23;
-    return (float)(fraction * double_of((uint64_t)((n >> 23) + 1023) << 52));
+    return (float)(fraction * csm_double_of_bits((uint64_t)((n >> 23) + 1023) << 52));
 }
 
 float csm_cuda_fast_logf(float x)
@@ -127,15 +127,15 @@ float csm_cuda_expf(float x)
     double whole = floor((double)t * 252.0); /* below 2^23: one unit is the last digit */
     float r = fmaf(x, 0x1.715476p+0f, -(float)(whole - 126.0));
     r = fmaf(x, 0x1.4ae0cp-26f, r);
-    return csm_cuda_ex2(r) * float_of((uint32_t)(whole + 1.0) << 23);
+    return csm_cuda_ex2(r) * csm_float_of_bits((uint32_t)(whole + 1.0) << 23);
 }
 
 /* CUDA 13's device code for logf. */
 float csm_cuda_logf(float x)
 {
-    uint32_t bits = bits_of(x);
+    uint32_t bits = csm_bits_of_float(x);
     int32_t exponent = (int32_t)((bits - 0x3f2aaaabu) & 0xff800000u);
-    float f = float_of(bits - (uint32_t)exponent) - 1.0f;
+    float f = csm_float_of_bits(bits - (uint32_t)exponent) - 1.0f;
     float p = -0x1.0aa04ep-3f;
     p = fmaf(p, f, 0x1.2073ecp-3f);
     p = fmaf(p, f, -0x1.f19b98p-4f);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/numbers.h"
 #include "sampling/exact_math.h"
 #include "sampling/noise.h"
 #include "sampling/sampler.h"
@@ -29,8 +30,9 @@ static float compiled(const csm_sampler *s, float constant)
     char text[24];
     if (s->mlx_version >= MLX_0_32_3)
         return constant;
-    snprintf(text, sizeof text, "%.7g", (double)constant);
-    return strtof(text, NULL);
+    csm_format(text, sizeof text, "%.7g", (double)constant);
+    (void)csm_read_float(text, &constant);
+    return constant;
 }
 
 /* mx.random.uniform in such a kernel. */
@@ -76,19 +78,19 @@ csm_status csm_mlx_prepare(csm_sampler *s, const float *logits, size_t rows, siz
     if (s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
         return CSM_OK;
     if (rows == 1 && s->mlx_version >= MLX_0_29_0) {
-        s->log_total = round_to(dtype, log_sum_exp(s->scores, vocab));
+        s->log_total = csm_round_to(dtype, log_sum_exp(s->scores, vocab));
         return CSM_OK;
     }
     csm_dtype sum_dtype = s->mlx_version >= MLX_0_32_3 ? CSM_DTYPE_F32 : dtype;
     for (size_t row = 0; row < rows; row++) {
         (void)csm_load_logits(logits, row, vocab, dtype, s->scores, NULL);
         for (size_t i = 0; i < vocab; i++) {
-            float weight = round_to(dtype, mlx_expf(round_to(dtype, s->scores[i] - m)));
-            sum = round_to(sum_dtype, sum + weight);
+            float weight = csm_round_to(dtype, mlx_expf(csm_round_to(dtype, s->scores[i] - m)));
+            sum = csm_round_to(sum_dtype, sum + weight);
         }
     }
-    float log_sum = round_to(dtype, csm_libm_logf(round_to(dtype, sum)));
-    s->log_total = round_to(dtype, log_sum + m);
+    float log_sum = csm_round_to(dtype, csm_libm_logf(csm_round_to(dtype, sum)));
+    s->log_total = csm_round_to(dtype, log_sum + m);
     return CSM_OK;
 }
 
@@ -99,7 +101,7 @@ void csm_mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t voca
     if (s->config.sampler == CSM_SAMPLER_MLX_CATEGORICAL)
         return;
     for (size_t i = 0; i < vocab; i++)
-        s->scores[i] = round_to(dtype, s->scores[i] - s->log_total);
+        s->scores[i] = csm_round_to(dtype, s->scores[i] - s->log_total);
 }
 
 /* argpartition's order: value first, then index, so that exactly k stay and of
@@ -127,11 +129,11 @@ static void keep_top_k(csm_sampler *s, size_t vocab)
 static void keep_top_p_by_sum(csm_sampler *s, size_t vocab)
 {
     csm_dtype dtype = s->config.dtype;
-    float limit = round_to(dtype, compiled(s, (float)(1.0 - s->config.top_p))), sum = 0.0f;
+    float limit = csm_round_to(dtype, compiled(s, (float)(1.0 - s->config.top_p))), sum = 0.0f;
     csm_sort_ascending(s, s->scores, vocab);
     for (size_t i = 0; i < vocab; i++) {
         float *score = &s->scores[s->order[i]];
-        sum = round_to(dtype, sum + round_to(dtype, mlx_expf(*score)));
+        sum = csm_round_to(dtype, sum + csm_round_to(dtype, mlx_expf(*score)));
         if (!(sum > limit))
             *score = -INFINITY;
     }
@@ -162,8 +164,8 @@ static void keep_min_p(csm_sampler *s, size_t vocab)
     float highest = -INFINITY;
     for (size_t i = 0; i < vocab; i++)
         highest = s->scores[i] > highest ? s->scores[i] : highest;
-    float step = round_to(dtype, compiled(s, (float)log(s->config.min_p)));
-    float lowest = round_to(dtype, highest + step);
+    float step = csm_round_to(dtype, compiled(s, (float)log(s->config.min_p)));
+    float lowest = csm_round_to(dtype, highest + step);
     for (size_t i = 0; i < vocab; i++)
         if (s->scores[i] < lowest)
             s->scores[i] = -INFINITY;
@@ -187,9 +189,9 @@ void csm_mlx_weigh(csm_sampler *s, size_t vocab)
     if (has_top_k && !is_first)
         keep_top_k(s, vocab);
     csm_keep_from(s, vocab, -INFINITY);
-    float factor = round_to(dtype, compiled(s, (float)(1.0 / s->config.temperature)));
+    float factor = csm_round_to(dtype, compiled(s, (float)(1.0 / s->config.temperature)));
     for (size_t i = 0; i < s->n_left; i++)
-        s->left[i] = round_to(dtype, s->left[i] * factor);
+        s->left[i] = csm_round_to(dtype, s->left[i] * factor);
 }
 
 /* The weights of the inverse CDF, in scratch; returns their sum, and the highest

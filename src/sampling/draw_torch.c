@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "sampling/noise.h"
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 #include "sampling/row_kernels.h"
 #include "sampling/sampler.h"
 #include "sampling/softmax_torch_cpu.h"
@@ -212,7 +212,7 @@ struct drawn csm_torch_draw(csm_sampler *s, size_t first, size_t vocab)
     float best = -1.0f, second = 0.0f;
     size_t winner = 0;
     for (size_t i = 0; i < s->n_left; i++) {
-        float ratio = round_to(dtype, s->left[i] / s->scratch[i]);
+        float ratio = csm_round_to(dtype, s->left[i] / s->scratch[i]);
         if (ratio > best) {
             second = best > 0.0f ? best : 0.0f;
             best = ratio;

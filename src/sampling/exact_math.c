@@ -7,8 +7,8 @@
  * quotient in two floats (q and its error), plus e ln 2 in two floats. */
 float csm_sleef_logf(float x)
 {
-    float e = (float)((int32_t)(bits_of(x * (1.0f / 0.75f)) >> 23) - 127);
-    float m = float_of((bits_of(x) & 0x7fffffu) | 0x3f800000u);
+    float e = (float)((int32_t)(csm_bits_of_float(x * (1.0f / 0.75f)) >> 23) - 127);
+    float m = csm_float_of_bits((csm_bits_of_float(x) & 0x7fffffu) | 0x3f800000u);
     if (m >= 1.5f)
         m *= 0.5f;
 
@@ -63,7 +63,7 @@ float csm_libm_expf(float x)
     /* One float of the domain tells this fused form from the plain one. */
     double r = fma((double)x, per_step, -k);
     uint64_t step = (uint64_t)(int64_t)k;
-    double scale = double_of(exp2_table[step & 31] + (step << 47));
+    double scale = csm_double_of_bits(exp2_table[step & 31] + (step << 47));
     double c0 = 0x1.c6af84b912394p-5 / 32 / 32 / 32;
     double c1 = 0x1.ebfce50fac4f3p-3 / 32 / 32;
     double c2 = 0x1.62e42ff0c52d6p-1 / 32;
@@ -89,15 +89,15 @@ float csm_libm_logf(float x)
         return 0.0f;
     if (x == 0.0f)
         return -INFINITY;
-    uint32_t u = bits_of(x);
+    uint32_t u = csm_bits_of_float(x);
     if (u == 0x7f800000u)
         return x;
     if (u < 0x00800000u)
-        u = bits_of(x * 0x1p23f) - (23u << 23);
+        u = csm_bits_of_float(x * 0x1p23f) - (23u << 23);
     uint32_t offset = u - 0x3f330000u;
     uint32_t i = offset >> 19 & 15;
     int32_t k = (int32_t)offset >> 23;
-    double z = (double)float_of(u - (offset & 0xff800000u));
+    double z = (double)csm_float_of_bits(u - (offset & 0xff800000u));
     double r = z * log_table[i][0] - 1.0;
     double y0 = log_table[i][1] + (double)k * 0x1.62e42fefa39efp-1;
     double r2 = r * r;

@@ -14,7 +14,7 @@
 #ifndef CSM_SAMPLING_EXACT_MATH_H
 #define CSM_SAMPLING_EXACT_MATH_H
 
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 
 /* exp(x) for x <= 0, -inf included. Checked: all floats of [-128, -0]. */
 static inline float sleef_expf(float x)
@@ -33,7 +33,7 @@ static inline float sleef_expf(float x)
     /* 2^q in two factors, since q reaches -150 */
     int32_t n = (int32_t)q;
     int32_t half = n >> 1;
-    u = u * float_of((uint32_t)(half + 127) << 23) * float_of((uint32_t)(n - half + 127) << 23);
+    u = u * csm_float_of_bits((uint32_t)(half + 127) << 23) * csm_float_of_bits((uint32_t)(n - half + 127) << 23);
     return x < -104.0f ? 0.0f : u;
 }
 
@@ -63,7 +63,7 @@ static inline float mlx_expf(float x)
     p = fmaf(p, part, 2.402264791363012e-1f);
     p = fmaf(p, part, 6.931472028550421e-1f);
     p = fmaf(p, part, 1.0f);
-    return float_of((uint32_t)((int32_t)whole + 127) << 23) * p;
+    return csm_float_of_bits((uint32_t)((int32_t)whole + 127) << 23) * p;
 }
 
 /* -log1p(-u) for u in [0, 1): glibc's (fdlibm's) with fused multiply-adds.
@@ -78,15 +78,15 @@ static inline double libm_neg_log1p_neg(double u)
     const double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
     double x = -u;
     /* Down to 1 - u = 0.7071 nothing is scaled: k = 0 and f = -u. */
-    bool is_scaled = (bits_of_double(u) >> 32) > 0x3fd2bec3u;
+    bool is_scaled = (csm_bits_of_double(u) >> 32) > 0x3fd2bec3u;
     double v = 1.0 + x;
-    uint64_t bits = bits_of_double(v);
+    uint64_t bits = csm_bits_of_double(v);
     uint64_t fraction = bits >> 32 & 0xfffffu;
     bool is_low = fraction < 0x6a09eu; /* f in [0, 0.414), else in [-0.293, 0) */
     uint64_t exponent = is_low ? UINT64_C(0x3ff00000) : UINT64_C(0x3fe00000);
-    double scaled = double_of((fraction | exponent) << 32 | (bits & 0xffffffffu));
+    double scaled = csm_double_of_bits((fraction | exponent) << 32 | (bits & 0xffffffffu));
     /* The exponent of v, -53 to 0, as a double: the bits of 2^52 + that + 1023. */
-    double v_exponent = double_of((bits >> 52 & 0x7ff) | UINT64_C(0x4330000000000000)) -
+    double v_exponent = csm_double_of_bits((bits >> 52 & 0x7ff) | UINT64_C(0x4330000000000000)) -
                         (0x1p52 + 1023.0);
     double k = is_scaled ? v_exponent + (is_low ? 0.0 : 1.0) : 0.0;
     double lost = v_exponent > 0.0 ? 1.0 - (v - x) : x - (v - 1.0);

@@ -2,7 +2,7 @@
  *
  * mt19937.c - Matsumoto and Nishimura, "Mersenne Twister" (1998), with the
  * initialisation of 2002.
- The state is renewed 624 words at a time (row_kernels_text.h). */
+ * The state is renewed 624 words at a time (row_kernels_text.h). */
 #include "sampling/mt19937.h"
 
 #include <string.h>

@@ -67,6 +67,11 @@ csm_status csm_noise_open(csm_stream *stream, size_t n, csm_error *err);
 /* Element i of the open call of a torch stream: the exponential in dtype. */
 float csm_noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i);
 
+enum { TORCH_CUDA_BLOCK = 256 }; /* threads of a block in ATen's launch */
+
+/* Is it a state that a stream can have? CSM_BAD_ARG says what is wrong. */
+csm_status csm_stream_check(const csm_stream_state *state, csm_error *err);
+
 /* Elements first..first+n-1. */
 void csm_noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out);
 

@@ -79,7 +79,7 @@ float csm_mlx_uniform_of(uint32_t word, csm_dtype dtype)
     float below_one = dtype == CSM_DTYPE_BF16 ? 1.0f - 0x1p-8f
                       : dtype == CSM_DTYPE_F16 ? 1.0f - 0x1p-11f
                                          : 1.0f - 0x1p-24f;
-    return round_to(dtype, u < below_one ? u : below_one);
+    return csm_round_to(dtype, u < below_one ? u : below_one);
 }
 
 void csm_mlx_uniform(const uint32_t key[2], size_t n, float *uniform)

@@ -48,7 +48,7 @@ void csm_torch_cpu_fill(const struct noise_torch_cpu *noise, csm_dtype dtype, si
 {
     csm_row_kernels_best()->exponentials(noise->words + 2 * first, n, out);
     for (size_t i = 0; i < n && dtype != CSM_DTYPE_F32; i++)
-        out[i] = round_to(dtype, out[i]);
+        out[i] = csm_round_to(dtype, out[i]);
 }
 
 /* The value is u or more, so that one from 2^-24 on, the least number of float16,

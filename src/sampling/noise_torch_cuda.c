@@ -11,12 +11,12 @@
  *   offset    grows by 4 for each 4 steps that the grid needs
  *   uniform   word * 2^-32 + 2^-33 in float32, in (0, 1]
  *   exponential  -__logf(u), or 2^-24 for u >= 1 - 2^-24, then to the 16-bit type */
+#include "base/numbers.h"
 #include "sampling/cuda_math.h"
 #include "sampling/noise.h"
-#include "sampling/numbers.h"
 #include "sampling/philox.h"
 
-enum { BLOCK = 256, UNROLL = 4 };
+enum { BLOCK = TORCH_CUDA_BLOCK, UNROLL = 4 };
 
 void csm_torch_cuda_begin(struct noise_torch_cuda *noise, uint64_t seed)
 {
@@ -43,5 +43,5 @@ float csm_torch_cuda_value(const struct noise_torch_cuda *noise, csm_dtype dtype
     uint32_t word = philox_word(noise->key, counter, step % UNROLL);
     float u = (float)word * 0x1p-32f + 0x1p-33f;
     float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : csm_cuda_fast_logf(u);
-    return round_to(dtype, -log_u);
+    return csm_round_to(dtype, -log_u);
 }

@@ -12,9 +12,9 @@
  * A compiled graph of several calls takes their random64 where the first one stands, in
  * the order of the program: the same ones, unless eager draws stand between them.
  * Values are float32; they are rounded only where a program stores them. */
+#include "base/numbers.h"
 #include "sampling/exact_math.h"
 #include "sampling/noise.h"
-#include "sampling/numbers.h"
 #include "sampling/philox.h"
 
 void csm_torch_inductor_begin(struct noise_torch_inductor *noise, uint64_t seed, uint64_t position)
@@ -41,5 +41,5 @@ float csm_torch_inductor_value(const struct noise_torch_inductor *noise, csm_dty
     if (u == 0.0f)
         return INFINITY;
     float log_u = u >= 1.0f - 0x1p-24f ? -0x1p-24f : csm_sleef_logf(u);
-    return round_to(dtype, -log_u);
+    return csm_round_to(dtype, -log_u);
 }

@@ -17,7 +17,7 @@
 
 #include "base/error.h"
 #include "sampling/noise.h"
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 
 static const uint64_t modulus = 2147483647;
 static const uint64_t multiplier = 1132489760;
@@ -54,5 +54,5 @@ float csm_torch_mkl_value(const struct noise_torch_mkl *noise, csm_dtype dtype, 
 {
     uint64_t x = (uint64_t)noise->first * noise->powers[i] % modulus;
     float u = (float)((double)x / (double)modulus);
-    return round_to(dtype, FLT_MIN + (float)-log((double)u));
+    return csm_round_to(dtype, FLT_MIN + (float)-log((double)u));
 }

@@ -11,10 +11,10 @@
 #define FOR_DTYPE(dtype, LOOP)                                                                     \
     switch (dtype) {                                                                               \
     case CSM_DTYPE_BF16:                                                                                 \
-        LOOP(round_bf16);                                                                          \
+        LOOP(csm_round_bf16);                                                                          \
         break;                                                                                     \
     case CSM_DTYPE_F16:                                                                                  \
-        LOOP(round_f16);                                                                           \
+        LOOP(csm_round_f16);                                                                           \
         break;                                                                                     \
     default:                                                                                       \
         LOOP();                                                                                    \

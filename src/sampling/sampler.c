@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/sized.h"
 #include "sampling/noise.h"
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 #include "sampling/sampler.h"
 
 static const char *const names[CSM_SAMPLER_COUNT] = {
@@ -94,9 +94,10 @@ static csm_status check(const csm_sampler_options *c, csm_error *err)
     if ((unsigned)c->sampler >= CSM_SAMPLER_COUNT)
         return csm_fail(err, CSM_BAD_ARG, "sampler: %d, expected one of csm_sampler_kind",
                         (int)c->sampler);
-    if ((unsigned)c->stream >= CSM_STREAM_COUNT)
-        return csm_fail(err, CSM_BAD_ARG, "stream: %d, expected one of csm_stream_kind",
-                        (int)c->stream);
+    const csm_stream_state stream = {.kind = c->stream, .cuda_threads = c->cuda_threads};
+    csm_status st = csm_stream_check(&stream, err);
+    if (st != CSM_OK)
+        return st;
     if (is_mlx(c->sampler) != (c->stream == CSM_STREAM_MLX))
         return csm_fail(err, CSM_BAD_ARG, "sampler %s on stream %s, expected %s",
                         csm_sampler_name(c->sampler), csm_stream_name(c->stream),
@@ -112,7 +113,7 @@ static csm_status check(const csm_sampler_options *c, csm_error *err)
     if (c->dtype != CSM_DTYPE_F32 && c->dtype != CSM_DTYPE_BF16 && c->dtype != CSM_DTYPE_F16)
         return csm_fail(err, CSM_BAD_ARG, "dtype: %s, expected F32, BF16 or F16",
                         csm_dtype_name(c->dtype));
-    csm_status st = check_top_p(c->sampler, c->top_p, err);
+    st = check_top_p(c->sampler, c->top_p, err);
     if (st == CSM_OK)
         st = check_min_p(c->sampler, c->min_p, err);
     if (st != CSM_OK)

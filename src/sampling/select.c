@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 #include "sampling/row_kernels.h"
 #include "sampling/sampler.h"
 
@@ -14,7 +14,7 @@ static csm_status name_bad(const float *logits, size_t row, size_t vocab, csm_dt
 {
     const float *x = logits + row * vocab;
     for (size_t i = 0; i < vocab; i++)
-        if (!(round_to(dtype, x[i]) < INFINITY))
+        if (!(csm_round_to(dtype, x[i]) < INFINITY))
             return csm_fail(err, CSM_BAD_LOGITS,
                             "logits: row %zu, index %zu is %g as %s, expected a number or -inf", row,
                             i, (double)x[i], csm_dtype_name(dtype));
@@ -78,7 +78,7 @@ void csm_sort_ascending(csm_sampler *s, const float *v, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         /* The bits of a float, made to order like it as an unsigned number. */
-        uint32_t u = bits_of(v[i] + 0.0f);
+        uint32_t u = csm_bits_of_float(v[i] + 0.0f);
         u ^= u >> 31 != 0 ? 0xffffffffu : 0x80000000u;
         s->keys[i] = (uint64_t)u << 32 | (uint32_t)i;
     }

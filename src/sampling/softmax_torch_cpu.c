@@ -95,7 +95,7 @@ void csm_softmax_torch_cpu(float *x, const uint32_t *index, size_t n, size_t voc
     }
     float inverse = 1.0f / s;
     for (size_t i = 0; i < n; i++)
-        x[i] = round_to(dtype, x[i] * inverse);
+        x[i] = csm_round_to(dtype, x[i] * inverse);
 }
 
 void csm_log_softmax_torch_cpu(float *x, float *e, const uint32_t *index, size_t n, size_t vocab,
@@ -105,8 +105,8 @@ void csm_log_softmax_torch_cpu(float *x, float *e, const uint32_t *index, size_t
     memcpy(e, x, n * sizeof *e);
     csm_row_kernels_best()->exp_less(e, n, m);
     float s = dtype == CSM_DTYPE_F32 ? sum_f32(e, index, n, vocab) : sum_16_bit(e, index, n, vocab);
-    s = round_to(dtype, s);
-    float log_s = s < INFINITY ? round_to(dtype, csm_sleef_logf(s)) : INFINITY;
+    s = csm_round_to(dtype, s);
+    float log_s = s < INFINITY ? csm_round_to(dtype, csm_sleef_logf(s)) : INFINITY;
     for (size_t i = 0; i < n; i++)
-        x[i] = round_to(dtype, (x[i] - m) - log_s);
+        x[i] = csm_round_to(dtype, (x[i] - m) - log_s);
 }

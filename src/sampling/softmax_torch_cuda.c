@@ -18,7 +18,7 @@
 #include "sampling/softmax_torch_cuda.h"
 
 #include "sampling/cuda_math.h"
-#include "sampling/numbers.h"
+#include "base/numbers.h"
 
 enum { WARP = 32, THREADS = 1024, SHARED_BYTES = 48 * 1024 };
 
@@ -108,7 +108,7 @@ void csm_softmax_torch_cuda(float *x, const uint32_t *index, size_t n, size_t ro
         x[i] = csm_cuda_expf(x[i] - m);
     float s = sum_of(x, index, n, row, vocab, dtype);
     for (size_t i = 0; i < n; i++)
-        x[i] = round_to(dtype, x[i] / s);
+        x[i] = csm_round_to(dtype, x[i] / s);
 }
 
 void csm_log_softmax_torch_cuda(float *x, float *e, const uint32_t *index, size_t n, size_t row,
@@ -119,5 +119,5 @@ void csm_log_softmax_torch_cuda(float *x, float *e, const uint32_t *index, size_
         e[i] = csm_cuda_expf(x[i] - m);
     float log_s = csm_cuda_logf(sum_of(e, index, n, row, vocab, dtype));
     for (size_t i = 0; i < n; i++)
-        x[i] = round_to(dtype, (x[i] - m) - log_s);
+        x[i] = csm_round_to(dtype, (x[i] - m) - log_s);
 }

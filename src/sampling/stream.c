@@ -29,7 +29,25 @@ csm_stream_kind csm_stream_find(const char *name)
     return (csm_stream_kind)kind;
 }
 
-static csm_status begin(csm_stream *stream, uint64_t position, csm_error *err)
+csm_status csm_stream_check(const csm_stream_state *state, csm_error *err)
+{
+    if ((unsigned)state->kind >= CSM_STREAM_COUNT)
+        return csm_fail(err, CSM_BAD_ARG, "stream: %d, expected one of csm_stream_kind",
+                        (int)state->kind);
+    if (state->kind != CSM_STREAM_TORCH_CUDA)
+        return CSM_OK;
+    if (state->position % 4 != 0)
+        return csm_fail(err, CSM_BAD_ARG, "stream: position %llu, expected a multiple of 4",
+                        (unsigned long long)state->position);
+    if (state->cuda_threads != 0 && state->cuda_threads < TORCH_CUDA_BLOCK)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "stream: %llu threads of the GPU, expected %d or more, a block's, or 0",
+                        (unsigned long long)state->cuda_threads, TORCH_CUDA_BLOCK);
+    return CSM_OK;
+}
+
+/* Put the generator of a state that was checked at a position. */
+static void begin(csm_stream *stream, uint64_t position)
 {
     uint64_t seed = stream->state.seed;
     switch (stream->state.kind) {
@@ -40,39 +58,31 @@ static csm_status begin(csm_stream *stream, uint64_t position, csm_error *err)
         csm_torch_mkl_begin(&stream->torch_mkl, seed, position);
         break;
     case CSM_STREAM_TORCH_CUDA:
-        if (position % 4 != 0)
-            return csm_fail(err, CSM_BAD_ARG, "stream: position %llu, expected a multiple of 4",
-                            (unsigned long long)position);
         csm_torch_cuda_begin(&stream->torch_cuda, seed);
         break;
     case CSM_STREAM_TORCH_INDUCTOR:
         csm_torch_inductor_begin(&stream->torch_inductor, seed, position);
         break;
     case CSM_STREAM_MLX:
-        csm_mlx_begin(&stream->mlx, seed, position);
-        break;
     default:
-        return csm_fail(err, CSM_BAD_ARG, "stream: kind %d, expected one of csm_stream_kind",
-                        (int)stream->state.kind);
+        csm_mlx_begin(&stream->mlx, seed, position);
     }
     stream->state.position = position;
-    return CSM_OK;
 }
 
 csm_status csm_stream_open(const csm_stream_state *state, csm_stream **out,
                              csm_error *err)
 {
+    csm_status st = csm_stream_check(state, err);
+    if (st != CSM_OK)
+        return st;
     csm_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "stream: %zu bytes", sizeof *stream);
     stream->state = *state;
     if (stream->state.cuda_threads == 0)
         stream->state.cuda_threads = hopper_threads;
-    csm_status st = begin(stream, state->position, err);
-    if (st != CSM_OK) {
-        csm_stream_close(stream);
-        return st;
-    }
+    begin(stream, state->position);
     *out = stream;
     return CSM_OK;
 }
@@ -95,7 +105,12 @@ csm_stream_state csm_stream_save(const csm_stream *stream)
 
 csm_status csm_stream_seek(csm_stream *stream, uint64_t position, csm_error *err)
 {
-    return begin(stream, position, err);
+    csm_stream_state there = stream->state;
+    there.position = position;
+    csm_status st = csm_stream_check(&there, err);
+    if (st == CSM_OK)
+        begin(stream, position);
+    return st;
 }
 
 csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other, csm_error *err)

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from conftest import ROOT
+
 PROGRAM = """
 #include <csm/analysis.h>
 #include <csm/audio.h>
@@ -45,6 +47,17 @@ def run(*args, **kwargs):
     done = subprocess.run(list(map(str, args)), capture_output=True, text=True, **kwargs)
     assert done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@pytest.mark.parametrize("told, expected, unexpected", [
+    ([], "-O3 -DNDEBUG", "-O0"),
+    (["-DCMAKE_C_FLAGS_RELEASE=-O2 -g -DNDEBUG"], "-O2 -g", "-O3"),
+    (["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_C_FLAGS=-O1 -g"], "-O1 -g", "-O3"),
+], ids=["nothing", "flags of a build type", "a distribution's flags"])
+def test_a_packagers_flags_are_kept(tmp_path, told, expected, unexpected):
+    run("cmake", "-S", ROOT, "-B", tmp_path, *told)
+    commands = (tmp_path / "compile_commands.json").read_text()
+    assert expected in commands and unexpected not in commands
 
 
 @pytest.fixture(scope="module")

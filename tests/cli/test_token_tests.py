@@ -5,6 +5,7 @@ where neither is there."""
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -25,7 +26,7 @@ def tested(build_dir):
     def run(*args, env=None):
         done = subprocess.run([build_dir / "bin" / "test_token_generation", *map(str, args)],
                               capture_output=True, text=True, cwd=ROOT,
-                              env={**os.environ, **(env or {})})
+                              env={**os.environ, "CSM_PYTHON": sys.executable, **(env or {})})
         lines = done.stdout.splitlines()
         return done.returncode, lines, done.stderr
 

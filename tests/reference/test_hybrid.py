@@ -49,6 +49,13 @@ def hybrid(csm, tmp_path_factory):
     return run
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda:x", "cpu:-7", ""])
+def test_an_unknown_device_is_a_usage_error(csm, device):
+    done = csm("generate", "--text", "Hi.", "--output", "none", "--model-path", GOLDEN,
+               "--engine", "torch", "--device", device, check=False)
+    assert done.returncode == 2 and "expected cpu, gpu, cuda, cuda:N or mps" in done.stderr
+
+
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory):
     return endless_golden(tmp_path_factory.mktemp("models") / "csm-a")

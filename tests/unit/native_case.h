@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/half.h"
+#include "base/numbers.h"
 #include "engine/engine.h"
 
 static const struct csm_engine_ops *const ops = &csm_engine_native;

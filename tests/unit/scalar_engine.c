@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/half.h"
+#include "base/numbers.h"
 
 /* [rows, cols]; a vector is [1, n], a convolution's weight one row of all. */
 struct csm_weight {

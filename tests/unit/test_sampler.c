@@ -155,6 +155,34 @@ static void settings_out_of_range_are_refused(void **state)
 
 /* 60 entries that are not masked share 40 of the 112 groups that the selection
  * looks at first. */
+/* A GPU that holds less than one block would give no thread an element. */
+static void a_gpu_of_less_than_a_block_is_refused(void **state)
+{
+    (void)state;
+    csm_error err;
+    for (uint64_t n = 0; n <= 257; n++) {
+        csm_sampler_options config = csm_sampler_defaults();
+        config.stream = CSM_STREAM_TORCH_CUDA;
+        config.cuda_threads = n;
+        const csm_stream_state stream_state = {.kind = CSM_STREAM_TORCH_CUDA,
+                                                      .cuda_threads = n};
+        csm_status expected = n == 0 || n >= 256 ? CSM_OK : CSM_BAD_ARG;
+        csm_sampler *sampler = NULL;
+        csm_stream *stream = NULL;
+        assert_int_equal(csm_sampler_open(&config, &sampler, &err), expected);
+        assert_int_equal(csm_stream_open(&stream_state, &stream, &err), expected);
+        float noise[4];
+        if (expected == CSM_OK)
+            assert_int_equal(csm_stream_fill(stream, CSM_DTYPE_F32, 1, 4, noise, &err), CSM_OK);
+        csm_sampler_close(sampler);
+        csm_stream_close(stream);
+    }
+    const csm_stream_state odd = {.kind = CSM_STREAM_TORCH_CUDA, .position = 2};
+    csm_stream *stream = NULL;
+    assert_int_equal(csm_stream_open(&odd, &stream, &err), CSM_BAD_ARG);
+    assert_null(stream);
+}
+
 static void top_k_counts_among_few_unmasked_entries(void **state)
 {
     (void)state;
@@ -331,6 +359,7 @@ int main(void)
         cmocka_unit_test(mt19937_gives_the_published_10000th_output),
         cmocka_unit_test(bad_logits_are_named_and_move_nothing),
         cmocka_unit_test(settings_out_of_range_are_refused),
+        cmocka_unit_test(a_gpu_of_less_than_a_block_is_refused),
         cmocka_unit_test(top_k_counts_among_few_unmasked_entries),
         cmocka_unit_test(a_saved_stream_goes_on_where_it_was),
         cmocka_unit_test(a_stream_that_follows_another_goes_on_with_it),

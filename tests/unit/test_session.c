@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csm/session.h>
@@ -220,6 +221,135 @@ static void a_file_that_is_no_session_changes_nothing(void **state)
     assert_int_equal(csm_session_count(f->session), 1);
 }
 
+/* It would make every later turn fail, and a saved session, too. */
+static void a_turn_of_no_frames_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/csm-session-XXXXXX";
+    csm_error err;
+    int32_t code = 1;
+    csm_turn turn = {.text = "Well.", .codes = &code, .n_frames = 0};
+    assert_int_equal(csm_session_add(f->session, &turn, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_session_count(f->session), 0);
+
+    const csm_tensor tensors[] = {
+        {.name = "turn0.codes", .dtype = CSM_DTYPE_I32, .rank = 2, .shape = {0, 8}, .data = &code}};
+    char name[64];
+    snprintf(name, sizeof name, "%zu", csm_model_describe(f->model)->n_entries);
+    const char *const metadata[] = {"n_turns",     "1",     "n_pinned",       "0", "n_entries", name,
+                                    "turn0.text", "Well.", "turn0.speaker", "0"};
+    close(mkstemp(path));
+    assert_int_equal(csm_tensors_write(path, tensors, 1, metadata, 5, &err), CSM_OK);
+    assert_int_equal(csm_session_load(f->session, path, &err), CSM_BAD_FORMAT);
+    assert_non_null(strstr(err.text, "no frames"));
+    assert_int_equal(csm_session_count(f->session), 0);
+    unlink(path);
+    csm_result_close(say(f->session, "Hello.", 1, NULL));
+}
+
+/* -1 would be taken for a recording, and a saved turn could not be read. */
+static void a_speaker_out_of_range_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    const int wrong[] = {-7, -1, 1000001};
+    int32_t codes[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const csm_generate_options options = few_frames(1);
+    csm_error err;
+    csm_result *result = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        csm_turn turn = {.text = "Well.", .speaker = wrong[i], .codes = codes, .n_frames = 1};
+        assert_int_equal(csm_session_add(f->session, &turn, &err), CSM_BAD_ARG);
+        assert_int_equal(
+            csm_session_say(f->session, "Hi.", wrong[i], &options, &result, NULL, &err),
+            CSM_BAD_ARG);
+    }
+    assert_null(result);
+    assert_int_equal(csm_session_count(f->session), 0);
+}
+
+static csm_status list_voices_of(const char *dir, const char *json, size_t *n, csm_error *err)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/voices.json", dir);
+    FILE *to = fopen(path, "w");
+    fputs(json, to);
+    fclose(to);
+    csm_model *model = NULL;
+    csm_voice *voices = NULL;
+    csm_model_options options = csm_model_defaults();
+    options.describe_only = true;
+    csm_status status = csm_model_open(dir, &options, &model, err);
+    if (status == CSM_OK)
+        status = csm_voices_list(model, &voices, n, err);
+    csm_free(voices);
+    csm_model_close(model);
+    return status;
+}
+
+static void named_speakers_are_numbers_from_0(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/csm-model-XXXXXX", from[256], to[128];
+    assert_non_null(mkdtemp(dir));
+    setenv("CSM_VOICES", "/nonexistent", 1);
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(from, sizeof from, "%s/%s", model_dir, files[i]);
+        snprintf(to, sizeof to, "%s/%s", dir, files[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    csm_error err;
+    size_t n = 0;
+    assert_int_equal(list_voices_of(dir, "{\"voices\": [{\"name\": \"anna\", \"speaker\": 3}]}", &n,
+                                    &err), CSM_OK);
+    assert_int_equal(n, 1);
+    static const char *const wrong[] = {"-7", "-1", "4294967295", "1000001", "1.5", "\"1\"",
+                                        "99999999999999999999"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char json[128];
+        snprintf(json, sizeof json, "{\"voices\": [{\"name\": \"anna\", \"speaker\": %s}]}", wrong[i]);
+        assert_int_equal(list_voices_of(dir, json, &n, &err), CSM_BAD_FORMAT);
+    }
+    assert_int_equal(list_voices_of(dir, "{\"voices\": [\n}", &n, &err), CSM_BAD_FORMAT);
+    assert_non_null(strstr(err.text, "voices.json: line 2, column "));
+    snprintf(to, sizeof to, "%s/voices.json", dir); /* a pipe that nobody writes */
+    unlink(to);
+    assert_int_equal(mkfifo(to, 0600), 0);
+    csm_model *model = NULL;
+    csm_voice *voices = NULL;
+    csm_model_options options = csm_model_defaults();
+    options.describe_only = true;
+    assert_int_equal(csm_model_open(dir, &options, &model, &err), CSM_OK);
+    assert_int_equal(csm_voices_list(model, &voices, &n, &err), CSM_BAD_FILE);
+    csm_model_close(model);
+    unlink(to);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(to, sizeof to, "%s/%s", dir, files[i]);
+        unlink(to);
+    }
+    rmdir(dir);
+    unsetenv("CSM_VOICES");
+}
+
+static void saved_numbers_have_points(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/csm-tokens-XXXXXX";
+    csm_error err;
+    csm_tensors *file = NULL;
+    csm_generate_options options = few_frames(1);
+    options.temperature = 0.75;
+    csm_result *result = NULL;
+    close(mkstemp(path));
+    assert_int_equal(csm_session_say(f->session, "Hi.", 0, &options, &result, NULL, &err), CSM_OK);
+    assert_int_equal(csm_result_save(result, f->model, "Hi.", 0, path, &err), CSM_OK);
+    assert_int_equal(csm_tensors_open(path, &file, &err), CSM_OK);
+    assert_string_equal(csm_tensors_metadata(file, "temperature"), "0.75");
+    csm_tensors_close(file);
+    csm_result_close(result);
+    unlink(path);
+}
+
 static void a_voice_is_added_found_listed_and_removed(void **state)
 {
     struct fixture *f = *state;
@@ -273,6 +403,10 @@ int main(void)
         session_test(a_cancelled_turn_is_kept_as_far_as_it_was_spoken),
         session_test(a_saved_session_goes_on_as_it_would_have),
         session_test(a_file_that_is_no_session_changes_nothing),
+        session_test(a_turn_of_no_frames_is_refused),
+        session_test(a_speaker_out_of_range_is_refused),
+        session_test(named_speakers_are_numbers_from_0),
+        session_test(saved_numbers_have_points),
         session_test(a_voice_is_added_found_listed_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

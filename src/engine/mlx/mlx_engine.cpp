@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/release.h"
 
 using namespace csm_mlx;
 
@@ -75,7 +76,7 @@ static csm_status open_context(const struct csm_engine_options *options, void **
     char built[32];
     std::snprintf(built, sizeof built, "%d.%d.%d", MLX_VERSION_MAJOR, MLX_VERSION_MINOR,
                   MLX_VERSION_PATCH);
-    if (std::strncmp(mx::version(), built, std::strlen(built)) != 0)
+    if (!csm_is_release(mx::version(), built))
         return csm_fail(err, CSM_NO_ENGINE,
                         "engine mlx: libmlx is version %s, built with %s: build csm again with it",
                         mx::version(), built);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/half.h"
+#include "base/numbers.h"
 #include "engine/native/kernels.h"
 
 enum { LANES = 16 };

@@ -32,9 +32,11 @@ static bool has_avx512(void)
 static bool has_neon(void)
 {
 #ifdef __linux__
-    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    /* What kernels_neon.c is compiled with: dot products, halves (scalar and vector). */
+    const unsigned long needed = HWCAP_ASIMDDP | HWCAP_FPHP | HWCAP_ASIMDHP;
+    return (getauxval(AT_HWCAP) & needed) == needed;
 #else
-    return true; /* every processor of Apple's has the dot products */
+    return true; /* every processor of Apple's has both */
 #endif
 }
 #endif

@@ -29,7 +29,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/half.h"
+#include "base/numbers.h"
 #include "engine/native/native.h"
 
 struct csm_conv_state {
@@ -62,13 +62,7 @@ static size_t past_of(const struct csm_conv *c)
 
 static float weight_at(const csm_weight *w, size_t i)
 {
-    const csm_tensor *t = &w->source.tensor;
-    if (t->dtype == CSM_DTYPE_F32)
-        return ((const float *)t->data)[i];
-    if (t->dtype == CSM_DTYPE_F64)
-        return (float)((const double *)t->data)[i];
-    uint16_t h = ((const uint16_t *)t->data)[i];
-    return t->dtype == CSM_DTYPE_BF16 ? csm_from_bf16(h) : csm_from_f16(h);
+    return csm_element(&w->source.tensor, i);
 }
 
 static csm_status check(const struct csm_conv *c, csm_error *err)

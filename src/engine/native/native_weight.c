@@ -19,7 +19,7 @@
 
 #include "base/affine.h"
 #include "base/error.h"
-#include "base/half.h"
+#include "base/numbers.h"
 #include "engine/native/native.h"
 
 enum { DEFAULT_GROUP = 64 };
@@ -29,33 +29,13 @@ static int bits_of(csm_precision precision)
     return precision == CSM_PRECISION_Q4 ? 4 : (precision == CSM_PRECISION_Q8 ? 8 : 0);
 }
 
-static float element(const csm_tensor *t, size_t i)
-{
-    switch (t->dtype) {
-    case CSM_DTYPE_F64:
-        return (float)((const double *)t->data)[i];
-    case CSM_DTYPE_F16:
-        return csm_from_f16(((const uint16_t *)t->data)[i]);
-    case CSM_DTYPE_BF16:
-        return csm_from_bf16(((const uint16_t *)t->data)[i]);
-    default:
-        return ((const float *)t->data)[i];
-    }
-}
-
-static bool is_float(const csm_tensor *t)
-{
-    return t->dtype == CSM_DTYPE_F64 || t->dtype == CSM_DTYPE_F32 || t->dtype == CSM_DTYPE_F16 ||
-           t->dtype == CSM_DTYPE_BF16;
-}
-
 /* The source's row, unrounded. */
 static void source_row(const csm_weight *w, size_t row, float *out)
 {
     const csm_tensor *t = &w->source.tensor;
     if (w->source.transposed) {
         for (size_t c = 0; c < w->cols; c++)
-            out[c] = element(t, c * w->rows + row);
+            out[c] = csm_element(t, c * w->rows + row);
         return;
     }
     size_t at = row * w->cols;
@@ -63,7 +43,7 @@ static void source_row(const csm_weight *w, size_t row, float *out)
         memcpy(out, (const float *)t->data + at, w->cols * sizeof *out);
     else
         for (size_t c = 0; c < w->cols; c++)
-            out[c] = element(t, at + c);
+            out[c] = csm_element(t, at + c);
 }
 
 static void weight_row(const void *weight, size_t row, float *out)
@@ -96,8 +76,8 @@ static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float 
         csm_affine_unpack((const uint32_t *)s->tensor.data + index * n_words, w->cols, s->bits,
                           codes);
         for (size_t g = 0; g < n_groups; g++) {
-            scales[g] = element(&s->scales, index * n_groups + g);
-            biases[g] = element(&s->biases, index * n_groups + g);
+            scales[g] = csm_element(&s->scales, index * n_groups + g);
+            biases[g] = csm_element(&s->biases, index * n_groups + g);
         }
         return;
     }
@@ -128,8 +108,8 @@ void csm_native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t 
             float *values = out + g * group, scale, bias;
             uint8_t *group_codes = codes + g * group;
             if (s->format != CSM_WEIGHT_FLOAT) {
-                scale = element(&s->scales, row * (w->cols / group) + g);
-                bias = element(&s->biases, row * (w->cols / group) + g);
+                scale = csm_element(&s->scales, row * (w->cols / group) + g);
+                bias = csm_element(&s->biases, row * (w->cols / group) + g);
             } else {
                 if (!is_half(w))
                     for (size_t i = 0; i < group; i++)
@@ -312,8 +292,9 @@ static csm_status check_affine_source(const struct csm_weight_source *s, size_t 
     const char *name = s->tensor.name;
     size_t n_scales = s->group_size > 0 ? rows * (cols / (size_t)s->group_size) : 0;
     if (s->tensor.dtype != CSM_DTYPE_U32 || s->transposed ||
-        !csm_affine_fits(s->bits, s->group_size, cols) || !is_float(&s->scales) ||
-        !is_float(&s->biases) || s->scales.n_bytes != n_scales * csm_dtype_size(s->scales.dtype) ||
+        !csm_affine_fits(s->bits, s->group_size, cols) || !csm_is_float(s->scales.dtype) ||
+        !csm_is_float(s->biases.dtype) ||
+        s->scales.n_bytes != n_scales * csm_dtype_size(s->scales.dtype) ||
         s->biases.n_bytes != n_scales * csm_dtype_size(s->biases.dtype))
         return csm_fail(err, CSM_BAD_ARG,
                         "native: %s: quantized to %d bits in groups of %d, expected words, scales "
@@ -332,7 +313,7 @@ static csm_status make_vector(csm_weight *w, csm_error *err)
     if (w->vector == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory", w->source.tensor.name);
     for (size_t i = 0; i < w->rows; i++)
-        w->vector[i] = element(&w->source.tensor, i);
+        w->vector[i] = csm_element(&w->source.tensor, i);
     return CSM_OK;
 }
 
@@ -341,7 +322,8 @@ csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *sour
 {
     struct native *native = ctx;
     const csm_tensor *t = &source->tensor;
-    if (t->rank < 1 || t->rank > 3 || (source->format == CSM_WEIGHT_FLOAT && !is_float(t)) ||
+    if (t->rank < 1 || t->rank > 3 ||
+        (source->format == CSM_WEIGHT_FLOAT && !csm_is_float(t->dtype)) ||
         (source->transposed && t->rank != 2))
         return csm_fail(err, CSM_BAD_ARG, "native: %s: %s of rank %zu is no weight", t->name,
                         csm_dtype_name(t->dtype), t->rank);

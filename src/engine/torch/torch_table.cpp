@@ -55,7 +55,13 @@ static at::Device device_of(const char *name)
 {
     if (name == nullptr)
         return at::kCPU;
-    at::Device device(strcmp(name, "gpu") == 0 ? "cuda" : name);
+    at::Device device(at::kCPU);
+    try {
+        device = at::Device(strcmp(name, "gpu") == 0 ? "cuda" : name);
+    } catch (const c10::Error &) { /* its text tells of PyTorch's own list */
+        throw csm_torch::declined(std::string("device '") + name +
+                                  "', expected cpu, gpu, cuda, cuda:N or mps");
+    }
     if (device.is_cuda()) {
         /* Loading it registers CUDA with the dispatcher; a build for the CPU has none. */
         dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);

@@ -177,7 +177,8 @@ csm_status csm_checkpoint_random(csm_dtype dtype, bool is_shared, csm_checkpoint
         csm_config_language(&reader, checkpoint->root, &checkpoint->language, &checkpoint->config);
         csm_config_codec(&reader, checkpoint->root, NULL, &checkpoint->codec,
                          &checkpoint->config.codec);
-        csm_config_generation(&reader, NULL, &checkpoint->config.generation);
+        csm_config_generation(&reader, NULL, checkpoint->config.n_codebooks,
+                              &checkpoint->config.generation);
         st = reader.status;
     }
     if (st == CSM_OK)

@@ -58,14 +58,15 @@ struct csm_codec_config {
     size_t dim; /* of an entry */
 };
 
-/* generation_config.json; temperature 0.9 and top_k 50 where it says nothing.
- * do_sample false is temperature 0. */
+/* generation_config.json, as transformers 5 reads it: of a file that is there, keys
+ * that are not are transformers' defaults (no do_sample: greedy, temperature 1, top-k
+ * 50). Without a file: 0.9 and 50, what Sesame's program draws with. */
 struct csm_generation_config {
-    double temperature;
-    int top_k; /* 0: all */
-    double top_p; /* 1: all */
-    double min_p; /* 0: all */
-    double depth_temperature;
+    double temperature; /* 0: greedy */
+    int top_k;          /* 0: all */
+    double top_p;       /* (0, 1]; 1: all */
+    double min_p;       /* [0, 1]; 0: all */
+    double depth_temperature; /* the depth decoder's own (depth_decoder_*) */
     int depth_top_k;
     double depth_top_p, depth_min_p;
     size_t max_frames;   /* max_new_tokens; 125 where it says nothing */

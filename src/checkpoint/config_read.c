@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * config_read.c - the files of a directory, and generation_config.json.
- * config_language.c and config_codec.c read the two halves of config.json. */
+ * config_read.c - the configuration files of a directory. config_language.c and
+ * config_codec.c read the two halves of config.json, config_generation.c
+ * generation_config.json. */
 #include "checkpoint/config_read.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,31 +25,6 @@ static csm_status load_if_there(const char *directory, const char *name, json_t 
     csm_status status = csm_json_load(path, out, err);
     free(path);
     return status;
-}
-
-void csm_config_generation(struct csm_json_reader *reader, const json_t *root,
-                           struct csm_generation_config *config)
-{
-    config->temperature = csm_json_number(reader, root, "temperature", 0.9, 0, 1e6);
-    config->top_k = (int)csm_json_integer(reader, root, "top_k", 50, 0, INT_MAX);
-    if (!csm_json_bool(reader, root, "do_sample", true))
-        config->temperature = 0;
-    config->depth_temperature = csm_json_number(reader, root, "depth_decoder_temperature",
-                                                config->temperature, 0, 1e6);
-    config->depth_top_k =
-        (int)csm_json_integer(reader, root, "depth_decoder_top_k", config->top_k, 0, INT_MAX);
-    if (!csm_json_bool(reader, root, "depth_decoder_do_sample", true))
-        config->depth_temperature = 0;
-    config->top_p = csm_json_number(reader, root, "top_p", 1, 0, 1);
-    config->min_p = csm_json_number(reader, root, "min_p", 0, 0, 1);
-    config->depth_top_p =
-        csm_json_number(reader, root, "depth_decoder_top_p", config->top_p, 0, 1);
-    config->depth_min_p =
-        csm_json_number(reader, root, "depth_decoder_min_p", config->min_p, 0, 1);
-    config->max_frames =
-        (size_t)csm_json_integer(reader, root, "max_new_tokens", 125, 1, INT_MAX);
-    config->default_speaker =
-        (int)csm_json_integer(reader, root, "default_speaker", 0, 0, INT_MAX);
 }
 
 /* The config whose flavors name no sizes may stand beside one that has them. */
@@ -93,7 +68,7 @@ csm_status csm_config_read(const char *directory, const struct csm_place *langua
         csm_config_codec(&reader, *root, kyutai, codec, &config->codec);
     reader.path = "generation_config.json";
     if (reader.status == CSM_OK)
-        csm_config_generation(&reader, generation, &config->generation);
+        csm_config_generation(&reader, generation, config->n_codebooks, &config->generation);
 
     json_decref(generation);
     json_decref(kyutai);

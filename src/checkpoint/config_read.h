@@ -31,7 +31,8 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
                          const struct csm_place *place, struct csm_config *config);
 void csm_config_codec(struct csm_json_reader *reader, const json_t *root, const json_t *kyutai,
                       const struct csm_place *place, struct csm_codec_config *config);
-void csm_config_generation(struct csm_json_reader *reader, const json_t *root,
+/* `root` NULL: there is no such file. */
+void csm_config_generation(struct csm_json_reader *reader, const json_t *root, size_t n_codebooks,
                            struct csm_generation_config *config);
 
 #endif

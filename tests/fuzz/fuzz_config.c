@@ -30,6 +30,10 @@ static void check_codec(const struct csm_codec_config *c)
     CHECK(c->n_semantic >= 1 && c->n_semantic < c->n_codebooks);
     CHECK(c->width % c->upsample_groups == 0 && c->n_filters % c->compress == 0);
     CHECK(c->n_residual_layers >= 1);
+    size_t dilation = 1;
+    for (size_t i = 1; i < c->n_residual_layers; i++)
+        dilation *= c->dilation_growth;
+    CHECK(dilation <= CSM_MAX_COUNT);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -38,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     /* The first byte chooses; the rest is the file. */
     static const enum csm_layout layouts[] = {CSM_LAYOUT_HF, CSM_LAYOUT_SESAME, CSM_LAYOUT_MLX,
-                                              CSM_LAYOUT_KYUTAI};
-    const struct csm_place place = {.layout = layouts[data[0] % 4], .prefix = ""};
+                                              CSM_LAYOUT_CSM_HF, CSM_LAYOUT_KYUTAI};
+    const struct csm_place place = {.layout = layouts[data[0] % 5], .prefix = ""};
     csm_error err = {""};
     json_t *root;
     if (csm_json_parse("config.json", data + 1, n - 1, &root, &err) != CSM_OK)
@@ -52,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             check_transformer(&config.backbone);
             check_transformer(&config.depth);
             CHECK(config.n_codebooks >= 2 && config.vocab >= 1);
+            CHECK(config.vocab <= INT32_MAX / config.n_codebooks);
             CHECK(config.code_eos >= 0 && (size_t)config.code_eos < config.vocab);
         }
     } else {
@@ -61,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     CHECK(reader.status == CSM_OK || err.text[0] != '\0');
     reader.status = CSM_OK;
-    csm_config_generation(&reader, root, &config.generation);
+    csm_config_generation(&reader, root, config.n_codebooks, &config.generation);
     CHECK(reader.status != CSM_OK ||
           (config.generation.temperature >= 0 && config.generation.top_k >= 0));
     json_decref(root);

@@ -88,6 +88,7 @@ struct csm_config {
     int32_t bos_id;
     int32_t audio_id;
     int32_t audio_eos_id;
+    bool has_speaker_space; /* a turn's text is "[0] text" (MisoTTS), not "[0]text" */
     int32_t code_eos; /* the code that, in all codebooks of a frame, ends speech: 0 */
 
     struct csm_codec_config codec;

@@ -190,6 +190,7 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
     config->has_tied_tables =
         !is_hf || csm_json_bool(reader, root, "tie_codebooks_embeddings", true);
 
+    config->has_speaker_space = csm_json_bool(reader, root, "speaker_prefix_space", false);
     config->bos_id = read_id(reader, root, "bos_token_id", is_hf ? 128000 : -1);
     config->audio_id = read_id(reader, root, "audio_token_id", is_hf ? 128002 : -1);
     config->audio_eos_id = read_id(reader, root, "audio_eos_token_id", is_hf ? 128003 : -1);

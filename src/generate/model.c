@@ -230,5 +230,6 @@ csm_status csm_model_tokenize(const csm_model *model, const char *text, int spea
         return csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
     if (model->tokenizer == NULL) /* this call says what is missing */
         return csm_checkpoint_tokenizer(model->checkpoint, &path, err);
-    return csm_prompt_encode(model->tokenizer, text, speaker, ids, n_ids, err);
+    const bool has_space = csm_checkpoint_config(model->checkpoint)->has_speaker_space;
+    return csm_prompt_encode(model->tokenizer, has_space, text, speaker, ids, n_ids, err);
 }

@@ -7,11 +7,13 @@
 
 #include "base/error.h"
 
-/* Put the id of `content`, if the tokenizer has it, at the front or the end. */
-static csm_status put(const csm_tokenizer *tokenizer, const char *content, bool at_front,
-                      int32_t **ids, size_t *n_ids, csm_error *err)
+/* Put the id of the first of two that the tokenizer has at the front or the end. */
+static csm_status put(const csm_tokenizer *tokenizer, const char *content, const char *or_else,
+                      bool at_front, int32_t **ids, size_t *n_ids, csm_error *err)
 {
-    const int32_t id = csm_tokenizer_id(tokenizer, content);
+    int32_t id = csm_tokenizer_id(tokenizer, content);
+    if (id < 0)
+        id = csm_tokenizer_id(tokenizer, or_else);
     if (id < 0)
         return CSM_OK;
     int32_t *grown = realloc(*ids, (*n_ids + 1) * sizeof *grown);
@@ -25,23 +27,44 @@ static csm_status put(const csm_tokenizer *tokenizer, const char *content, bool 
     return CSM_OK;
 }
 
-csm_status csm_prompt_encode(const csm_tokenizer *tokenizer, const char *text, int speaker,
-                             int32_t **ids, size_t *n_ids, csm_error *err)
+/* Behind the white space that a text begins with: what Python's str.lstrip drops. */
+static const char *after_space(const char *text)
+{
+    static const char *const spaces[] = {
+        " ",      "\t",     "\n",     "\v",     "\f",     "\r",     "\x1c",   "\x1d",
+        "\x1e",   "\x1f",   "\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002",
+        "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+        "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces;) {
+        const size_t n = strlen(spaces[i]);
+        if (strncmp(text, spaces[i], n) != 0) {
+            i++;
+            continue;
+        }
+        text += n;
+        i = 0;
+    }
+    return text;
+}
+
+csm_status csm_prompt_encode(const csm_tokenizer *tokenizer, bool has_space, const char *text,
+                             int speaker, int32_t **ids, size_t *n_ids, csm_error *err)
 {
     const size_t size = strlen(text) + 32;
     char *turn = malloc(size);
     if (turn == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
-    const int n = snprintf(turn, size, "[%d]%s", speaker, text);
+    const int n = snprintf(turn, size, "[%d]%s%s", speaker, has_space ? " " : "",
+                           has_space ? after_space(text) : text);
     int32_t *own = NULL;
     size_t n_own = 0;
     csm_status status =
         csm_tokenizer_encode(tokenizer, turn, (size_t)n, true, &own, &n_own, err);
     free(turn);
     if (status == CSM_OK && csm_tokenizer_before(tokenizer) == 0)
-        status = put(tokenizer, "<|begin_of_text|>", true, &own, &n_own, err);
+        status = put(tokenizer, "<|begin_of_text|>", "<|im_start|>", true, &own, &n_own, err);
     if (status == CSM_OK && csm_tokenizer_after(tokenizer) == 0)
-        status = put(tokenizer, "<|end_of_text|>", false, &own, &n_own, err);
+        status = put(tokenizer, "<|end_of_text|>", "<|im_end|>", false, &own, &n_own, err);
     if (status != CSM_OK) {
         free(own);
         return status;

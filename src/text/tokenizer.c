@@ -99,9 +99,15 @@ static csm_status read_pre_tokenizer(csm_tokenizer *t, const char *path, const j
                         path, type, MAX_STEPS);
     if (strcmp(type, "Split") == 0)
         return read_split(t, path, step, err);
+    if (strcmp(type, "Digits") == 0) /* each numeric character by itself, or runs of them */
+        return csm_pattern_new(path,
+                               json_is_true(json_object_get(step, "individual_digits"))
+                                   ? "\\p{N}"
+                                   : "\\p{N}+",
+                               false, &t->steps[t->n_steps++].pattern, err);
     if (strcmp(type, "ByteLevel") != 0)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: pre_tokenizer: %s, expected Split or ByteLevel",
-                        path, type);
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: pre_tokenizer: %s, expected Split, Digits or ByteLevel", path, type);
     struct step *own = &t->steps[t->n_steps++];
     t->is_byte_level = true;
     own->adds_space = json_is_true(json_object_get(step, "add_prefix_space"));

@@ -4,8 +4,8 @@
  * tokenizer.json: byte-level BPE, the file's own pattern and added tokens.
  *
  * What is read: model BPE (ignore_merges; merges as "a b" or ["a", "b"]);
- * pre-tokenizer Split (a regular expression or a string, Isolated), ByteLevel,
- * or a Sequence of these; added tokens with all their flags; post-processor
+ * pre-tokenizer Split (a regular expression or a string, Isolated), Digits,
+ * ByteLevel, or a Sequence of these; added tokens with all their flags; post-processor
  * TemplateProcessing, ByteLevel, or a Sequence of these. What else a file may
  * ask for (normalizers, other models) is refused, never ignored. */
 #ifndef CSM_TEXT_TOKENIZER_H

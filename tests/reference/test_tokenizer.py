@@ -66,8 +66,9 @@ def texts(n, rng):
     return [t.replace("\x00", "\x01") for t in out]
 
 
-def encode(build_dir, path, cases, template=False):
-    done = subprocess.run([build_dir / "bin" / "encode_texts", path] + (["template"] * template),
+def encode(build_dir, path, cases, mode=False):
+    mode = ["template"] if mode is True else [mode] if mode else []
+    done = subprocess.run([build_dir / "bin" / "encode_texts", path, *mode],
                           input=b"".join(t if isinstance(t, bytes) else t.encode() + b"\0"
                                          for t in cases),
                           capture_output=True)
@@ -156,6 +157,51 @@ def test_gpt2_style_with_leading_space(build_dir, tmp_path):
     path = tmp_path / "tokenizer.json"
     tokenizer.save(str(path))
     compare(build_dir, tokenizer, path, texts(3000, rng))
+
+
+def smollm2(rng, individual=True):
+    """SmolLM2's pipeline: digits by themselves, then GPT-2's pattern; nothing around a text."""
+    tokenizer = base(1500, rng, ignore_merges=False, pre_tokenizer=pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=individual),
+        pre_tokenizers.ByteLevel(add_prefix_space=False)]))
+    content = tokenizer.to_str().replace("<|begin_of_text|>", "<|im_start|>")
+    content = json.loads(content.replace("<|end_of_text|>", "<|im_end|>"))
+    content["post_processor"] = None
+    return content
+
+
+@pytest.mark.parametrize("individual", [True, False])
+def test_smollm2_style_digits(build_dir, tmp_path, individual):
+    rng = random.Random(SEED + 9)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(smollm2(rng, individual)))
+    tokenizer = Tokenizer.from_file(str(path))
+    compare(build_dir, tokenizer, path, texts(3000, rng))
+    compare(build_dir, tokenizer, path, ["Hello 2025", "a1b22c333", "½ Ⅷ ٣ ²", "1 2\n3", "12e-3"])
+
+
+def test_marvis_prompt(build_dir, tmp_path):
+    """Its training code's ends around SmolLM2's ids, 1,000 texts."""
+    rng = random.Random(SEED + 10)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(smollm2(rng)))
+    tokenizer = Tokenizer.from_file(str(path))
+    ends = [(t, tokenizer.token_to_id(t)) for t in ("<|im_start|>", "<|im_end|>")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|>:0 $A:0 <|im_end|>:0", special_tokens=ends)
+    cases = texts(1000, rng)
+    found, _ = encode(build_dir, path, cases, "prompt")
+    assert found == [e.ids for e in tokenizer.encode_batch([f"[7]{t}" for t in cases])]
+
+
+def test_miso_prompt(build_dir, llama_like):
+    """speaker_prefix_space: "[7] text", the text's own leading white space gone as str.lstrip."""
+    tokenizer, path = llama_like
+    rng = random.Random(SEED + 11)
+    cases = texts(1000, rng)
+    cases += [chr(c) + "x" for c in assigned() if chr(c).isspace()] + ["\x1c\x1d \x1e\x1f\v\f y"]
+    found, _ = encode(build_dir, path, cases, "prompt-space")
+    assert found == [e.ids for e in tokenizer.encode_batch([f"[7] {t.lstrip()}" for t in cases])]
 
 
 def test_flags_of_added_tokens(build_dir, tmp_path):

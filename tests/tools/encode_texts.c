@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * encode_texts TOKENIZER.json [template]: texts from standard input, each ended
- * by a zero byte; for each one a line with its ids. A text that is not UTF-8
- * gives "refused". The time of opening goes to standard error. */
+ * encode_texts TOKENIZER.json [template | prompt | prompt-space]: texts from standard
+ * input, each ended by a zero byte; for each one a line with its ids, those of a
+ * turn of speaker 7 for `prompt`. A text that is not UTF-8 gives "refused". The time
+ * of opening goes to standard error. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "text/prompt.h"
 #include "text/tokenizer.h"
 
 static double now_ms(void)
@@ -36,8 +39,12 @@ int main(int argc, char **argv)
     while ((n = getdelim(&text, &capacity, '\0', stdin)) > 0) {
         int32_t *ids = NULL;
         size_t n_ids = 0;
+        const bool is_prompt = argc > 2 && strncmp(argv[2], "prompt", 6) == 0;
         csm_status status =
-            csm_tokenizer_encode(tokenizer, text, (size_t)n - 1, argc > 2, &ids, &n_ids, &err);
+            is_prompt ? csm_prompt_encode(tokenizer, strcmp(argv[2], "prompt") != 0, text, 7, &ids,
+                                          &n_ids, &err)
+                      : csm_tokenizer_encode(tokenizer, text, (size_t)n - 1, argc > 2, &ids, &n_ids,
+                                             &err);
         if (status == CSM_BAD_ARG)
             printf("refused");
         else if (status != CSM_OK)

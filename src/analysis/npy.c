@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * npy.c - integer arrays of NumPy: .npy, and .npz, which is a zip of them.
+ * npy.c - integer arrays of NumPy: .npy (npz.c: a zip of them).
  * Format: numpy.lib.format, versions 1 to 3: magic, version, header length, a
  * Python dictionary with descr, fortran_order and shape, the elements. */
-#include <minizip/unzip.h>
-
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,86 +143,8 @@ csm_status csm_npy_codes(const unsigned char *bytes, size_t n_bytes, const char 
     return status;
 }
 
-/* ---- npz ------------------------------------------------------------------- */
-
-enum { MAX_ENTRY_BYTES = 1 << 30 };
-
-/* The current entry, whole; the checksum is checked. */
-static csm_status read_entry(unzFile zip, const char *where, unsigned char **bytes, size_t *n,
-                             csm_error *err)
+bool csm_npy_holds_array(const unsigned char *bytes, size_t n_bytes)
 {
-    unz_file_info64 info;
-    if (unzGetCurrentFileInfo64(zip, &info, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK ||
-        unzOpenCurrentFile(zip) != UNZ_OK)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: entry cannot be read, expected it stored or "
-                        "deflated", where);
-    csm_status status = CSM_OK;
-    *bytes = NULL;
-    *n = (size_t)info.uncompressed_size;
-    if (info.uncompressed_size > MAX_ENTRY_BYTES)
-        status = csm_fail(err, CSM_BAD_FORMAT, "%s: entry of more than a GiB", where);
-    else if ((*bytes = malloc(*n + 1)) == NULL)
-        status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", where);
-    else if (unzReadCurrentFile(zip, *bytes, (unsigned)*n) != (int)*n)
-        status = csm_fail(err, CSM_BAD_FORMAT, "%s: entry is cut off or damaged", where);
-    if (unzCloseCurrentFile(zip) != UNZ_OK && status == CSM_OK)
-        status = csm_fail(err, CSM_BAD_FORMAT, "%s: entry's checksum does not hold", where);
-    if (status != CSM_OK) {
-        free(*bytes);
-        *bytes = NULL;
-    }
-    return status;
-}
-
-csm_status csm_npz_codes(const char *path, int32_t **codes, size_t *n_frames, size_t *n_codebooks,
-                         csm_error *err)
-{
-    unzFile zip = unzOpen64(path);
-    if (zip == NULL)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: no zip directory, expected .npz", path);
-
-    char chosen[256] = "";
-    csm_status status = CSM_OK;
-    bool has_named = unzLocateFile(zip, "codes.npy", 1) == UNZ_OK ||
-                     unzLocateFile(zip, "tokens.npy", 1) == UNZ_OK;
-    int step = has_named ? UNZ_OK : unzGoToFirstFile(zip);
-    for (; step == UNZ_OK && status == CSM_OK; step = unzGoToNextFile(zip)) {
-        char name[256] = "";
-        unsigned char *bytes = NULL;
-        size_t n_bytes = 0;
-        struct npy npy;
-        if (unzGetCurrentFileInfo64(zip, NULL, name, sizeof name - 1, NULL, 0, NULL, 0) != UNZ_OK)
-            break;
-        size_t length = strlen(name);
-        if (strstr(name, "data.pkl") != NULL)
-            status = csm_fail(err, CSM_BAD_FORMAT,
-                              "%s: a PyTorch pickle is not opened, expected safetensors or .npz: "
-                              "safetensors.torch.save_file writes one",
-                              path);
-        if (status != CSM_OK || length < 4 || strcmp(name + length - 4, ".npy") != 0)
-            continue;
-        status = read_entry(zip, path, &bytes, &n_bytes, err);
-        if (status == CSM_OK && (has_named || parse(bytes, n_bytes, path, &npy, NULL) == CSM_OK)) {
-            if (*chosen != '\0')
-                status = csm_fail(err, CSM_BAD_FORMAT,
-                                  "%s: both %s and %s may be codes, expected one named codes", path,
-                                  chosen, name);
-            else
-                status = csm_npy_codes(bytes, n_bytes, path, codes, n_frames, n_codebooks, err);
-            memcpy(chosen, name, sizeof chosen);
-        }
-        free(bytes);
-        if (has_named)
-            break;
-    }
-    if (status == CSM_OK && *chosen == '\0')
-        status = csm_fail(err, CSM_BAD_FORMAT,
-                          "%s: no integer array (frames, codebooks), expected one named codes",
-                          path);
-    unzClose(zip);
-    if (status != CSM_OK) {
-        free(*codes);
-        *codes = NULL;
-    }
-    return status;
+    struct npy npy;
+    return parse(bytes, n_bytes, "", &npy, NULL) == CSM_OK;
 }

@@ -72,6 +72,7 @@ bool csm_tensor_is_codes(const csm_tensor *tensor);
  * csm_tokens_open. */
 csm_status csm_npy_codes(const unsigned char *bytes, size_t n_bytes, const char *where,
                          int32_t **codes, size_t *n_frames, size_t *n_codebooks, csm_error *err);
+bool csm_npy_holds_array(const unsigned char *bytes, size_t n_bytes);
 csm_status csm_npz_codes(const char *path, int32_t **codes, size_t *n_frames, size_t *n_codebooks,
                          csm_error *err);
 

@@ -4,8 +4,6 @@
  * it brings a hundred libraries, and nobody else shall wait for them. */
 #include "audio/encoder.h"
 
-#ifdef CSM_AVCODEC_FILE
-
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,35 +182,5 @@ static void aac_close(void *state)
     free(a);
 }
 
-#else
-
-#include "base/error.h"
-
-static csm_status aac_open(struct csm_encoding *to, void **state, csm_error *err)
-{
-    (void)to;
-    (void)state;
-    return csm_fail(err, CSM_NO_ENGINE,
-                    "aac: this build has no libavcodec; expected another format, e.g. mp3 or opus");
-}
-
-static csm_status aac_push(void *state, const float *samples, size_t n, csm_error *err)
-{
-    (void)samples;
-    (void)n;
-    return aac_open(NULL, state, err);
-}
-
-static csm_status aac_finish(void *state, csm_error *err)
-{
-    return aac_open(NULL, state, err);
-}
-
-static void aac_close(void *state)
-{
-    (void)state;
-}
-
-#endif
 
 const struct csm_encoder_kind csm_encoder_aac = {aac_open, aac_push, aac_finish, aac_close};

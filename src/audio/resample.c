@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <soxr.h>
-
+#include "audio/resample_stream.h"
 #include "base/error.h"
 
 enum { MAX_HZ = 768000 };
@@ -83,20 +82,6 @@ static csm_status resample_torchaudio(const float *x, size_t n_x, int from_hz, i
     return CSM_OK;
 }
 
-static csm_status resample_soxr(const float *x, size_t n_x, int from_hz, int to_hz, float *y,
-                                size_t n_y, csm_error *err)
-{
-    const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
-    const soxr_runtime_spec_t one_thread = soxr_runtime_spec(1);
-    size_t n_done = 0;
-    soxr_error_t failure = soxr_oneshot(from_hz, to_hz, 1, x, n_x, NULL, y, n_y, &n_done, NULL,
-                                        &quality, &one_thread);
-    if (failure != NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "resampling %d to %d Hz: %s", from_hz, to_hz, failure);
-    memset(y + n_done, 0, (n_y - n_done) * sizeof *y);
-    return CSM_OK;
-}
-
 csm_status csm_audio_resample(csm_resampler resampler, const float *samples, size_t n_samples,
                               int from_hz, int to_hz, float **out, size_t *n_out, csm_error *err)
 {
@@ -115,7 +100,7 @@ csm_status csm_audio_resample(csm_resampler resampler, const float *samples, siz
     else if (resampler == CSM_RESAMPLER_TORCHAUDIO)
         status = resample_torchaudio(samples, n_samples, from_hz, to_hz, result, n, err);
     else
-        status = resample_soxr(samples, n_samples, from_hz, to_hz, result, n, err);
+        status = csm_resample_soxr(samples, n_samples, from_hz, to_hz, result, n, err);
     if (status != CSM_OK) {
         free(result);
         return status;
@@ -123,4 +108,9 @@ csm_status csm_audio_resample(csm_resampler resampler, const float *samples, siz
     *out = result;
     *n_out = n;
     return CSM_OK;
+}
+
+uint64_t csm_resampled_count(uint64_t n, int from_hz, int to_hz)
+{
+    return (n * (uint64_t)to_hz + (uint64_t)from_hz - 1) / (uint64_t)from_hz;
 }

@@ -16,9 +16,18 @@ struct csm_resample_stream {
     size_t capacity;
 };
 
-uint64_t csm_resampled_count(uint64_t n, int from_hz, int to_hz)
+csm_status csm_resample_soxr(const float *x, size_t n_x, int from_hz, int to_hz, float *y,
+                             size_t n_y, csm_error *err)
 {
-    return (n * (uint64_t)to_hz + (uint64_t)from_hz - 1) / (uint64_t)from_hz;
+    const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
+    const soxr_runtime_spec_t one_thread = soxr_runtime_spec(1);
+    size_t n_done = 0;
+    soxr_error_t failure = soxr_oneshot(from_hz, to_hz, 1, x, n_x, NULL, y, n_y, &n_done, NULL,
+                                        &quality, &one_thread);
+    if (failure != NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "resampling %d to %d Hz: %s", from_hz, to_hz, failure);
+    memset(y + n_done, 0, (n_y - n_done) * sizeof *y);
+    return CSM_OK;
 }
 
 csm_status csm_resample_stream_open(int from_hz, int to_hz, struct csm_resample_stream **out,

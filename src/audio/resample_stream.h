@@ -11,6 +11,11 @@
 
 #include <csm/status.h>
 
+/* The whole at once: n_y samples, csm_resampled_count of n_x. CSM_OK, CSM_NO_MEMORY; here and
+ * below CSM_NO_ENGINE in a build without soxr. */
+CSM_MUST_USE csm_status csm_resample_soxr(const float *x, size_t n_x, int from_hz, int to_hz,
+                                          float *y, size_t n_y, csm_error *err);
+
 struct csm_resample_stream;
 
 CSM_MUST_USE csm_status csm_resample_stream_open(int from_hz, int to_hz,

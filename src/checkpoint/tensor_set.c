@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "base/error.h"
+#include "base/hash.h"
 #include "checkpoint/unwrap.h"
 
 csm_status csm_tensor_set_new(const char *name, struct csm_tensor_set **out, csm_error *err)
@@ -53,7 +52,7 @@ csm_status csm_tensor_set_keep(struct csm_tensor_set *set, void *thing,
 /* The slot of a name, or the free one where it belongs. */
 static size_t slot_of(const struct csm_tensor_set *set, const char *name)
 {
-    size_t slot = (size_t)XXH3_64bits(name, strlen(name)) & (set->n_slots - 1);
+    size_t slot = (size_t)csm_hash(name, strlen(name)) & (set->n_slots - 1);
     while (set->slots[slot] != 0 &&
            strcmp(set->tensors[set->slots[slot] - 1].name, name) != 0)
         slot = (slot + 1) & (set->n_slots - 1);

@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "base/error.h"
+#include "base/hash.h"
 #include "text/byte_alphabet.h"
 #include "text/json_scan.h"
 
@@ -55,7 +54,7 @@ static size_t table_mask(size_t n)
 /* Where those bytes are, or the free slot where they would be. */
 static struct token *token_slot(const struct csm_bpe *bpe, const void *bytes, size_t n)
 {
-    size_t i = XXH3_64bits(bytes, n) & bpe->token_mask;
+    size_t i = csm_hash(bytes, n) & bpe->token_mask;
     for (;; i = (i + 1) & bpe->token_mask) {
         struct token *t = &bpe->tokens[i];
         if (t->id < 0 || (t->n == n && memcmp(bpe->arena + t->offset, bytes, n) == 0))

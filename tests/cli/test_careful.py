@@ -234,6 +234,7 @@ def test_what_is_missing_is_named_for_each_package_manager(path_with):
                  "nix-shell -p"]:
         assert f"  {line} " in done.stderr
     assert "libjansson-dev" in done.stderr and "jansson-devel" in done.stderr
+    assert "portaudio is missing: csm is built without playing sound" in done.stderr
 
 
 def test_looking_installs_nothing(path_with, tmp_path):

@@ -88,3 +88,23 @@ def test_a_project_links_by_find_package(installed, user):
     version = run(installed / "bin" / "csm", "--version").split()[1]
     assert run(user / "build" / "shared").strip() == version
     assert run(user / "build" / "static").strip() == version
+
+
+def test_a_user_of_the_shared_library_needs_no_other(installed, user):
+    """No pkg-config, so none of what libcsm is made with is found."""
+    (user / "CMakeLists.txt").write_text(PROJECT.replace("add_executable(static user.c)\n", "")
+                                         .replace("target_link_libraries(static csm::csm_static)\n", ""))
+    run("cmake", "-S", user, "-B", user / "build", f"-DCMAKE_PREFIX_PATH={installed}",
+        "-DPKG_CONFIG_EXECUTABLE=/bin/false", "-DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON")
+    run("cmake", "--build", user / "build")
+    assert run(user / "build" / "shared").strip() == run(installed / "bin" / "csm",
+                                                         "--version").split()[1]
+
+
+def test_a_user_of_the_static_library_is_told_what_is_missing(installed, user):
+    (user / "CMakeLists.txt").write_text(PROJECT.replace("REQUIRED", "REQUIRED COMPONENTS static"))
+    done = subprocess.run(["cmake", "-S", user, "-B", user / "build",
+                           f"-DCMAKE_PREFIX_PATH={installed}",
+                           "-DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON"], capture_output=True,
+                          text=True)
+    assert done.returncode != 0 and "static library needs" in done.stderr

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# The part MP3: LAME as it is released has no file for pkg-config.
+set(CSM_WITH_MP3 ${csm_feature_default} CACHE STRING "writing MP3: AUTO, ON or OFF")
+set_property(CACHE CSM_WITH_MP3 PROPERTY STRINGS AUTO ON OFF)
+if(CSM_WITH_MP3 STREQUAL AUTO)
+  find_path(CSM_LAME_INCLUDE lame/lame.h)
+  find_library(CSM_LAME_LIBRARY mp3lame)
+elseif(CSM_WITH_MP3)
+  find_path(CSM_LAME_INCLUDE lame/lame.h REQUIRED)
+  find_library(CSM_LAME_LIBRARY mp3lame REQUIRED)
+endif()
+set(MP3_FOUND FALSE)
+if(CSM_WITH_MP3 AND CSM_LAME_INCLUDE AND CSM_LAME_LIBRARY)
+  set(MP3_FOUND TRUE)
+  list(APPEND csm_feature_definitions CSM_HAS_MP3)
+  list(APPEND csm_feature_libraries
+       $<BUILD_INTERFACE:${CSM_LAME_LIBRARY}> $<INSTALL_INTERFACE:mp3lame>)
+else()
+  list(APPEND csm_left_out "writing MP3 (CSM_WITH_MP3: lame/lame.h, libmp3lame)")
+endif()

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * decode_sndfile.c - a sound file in memory, by libsndfile. A file whose header
+ * promises more than there is gives what is there, as other players do. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sndfile.h>
+
+#include "audio/audio_read.h"
+#include "base/error.h"
+
+/* The mapped file as libsndfile's stream. */
+struct stream {
+    const unsigned char *bytes;
+    sf_count_t size, at;
+};
+
+static sf_count_t stream_size(void *user)
+{
+    return ((struct stream *)user)->size;
+}
+
+static sf_count_t stream_seek(sf_count_t offset, int whence, void *user)
+{
+    struct stream *s = user;
+    sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? s->at : s->size;
+    if (offset < -base || offset > s->size - base)
+        return -1;
+    s->at = base + offset;
+    return s->at;
+}
+
+static sf_count_t stream_read(void *to, sf_count_t n, void *user)
+{
+    struct stream *s = user;
+    if (n > s->size - s->at)
+        n = s->size - s->at;
+    if (n <= 0)
+        return 0;
+    memcpy(to, s->bytes + s->at, (size_t)n);
+    s->at += n;
+    return n;
+}
+
+static sf_count_t stream_tell(void *user)
+{
+    return ((struct stream *)user)->at;
+}
+
+/* Read all frames, channels averaged. */
+static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, float **out,
+                            size_t *n_out, csm_error *err)
+{
+    enum { FRAMES_AT_ONCE = 4096 };
+    float *frames = malloc(FRAMES_AT_ONCE * n_channels * sizeof *frames);
+    float *samples = NULL;
+    size_t n = 0, capacity = 0;
+    csm_status status = CSM_OK;
+    if (frames == NULL)
+        status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    while (status == CSM_OK) {
+        sf_count_t n_read = sf_readf_float(file, frames, FRAMES_AT_ONCE);
+        if (n_read <= 0)
+            break;
+        if (capacity - n < (size_t)n_read) {
+            capacity = 2 * capacity + FRAMES_AT_ONCE;
+            float *grown = realloc(samples, capacity * sizeof *grown);
+            if (grown == NULL) {
+                status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+                break;
+            }
+            samples = grown;
+        }
+        for (sf_count_t f = 0; f < n_read; f++) {
+            float sum = 0;
+            for (size_t c = 0; c < n_channels; c++)
+                sum += frames[(size_t)f * n_channels + c];
+            samples[n++] = sum / (float)n_channels;
+        }
+    }
+    free(frames);
+    if (status == CSM_OK && sf_error(file) != SF_ERR_NO_ERROR)
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: damaged sound: %s", path, sf_strerror(file));
+    if (status == CSM_OK && n == 0)
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: no samples, expected some sound", path);
+    for (size_t i = 0; status == CSM_OK && i < n; i++)
+        if (!isfinite(samples[i]))
+            status = csm_fail(err, CSM_BAD_FORMAT,
+                              "%s: sample %zu is not finite, expected numbers around -1 to 1", path,
+                              i);
+    if (status != CSM_OK) {
+        free(samples);
+        return status;
+    }
+    *out = samples;
+    *n_out = n;
+    return CSM_OK;
+}
+
+csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, float **samples,
+                            size_t *n_samples, int *rate_hz, csm_error *err)
+{
+    SF_VIRTUAL_IO io = {.get_filelen = stream_size,
+                        .seek = stream_seek,
+                        .read = stream_read,
+                        .tell = stream_tell};
+    struct stream stream = {bytes, (sf_count_t)n_bytes, 0};
+    SF_INFO info = {0};
+    SNDFILE *file = n_bytes > 0 ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
+    if (file == NULL)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: %s", path,
+                        n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");
+    csm_status status = read_mono(path, file, (size_t)info.channels, samples, n_samples, err);
+    *rate_hz = info.samplerate;
+    sf_close(file);
+    return status;
+}

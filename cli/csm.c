@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"voice", run_voice, "voices by name: add, list, remove"},
     {"codec", run_codec, "sound to codes and back"},
     {"info", run_info, "what a model directory holds"},
+    {"download", run_download, "a model by its name into the hub cache"},
     {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},
     {"noise", run_noise, "the raw numbers of a random stream"},
     {"analyze", run_analyze, "what was drawn, and whether two programs draw alike"},

@@ -71,9 +71,8 @@ static csm_status refuse(const struct csm_hub *hub, const struct csm_reply *repl
                         reply->error_message[0] != '\0' ? reply->error_message
                                                         : "the hub does not say why");
     if (reply->code == 429)
-        return csm_fail(err, CSM_BAD_FILE, "%s: too many requests (429), and again after waiting: "
-                                           "try later%s", what,
-                        has_token ? "" : ", or with a token (HF_TOKEN)");
+        return csm_fail(err, CSM_BAD_FILE, "%s: too many requests (429)%s", what,
+                        has_token ? "" : ": a token (HF_TOKEN) may make more of them");
     return csm_fail(err, CSM_BAD_FILE, "%s: HTTP %ld%s%s", what, reply->code,
                     reply->error_message[0] != '\0' ? ": " : "", reply->error_message);
 }

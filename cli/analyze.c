@@ -11,6 +11,7 @@
 #include <csm/analysis.h>
 
 #include "command.h"
+#include "model_path.h"
 #include "options.h"
 
 static const char usage_text[] =
@@ -68,7 +69,11 @@ static int parse(int argc, char **argv, struct arguments *args, enum parsed *par
 static csm_status add_sound(const char *model_path, csm_tokens **tokens, csm_error *err)
 {
     csm_codec *codec = NULL;
-    csm_status status = csm_codec_open(model_path, NULL, &codec, err);
+    char *downloaded;
+    csm_status status = model_path_resolve(&model_path, false, &downloaded, err);
+    if (status == CSM_OK)
+        status = csm_codec_open(model_path, NULL, &codec, err);
+    csm_free(downloaded);
     for (int i = 0; i < 2 && status == CSM_OK; i++) {
         csm_tokens *t = tokens[i];
         if (t == NULL || t->n_frames == 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "model_path.h"
 #include "options.h"
 
 static const char help[] =
@@ -105,7 +106,11 @@ int run_bench(int argc, char **argv)
 
     csm_error err;
     csm_bench_result result;
-    csm_status st = csm_bench(&o, &result, &err);
+    char *downloaded;
+    csm_status st = model_path_resolve(&o.model_path, false, &downloaded, &err);
+    if (st == CSM_OK)
+        st = csm_bench(&o, &result, &err);
+    csm_free(downloaded);
     if (st != CSM_OK)
         return report(st, &err);
     if (is_json)

@@ -6,6 +6,7 @@
 
 #include "choices.h"
 #include "command.h"
+#include "model_path.h"
 #include "options.h"
 #include "tokens.h"
 
@@ -42,9 +43,12 @@ int run_codec(int argc, char **argv)
     if (!choose_audio_format(format_name, &format) || overwrites("codec", given[2], given[1]))
         return EXIT_USAGE;
     csm_error err;
-    csm_status st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks,
-                                                  given[2], &err)
-                              : tokens_to_sound(given[1], model_path, &options, given[2], format,
-                                                &err);
+    char *downloaded;
+    csm_status st = model_path_resolve(&model_path, false, &downloaded, &err);
+    if (st == CSM_OK)
+        st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks, given[2],
+                                           &err)
+                       : tokens_to_sound(given[1], model_path, &options, given[2], format, &err);
+    csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

@@ -6,7 +6,6 @@
 #include <csm/csm.h>
 
 #include "command.h"
-#include "interrupt.h"
 #include "model_path.h"
 #include "options.h"
 
@@ -46,7 +45,6 @@ int run_download(int argc, char **argv)
     csm_error err;
     char *directory;
     csm_status st = model_download(repo, &o, is_quiet, &directory, &err);
-    interrupt_obey();
     if (st != CSM_OK)
         return report(st, &err);
     puts(directory);

@@ -12,6 +12,7 @@
 #include "command.h"
 #include "interrupt.h"
 #include "model_notes.h"
+#include "model_path.h"
 #include "options.h"
 #include "recite.h"
 #include "text_input.h"
@@ -25,7 +26,7 @@ static const char help[] =
     "Text, and the conversation so far, in; speech out.\n\n"
     "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
     "  --output F               WAV file (audio.wav), - for standard output, none\n"
-    "  --model-path DIR         default: the embedded voice\n"
+    "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
     "  --max-audio-length-ms N  at most this long, each utterance (10000)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
@@ -243,10 +244,13 @@ static int run(struct arguments *a, const char *operand)
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
-    csm_status st = a->from_tokens != NULL
-                        ? tokens_to_sound(a->from_tokens, a->model_path, &options,
-                                          a->speak.output, a->speak.format, &err)
-                        : open_and_speak(a, &options, operand, &err);
+    char *downloaded;
+    csm_status st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
+    if (st == CSM_OK)
+        st = a->from_tokens != NULL ? tokens_to_sound(a->from_tokens, a->model_path, &options,
+                                                      a->speak.output, a->speak.format, &err)
+                                    : open_and_speak(a, &options, operand, &err);
+    csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }
 

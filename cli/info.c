@@ -10,10 +10,11 @@
 #include <csm/notes.h>
 
 #include "command.h"
+#include "model_path.h"
 #include "options.h"
 
 static const char help[] =
-    "usage: csm info [DIR] [--json]\n"
+    "usage: csm info [DIR|ORG/NAME] [--json]\n"
     "What a model directory holds (default: the embedded voice); every tensor's name\n"
     "and shape is checked.\n\n"
     "  --json            one JSON object\n"
@@ -122,7 +123,12 @@ int run_info(int argc, char **argv)
     options.describe_only = true;
     csm_model *model = NULL;
     csm_error err;
-    csm_status st = csm_model_open(given != NULL ? given : model_path, &options, &model, &err);
+    const char *path = given != NULL ? given : model_path;
+    char *downloaded;
+    csm_status st = model_path_resolve(&path, false, &downloaded, &err);
+    if (st == CSM_OK)
+        st = csm_model_open(path, &options, &model, &err);
+    csm_free(downloaded);
     if (st != CSM_OK)
         return report(st, &err);
     int exit_code = EXIT_OK;

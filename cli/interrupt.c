@@ -26,6 +26,20 @@ void interrupt_watch(void)
     watch(SIGTERM);
 }
 
+/* Whatever else handles the signal by now keeps it. */
+static void unwatch(int signal_number)
+{
+    struct sigaction now;
+    if (sigaction(signal_number, NULL, &now) == 0 && now.sa_handler == on_signal)
+        signal(signal_number, SIG_DFL);
+}
+
+void interrupt_unwatch(void)
+{
+    unwatch(SIGINT);
+    unwatch(SIGTERM);
+}
+
 bool is_interrupted(void)
 {
     return caught != 0;

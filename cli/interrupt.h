@@ -11,6 +11,9 @@
 void interrupt_watch(void);
 bool is_interrupted(void);
 
+/* From here on they end the process again. */
+void interrupt_unwatch(void);
+
 /* End as the signal would have, if there was one. */
 void interrupt_obey(void);
 

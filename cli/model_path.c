@@ -59,6 +59,8 @@ csm_status model_download(const char *repo, csm_hub_options *options, bool is_qu
     interrupt_watch();
     csm_status st = csm_hub_download(repo, options, directory, err);
     clear(&line);
+    interrupt_obey();
+    interrupt_unwatch();
     return st;
 }
 

@@ -7,7 +7,8 @@
 #include <csm/hub.h>
 
 /* csm_hub_download with a line of progress on standard error, where that is a
- * terminal, and its remarks, unless is_quiet. Ctrl-C cancels: see interrupt_obey. */
+ * terminal, and its remarks, unless is_quiet. Ctrl-C ends the process;
+ * what has come is kept for the next time. */
 csm_status model_download(const char *repo, csm_hub_options *options, bool is_quiet,
                           char **directory, csm_error *err);
 

@@ -9,6 +9,7 @@
 #include <csm/voices.h>
 
 #include "command.h"
+#include "model_path.h"
 #include "options.h"
 
 static const char help[] =
@@ -97,7 +98,11 @@ int run_voice(int argc, char **argv)
         st = csm_voice_remove(given[1], &err);
     } else {
         csm_model *model = NULL;
-        st = csm_model_open(a.model_path, NULL, &model, &err);
+        char *downloaded;
+        st = model_path_resolve(&a.model_path, false, &downloaded, &err);
+        if (st == CSM_OK)
+            st = csm_model_open(a.model_path, NULL, &model, &err);
+        csm_free(downloaded);
         if (st == CSM_OK)
             st = strcmp(given[0], "add") == 0 ? add(&a, model, given[1], &err) : list(model, &err);
         csm_model_close(model);

@@ -11,8 +11,9 @@
  *     csm_free(directory);
  *
  * Only what a CSM reads is taken: config.json, generation_config.json,
- * tokenizer.json, voices.json, adapter_config.json; the weights (a
- * *.safetensors.index.json with its shards, else model.safetensors, else
+ * tokenizer.json, voices.json, adapter_config.json; the weights (what config.json
+ * names as transformers_weights, else transformers.safetensors.index.json, else
+ * model.safetensors, else another index, each index with its shards, else
  * ckpt.safetensors, else every other *.safetensors, else the one *.gguf); codecs
  * beside them (mimi.safetensors, tokenizer-*.safetensors). Never a pickle.
  *

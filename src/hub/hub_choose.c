@@ -49,20 +49,6 @@ static size_t want_ending(const struct csm_hub_tree *tree, const char *ending, b
     return n;
 }
 
-/* Transformers' own before others: it is the layout that is complete. */
-static const struct csm_hub_file *find_index(const struct csm_hub_tree *tree)
-{
-    const struct csm_hub_file *found =
-        csm_hub_tree_find(tree, "transformers.safetensors.index.json");
-    if (found == NULL)
-        found = csm_hub_tree_find(tree, "model.safetensors.index.json");
-    for (size_t i = 0; found == NULL && i < tree->n; i++)
-        if (is_at_root(&tree->files[i]) &&
-            csm_path_ends_with(tree->files[i].path, ".safetensors.index.json"))
-            found = &tree->files[i];
-    return found;
-}
-
 /* "a, b, c and 5 more" of the root's files with that ending; to be freed. */
 static char *names_ending(const struct csm_hub_tree *tree, const char *ending)
 {
@@ -106,10 +92,111 @@ static csm_status refuse_nothing(const struct csm_hub *hub, const struct csm_hub
                     hub->repo);
 }
 
-csm_status csm_hub_choose(const struct csm_hub *hub, const struct csm_hub_tree *tree, bool *want,
-                          const struct csm_hub_file **index, csm_error *err)
+/* ---- what only a file can tell ------------------------------------------------ */
+
+/* A JSON file of the snapshot; *root NULL when the snapshot has it not. */
+static csm_status load(const char *snapshot, const char *name, json_t **root, csm_error *err)
 {
-    *index = NULL;
+    *root = NULL;
+    if (!csm_path_has(snapshot, name))
+        return CSM_OK;
+    char *path = csm_path_join(snapshot, name);
+    csm_status status = path != NULL ? csm_json_load(path, root, err)
+                                     : csm_fail(err, CSM_NO_MEMORY, "hub: out of memory");
+    free(path);
+    return status;
+}
+
+/* Mark the shards that an index names. */
+static csm_status choose_shards(const struct csm_hub *hub, const char *snapshot,
+                                const struct csm_hub_tree *tree, const char *index, bool *want,
+                                csm_error *err)
+{
+    json_t *root;
+    csm_status status = load(snapshot, index, &root, err);
+    if (status != CSM_OK || root == NULL)
+        return status;
+    json_t *map = json_object_get(root, "weight_map");
+    if (!json_is_object(map))
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: %s: no weight_map, expected tensors and their "
+                                               "files", hub->repo, index);
+    const char *tensor;
+    json_t *shard;
+    json_object_foreach(map, tensor, shard) {
+        const char *name = json_string_value(shard);
+        if (status == CSM_OK && (name == NULL || !csm_path_ends_with(name, ".safetensors")))
+            status = csm_fail(err, CSM_BAD_FORMAT, "%s: %s: %s in '%s', expected a *.safetensors",
+                              hub->repo, index, tensor, name != NULL ? name : "?");
+        if (status == CSM_OK && !want_named(tree, name, want))
+            status = csm_fail(err, CSM_BAD_FILE, "%s: no file '%s', where %s has %s", hub->repo,
+                              name, index, tensor);
+    }
+    json_decref(root);
+    return status;
+}
+
+/* Mark the first index there is, and its shards; whether there is one. */
+static bool choose_index(const struct csm_hub *hub, const char *snapshot,
+                         const struct csm_hub_tree *tree, const char *ending, bool *want,
+                         csm_status *status, csm_error *err)
+{
+    for (size_t i = 0; i < tree->n; i++)
+        if (is_at_root(&tree->files[i]) && csm_path_ends_with(tree->files[i].path, ending)) {
+            want[i] = true;
+            *status = choose_shards(hub, snapshot, tree, tree->files[i].path, want, err);
+            return true;
+        }
+    return false;
+}
+
+/* Mark the weights that config.json names, if it names any: `*is_said`. */
+static csm_status choose_said(const struct csm_hub *hub, const char *snapshot,
+                              const struct csm_hub_tree *tree, bool *want, bool *is_said,
+                              csm_error *err)
+{
+    json_t *root;
+    csm_status status = load(snapshot, "config.json", &root, err);
+    const char *name = json_string_value(json_object_get(root, "transformers_weights"));
+    *is_said = name != NULL;
+    if (name != NULL && !csm_path_ends_with(name, ".safetensors") &&
+        !csm_path_ends_with(name, ".safetensors.index.json"))
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: config.json: transformers_weights '%s', "
+                                               "expected a *.safetensors or its index",
+                          hub->repo, name);
+    else if (name != NULL && !want_named(tree, name, want))
+        status = csm_fail(err, CSM_BAD_FILE, "%s: no file '%s', which config.json names",
+                          hub->repo, name);
+    else if (name != NULL && csm_path_ends_with(name, ".index.json"))
+        status = choose_shards(hub, snapshot, tree, name, want, err);
+    json_decref(root);
+    return status;
+}
+
+/* Transformers' own index comes first: its layout is the one that is complete. */
+static csm_status choose_weights(const struct csm_hub *hub, const char *snapshot,
+                                 const struct csm_hub_tree *tree, bool has_codec, bool *want,
+                                 csm_error *err)
+{
+    bool is_said;
+    csm_status status = choose_said(hub, snapshot, tree, want, &is_said, err);
+    if (status != CSM_OK || is_said ||
+        choose_index(hub, snapshot, tree, "transformers.safetensors.index.json", want, &status,
+                     err) ||
+        want_named(tree, "model.safetensors", want) ||
+        choose_index(hub, snapshot, tree, "model.safetensors.index.json", want, &status, err) ||
+        choose_index(hub, snapshot, tree, ".safetensors.index.json", want, &status, err) ||
+        want_named(tree, "ckpt.safetensors", want) ||
+        want_ending(tree, ".safetensors", want) > 0)
+        return status;
+    const size_t n_gguf = want_ending(tree, ".gguf", want);
+    if (n_gguf > 1)
+        return refuse_several(hub, tree, err);
+    return n_gguf > 0 || has_codec ? CSM_OK : refuse_nothing(hub, tree, err);
+}
+
+csm_status csm_hub_choose(const struct csm_hub *hub, const char *snapshot,
+                          const struct csm_hub_tree *tree, bool *want, csm_error *err)
+{
     for (size_t i = 0; i < hub->options.n_files; i++)
         if (!want_named(tree, hub->options.files[i], want))
             return csm_fail(err, CSM_BAD_FILE, "%s: no file %s at revision %s", hub->repo,
@@ -119,49 +206,11 @@ csm_status csm_hub_choose(const struct csm_hub *hub, const struct csm_hub_tree *
 
     for (size_t i = 0; csm_hub_settings_files[i] != NULL; i++)
         (void)want_named(tree, csm_hub_settings_files[i], want);
-    size_t n_codecs = 0;
+    bool has_codec = false;
     for (size_t i = 0; i < tree->n; i++)
-        if (is_codec(tree->files[i].path)) {
-            want[i] = true;
-            n_codecs++;
-        }
-    *index = find_index(tree);
-    if (*index != NULL) {
-        want[*index - tree->files] = true;
-        return CSM_OK;
-    }
-    if (want_named(tree, "model.safetensors", want) ||
-        want_named(tree, "ckpt.safetensors", want) ||
-        want_ending(tree, ".safetensors", want) > 0)
-        return CSM_OK;
-    const size_t n_gguf = want_ending(tree, ".gguf", want);
-    if (n_gguf > 1)
-        return refuse_several(hub, tree, err);
-    return n_gguf + n_codecs > 0 ? CSM_OK : refuse_nothing(hub, tree, err);
-}
-
-csm_status csm_hub_choose_shards(const struct csm_hub *hub, const struct csm_hub_tree *tree,
-                                 const char *path, bool *want, csm_error *err)
-{
-    json_t *root;
-    csm_status status = csm_json_load(path, &root, err);
-    if (status != CSM_OK)
-        return status;
-    json_t *map = json_object_get(root, "weight_map");
-    if (!json_is_object(map))
-        status = csm_fail(err, CSM_BAD_FORMAT, "%s: no weight_map, expected tensors and their "
-                                               "files", path);
-    const char *tensor;
-    json_t *shard;
-    json_object_foreach(map, tensor, shard) {
-        const char *name = json_string_value(shard);
-        if (status == CSM_OK && name != NULL && !csm_path_ends_with(name, ".safetensors"))
-            status = csm_fail(err, CSM_BAD_FORMAT, "%s: %s in '%s', expected a *.safetensors", path,
-                              tensor, name);
-        if (status == CSM_OK && (name == NULL || !want_named(tree, name, want)))
-            status = csm_fail(err, CSM_BAD_FILE, "%s: no file '%s', where %s has %s", hub->repo,
-                              name != NULL ? name : "?", path, tensor);
-    }
-    json_decref(root);
-    return status;
+        if (is_codec(tree->files[i].path))
+            has_codec = want[i] = true;
+    if (csm_hub_tree_find(tree, "config.json") != NULL && !csm_path_has(snapshot, "config.json"))
+        return CSM_OK; /* it may name the weights */
+    return choose_weights(hub, snapshot, tree, has_codec, want, err);
 }

@@ -41,19 +41,6 @@ static const struct csm_hub_file *first_missing(const struct csm_hub *hub, const
     return NULL;
 }
 
-csm_status csm_hub_choose_all(const struct csm_hub *hub, const char *snapshot,
-                             const struct csm_hub_tree *tree, bool *want, csm_error *err)
-{
-    const struct csm_hub_file *index;
-    csm_status status = csm_hub_choose(hub, tree, want, &index, err);
-    if (status != CSM_OK || index == NULL || !csm_path_has(snapshot, index->path))
-        return status;
-    char *path = csm_path_join(snapshot, index->path);
-    status = path != NULL ? csm_hub_choose_shards(hub, tree, path, want, err) : no_memory(err);
-    free(path);
-    return status;
-}
-
 /* Whether a snapshot can be used: what it shows has weights, whole by their index, or
  * the files that were named; and what the hub's list says of their sizes is so. Where
  * that list knows of more that a CSM reads, `missing` (to be freed) names the first. */
@@ -67,7 +54,7 @@ static csm_status judge(const struct csm_hub *hub, const char *commit, const cha
     if (status == CSM_OK && want == NULL)
         status = no_memory(err);
     if (status == CSM_OK && hub->options.n_files == 0)
-        status = csm_hub_choose_all(hub, snapshot, &shown, want, err);
+        status = csm_hub_choose(hub, snapshot, &shown, want, err);
     for (size_t i = 0; status == CSM_OK && i < hub->options.n_files; i++)
         if (!csm_path_has(snapshot, hub->options.files[i]))
             status = csm_fail(err, CSM_BAD_FILE, "%s: no file %s", snapshot, hub->options.files[i]);
@@ -81,7 +68,7 @@ static csm_status judge(const struct csm_hub *hub, const char *commit, const cha
         bool *wanted = calloc(listed.n + 1, sizeof *wanted);
         const struct csm_hub_file *first =
             status == CSM_OK && wanted != NULL &&
-                    csm_hub_choose_all(hub, snapshot, &listed, wanted, NULL) == CSM_OK
+                    csm_hub_choose(hub, snapshot, &listed, wanted, NULL) == CSM_OK
                 ? first_missing(hub, commit, &listed, wanted) : NULL;
         if (first != NULL)
             *missing = strdup(first->path);

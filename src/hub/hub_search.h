@@ -11,9 +11,4 @@
  * CSM_BAD_ARG: several GGUF files; CSM_CANCELLED; CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_hub_search(struct csm_hub *hub, char **directory, csm_error *err);
 
-/* csm_hub_choose, and the shards too if the snapshot has their index. */
-CSM_MUST_USE csm_status csm_hub_choose_all(const struct csm_hub *hub, const char *snapshot,
-                                           const struct csm_hub_tree *tree, bool *want,
-                                           csm_error *err);
-
 #endif

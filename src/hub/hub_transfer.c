@@ -77,12 +77,13 @@ static csm_status ask_tree(struct csm_hub *hub, struct csm_transport *transport,
     return status;
 }
 
-/* Fetch the wanted files that are not `done` yet, and mark them. */
+/* Fetch the wanted files that are not `done` yet, and mark them; how many. */
 static csm_status fetch_wanted(struct csm_hub *hub, struct csm_transport *transport,
                                const char *commit, const struct csm_hub_tree *tree,
-                               const bool *want, bool *done, csm_error *err)
+                               const bool *want, bool *done, size_t *n, csm_error *err)
 {
     csm_status status = CSM_OK;
+    *n = 0;
     hub->progress.total = 0;
     for (size_t i = 0; i < tree->n; i++)
         hub->progress.total += want[i] ? tree->files[i].n_bytes : 0;
@@ -90,6 +91,7 @@ static csm_status fetch_wanted(struct csm_hub *hub, struct csm_transport *transp
         if (want[i] && !done[i]) {
             status = csm_hub_fetch(hub, transport, commit, &tree->files[i], err);
             done[i] = true;
+            ++*n;
         }
     return status;
 }
@@ -100,15 +102,11 @@ static csm_status fetch_snapshot(struct csm_hub *hub, struct csm_transport *tran
                                  const struct csm_hub_tree *tree, csm_error *err)
 {
     bool *want = calloc(tree->n + 1, sizeof *want), *done = calloc(tree->n + 1, sizeof *done);
-    const struct csm_hub_file *index = NULL;
-    csm_status status = want != NULL && done != NULL ? csm_hub_choose(hub, tree, want, &index, err)
-                                                     : no_memory(err);
-    if (status == CSM_OK)
-        status = fetch_wanted(hub, transport, commit, tree, want, done, err);
-    if (status == CSM_OK && index != NULL) {
-        status = csm_hub_choose_all(hub, snapshot, tree, want, err);
+    csm_status status = want != NULL && done != NULL ? CSM_OK : no_memory(err);
+    for (size_t n = 1; status == CSM_OK && n > 0;) {
+        status = csm_hub_choose(hub, snapshot, tree, want, err);
         if (status == CSM_OK)
-            status = fetch_wanted(hub, transport, commit, tree, want, done, err);
+            status = fetch_wanted(hub, transport, commit, tree, want, done, &n, err);
     }
     free(done);
     free(want);

@@ -48,21 +48,15 @@ void csm_hub_tree_write(const struct csm_hub_tree *tree, const char *folder, con
 /* The names of what a CSM reads beside its weights; NULL ends the list. */
 extern const char *const csm_hub_settings_files[];
 
-/* Mark what is wanted: want[i] for tree->files[i], beside what is marked already.
+/* Mark what is wanted: want[i] for tree->files[i], beside what is marked already, by
+ * the rule of csm/hub.h or by options.files. What only a file can tell (config.json
+ * the weights' name, an index its shards) is marked if the snapshot has that file: so
+ * this is called again when what it marked is there, until it marks no more.
  *
- *   hub  options.files, in place of the rule of csm/hub.h
- *   index  receives the index whose shards are wanted too, or NULL
- *
- * CSM_BAD_ARG: several GGUF files and none named; CSM_BAD_FILE: a file of
- * options.files that is not there, or no weights at all. */
-CSM_MUST_USE csm_status csm_hub_choose(const struct csm_hub *hub, const struct csm_hub_tree *tree,
-                                       bool *want, const struct csm_hub_file **index,
+ * CSM_BAD_ARG: several GGUF files and none named; CSM_BAD_FILE: a file that is named
+ * and not there, or no weights at all; CSM_BAD_FORMAT: no JSON, or no index. */
+CSM_MUST_USE csm_status csm_hub_choose(const struct csm_hub *hub, const char *snapshot,
+                                       const struct csm_hub_tree *tree, bool *want,
                                        csm_error *err);
-
-/* Mark the shards that the index at `path` names. CSM_BAD_FORMAT when it is no
- * index; CSM_BAD_FILE when the tree has not a shard. */
-CSM_MUST_USE csm_status csm_hub_choose_shards(const struct csm_hub *hub,
-                                              const struct csm_hub_tree *tree, const char *path,
-                                              bool *want, csm_error *err);
 
 #endif

@@ -71,6 +71,36 @@ def test_one_file_of_weights_a_codec_beside_them_and_a_named_file(hub, download)
         3, "csm: org/model: no file no.txt at revision main\n")
 
 
+def test_config_json_may_name_the_weights(hub, download):
+    files = {"config.json": b'{"transformers_weights": "b.safetensors.index.json"}',
+             "model.safetensors": b"w" * 2000, "sub/1.safetensors": b"1" * 2000,
+             "b.safetensors.index.json": b'{"weight_map": {"x": "sub/1.safetensors"}}'}
+    hub.repos["org/model"] = Repo(files)
+    assert set(snapshot(download())) == files.keys() - {"model.safetensors"}
+    files["config.json"] = b'{"transformers_weights": "../b.safetensors"}'
+    hub.repos["org/model"] = Repo(files)
+    assert "which config.json names" in refusal(download())
+    files["config.json"] = b"[]"
+    hub.repos["org/model"] = Repo(files)
+    assert "expected a JSON object" in refusal(download())
+
+
+def test_without_links_files_lie_in_the_snapshot(hub, download):
+    done = download(HF_HUB_DISABLE_SYMLINKS="1")
+    assert set(snapshot(done)) == WANTED
+    assert not any(kind == "link" for kind, _ in tree_of(download.cache).values())
+    hub.requests.clear()
+    assert download(HF_HUB_DISABLE_SYMLINKS="1").stdout == done.stdout
+    assert len(hub.requests) == 1
+
+
+def test_ctrl_c_ends_as_the_signal_does_and_keeps_what_came(hub, download):
+    hub.piece = 4096
+    kill_at(hub, download, 200_000, signal.SIGINT, expected=-signal.SIGINT)
+    assert len(list((download.cache / "models--org--model/blobs").glob("*.incomplete"))) == 1
+    assert set(snapshot(download())) == WANTED
+
+
 def test_gguf_files_one_is_taken_of_several_one_is_named(hub, download):
     hub.repos["org/model"] = Repo({"a.gguf": b"a" * 2000})
     assert set(snapshot(download())) == {"a.gguf"}
@@ -335,9 +365,10 @@ def test_another_content_is_not_kept(hub, download):
     hub.fail_once(etag, lambda h: h.reply(200, b"x" * 300_000))
     assert "checksum" in refusal(download())
     assert not (download.cache / "models--org--model/blobs" / etag).exists()
-    hub.fail_once("config.json", lambda h: h.reply(200, b'{"model_type": "cs1"}'))
+    subprocess.run(["rm", "-r", download.cache], check=True)
+    hub.fail_once("/config.json", lambda h: h.reply(200, b'{"model_type": "cs1"}'))
     assert "checksum" in refusal(download())
-    hub.fail_once("config.json", lambda h: h.reply(200, b"", ETag='"%s"' % ("0" * 40)))
+    hub.fail_once("/config.json", lambda h: h.reply(200, b"", ETag='"%s"' % ("0" * 40)))
     assert "the hub answers of " in refusal(download())
     assert set(snapshot(download())) == WANTED
 
@@ -352,7 +383,7 @@ def test_an_index_that_leads_out_is_refused(hub, download):
 
 # ---- killed, and two at once
 
-def kill_at(hub, download, n_bytes):
+def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None):
     """Start a download and kill it when the storage has sent so many bytes."""
     reached, go_on = threading.Event(), threading.Event()
 
@@ -366,8 +397,9 @@ def kill_at(hub, download, n_bytes):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not reached.wait(0.002) and process.poll() is None:
         pass
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.send_signal(signal_number)
+    process.communicate(timeout=60)
+    assert expected is None or process.returncode == expected
     hub.on_sent = None
     go_on.set()
 

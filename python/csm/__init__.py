@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ._csm import EngineError, Sampler, __version__, draw_is_certain, noise
 
 if TYPE_CHECKING:
+    from .hub import download
     from .model import Frame, Model, Segment, Speech
 
 __all__ = ["EngineError", "Frame", "Model", "Sampler", "Segment", "Speech", "__version__",
-           "draw_is_certain", "noise"]
+           "download", "draw_is_certain", "noise"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from . import model
 
         return getattr(model, name)
+    if name == "download":
+        from .hub import download
+
+        return download
     raise AttributeError(f"module 'csm' has no attribute {name!r}")

@@ -16,6 +16,7 @@ from .arguments import integer, real
 from .arguments import seed as seed_of
 from .arguments import text as text_of
 from .arrays import as_codes, as_floats
+from .hub import path_of
 
 FRAME_MS = 80
 
@@ -121,7 +122,8 @@ class Model:
 
     Parameters
     ----------
-    path : a model directory, or None for the embedded voice
+    path : a model directory, 'ORG/NAME' of a hub (downloaded if it is not in the cache),
+        or None for the embedded voice
     strategy : 'auto', 'pure', 'exact' or 'hybrid'
     engine : 'native', 'mlx', 'torch', or None to choose by the strategy
     dtype : 'stored', 'f32', 'bf16', 'f16', 'q8' or 'q4', of the language model's matrices
@@ -137,9 +139,10 @@ class Model:
         if path is None and _EMBEDDED_VOICE.is_dir():
             path = _EMBEDDED_VOICE
         if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path: expected a directory's path, not {type(path).__name__}")
+            raise TypeError("path: expected a directory's path or ORG/NAME, not "
+                            f"{type(path).__name__}")
         self._model = _csm.Model(
-            None if path is None else os.fsdecode(path), strategy=text_of("strategy", strategy),
+            None if path is None else path_of(path), strategy=text_of("strategy", strategy),
             engine=_name("engine", engine), dtype=text_of("dtype", dtype),
             threads=integer("threads", threads), device=_name("device", device),
             codec_engine=_name("codec_engine", codec_engine))
@@ -147,7 +150,7 @@ class Model:
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str] | None = None,
                         **options: Unpack[ModelOptions]) -> Model:
-        """Open a model directory; options as the constructor's."""
+        """Open a model directory, or 'ORG/NAME' of a hub; options as the constructor's."""
         return cls(path, **options)
 
     @property

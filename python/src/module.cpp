@@ -43,4 +43,5 @@ NB_MODULE(_csm, m)
     bind_tensors(m);
     bind_sampling(m);
     bind_model(m);
+    bind_hub(m);
 }

@@ -54,5 +54,6 @@ nb::ndarray<nb::numpy, T> numpy_array(std::vector<T> values, std::vector<size_t>
 void bind_tensors(nb::module_ &m);
 void bind_sampling(nb::module_ &m);
 void bind_model(nb::module_ &m);
+void bind_hub(nb::module_ &m);
 
 #endif

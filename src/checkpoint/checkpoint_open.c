@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef CSM_HAS_XXHASH
 #include <xxhash.h>
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/complete.h"
 #include "checkpoint/config_read.h"
 #include "files/path.h"
 #include "files/json_file.h"
@@ -53,7 +55,7 @@ const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint)
 csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, const char **path,
                                     csm_error *err)
 {
-    if (!csm_path_has(checkpoint->directory, "tokenizer.json"))
+    if (access(checkpoint->tokenizer, F_OK) != 0)
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: missing, expected the text tokenizer (csm-1b's is Llama 3.2's)",
                         checkpoint->tokenizer);
@@ -187,6 +189,8 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
     if (status == CSM_OK)
         status = csm_config_read(checkpoint->directory, language, &checkpoint->codec, has_config,
                                  &checkpoint->root, &checkpoint->config, err);
+    if (status == CSM_OK && needs_language)
+        status = csm_complete_tokenizer(checkpoint, err);
     if (status == CSM_OK)
         status = make_identity(checkpoint, err);
     if (status == CSM_OK)

@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/complete.h"
 #include "checkpoint/tensor_files.h"
 #include "files/path.h"
+#include "hub/hub_part.h"
 
 static bool begins(const char *name, const char *prefix)
 {
@@ -166,8 +168,8 @@ static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool l
                         directory);
     return csm_fail(err, CSM_BAD_FILE,
                     "%s: no codec, expected codec_model.* in the weights, mimi.safetensors or "
-                    "kyutai's tokenizer-e351c8d8-checkpoint125.safetensors",
-                    directory);
+                    "kyutai's tokenizer-e351c8d8-checkpoint125.safetensors: %s completes it",
+                    directory, csm_hub_part_command(CSM_HUB_MIMI));
 }
 
 csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, csm_error *err)
@@ -209,6 +211,9 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
         }
 
     const bool has_language = checkpoint->language.layout != CSM_LAYOUT_NONE;
+    if (status == CSM_OK && checkpoint->codec.layout == CSM_LAYOUT_NONE &&
+        has_language == needs_language)
+        status = csm_complete_codec(checkpoint, err);
     const bool has_codec = checkpoint->codec.layout != CSM_LAYOUT_NONE;
     const bool lacks_language = needs_language && !has_language;
     const bool lacks_codec = (needs & CSM_NEEDS_CODEC) != 0 && !has_codec;

@@ -12,6 +12,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 from hub_server import Repo, Server  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
 ENVIRONMENT = ("HF_", "HUGGING", "TRANSFORMERS_OFFLINE", "XDG_CACHE_HOME", "http_proxy",
                "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 

@@ -4,7 +4,6 @@ what the other has downloaded, and neither stands in the other's way."""
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -155,14 +154,3 @@ def test_a_file_that_it_locks_is_waited_for(hub, download, hf):
     holder.communicate(timeout=30)
     assert set(snapshot(done)) == WANTED
     assert done.stderr == ("csm: org/model: config.json: another process transfers it; waiting\n")
-
-
-def test_transformers_reads_a_configuration_of_ours(hub, download):
-    pytest.importorskip("transformers")
-    directory = pathlib.Path(download().stdout.rstrip("\n"))
-    code = ("from transformers import AutoConfig\n"
-            "print(AutoConfig.from_pretrained('org/model').model_type)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env=download.environment(HF_HUB_OFFLINE="1"))
-    assert done.stdout == "csm\n", done.stderr
-    assert directory.is_dir()

@@ -94,13 +94,6 @@ def test_without_links_files_lie_in_the_snapshot(hub, download):
     assert len(hub.requests) == 1
 
 
-def test_ctrl_c_ends_as_the_signal_does_and_keeps_what_came(hub, download):
-    hub.piece = 4096
-    kill_at(hub, download, 200_000, signal.SIGINT, expected=-signal.SIGINT)
-    assert len(list((download.cache / "models--org--model/blobs").glob("*.incomplete"))) == 1
-    assert set(snapshot(download())) == WANTED
-
-
 def test_gguf_files_one_is_taken_of_several_one_is_named(hub, download):
     hub.repos["org/model"] = Repo({"a.gguf": b"a" * 2000})
     assert set(snapshot(download())) == {"a.gguf"}
@@ -383,8 +376,14 @@ def test_an_index_that_leads_out_is_refused(hub, download):
 
 # ---- killed, and two at once
 
-def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None):
-    """Start a download and kill it when the storage has sent so many bytes."""
+def left_behind(download):
+    """The transfers that were cut off, and their sizes."""
+    return {path: path.stat().st_size for path in
+            (download.cache / "models--org--model/blobs").glob("*.incomplete")}
+
+
+def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None, kept=0):
+    """Start a download and kill it when so many bytes were sent, and `kept` are in a file."""
     reached, go_on = threading.Event(), threading.Event()
 
     def on_sent(sent):
@@ -397,6 +396,8 @@ def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None)
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not reached.wait(0.002) and process.poll() is None:
         pass
+    while kept > sum(left_behind(download).values()) and process.poll() is None:
+        time.sleep(0.002)
     process.send_signal(signal_number)
     process.communicate(timeout=60)
     assert expected is None or process.returncode == expected
@@ -411,15 +412,17 @@ def kill_and_resume(hub, download, n_times, seed):
     r = random.Random(seed)
     hub.piece = 4096
     total = sum(len(hub.repos["org/model"].files[name]) for name in WANTED)
-    n_killed = 0
+    n_killed = n_cut = 0
     while n_killed < n_times:
         subprocess.run(["rm", "-r", download.cache], check=True)
         for _ in range(min(r.randrange(1, 5), n_times - n_killed)):
             kill_at(hub, download, r.randrange(total))
             n_killed += 1
+            n_cut += any(left_behind(download).values())
         done = download()
         assert snapshot(done) == {n: hub.repos["org/model"].files[n] for n in WANTED}
         assert tree_of(download.cache) == expected, f"seed {seed}, {n_killed} killed"
+    assert n_cut > n_times // 4  # the kills did cut files off
 
 
 def test_killed_transfers_are_resumed(hub, download):
@@ -428,28 +431,32 @@ def test_killed_transfers_are_resumed(hub, download):
 
 def test_a_resumed_transfer_asks_for_the_rest(hub, download):
     hub.piece = 4096
-    kill_at(hub, download, 200_000)
-    left = list((download.cache / "models--org--model/blobs").glob("*.incomplete"))
-    assert len(left) == 1
-    n_bytes = left[0].stat().st_size
-    assert n_bytes > 0
+    kill_at(hub, download, 200_000, kept=1)
+    (left, n_bytes), = left_behind(download).items()
     hub.requests.clear()
     assert set(snapshot(download())) == WANTED
-    etag = left[0].name.split(".")[0]
+    etag = left.name.split(".")[0]
     assert [h.get("Range") for _, where, p, h in hub.requests
             if where == "storage" and etag in p] == [f"bytes={n_bytes}-"]
 
 
 def test_what_a_kill_left_is_not_trusted(hub, download):
     hub.piece = 4096
-    kill_at(hub, download, 200_000)
-    left = next((download.cache / "models--org--model/blobs").glob("*.incomplete"))
+    kill_at(hub, download, 200_000, kept=6)
+    left, = left_behind(download)
     content = bytearray(left.read_bytes())
     content[5] ^= 1
     left.write_bytes(content)
     done = download()
     assert set(snapshot(done)) == WANTED
     assert "is taken from its start" in done.stderr
+
+
+def test_ctrl_c_ends_as_the_signal_does_and_keeps_what_came(hub, download):
+    hub.piece = 4096
+    kill_at(hub, download, 200_000, signal.SIGINT, expected=-signal.SIGINT)
+    assert len(left_behind(download)) == 1
+    assert set(snapshot(download())) == WANTED
 
 
 def test_two_at_once_transfer_each_file_once(hub, download):

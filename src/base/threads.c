@@ -26,6 +26,8 @@
 
 #include "base/error.h"
 
+/* A worker's stack: kernels keep up to 170 KiB on it, more than musl gives a thread. */
+enum { STACK_BYTES = 1 << 20 };
 enum { MAX_THREADS = 1024, SPINS_BETWEEN_CLOCKS = 256, MAX_ITEMS = (1 << 20) - 1 };
 static const double spin_ms = 1.0;
 
@@ -158,6 +160,17 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
+static bool start_worker(struct worker *w)
+{
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    bool is_started = pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0 &&
+                      pthread_create(&w->id, &attributes, worker_main, w) == 0;
+    pthread_attr_destroy(&attributes);
+    return is_started;
+}
+
 static int usable_cores(void)
 {
 #ifdef __linux__
@@ -191,7 +204,7 @@ csm_status csm_threads_new(int n_threads, csm_threads **out, csm_error *err)
     for (int i = 0; i < n_threads - 1; i++) {
         struct worker *w = &t->workers[i];
         *w = (struct worker){.pool = t, .index = i + 1};
-        if (pthread_create(&w->id, NULL, worker_main, w) != 0)
+        if (!start_worker(w))
             goto fail;
         t->n_started++;
     }

@@ -85,8 +85,8 @@ static void dots_have_the_same_bits(void **state)
 static void affine_products_have_the_same_bits(void **state)
 {
     (void)state;
-    enum { COLS = 384, ROWS = 40, N_X = 100 };
-    unsigned char *data = aligned_alloc(64, 1 << 20);
+    enum { COLS = 1408, ROWS = 40, N_X = 100 };
+    unsigned char *data = aligned_alloc(64, 1 << 21);
     float *x = random_floats(N_X * COLS), *y = malloc(N_X * ROWS * 4);
     float *expected = malloc(N_X * ROWS * 4);
     for (size_t i = 0; i < COLS; i++)
@@ -123,8 +123,8 @@ static void affine_products_have_the_same_bits(void **state)
                         k->to_digits(x + t * COLS, w.n_groups, group,
                                      planes + t * COLS * CSM_PLANES, steps + t * w.n_groups,
                                      sums + t * w.n_groups);
-                    static const size_t n_x[] = {1, 2, 5, 7, N_X};
-                    for (int i = 0; i < 5; i++) {
+                    static const size_t n_x[] = {1, 2, 5, 6, 7, 16, 17, 32, 33, N_X};
+                    for (size_t i = 0; i < sizeof n_x / sizeof *n_x; i++) {
                         k->dots_affine(&w, 1, 32 - 11, &digits, n_x[i], y, ROWS);
                         truth->dots_affine(&w, 1, 32 - 11, &digits, n_x[i], expected, ROWS);
                         for (size_t t = 0; t < n_x[i]; t++)

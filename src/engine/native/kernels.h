@@ -175,7 +175,8 @@ struct kernels {
 
 extern const struct kernels csm_kernels_generic;
 
-extern const struct kernels csm_kernels_avx512, csm_kernels_avx2, csm_kernels_neon;
+extern const struct kernels csm_kernels_amx, csm_kernels_avx512_ahead, csm_kernels_avx512,
+    csm_kernels_avx2, csm_kernels_neon;
 
 /* The i-th of the tables that this processor runs, fastest first; NULL after the
  * last, which is generic. */

@@ -2,6 +2,7 @@
  *
  * kernels_best.c - which tables this processor runs, fastest first. */
 #include "engine/native/kernels.h"
+#include "engine/native/kernels_amx.h"
 
 #if defined(CSM_KERNELS_ARM) && defined(__linux__)
 #include <asm/hwcap.h>
@@ -26,6 +27,17 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vnni") && has_avx2();
 }
+
+/* Its own prefetching asks memory too late for one row. */
+static bool is_intel_avx512(void)
+{
+    return __builtin_cpu_is("intel") && has_avx512();
+}
+
+static bool has_amx(void)
+{
+    return is_intel_avx512() && csm_has_amx();
+}
 #endif
 
 #ifdef CSM_KERNELS_ARM
@@ -46,6 +58,8 @@ static const struct {
     bool (*runs)(void);
 } tables[] = {
 #ifdef CSM_KERNELS_X86
+    {&csm_kernels_amx, has_amx},
+    {&csm_kernels_avx512_ahead, is_intel_avx512},
     {&csm_kernels_avx512, has_avx512},
     {&csm_kernels_avx2, has_avx2},
 #endif

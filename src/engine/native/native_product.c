@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+enum { MANY_ROWS = 16, MOST_TILES = 8 };
+
 struct job {
     struct native *native;
     const struct product *products;
@@ -224,6 +226,10 @@ csm_status csm_native_product(struct native *native, const struct product *produ
     }
     if (finishing.affine != NULL)
         job.n_each = finishing.affine->group / CSM_TILE;
-    csm_threads_run(native->threads, work, &job, n_tiles / job.n_each, 1);
+    /* Kernels pack many rows anew at each call: longer pieces, where there are enough. */
+    size_t n = n_tiles / job.n_each, grain = 1;
+    if (x.n >= MANY_ROWS)
+        grain = n / (4 * (size_t)csm_threads_count(native->threads)) + 1;
+    csm_threads_run(native->threads, work, &job, n, grain < MOST_TILES ? grain : MOST_TILES);
     return CSM_OK;
 }

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mark/rate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "mark/chips.h"
+
+static const double PI = 3.14159265358979323846;
+static const double CUTOFF_HZ = 3800, KAISER_BETA = 4;
+
+/* The modified Bessel function of order 0, by its series. */
+static double bessel_i0(double x)
+{
+    double sum = 1, term = 1;
+    for (int k = 1; k < 30; k++) {
+        term *= x / 2 / k * (x / 2 / k);
+        sum += term;
+    }
+    return sum;
+}
+
+void rate_init(struct rate *rate, size_t factor)
+{
+    memset(rate, 0, sizeof *rate);
+    rate->factor = factor;
+    const size_t n = N_SPAN * factor;
+    double taps[N_SPAN * MAX_FACTOR + 1], sum = 0;
+    for (size_t i = 0; i <= n; i++) {
+        const double t = (double)i - (double)n / 2, x = 2 * t / (double)n;
+        const double turn = 2 * PI * CUTOFF_HZ / CHIP_HZ / (double)factor * t;
+        taps[i] = (t == 0 ? 1 : sin(turn) / turn) * bessel_i0(KAISER_BETA * sqrt(1 - x * x));
+        sum += taps[i];
+    }
+    for (size_t i = 0; i <= n; i++)
+        rate->taps[i] = (float)(taps[i] / sum);
+}
+
+/* Sums run over all N_STEP outputs at once, so that compilers vectorize them without
+ * changing an order of additions. */
+static void add_scaled(float *restrict to, const float *restrict x, float factor)
+{
+    for (size_t t = 0; t < N_STEP; t++)
+        to[t] += factor * x[t];
+}
+
+void rate_down(struct rate *rate, const float *samples, float out[N_STEP])
+{
+    const size_t l = rate->factor, n_old = N_SPAN * l;
+    float phases[MAX_FACTOR][N_SPAN + N_STEP];
+    memcpy(rate->down + n_old, samples, N_STEP * l * sizeof *samples);
+    for (size_t t = 0; t < N_SPAN + N_STEP; t++)
+        for (size_t p = 0; p < l; p++)
+            phases[p][t] = rate->down[t * l + p];
+    memset(out, 0, N_STEP * sizeof *out);
+    for (size_t i = 0; i <= n_old; i++) {
+        const size_t at = n_old + l - 1 - i;
+        add_scaled(out, phases[at % l] + at / l, rate->taps[i]);
+    }
+    memmove(rate->down, rate->down + N_STEP * l, n_old * sizeof *rate->down);
+}
+
+void rate_up(struct rate *rate, const float in[N_STEP], float *out)
+{
+    const size_t l = rate->factor;
+    memcpy(rate->up + N_SPAN, in, N_STEP * sizeof *in);
+    for (size_t p = 0; p < l; p++) {
+        float phase[N_STEP] = {0};
+        for (size_t k = 0; k * l + p <= N_SPAN * l; k++)
+            add_scaled(phase, rate->up + N_SPAN - k, rate->taps[k * l + p] * (float)l);
+        for (size_t t = 0; t < N_STEP; t++)
+            out[t * l + p] = phase[t];
+    }
+    memmove(rate->up, rate->up + N_STEP, N_SPAN * sizeof *rate->up);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rate.h - between a sound's rate and the chips' 8 kHz, in steps of 5 ms: a low-pass at
+ * 3.8 kHz (Kaiser-windowed sinc, 2 ms long, linear phase), one phase at a time. */
+#ifndef CSM_MARK_RATE_H
+#define CSM_MARK_RATE_H
+
+#include <stddef.h>
+
+enum { N_STEP = 40, N_SPAN = 16, MAX_FACTOR = 6 };
+
+struct rate {
+    size_t factor;                             /* 1..MAX_FACTOR: the sound's rate over 8 kHz */
+    float taps[N_SPAN * MAX_FACTOR + 1];       /* symmetric; their sum is 1 */
+    float down[(N_SPAN + N_STEP) * MAX_FACTOR]; /* the last 2 ms, then the step */
+    float up[N_SPAN + N_STEP];
+};
+
+void rate_init(struct rate *rate, size_t factor);
+
+/* N_STEP * factor samples to N_STEP, 1 ms late. */
+void rate_down(struct rate *rate, const float *samples, float out[N_STEP]);
+
+/* N_STEP samples to N_STEP * factor, 1 ms late. */
+void rate_up(struct rate *rate, const float in[N_STEP], float *out);
+
+#endif

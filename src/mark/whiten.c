@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mark/whiten.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What stands out by more is cut to it: pulses of the voice, clicks. */
+static const float HIGHEST = 2.5f;
+
+/* A mark stays after a sound that ended; the weight that this gives has a bound. */
+static const float HEAVIEST = 2.0f;
+
+void whiten_init(struct whiten *w, size_t factor)
+{
+    memset(w, 0, sizeof *w);
+    rate_init(&w->down, factor);
+    rate_init(&w->up, 2);
+    shape_init(&w->shape);
+}
+
+/* The step before the newest is made white: by then the shape's window lies around it. A
+ * mark in it was made at the level two steps before the newest. With mark amplitude
+ * proportional to that and noise to the level now, the best weight is their ratio. */
+void whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
+{
+    float x[N_STEP];
+    rate_down(&w->down, samples, x);
+    shape_update(&w->shape, x);
+    const struct shape *s = &w->shape;
+    const float *now = s->recent + N_WINDOW - 2 * N_STEP;
+    memcpy(x, now, sizeof x);
+    for (int k = 0; k < N_ORDER; k++)
+        for (int i = 0; i < N_STEP; i++)
+            x[i] += s->a[k] * now[i - 1 - k];
+    const float scale = s->level > 0 ? 1 / s->level : 0;
+    const float weight = fminf(w->levels[1] * scale, HEAVIEST);
+    for (int i = 0; i < N_STEP; i++)
+        x[i] = weight * fminf(fmaxf(x[i] * scale, -HIGHEST), HIGHEST);
+    w->levels[1] = w->levels[0];
+    w->levels[0] = s->level;
+    rate_up(&w->up, x, out);
+}

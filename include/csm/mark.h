@@ -80,7 +80,7 @@ CSM_API void csm_mark_close(csm_mark *mark);
 
 /* A stretch of sound in which the mark was found. */
 typedef struct csm_mark_found {
-    double start_s, end_s; /* in the sound, to within a window's half (1.6 s) */
+    double start_s, end_s; /* in the sound, to within a window's half (2.5 s) */
     double p_value;        /* a bound: at most so often does sound without this key's mark
                               look so, in all that was pushed so far */
     double speed;          /* of the sound against how it was marked: 1.02 is faster */
@@ -90,12 +90,13 @@ typedef struct csm_mark_found {
 
 typedef struct csm_detector csm_detector;
 
-/* Begin to look at one sound; as csm_mark_open. Holds half a megabyte. */
+/* Begin to look at one sound; as csm_mark_open. Holds a megabyte. */
 CSM_API CSM_MUST_USE csm_status csm_detector_open(const csm_mark_options *options,
                                                   csm_detector **out, csm_error *err);
 
-/* The next samples, at options' rate. What is not finite counts as silence. Each 1.6 s
- * of sound is searched as soon as it is complete, which takes about 0.1 s of one core.
+/* The next samples, at options' rate. What is not finite counts as silence. Each 2.5 s
+ * of sound are searched as soon as they are complete, which takes some 0.5 s of one core
+ * where no mark is found.
  * Returns CSM_OK; CSM_BAD_ARG (after csm_detector_result); CSM_NO_MEMORY. One thread at
  * a time per detector. */
 CSM_API CSM_MUST_USE csm_status csm_detector_push(csm_detector *detector, const float *samples,

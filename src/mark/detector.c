@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * detector.c - csm_detector. Whitened sound is searched in windows of 3.3 s, every 1.6 s.
+ * detector.c - csm_detector. Whitened sound is searched in windows of 5 s, every 2.5 s.
  * Windows in which the mark is found at places that continue each other make a stretch;
  * the coded bits of all its blocks are added up before they are decoded. */
 #include <csm/mark.h>
@@ -16,10 +16,10 @@
 #include "mark/search.h"
 #include "mark/whiten.h"
 
-enum { N_HOP = 20 * HALF_BLOCK };
+enum { N_HOP = 42 * HALF_BLOCK };
 static const double HIGHEST_P = 1e-5;
 static const double WHITE_HZ = 2.0 * CHIP_HZ;
-static const double DELAY_S = 0.008; /* of whiten_step */
+static const double DELAY_S = 0.016; /* of whiten_step */
 
 struct stretch {
     csm_mark_found found;
@@ -67,7 +67,7 @@ static void add_blocks(csm_detector *d, struct stretch *s, const struct sync *sy
         for (size_t j = 0; j < N_DATA; j++)
             s->soft[chips_bit(block, j, N_CODED_BITS)] +=
                 d->chips.data_sign[block][j] *
-                search_between(d->white, start + (double)(2 * j + 1) * chip);
+                search_between(d->white, start + (double)chips_data_at(j) * chip);
         s->next = start + d->n_dropped + 0.5 * sync->spacing;
     }
 }

@@ -17,14 +17,14 @@
 #include "mark/shape.h"
 
 /* Amplitude of the mark relative to the sound, in the band of 250 to 3,800 Hz. */
-static const float STRENGTH = 0.15f;
+static const float STRENGTH = 0.13f;
 
 struct csm_mark {
     struct chips chips;
     float coded[N_CODED_BITS];
     struct rate rate;
     struct shape shape;
-    float made[N_ORDER];                /* the last samples of 1 / A, the newest first */
+    float made[N_ORDER];               /* the last samples of 1 / A, the newest first */
     size_t block, chip;                 /* of the next step */
     size_t n_done;                      /* samples of this step so far */
     float samples[N_STEP * MAX_FACTOR]; /* as they came */
@@ -35,10 +35,13 @@ struct csm_mark {
 static void next_chips(csm_mark *m, float out[N_STEP])
 {
     const struct chips *c = &m->chips;
-    for (size_t i = 0; i < N_STEP; i += 2) {
-        const size_t at = (m->chip + i) / 2;
-        out[i] = c->pilot[at] * c->block_sign[m->block];
-        out[i + 1] = c->data_sign[m->block][at] * m->coded[chips_bit(m->block, at, N_CODED_BITS)];
+    for (size_t i = 0; i < N_STEP; i++) {
+        const size_t group = (m->chip + i) / 3, at = (m->chip + i) % 3;
+        if (at < 2)
+            out[i] = c->pilot[2 * group + at] * c->block_sign[m->block];
+        else
+            out[i] = c->data_sign[m->block][group] *
+                     m->coded[chips_bit(m->block, group, N_CODED_BITS)];
     }
     m->chip += N_STEP;
     if (m->chip == N_BLOCK) {
@@ -54,9 +57,9 @@ static void begin_step(csm_mark *m)
     const float gain = STRENGTH * m->shape.level;
     for (size_t i = 0; i < N_STEP; i++) {
         float y = gain * x[i];
-        for (size_t k = 0; k < N_ORDER; k++)
+        for (int k = 0; k < N_ORDER; k++)
             y -= m->shape.a[k] * m->made[k];
-        for (size_t k = N_ORDER - 1; k > 0; k--)
+        for (int k = N_ORDER - 1; k > 0; k--)
             m->made[k] = m->made[k - 1];
         m->made[0] = x[i] = y;
     }

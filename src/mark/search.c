@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* Speeds are tried in steps of 0.2 %, lines in between by their slope. */
-enum { N_SPEEDS_EACH_SIDE = 11, N_NEIGHBOURS = 9 };
+enum { N_SPEEDS_EACH_SIDE = 11, N_NEIGHBOURS = 9, AT_ONCE = 256 };
 static const double SPEED_STEP = 0.002, SURE = 1e-5;
 
 /* ---- matches ----------------------------------------------------------------- */
@@ -26,33 +26,34 @@ static size_t stretch(struct search *s, const float *x, size_t n, double ratio)
 {
     size_t n_out = 0;
     memset(s->stretched, 0, sizeof s->stretched);
-    for (; n_out + HALF_BLOCK < N_STRETCHED; n_out++) {
+    for (; n_out + N_PHASES * AT_ONCE < N_STRETCHED; n_out++) {
         const double at = 1 + (double)n_out * ratio;
         if (at >= (double)n - 2)
             break;
-        s->stretched[n_out % 4][n_out / 4] = search_between(x, at);
+        s->stretched[n_out % N_PHASES][n_out / N_PHASES] = search_between(x, at);
     }
     return n_out;
 }
 
-/* matches[i] = sum_j pilot[j] stretched[i + 4 j]; 0 where the block is not whole. Runs
- * over contiguous places, so that compilers vectorize it. */
+/* matches[i] = sum_j pilot[j] stretched[i + 2 chips_pilot_at(j)]; 0 where the block is not
+ * whole. Runs over contiguous places, so that compilers vectorize it. */
 static void match(struct search *s, size_t n)
 {
-    enum { AT_ONCE = 256 };
     const size_t n_whole = n >= HALF_BLOCK ? n - HALF_BLOCK + 1 : 0;
     memset(s->matches, 0, sizeof s->matches);
-    for (size_t phase = 0; phase < 4; phase++) {
-        const float *x = s->stretched[phase];
-        for (size_t from = 0; 4 * from + phase < n_whole; from += AT_ONCE) {
+    for (size_t phase = 0; phase < N_PHASES; phase++)
+        for (size_t from = 0; N_PHASES * from + phase < n_whole; from += AT_ONCE) {
             float sums[AT_ONCE] = {0};
-            for (size_t j = 0; j < N_PILOT; j++)
+            for (size_t j = 0; j < N_PILOT; j++) {
+                const size_t at = phase + 2 * chips_pilot_at(j);
+                const float *x = s->stretched[at % N_PHASES] + from + at / N_PHASES;
+                const float chip = s->chips->pilot[j];
                 for (size_t i = 0; i < AT_ONCE; i++)
-                    sums[i] += s->chips->pilot[j] * x[from + i + j];
-            for (size_t i = 0; i < AT_ONCE && 4 * (from + i) + phase < n_whole; i++)
-                s->matches[4 * (from + i) + phase] = sums[i];
+                    sums[i] += chip * x[i];
+            }
+            for (size_t i = 0; i < AT_ONCE && N_PHASES * (from + i) + phase < n_whole; i++)
+                s->matches[N_PHASES * (from + i) + phase] = sums[i];
         }
-    }
 }
 
 /* ---- lines ------------------------------------------------------------------- */
@@ -95,7 +96,7 @@ static double z_score(const struct search *s, const float *x, size_t n, struct s
             break;
         const float sign = s->chips->block_sign[(b + sync->phase) % N_PERIOD];
         for (size_t j = 0; start >= 1 && j < N_PILOT; j++)
-            sums[j] += sign * search_between(x, start + (double)(2 * j) * chip);
+            sums[j] += sign * search_between(x, start + (double)chips_pilot_at(j) * chip);
     }
     sync->n_blocks = b;
     double sum = 0, power = 1e-30;

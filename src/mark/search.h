@@ -11,14 +11,15 @@
 #include "mark/chips.h"
 
 enum {
+    N_PHASES = 6, /* three chips' samples of 16 kHz */
     HALF_BLOCK = 2 * N_BLOCK, /* a block in samples of 16 kHz */
-    N_SEARCHED = 41 * HALF_BLOCK,
+    N_SEARCHED = 84 * HALF_BLOCK, /* 5 s */
     N_STRETCHED = N_SEARCHED + N_SEARCHED / 32 + 2 * HALF_BLOCK
 };
 
 struct search {
     const struct chips *chips;
-    float stretched[4][N_STRETCHED / 4];
+    float stretched[N_PHASES][N_STRETCHED / N_PHASES];
     float matches[N_STRETCHED];
 };
 

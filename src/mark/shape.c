@@ -12,14 +12,15 @@ static const double PI = 3.14159265358979323846;
  * relative to the power, so that the recursion stays well conditioned: -40 dB. */
 static const float FLOOR = 1e-9f, RELATIVE_FLOOR = 1e-4f;
 
-/* Poles are pulled in by this factor: bandwidths grow by 64 Hz. */
-static const float PULL = 0.975f;
+/* Poles are pulled in by this factor: bandwidths grow by 180 Hz. */
+static const float PULL = 0.93f;
 
 void shape_init(struct shape *s)
 {
     memset(s, 0, sizeof *s);
     for (int i = 0; i < N_WINDOW; i++) {
-        const double x = i < N_RISE ? (i + 0.5) / N_RISE : (N_WINDOW - i - 0.5) / (N_WINDOW - N_RISE);
+        const double x =
+            i < N_RISE ? (i + 0.5) / N_RISE : (N_WINDOW - i - 0.5) / (N_WINDOW - N_RISE);
         s->window[i] = (float)(0.5 - 0.5 * cos(PI * x));
     }
 }
@@ -37,6 +38,18 @@ static void high_pass(struct shape *s, const float *in, float *out)
     }
     s->high_pass[0] = s1;
     s->high_pass[1] = s2;
+}
+
+void shape_pulse(float *out, int n)
+{
+    struct shape s = {0};
+    float in[N_STEP] = {1}, step[N_STEP];
+    for (int i = 0; i < n; i++) {
+        if (i % N_STEP == 0)
+            high_pass(&s, in, step);
+        in[0] = 0;
+        out[i] = step[i % N_STEP];
+    }
 }
 
 static float product(const float *x, const float *y, int n)

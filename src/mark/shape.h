@@ -20,6 +20,9 @@ struct shape {
 
 void shape_init(struct shape *shape);
 
+/* What the filter at 250 Hz answers to one pulse. */
+void shape_pulse(float *out, int n);
+
 /* The next N_STEP samples. Sound that is not finite counts as silence. */
 void shape_update(struct shape *shape, const float samples[N_STEP]);
 

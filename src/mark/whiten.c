@@ -15,6 +15,7 @@ void whiten_init(struct whiten *w, size_t factor)
     memset(w, 0, sizeof *w);
     rate_init(&w->down, factor);
     rate_init(&w->up, 2);
+    shape_pulse(w->pulse, N_PULSE);
     shape_init(&w->shape);
 }
 
@@ -38,5 +39,12 @@ void whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
         x[i] = weight * fminf(fmaxf(x[i] * scale, -HIGHEST), HIGHEST);
     w->levels[1] = w->levels[0];
     w->levels[0] = s->level;
+    /* Matched to the filter at 250 Hz, which the mark went through. */
+    memmove(w->white, w->white + N_STEP, N_PULSE * sizeof *w->white);
+    memcpy(w->white + N_PULSE, x, sizeof x);
+    memset(x, 0, sizeof x);
+    for (int k = 0; k < N_PULSE; k++)
+        for (int i = 0; i < N_STEP; i++)
+            x[i] += w->pulse[k] * w->white[i + k];
     rate_up(&w->up, x, out);
 }

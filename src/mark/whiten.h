@@ -9,15 +9,19 @@
 #include "mark/rate.h"
 #include "mark/shape.h"
 
+enum { N_PULSE = 64 };
+
 struct whiten {
     struct rate down, up;
     struct shape shape;
+    float pulse[N_PULSE];               /* of the shape's filter at 250 Hz */
+    float white[N_PULSE + N_STEP]; /* at 8 kHz, the newest last */
     float levels[2]; /* of the shape one step and two steps ago, the newer first */
 };
 
 void whiten_init(struct whiten *whiten, size_t factor);
 
-/* N_STEP * factor samples to 2 * N_STEP, one step and 3 ms late. */
+/* N_STEP * factor samples to 2 * N_STEP, one step and 11 ms late. */
 void whiten_step(struct whiten *whiten, const float *samples, float out[2 * N_STEP]);
 
 #endif

@@ -48,7 +48,8 @@ int run_codec(int argc, char **argv)
     if (st == CSM_OK)
         st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks, given[2],
                                            &err)
-                       : tokens_to_sound(given[1], model_path, &options, given[2], format, &err);
+                       : tokens_to_sound(given[1], model_path, &options, given[2], format,
+                                         &(struct marking){.is_on = false}, &err);
     csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

@@ -28,6 +28,7 @@ struct command {
 int run_analyze(int argc, char **argv);
 int run_bench(int argc, char **argv);
 int run_codec(int argc, char **argv);
+int run_detect(int argc, char **argv);
 int run_download(int argc, char **argv);
 int run_generate(int argc, char **argv);
 int run_info(int argc, char **argv);

@@ -31,6 +31,8 @@ static const char help[] =
     "  --max-audio-length-ms N  at most this long, each utterance (10000)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
     "  --format F               wav (16 bit, default), wav-f32, s16le, f32le\n"
+    "  --mark                   mark the sound as generated: csm detect finds it again\n"
+    "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
     "  --play                   through the loudspeaker, too\n"
     "  --voice NAME             a voice of csm voice list\n"
     "  --context-audio F --context-text T --context-speaker N\n"
@@ -172,6 +174,8 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "--resume and --per-turn: expected --output F, a file";
     else if (a->recite.is_resumed && a->recite.is_per_turn)
         wrong = "expected one of --resume and --per-turn";
+    else if (s->marking.key_file != NULL && !s->marking.is_on)
+        wrong = "--mark-key: expected --mark with it";
     if (wrong != NULL)
         fprintf(stderr, "csm: %s\n", wrong);
     return wrong == NULL;
@@ -244,12 +248,15 @@ static int run(struct arguments *a, const char *operand)
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
-    char *downloaded;
-    csm_status st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
+    char *downloaded = NULL;
+    csm_status st = marking_read(&a->speak.marking, &err);
     if (st == CSM_OK)
-        st = a->from_tokens != NULL ? tokens_to_sound(a->from_tokens, a->model_path, &options,
-                                                      a->speak.output, a->speak.format, &err)
-                                    : open_and_speak(a, &options, operand, &err);
+        st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
+    if (st == CSM_OK)
+        st = a->from_tokens != NULL
+                 ? tokens_to_sound(a->from_tokens, a->model_path, &options, a->speak.output,
+                                   a->speak.format, &a->speak.marking, &err)
+                 : open_and_speak(a, &options, operand, &err);
     csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }
@@ -267,6 +274,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"max-audio-length-ms", OPTION_INT, &s->max_ms},
         {"min-audio-length-ms", OPTION_INT, &s->min_ms},
         {"format", OPTION_TEXT, &a->format},
+        {"mark", OPTION_FLAG, &s->marking.is_on},
+        {"mark-key", OPTION_IN, &s->marking.key_file},
         {"play", OPTION_FLAG, &s->is_played},
         {"voice", OPTION_TEXT, &s->context.voice},
         {"context-audio", OPTION_INS, &s->context.audio},

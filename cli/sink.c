@@ -5,24 +5,50 @@
 #include <string.h>
 
 csm_status sink_open(struct sink *sink, const char *output, csm_audio_format format, bool is_played,
-                     int rate_hz, csm_error *err)
+                     int rate_hz, const struct marking *marking, const char *digest,
+                     csm_error *err)
 {
     *sink = (struct sink){.rate_hz = rate_hz};
     csm_status st = CSM_OK;
-    if (strcmp(output, "none") != 0)
-        st = csm_audio_writer_open(output, format, rate_hz, NULL, &sink->writer, err);
+    const csm_audio_options tags = marking_tags(marking);
+    if (marking->is_on) {
+        const csm_mark_options options = marking_options(marking, rate_hz, digest);
+        st = csm_mark_open(&options, &sink->mark, err);
+    }
+    if (st == CSM_OK && strcmp(output, "none") != 0)
+        st = csm_audio_writer_open(output, format, rate_hz, &tags, &sink->writer, err);
     if (st == CSM_OK && is_played)
         st = player_open(rate_hz, &sink->player, err);
     if (st != CSM_OK) {
         csm_audio_writer_discard(sink->writer);
+        csm_mark_close(sink->mark);
         *sink = (struct sink){0};
     }
     return st;
 }
 
+static csm_status add_mark(struct sink *sink, const float *samples, size_t n, csm_error *err)
+{
+    if (n > sink->n_marked) {
+        float *marked = realloc(sink->marked, n * sizeof *marked);
+        if (marked == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
+        sink->marked = marked;
+        sink->n_marked = n;
+    }
+    csm_mark_push(sink->mark, samples, n, sink->marked);
+    return CSM_OK;
+}
+
 static csm_status deliver(struct sink *sink, const float *samples, size_t n, csm_error *err)
 {
     csm_status st = CSM_OK;
+    if (sink->mark != NULL) {
+        st = add_mark(sink, samples, n, err);
+        if (st != CSM_OK)
+            return st;
+        samples = sink->marked;
+    }
     if (sink->writer != NULL)
         st = csm_audio_writer_push(sink->writer, samples, n, err);
     if (st == CSM_OK && sink->player != NULL)
@@ -66,6 +92,8 @@ csm_status sink_close(struct sink *sink, csm_status status, csm_error *err)
     if (status == CSM_OK)
         status = deliver(sink, sink->held, sink->n_held, err);
     free(sink->held);
+    free(sink->marked);
+    csm_mark_close(sink->mark);
     player_close(sink->player, status == CSM_OK);
     if (sink->writer != NULL && status == CSM_OK)
         status = csm_audio_writer_commit(sink->writer, err);

@@ -9,12 +9,16 @@
 
 #include <csm/audio.h>
 
+#include "marking.h"
 #include "play.h"
 
 struct sink {
     csm_audio_writer *writer; /* NULL: no file */
     struct player *player;    /* NULL: no loudspeaker */
     int rate_hz;
+    csm_mark *mark; /* NULL: sound goes on as it comes */
+    float *marked;
+    size_t n_marked; /* room */
     /* What was pushed last, when utterances are joined: its end may be the end of
      * one, which fades. */
     bool is_joined;
@@ -22,10 +26,13 @@ struct sink {
     size_t n_held;
 };
 
-/* Begin. output: a file, "-" for standard output, or "none". On failure nothing is
- * left open. Errors as csm_audio_writer_open and player_open. */
+/* Begin. output: a file, "-" for standard output, or "none"; marking, if it is on, marks
+ * the sound and tells so in the file's tags, with the digest of the model (NULL: not
+ * known). On failure nothing is left open. Errors as csm_audio_writer_open, player_open and
+ * csm_mark_open. */
 csm_status sink_open(struct sink *sink, const char *output, csm_audio_format format, bool is_played,
-                     int rate_hz, csm_error *err);
+                     int rate_hz, const struct marking *marking, const char *digest,
+                     csm_error *err);
 
 /* Hand over samples; waits for the loudspeaker. */
 csm_status sink_push(struct sink *sink, const float *samples, size_t n_samples, csm_error *err);

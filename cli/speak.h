@@ -22,6 +22,7 @@ struct speak {
     const char *output; /* a file, "-" or "none" */
     csm_audio_format format;
     bool is_played;
+    struct marking marking;
     const char *save_tokens; /* NULL: do not */
     const char *forced_tokens; /* NULL: go on with what was drawn */
     bool save_logits, is_debug, is_quiet, is_json;

@@ -20,7 +20,8 @@ static csm_status find_codes(const csm_tensors *file, const char *path, const cs
 
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
                            const csm_model_options *options, const char *output,
-                           csm_audio_format format, csm_error *err)
+                           csm_audio_format format, const struct marking *marking,
+                           csm_error *err)
 {
     csm_codec *codec = NULL;
     csm_tensors *file = NULL;
@@ -46,9 +47,12 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
             st = csm_fail(err, CSM_BAD_FORMAT, "%s: %s", tokens, inner.text);
         }
     }
+    const int rate_hz = st == CSM_OK ? csm_codec_describe(codec)->sample_rate_hz : 0;
+    const csm_audio_options tags = marking_tags(marking);
+    if (st == CSM_OK)
+        st = marking_apply(marking, samples, n_samples, rate_hz, err);
     if (st == CSM_OK && strcmp(output, "none") != 0)
-        st = csm_audio_write(output, format, samples, n_samples,
-                             csm_codec_describe(codec)->sample_rate_hz, NULL, err);
+        st = csm_audio_write(output, format, samples, n_samples, rate_hz, &tags, err);
     free(samples);
     csm_codec_close(codec);
     csm_tensors_close(file);

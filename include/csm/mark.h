@@ -59,6 +59,14 @@ static inline csm_mark_options csm_mark_defaults(void)
     return o;
 }
 
+/* What a sound of this model says: maker csm, the first 16 bits of the digest in
+ * hexadecimal (csm_model_info.digest; NULL or none: 0), free bits 0. */
+CSM_API csm_mark_payload csm_mark_payload_of(const char *model_digest);
+
+/* What the tags of a marked file say, where its format has tags: the comment of
+ * csm_audio_options. Its `software` is "csm " and csm_version(). */
+#define CSM_MARK_COMMENT "AI-generated"
+
 /* ---- marking ---------------------------------------------------------------- */
 
 typedef struct csm_mark csm_mark;

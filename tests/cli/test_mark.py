@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""csm generate --mark and csm detect, with the embedded voice."""
+
+import json
+
+import pytest
+import soundfile
+
+TEXT = "Hello there. This is a small voice of our own, made to try the mark."
+
+
+def speak(csm, out, *options):
+    csm("generate", "--text", TEXT, "--seed", 3, "--output", out, *options)
+    return soundfile.read(out, dtype="int16")[0]
+
+
+@pytest.fixture(scope="module")
+def files(csm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mark")
+    (folder / "key").write_text("0123456789abcdef" * 4 + "\n")
+    speak(csm, folder / "plain.wav")
+    speak(csm, folder / "marked.wav", "--mark")
+    speak(csm, folder / "private.wav", "--mark", "--mark-key", folder / "key")
+    return folder
+
+
+def test_what_is_marked_is_told_with_the_model(csm, files):
+    told = json.loads(csm("detect", files / "marked.wav", "--json").stdout)["files"][0]
+    digest = json.loads(csm("info", "--json").stdout)["digest"]
+    assert told["marked"] and told["p_value"] <= 1e-5
+    assert told["found"][0]["payload"] == {"maker": 1, "model": int(digest[:4], 16), "free_bits": 0}
+
+
+def test_exit_codes_tell_marked_not_marked_and_not_readable(csm, files):
+    assert csm("detect", files / "marked.wav").returncode == 0
+    assert csm("detect", files / "marked.wav", files / "plain.wav", check=False).returncode == 1
+    done = csm("detect", files / "none.wav", files / "marked.wav", check=False)
+    assert done.returncode == 3 and "marked.wav: marked" in done.stdout
+    assert csm("detect", check=False).returncode == 2
+
+
+def test_a_private_key_hides_the_mark_from_others(csm, files):
+    assert csm("detect", files / "private.wav", check=False).returncode == 1
+    assert csm("detect", files / "private.wav", "--mark-key", files / "key").returncode == 0
+    wrong = csm("detect", files / "private.wav", "--mark-key", files / "plain.wav", check=False)
+    assert wrong.returncode == 3
+
+
+def test_the_mark_is_quiet_and_its_absence_exact(csm, files, tmp_path):
+    plain = soundfile.read(files / "plain.wav", dtype="int16")[0]
+    marked = soundfile.read(files / "marked.wav", dtype="int16")[0]
+    assert len(plain) == len(marked)
+    assert (speak(csm, tmp_path / "again.wav") == plain).all()
+    difference = (marked.astype(float) - plain).std() / plain.astype(float).std()
+    assert 10 ** (-32 / 20) < difference < 10 ** (-20 / 20)
+
+
+def test_tags_tell_that_it_is_generated(files):
+    with soundfile.SoundFile(files / "marked.wav") as sound:
+        assert sound.comment == "AI-generated" and sound.software.startswith("csm ")
+    with soundfile.SoundFile(files / "plain.wav") as sound:
+        assert sound.comment == ""
+
+
+def test_decoded_tokens_are_marked_when_asked(csm, tmp_path):
+    csm("generate", "--text", TEXT, "--save-tokens", tmp_path / "t.safetensors", "--output", "none")
+    csm("generate", "--from-tokens", tmp_path / "t.safetensors", "--mark", "--output",
+        tmp_path / "t.wav")
+    assert csm("detect", tmp_path / "t.wav").returncode == 0

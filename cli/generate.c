@@ -10,6 +10,7 @@
 #include "choices.h"
 #include "clock.h"
 #include "command.h"
+#include "dry_run.h"
 #include "interrupt.h"
 #include "model_notes.h"
 #include "model_path.h"
@@ -46,7 +47,8 @@ static const char help[] =
     "                           context, not the sentence before it; the sound is the same\n"
     "                           for every N\n"
     "  --resume                 go on where an interrupted run of many utterances stopped\n"
-    "  --normalize | --no-normalize  numbers and symbols as words, or as they are\n"
+    "  --normalize | --no-normalize  without markup, numbers and symbols as words, or as it is\n"
+    "  --dry-run                print what would be spoken, an utterance a line; speak nothing\n"
     "  --guard | --no-guard     end speech that loops, falls silent or runs on, or do not\n"
     "                           (sentences, normalize, guard: default with the embedded\n"
     "                           voice; a model of --model-path speaks as its references do)\n\n"
@@ -80,7 +82,7 @@ struct arguments {
     const char *strategy, *engine, *dtype, *device, *format, *script;
     bool is_by_sentence, is_whole, is_normalized, is_verbatim, is_guarded, is_unguarded;
     struct recite recite;
-    bool is_exact, is_hybrid;
+    bool is_exact, is_hybrid, is_dry;
     int n_threads;
     struct speak speak;
 };
@@ -191,6 +193,8 @@ static void settle(struct arguments *a)
         a->is_guarded || (is_embedded && !a->is_unguarded && s->forced_tokens == NULL);
     if (a->recite.n_batch > 0 || (is_embedded && !a->is_whole && s->save_tokens == NULL))
         a->is_by_sentence = true;
+    a->recite.is_whole = a->is_whole || !(a->is_by_sentence || a->recite.is_resumed ||
+                                          a->recite.is_per_turn);
 }
 
 static csm_status read_text(struct arguments *a, const char *operand, char **text, csm_error *err)
@@ -217,6 +221,13 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     csm_model *model = NULL;
     csm_status st = read_text(a, operand, &text, err);
     settle(a);
+    if (st == CSM_OK)
+        remark_text(&a->speak, &a->recite, a->model_path == NULL);
+    if (st == CSM_OK && a->is_dry) {
+        st = print_text(&a->speak, &a->recite, err);
+        free(text);
+        return st;
+    }
     double start = clock_ms();
     if (st == CSM_OK)
         st = csm_model_open(a->model_path, options, &model, err);
@@ -226,7 +237,7 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     if (st == CSM_OK) {
         bool is_many = a->script != NULL || a->recite.is_resumed || a->recite.is_per_turn ||
                        a->recite.n_batch > 0 ||
-                       (a->is_by_sentence && has_sentences(a->speak.text));
+                       (a->speak.save_tokens == NULL && is_divided(&a->speak, a->recite.is_whole));
         interrupt_watch();
         st = is_many ? recite(&a->recite, &a->speak, model, err) : speak(&a->speak, model, err);
     }
@@ -311,6 +322,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"save-hidden", OPTION_SIZE, &o->hidden_frames},
         {"forced-tokens", OPTION_IN, &s->forced_tokens},
         {"from-tokens", OPTION_IN, &a->from_tokens},
+        {"dry-run", OPTION_FLAG, &a->is_dry},
         {"json", OPTION_FLAG, &s->is_json},
         {"debug", OPTION_FLAG, &s->is_debug},
         {"quiet", OPTION_FLAG, &s->is_quiet},

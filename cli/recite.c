@@ -110,11 +110,16 @@ csm_status recital_open_utterance(struct recital *r, size_t i, csm_error *err)
 
 csm_status recital_close_utterance(struct recital *r, size_t i, csm_status st, csm_error *err)
 {
-    if (r->how->is_per_turn)
+    const int asked_ms = r->utterances.items[i].pause_ms;
+    if (r->how->is_per_turn) {
+        if (st == CSM_OK && asked_ms > 0)
+            st = sink_pause(&r->sink, asked_ms, err);
         return sink_close(&r->sink, st, err);
+    }
     if (st != CSM_OK)
         return st;
-    return sink_pause(&r->sink, i + 1 < r->utterances.n ? PAUSE_MS : 0, err);
+    const bool is_last = i + 1 == r->utterances.n;
+    return sink_pause(&r->sink, asked_ms > 0 ? asked_ms : is_last ? 0 : PAUSE_MS, err);
 }
 
 void recital_show_progress(const struct recital *r, size_t i)
@@ -198,8 +203,9 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
                   : context.speaker >= 0 ? context.speaker
                                          : info->default_speaker;
     if (st == CSM_OK)
-        st = how->script != NULL ? split_script(&r.utterances, w, how->script, err)
-                                 : split_sentences(&r.utterances, w, speaker, err);
+        st = how->script != NULL
+                 ? split_script(&r.utterances, w, how->script, !how->is_per_turn, err)
+                 : split_text(&r.utterances, w, how->is_whole, speaker, err);
     if (st == CSM_OK && r.utterances.n == 0)
         st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK && !how->is_per_turn) {
@@ -207,6 +213,8 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
                        &w->marking, info->digest, err);
         r.sink.is_joined = true;
     }
+    if (st == CSM_OK && r.utterances.lead_ms > 0 && !how->is_per_turn)
+        st = sink_pause(&r.sink, r.utterances.lead_ms, err);
     if (st == CSM_OK)
         st = make_keys(&r, err);
     if (st == CSM_OK)

@@ -20,58 +20,103 @@ static const char *skip_space(const char *p)
     return p + strspn(p, " \t\r\n");
 }
 
-/* Append text [n], made speakable, without the white space around it; if that was
- * all, nothing. */
-static csm_status add(struct utterances *u, const struct speak *w, const char *text, size_t n,
-                      int speaker, csm_error *err)
+/* Append an utterance; its text is the list's from here on. Silence alone lengthens the
+ * pause before it. */
+static csm_status append(struct utterances *u, char *text, int speaker, int pause_ms,
+                         csm_error *err)
+{
+    if (*skip_space(text) == '\0') {
+        *(u->n > 0 ? &u->items[u->n - 1].pause_ms : &u->lead_ms) += pause_ms;
+        csm_free(text);
+        return CSM_OK;
+    }
+    struct utterance *items = realloc(u->items, (u->n + 1) * sizeof *items);
+    if (items == NULL) {
+        csm_free(text);
+        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
+    }
+    u->items = items;
+    u->items[u->n++] = (struct utterance){text, speaker, pause_ms};
+    return CSM_OK;
+}
+
+/* Text [n] without the white space around it, to be freed. */
+static csm_status copy(const char *text, size_t n, char **out, csm_error *err)
 {
     const char *start = skip_space(text);
     n = start < text + n ? (size_t)(text + n - start) : 0;
     while (n > 0 && strchr(" \t\r\n", start[n - 1]) != NULL)
         n--;
-    if (n == 0)
-        return CSM_OK;
-    struct utterance *items = realloc(u->items, (u->n + 1) * sizeof *items);
-    char *part = malloc(n + 1);
-    if (items != NULL)
-        u->items = items;
-    if (items == NULL || part == NULL) {
-        free(part);
+    *out = malloc(n + 1);
+    if (*out == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
-    }
-    memcpy(part, start, n);
-    part[n] = '\0';
-    char *spoken = NULL;
-    csm_status st = speakable(w, part, &spoken, err);
-    free(part);
-    if (st != CSM_OK)
-        return st;
-    if (*skip_space(spoken) == '\0')
-        csm_free(spoken);
-    else
-        u->items[u->n++] = (struct utterance){spoken, speaker};
+    memcpy(*out, start, n);
+    (*out)[n] = '\0';
     return CSM_OK;
 }
 
-csm_status split_sentences(struct utterances *u, const struct speak *w, int speaker, csm_error *err)
+/* What csm_text_pieces makes of a text. */
+static csm_status add_pieces(struct utterances *u, const char *text, size_t max_bytes, int speaker,
+                             csm_error *err)
 {
+    csm_text_piece *pieces = NULL;
+    size_t n = 0;
+    csm_status st = csm_text_pieces(text, max_bytes, &pieces, &n, err);
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        char *words = pieces[i].text;
+        pieces[i].text = NULL;
+        st = append(u, words, speaker, pieces[i].pause_ms, err);
+    }
+    csm_text_pieces_free(pieces, n);
+    return st;
+}
+
+csm_status split_text(struct utterances *u, const struct speak *w, bool is_whole, int speaker,
+                      csm_error *err)
+{
+    if (w->is_normalized)
+        return add_pieces(u, w->text, is_whole ? 0 : MAX_SENTENCE_BYTES, speaker, err);
     csm_status st = CSM_OK;
     for (const char *p = skip_space(w->text); st == CSM_OK && *p != '\0';) {
-        size_t n = csm_text_sentence(p, MAX_SENTENCE_BYTES);
-        st = add(u, w, p, n, speaker, err);
+        const size_t n = is_whole ? strlen(p) : csm_text_sentence(p, MAX_SENTENCE_BYTES);
+        char *part = NULL;
+        st = copy(p, n, &part, err);
+        if (st == CSM_OK)
+            st = append(u, part, speaker, 0, err);
         p = skip_space(p + n);
     }
     return st;
 }
 
-bool has_sentences(const char *text)
+bool is_divided(const struct speak *w, bool is_whole)
 {
-    const char *p = skip_space(text);
-    return *skip_space(p + csm_text_sentence(p, MAX_SENTENCE_BYTES)) != '\0';
+    struct utterances u = {0};
+    csm_error err;
+    const csm_status st = split_text(&u, w, is_whole, 0, &err);
+    const bool is_so = st == CSM_OK && (u.n > 1 || u.lead_ms > 0 || (u.n > 0 && u.items[0].pause_ms > 0));
+    free_utterances(&u);
+    return is_so;
+}
+
+/* A line of a script. */
+static csm_status add_line(struct utterances *u, const struct speak *w, const char *text, size_t n,
+                           int speaker, bool with_pauses, csm_error *err)
+{
+    char *line = NULL, *words = NULL;
+    csm_status st = copy(text, n, &line, err);
+    if (st == CSM_OK && w->is_normalized && with_pauses) {
+        st = add_pieces(u, line, 0, speaker, err);
+    } else if (st == CSM_OK) {
+        st = speakable(w, line, &words, err);
+        if (st == CSM_OK)
+            st = append(u, words, speaker, 0, err);
+    }
+    free(line);
+    return st;
 }
 
 csm_status split_script(struct utterances *u, const struct speak *w, const char *script,
-                        csm_error *err)
+                        bool with_pauses, csm_error *err)
 {
     csm_status st = CSM_OK;
     size_t number = 1;
@@ -85,7 +130,8 @@ csm_status split_script(struct utterances *u, const struct speak *w, const char 
                 return csm_fail(err, CSM_BAD_FORMAT,
                                 "--script: line %zu: expected [speaker] text, as in [0] Hello.",
                                 number);
-            st = add(u, w, end + 1, (size_t)(line + length - end - 1), (int)speaker, err);
+            st = add_line(u, w, end + 1, (size_t)(line + length - end - 1), (int)speaker,
+                          with_pauses, err);
         }
         line += length + (line[length] == '\n');
     }

@@ -10,25 +10,29 @@
 struct utterance {
     char *text; /* as it is spoken, not empty */
     int speaker;
+    int pause_ms; /* that the text asks for after it, 0: none */
 };
 
 struct utterances {
     struct utterance *items;
     size_t n;
+    int lead_ms; /* of silence before the first */
 };
 
-/* The sentences of what->text. CSM_BAD_ARG (not UTF-8), CSM_NO_MEMORY. */
-csm_status split_sentences(struct utterances *utterances, const struct speak *what, int speaker,
-                           csm_error *err);
+/* The text of `what`: its sentences, or is_whole: what stands between its pauses.
+ * CSM_BAD_ARG (not UTF-8), CSM_NO_MEMORY. */
+csm_status split_text(struct utterances *utterances, const struct speak *what, bool is_whole,
+                      int speaker, csm_error *err);
 
-/* The lines "[speaker] text" of a script; empty ones count for nothing.
+/* The lines "[speaker] text" of a script; empty ones count for nothing. with_pauses: a line
+ * that asks for pauses is several utterances; else its pauses are commas.
  * CSM_BAD_FORMAT with the number of a line that is none; CSM_BAD_ARG, CSM_NO_MEMORY. */
 csm_status split_script(struct utterances *utterances, const struct speak *what,
-                        const char *script, csm_error *err);
+                        const char *script, bool with_pauses, csm_error *err);
 
 void free_utterances(struct utterances *utterances);
 
-/* Whether a text has more than one sentence. */
-bool has_sentences(const char *text);
+/* Whether the text of `what` is more than one utterance, or asks for a pause. */
+bool is_divided(const struct speak *what, bool is_whole);
 
 #endif

@@ -4,13 +4,17 @@
 #ifndef CSM_TEXT_ABBREVIATIONS_H
 #define CSM_TEXT_ABBREVIATIONS_H
 
-#include <stdbool.h>
 #include <stddef.h>
+
+enum csm_abbreviation_use {
+    CSM_ABBREVIATION_MAY_END = 1,      /* a sentence may end with it (etc., Inc.) */
+    CSM_ABBREVIATION_BEFORE_NUMBER = 2 /* a word, but before a number ("No. 5") */
+};
 
 struct csm_abbreviation {
     const char *text;   /* without the full stop at its end */
-    const char *spoken; /* NULL: read as it is written */
-    bool may_end;       /* a sentence may end with it (etc., Inc.) */
+    const char *spoken;
+    unsigned use; /* of csm_abbreviation_use */
 };
 
 /* The abbreviation that is the word [n], or NULL; case counts. */

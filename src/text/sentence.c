@@ -33,8 +33,9 @@ static bool is_blank_line(const char *p)
     return *p == '\n';
 }
 
-/* Whether the full stop at text[dot] belongs to the word before it. */
-static bool is_abbreviation(const char *text, size_t dot, bool *may_end)
+/* Whether the full stop at text[dot] belongs to the word before it; next: what comes after
+ * the white space. */
+static bool is_abbreviation(const char *text, size_t dot, char next, bool *may_end)
 {
     size_t start = dot;
     while (start > 0 && !is_space(text[start - 1]) && text[start - 1] != '(' &&
@@ -46,8 +47,9 @@ static bool is_abbreviation(const char *text, size_t dot, bool *may_end)
         return true;
     }
     const struct csm_abbreviation *found = csm_abbreviation_find(text + start, n);
-    *may_end = found != NULL && found->may_end;
-    return found != NULL;
+    *may_end = found != NULL && found->use == CSM_ABBREVIATION_MAY_END;
+    return found != NULL &&
+           (found->use != CSM_ABBREVIATION_BEFORE_NUMBER || (next >= '0' && next <= '9'));
 }
 
 /* A place to cut a sentence that is too long: after the last clause of the first
@@ -65,9 +67,13 @@ static size_t cut(const char *text, size_t limit)
     }
     if (word > 0)
         return word;
-    while (limit > 1 && ((unsigned char)text[limit] & 0xC0) == 0x80)
-        limit--;
-    return limit;
+    size_t whole = limit;
+    while (whole > 0 && ((unsigned char)text[whole] & 0xC0) == 0x80)
+        whole--;
+    if (whole == 0) /* the first character is longer than the limit: whole all the same */
+        for (whole = limit; ((unsigned char)text[whole] & 0xC0) == 0x80;)
+            whole++;
+    return whole;
 }
 
 size_t csm_text_sentence(const char *text, size_t max_bytes)
@@ -102,7 +108,7 @@ size_t csm_text_sentence(const char *text, size_t max_bytes)
         if (islower((unsigned char)text[next]))
             continue;
         bool may_end = true;
-        if (is_one_dot && is_abbreviation(text, mark, &may_end) && !may_end)
+        if (is_one_dot && is_abbreviation(text, mark, text[next], &may_end) && !may_end)
             continue;
         return i;
     }

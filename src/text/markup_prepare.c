@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "text/markup_prepare.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pcre2.h>
+
+#include "base/builder.h"
+#include "base/error.h"
+#include "base/utf8.h"
+
+/* Fences and spans of code, which no pattern below may touch; the fence is group 1. */
+#define NOT_IN_CODE                                                                                \
+    "(?:(?m:^ {0,3}(`{3,}|~{3,})[^\\n]*(?:\\n|\\z)(?s:.*?)(?:^ {0,3}\\1[`~]*[ \\t]*$|\\z))"       \
+    "|(?<!`)`[^`\\n]+`)(*SKIP)(*F)|"
+#define PICTURE "[\\x{2600}-\\x{27BF}\\x{1F300}-\\x{1FAFF}\\x{2B00}-\\x{2BFF}]\\x{FE0F}?"
+#define BULLET "[\\x{2022}\\x{25E6}\\x{25AA}\\x{25AB}\\x{2023}\\x{25CF}\\x{25CB}\\x{25A0}\\x{25B8}\\x{25BA}\\x{2043}\\x{2219}\\x{00B7}\\x{2013}\\x{2192}]"
+
+static const struct {
+    const char *pattern, *with; /* groups are counted from 2 */
+} changes[] = {
+    /* of chat models */
+    {"<\\|[\\w ]{1,40}\\|>", ""},
+    {"\\x{3010}[^\\x{3010}\\x{3011}\\n]{0,20}\\x{2020}[^\\x{3010}\\x{3011}\\n]{0,80}\\x{3011}", ""},
+    /* footnotes */
+    {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote $2: "},
+    {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
+    {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
+    /* lists by other signs */
+    {"(?m)^([ \\t]*)([1-9])\\x{FE0F}?\\x{20E3}[ \\t]*", "$2$3. "},
+    {"(?m)^([ \\t]*)(?:" BULLET "|" PICTURE ")[ \\t]+(?=\\S)", "$2- "},
+    /* lines of signs alone */
+    {"(?m)^[ \\t]*\\+[-=+]{3,}[ \\t]*$", ""},
+    {"(?m)(?<=\\n\\n|\\A)[ \\t]*[=~+]{3,}[ \\t]*$", ""},
+    /* SSML and HTML that change what is said */
+    {"(?is)<sub\\s+alias\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,100}>.{0,400}?</sub>", "$2"},
+    {"(?i)<sup>\\s*(st|nd|rd|th)\\s*</sup>", "$2"},
+    {"(?i)(?<=[\\w)])<sup>\\s*(-?\\w{1,8})\\s*</sup>", "^{$2}"},
+    /* formulas */
+    {"(?s)\\$\\$(.{1,2000}?)\\$\\$", " $2 "},
+    {"\\\\\\((.{1,1000}?)\\\\\\)", "$2"},
+    {"(?s)\\\\\\[(.{1,2000}?)\\\\\\]", " $2 "},
+    {"(?<![\\w$\\\\])\\$(?=[^\\s$])(?=[^$\\n]{0,200}[\\\\^_={}]|[A-Za-z]\\$)([^$\\n]{1,200}?)(?<=\\S)\\$(?!\\w)",
+     "$2"},
+    {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
+    {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
+    {"\\\\(?:text|mathrm|mathbf|mathit|operatorname|textbf|textit|boxed)\\{([^{}\\n]{0,200})\\}", " $2 "},
+    {"(\\\\[A-Za-z]{2,14})\\{([^{}\\n]{0,200})\\}", "$2 $3 "},
+    {"_\\{([^{}\\n]{1,40})\\}", "_$2"},
+    /* products and powers with stars, which would be emphasis */
+    {"(?<=\\d) ?\\*\\* ?(?=\\d)", "^"},
+    {"(?<=[\\d)]) ?\\* ?(?=[\\d(])", "\xC3\x97"},
+};
+
+/* Mathematical letters and digits, and full-width ones, as what they look like. */
+static char plain_letter(uint32_t c)
+{
+    if (c >= 0x1D400 && c <= 0x1D6A3) {
+        const uint32_t i = (c - 0x1D400) % 52;
+        return (char)(i < 26 ? 'A' + i : 'a' + i - 26);
+    }
+    if (c >= 0x1D7CE && c <= 0x1D7FF)
+        return (char)('0' + (c - 0x1D7CE) % 10);
+    if (c >= 0xFF01 && c <= 0xFF5E) {
+        const char plain = (char)(c - 0xFF01 + '!');
+        return isalnum((unsigned char)plain) || strchr(".,;:!?%", plain) != NULL ? plain : '\0';
+    }
+    return '\0';
+}
+
+static void add_plain(struct csm_builder *out, const char *text)
+{
+    while (*text != '\0') {
+        uint32_t c;
+        const size_t n = csm_utf8_next(text, &c);
+        const char plain = plain_letter(c);
+        if (plain != '\0')
+            csm_builder_add(out, &plain, 1);
+        else
+            csm_builder_add(out, text, n);
+        text += n;
+    }
+}
+
+/* Change all places of a pattern; what PCRE2 gives up on stays as it is. */
+static csm_status change(char **text, const char *pattern, const char *with,
+                         pcre2_match_context *limits, csm_error *err)
+{
+    char whole[1024];
+    int code = 0;
+    PCRE2_SIZE offset, n = strlen(*text) + 64;
+    whole[0] = '\0';
+    strcat(strcat(whole, NOT_IN_CODE), pattern); /* both are constants of this file, and fit */
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)whole, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code,
+                                         &offset, NULL);
+    if (compiled == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
+    csm_status status = CSM_OK;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        char *changed = malloc(n + 1);
+        if (changed == NULL) {
+            status = csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
+            break;
+        }
+        PCRE2_SIZE room = n + 1;
+        const int found = pcre2_substitute(
+            compiled, (PCRE2_SPTR)*text, PCRE2_ZERO_TERMINATED, 0,
+            PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH,
+            NULL, limits, (PCRE2_SPTR)with, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)changed, &room);
+        if (found >= 0) {
+            free(*text);
+            *text = changed;
+            break;
+        }
+        free(changed);
+        if (found != PCRE2_ERROR_NOMEMORY)
+            break;
+        n = room;
+    }
+    pcre2_code_free(compiled);
+    return status;
+}
+
+csm_status csm_markup_prepare(const char *text, char **out, csm_error *err)
+{
+    struct csm_builder plain = {0};
+    add_plain(&plain, text);
+    char *made = csm_builder_take(&plain);
+    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    csm_status status = made != NULL && limits != NULL
+                            ? CSM_OK
+                            : csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
+    if (limits != NULL)
+        pcre2_set_match_limit(limits, 1000000);
+    for (size_t i = 0; status == CSM_OK && i < sizeof changes / sizeof *changes; i++)
+        status = change(&made, changes[i].pattern, changes[i].with, limits, err);
+    pcre2_match_context_free(limits);
+    if (status == CSM_OK)
+        *out = made;
+    else
+        free(made);
+    return status;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * markup_prepare.h - what people and language models write and CommonMark does not know,
+ * as CommonMark or as nothing: footnotes, bullets, products with stars, formulas of LaTeX,
+ * sources in brackets, letters made bold by their number. */
+#ifndef CSM_TEXT_MARKUP_PREPARE_H
+#define CSM_TEXT_MARKUP_PREPARE_H
+
+#include <csm/status.h>
+
+/* A new string, to be freed. Code is left as it is. CSM_OK, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_markup_prepare(const char *text, char **out, csm_error *err);
+
+#endif

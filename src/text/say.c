@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/say.h"
+
+#include <ctype.h>
+#include <string.h>
+
+struct csm_group csm_group(const struct csm_found *found, size_t i)
+{
+    const size_t start = found->bounds[2 * i], end = found->bounds[2 * i + 1];
+    return start < end ? (struct csm_group){found->text + start, end - start}
+                       : (struct csm_group){found->text, 0};
+}
+
+void csm_group_copy(struct csm_group group, char *buffer, size_t size)
+{
+    const size_t n = group.n < size - 1 ? group.n : size - 1;
+    memcpy(buffer, group.p, n);
+    buffer[n] = '\0';
+}
+
+void csm_say_as_written(struct csm_builder *out, const char *p, size_t n)
+{
+    csm_builder_add_word(out, "");
+    csm_builder_add(out, p, n);
+}
+
+bool csm_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool csm_is_letter(char c)
+{
+    return isalpha((unsigned char)c) || (unsigned char)c >= 0x80;
+}
+
+size_t csm_count_digits(const char *p)
+{
+    size_t n = 0;
+    while (csm_is_digit(p[n]))
+        n++;
+    return n;
+}
+
+bool csm_ends_word(const char *p, const char *suffix)
+{
+    const size_t n = strlen(suffix);
+    return strncmp(p, suffix, n) == 0 && !csm_is_letter(p[n]) && !csm_is_digit(p[n]);
+}

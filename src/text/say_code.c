@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_code.c - numbers that count nothing: versions, telephones, cards, hexadecimal. */
+#include <string.h>
+
+#include "text/number.h"
+#include "text/spell.h"
+
+/* v2.13.0, 1.2.3-beta.1, version 3.11: the parts are numbers, apart by "point". */
+static bool version(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group prefix = csm_group(found, 1), parts = csm_group(found, 2),
+                           label = csm_group(found, 3);
+    if (prefix.n > 0)
+        csm_builder_add_word(out, "version");
+    for (size_t i = 0; i < parts.n;) {
+        if (parts.p[i] == '.') {
+            csm_builder_add_word(out, "point");
+            i++;
+            continue;
+        }
+        const size_t n = csm_count_digits(parts.p + i);
+        csm_spell_cardinal(out, parts.p + i, n);
+        i += n;
+    }
+    for (size_t i = 0; i < label.n;) { /* -beta.1, rc2 */
+        if (csm_is_digit(label.p[i])) {
+            const size_t n = csm_count_digits(label.p + i);
+            csm_spell_cardinal(out, label.p + i, n);
+            i += n;
+            continue;
+        }
+        if (csm_is_letter(label.p[i])) {
+            const bool starts = i == 0 || !csm_is_letter(label.p[i - 1]);
+            if (starts)
+                csm_say_as_written(out, label.p + i, 1);
+        }
+        i++;
+    }
+    return true;
+}
+
+static size_t count_in(struct csm_group g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g.n; i++)
+        n += csm_is_digit(g.p[i]);
+    return n;
+}
+
+/* +1 (555) 010-1234, (555) 123-4567, +44 20 7946 0958: digit by digit. */
+static bool telephone(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    const size_t n = count_in(all);
+    if (n < 7 || n > 15)
+        return false;
+    if (*all.p == '+')
+        csm_builder_add_word(out, "plus");
+    csm_say_digit_groups(out, all.p, all.n);
+    return true;
+}
+
+/* Groups of digits as they stand: 4111 1111 1111 1111, 978-3-16-148410-0, 123-45-6789. */
+static bool digit_groups(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_say_digit_groups(out, csm_group(found, 0).p, csm_group(found, 0).n);
+    return true;
+}
+
+/* 0x1F */
+static bool hexadecimal(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_say_characters(out, csm_group(found, 0).p, csm_group(found, 0).n);
+    return true;
+}
+
+/* CA 90210: the state's letters stay, the number is digits. */
+static bool zip_code(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_say_characters(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    csm_say_digit_groups(out, csm_group(found, 2).p, csm_group(found, 2).n);
+    return true;
+}
+
+#define STATE                                                                                      \
+    "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|"    \
+    "T[NX]|UT|V[AT]|W[AIVY]"
+
+const struct csm_say_rule csm_say_codes[] = {
+    {AT_WORD, "(?<!\\w)([vV])\\.? ?(\\d+(?:\\.\\d+)*)((?:-?(?:alpha|beta|rc|dev|pre|a|b)\\.?\\d*)?)(?!\\w|\\.\\d)",
+     version, NULL},
+    {AT_DIGIT,
+     "(?<![\\w.])()(?!\\d{1,3}(?:\\.\\d{3}){2,}(?!\\d))(\\d+\\.\\d+\\.\\d+(?:\\.\\d+)?)"
+     "((?:[-.]?(?:alpha|beta|rc|dev|pre|a|b|post)\\.?\\d*)?)(?!\\w|\\.\\d)",
+     version, NULL},
+    {AT_DIGIT,
+     "(?<=[Vv]ersion |Python |Java |Node |Node\\.js |Ubuntu |PHP |Ruby |CUDA |PyTorch |Rust |Go "
+     "|Debian |Fedora |Android |iOS |macOS |Swift |Django |Kotlin )()(\\d+\\.\\d+)()(?!\\w|\\.\\d)",
+     version, NULL},
+    {AT_DIGIT, "(?<!\\w)0[xX][0-9a-fA-F]+(?!\\w)", hexadecimal, NULL},
+    {AT_DIGIT | AT_SIGN,
+     "(?<![\\w+])(?:\\+\\d{1,3}[ .\\x{A0}-]?)(?:\\(\\d{1,4}\\)|\\d{1,14})(?:[ .\\x{A0}-]?\\d{2,5}){0,5}(?!\\w)",
+     telephone, NULL},
+    {AT_DIGIT | AT_SIGN,
+     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]\\d{4}(?!\\w)", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.$-])\\d{3}-\\d{4}(?![\\w-]|\\.\\d)", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.-])0\\d{2,4} \\d{3,4} \\d{3,4}(?!\\w)", telephone, NULL},
+    {AT_DIGIT, "(?<!\\w)[3-6]\\d{3}(?:[ -]\\d{4}){3}(?!\\w)", digit_groups, NULL},
+    {AT_DIGIT, "(?<![\\w.])\\d{3}-\\d{2}-\\d{4}(?![\\w-])", digit_groups, NULL},
+    {AT_DIGIT, "(?<![\\w.])\\d+(?:-\\d+){3,}(?![\\w-])", digit_groups, NULL},
+    {AT_WORD, "(?<=, )(" STATE ") (\\d{5}(?:-\\d{4})?)(?!\\w)", zip_code, NULL},
+    {0}};

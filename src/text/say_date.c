@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_date.c - dates: 2025-03-21, 03/21/2025, 21.03.2025, 21 March, March 21st, 2025. With
+ * slashes the month comes first where both could be; without a zero in front (3/4/2021)
+ * such a date is read as it stands. */
+#include <string.h>
+
+#include "text/number.h"
+#include "text/spell.h"
+
+static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
+                                     "August", "September", "October", "November", "December"};
+
+#define MONTH                                                                                      \
+    "(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|"               \
+    "Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\\.?"
+
+static int month_of(struct csm_group name)
+{
+    for (int m = 0; m < 12; m++)
+        if (strncmp(months[m], name.p, 3) == 0)
+            return m + 1;
+    return -1;
+}
+
+/* The year of a group of four digits, or two after an apostrophe; nothing for an empty one. */
+static void say_year(struct csm_builder *out, struct csm_group year)
+{
+    if (year.n == 0)
+        return;
+    csm_builder_add_text(out, ",");
+    const struct csm_number n = csm_number_read(year.p);
+    csm_say_year_or_number(out, &n);
+}
+
+static bool say_month_day(struct csm_builder *out, int month, int day)
+{
+    if (month < 1 || month > 12 || day < 1 || day > 31)
+        return false;
+    csm_builder_add_word(out, months[month - 1]);
+    csm_say_nth(out, day);
+    return true;
+}
+
+/* "to" and the last day, for March 3-5. */
+static bool say_last_day(struct csm_builder *out, struct csm_group day)
+{
+    if (day.n == 0)
+        return true;
+    const int value = csm_group_value(day, 31);
+    if (value < 1)
+        return false;
+    csm_builder_add_word(out, "to");
+    csm_say_nth(out, value);
+    return true;
+}
+
+/* 2025-03-21; what follows a T is a time. */
+static bool year_first(struct csm_builder *out, const struct csm_found *found)
+{
+    if (!say_month_day(out, csm_group_value(csm_group(found, 2), 12),
+                       csm_group_value(csm_group(found, 3), 31)))
+        return false;
+    say_year(out, csm_group(found, 1));
+    if (csm_group(found, 4).n > 0)
+        csm_builder_add_text(out, ", at ");
+    return true;
+}
+
+/* 2025-03 */
+static bool year_and_month(struct csm_builder *out, const struct csm_found *found)
+{
+    const int month = csm_group_value(csm_group(found, 2), 12);
+    if (month < 1)
+        return false;
+    const struct csm_number n = csm_number_read(csm_group(found, 1).p);
+    csm_builder_add_word(out, months[month - 1]);
+    csm_say_year_or_number(out, &n);
+    return true;
+}
+
+/* 03/21/2025, 21/03/2025 */
+static bool with_slashes(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group first = csm_group(found, 1), second = csm_group(found, 2);
+    int month = csm_group_value(first, 31), day = csm_group_value(second, 31);
+    const bool is_padded = first.n == 2 && second.n == 2;
+    if (month <= 12 && day <= 12 && month != day && !is_padded)
+        return false;
+    if (month > 12) {
+        const int swapped = month;
+        month = day;
+        day = swapped;
+    }
+    if (!say_month_day(out, month, day))
+        return false;
+    say_year(out, csm_group(found, 3));
+    return true;
+}
+
+/* 21.03.2025: the day first, always. */
+static bool with_points(struct csm_builder *out, const struct csm_found *found)
+{
+    if (!say_month_day(out, csm_group_value(csm_group(found, 2), 12),
+                       csm_group_value(csm_group(found, 1), 31)))
+        return false;
+    say_year(out, csm_group(found, 3));
+    return true;
+}
+
+/* March 21, March 21st, 2025, Mar. 3-5 */
+static bool month_first(struct csm_builder *out, const struct csm_found *found)
+{
+    if (!say_month_day(out, month_of(csm_group(found, 1)), csm_group_value(csm_group(found, 2), 31)) ||
+        !say_last_day(out, csm_group(found, 3)))
+        return false;
+    say_year(out, csm_group(found, 4));
+    return true;
+}
+
+/* Whether the words before `at` end in "the". */
+static bool follows_the(const char *text, size_t at)
+{
+    return at >= 4 && (strncmp(text + at - 4, "the ", 4) == 0 || strncmp(text + at - 4, "The ", 4) == 0);
+}
+
+/* 21 March 2025, 3-5 March, 21st of March */
+static bool day_first(struct csm_builder *out, const struct csm_found *found)
+{
+    const int day = csm_group_value(csm_group(found, 1), 31);
+    const int month = month_of(csm_group(found, 3));
+    if (day < 1)
+        return false;
+    if (!follows_the(found->text, found->bounds[0]))
+        csm_builder_add_word(out, "the");
+    csm_say_nth(out, day);
+    if (!say_last_day(out, csm_group(found, 2)))
+        return false;
+    csm_builder_add_word(out, "of");
+    csm_builder_add_word(out, months[month - 1]);
+    say_year(out, csm_group(found, 4));
+    return true;
+}
+
+/* Sep 2025: a month's short name before a year. */
+static bool month_and_year(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, months[month_of(csm_group(found, 1)) - 1]);
+    const struct csm_number n = csm_number_read(csm_group(found, 2).p);
+    csm_say_year_or_number(out, &n);
+    return true;
+}
+
+/* Mon, Tue before a day or a month. */
+static bool weekday(struct csm_builder *out, const struct csm_found *found)
+{
+    static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday",
+                                       "Friday", "Saturday", "Sunday"};
+    for (size_t i = 0; i < 7; i++)
+        if (strncmp(days[i], csm_group(found, 1).p, 3) == 0) {
+            csm_builder_add_word(out, days[i]);
+            csm_builder_add_text(out, ",");
+        }
+    return true;
+}
+
+/* '90s, '98 */
+static bool short_year(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group digits = csm_group(found, 1);
+    if (csm_group(found, 2).n > 0) {
+        csm_spell_cardinal(out, digits.p, digits.n);
+        out->length -= !out->has_failed;
+        csm_builder_add_text(out, "ies");
+    } else if (digits.p[0] == '0') {
+        csm_builder_add_word(out, "oh");
+        csm_spell_digits(out, digits.p + 1, 1);
+    } else {
+        csm_spell_cardinal(out, digits.p, digits.n);
+    }
+    return true;
+}
+
+#define YEAR "(1\\d{3}|2\\d{3})"
+#define DASH "\\s?[-\\x{2013}]\\s?"
+
+const struct csm_say_rule csm_say_dates[] = {
+    {AT_DIGIT, "(?<![\\w.-])" YEAR "[-/](0?[1-9]|1[0-2])[-/](0?[1-9]|[12]\\d|3[01])(?:(T|,? )(?=\\d\\d?:\\d\\d)|(?![\\w/-]))",
+     year_first, NULL},
+    {AT_DIGIT, "(?<![\\w.-])" YEAR "-(0[1-9])(?![\\w-])", year_and_month, NULL},
+    {AT_DIGIT, "(?<![\\w./])(\\d{1,2})/(\\d{1,2})/(\\d{4})(?![\\w/])", with_slashes, NULL},
+    {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4})(?!\\w|\\.\\d)", with_points, NULL},
+    {AT_WORD,
+     "(?<!\\w)" MONTH "[ \\x{A0}](0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?(?:" DASH
+     "(0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?)?(?![\\w:]|[.,]\\d)(?:,? " YEAR "(?!\\w|[.,]\\d))?",
+     month_first, NULL},
+    {AT_DIGIT,
+     "(?<![\\w.,])(0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?(?:" DASH
+     "(0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?)?(?: of )?[ \\x{A0}-]?" MONTH "(?!\\w)(?:,?[ -]" YEAR
+     "(?!\\w|[.,]\\d))?",
+     day_first, NULL},
+    {AT_WORD, "(?<!\\w)(?!May)" MONTH "[ -]" YEAR "(?!\\w|[.,]\\d)", month_and_year, NULL},
+    {AT_WORD, "(?<!\\w)(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH " \\d)",
+     weekday, NULL},
+    {AT_SIGN, "(?<!\\w)['\\x{2019}](\\d\\d)(s)?(?!\\w)", short_year, NULL},
+    {0}};

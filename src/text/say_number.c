@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_number.c - numbers with what stands around them: signs, ordinals, plurals,
+ * magnitudes, units, ranges, fractions. */
+#include <string.h>
+
+#include "text/number.h"
+#include "text/spell.h"
+
+/* 1990s -> nineteen nineties, 747s -> ... sevens */
+static void say_plural(struct csm_builder *out, const struct csm_number *n)
+{
+    csm_say_year_or_number(out, n);
+    if (out->has_failed)
+        return;
+    const char last = out->text[out->length - 1];
+    out->length -= last == 'y';
+    csm_builder_add_text(out, last == 'y' ? "ies" : last == 'x' ? "es" : "s");
+}
+
+/* The 4K of screens is no number of thousands. */
+static bool is_screen(const char *p)
+{
+    static const char *const words[] = {"TV", "TVs", "video", "videos", "monitor", "display",
+                                        "resolution", "screen", "footage", "UHD", "HDR", "camera"};
+    for (size_t i = 0; *p == ' ' && i < sizeof words / sizeof *words; i++)
+        if (csm_ends_word(p + 1, words[i]))
+            return true;
+    return false;
+}
+
+/* 2.3B, and 7B before what is counted in billions; 2B is else a room. */
+static bool is_billion(const char *p, const struct csm_number *n)
+{
+    static const char *const counted[] = {"parameter", "parameters", "param", "params", "people",
+                                          "users", "tokens", "views", "downloads", "model",
+                                          "models", "years", "dollars"};
+    if (!csm_ends_word(p, "B"))
+        return false;
+    for (size_t i = 0; p[1] == ' ' && i < sizeof counted / sizeof *counted; i++)
+        if (csm_ends_word(p + 2, counted[i]))
+            return true;
+    return n->n_decimals > 0;
+}
+
+/* A magnitude after a number, spoken; bytes taken. */
+static size_t say_magnitude(struct csm_builder *out, const char *after, const struct csm_number *n)
+{
+    size_t length = 0;
+    const char *magnitude = csm_magnitude(after, false, &length);
+    if (magnitude == NULL && is_billion(after, n)) {
+        magnitude = "billion";
+        length = 1;
+    }
+    if (magnitude == NULL || (*after == 'K' && is_screen(after + 1)))
+        return 0;
+    csm_builder_add_word(out, magnitude);
+    return length;
+}
+
+/* 5' 10", 6'2": feet and inches. */
+static bool say_height(struct csm_builder *out, const struct csm_found *found)
+{
+    const int feet = csm_group_value(csm_group(found, 1), 999);
+    const int inches = csm_group_value(csm_group(found, 2), 11);
+    if (feet < 0 || inches < 0)
+        return false;
+    csm_say_int(out, feet);
+    csm_builder_add_word(out, feet == 1 ? "foot" : "feet");
+    csm_say_int(out, inches);
+    csm_builder_add_word(out, inches == 1 ? "inch" : "inches");
+    return true;
+}
+
+/* One half, two thirds, five eighths. */
+static bool say_parts(struct csm_builder *out, int n, int of)
+{
+    if (of == 2 || of == 4) {
+        csm_say_int(out, n);
+        csm_builder_add_word(out, of == 2 ? (n == 1 ? "half" : "halves")
+                                          : (n == 1 ? "quarter" : "quarters"));
+        return true;
+    }
+    csm_say_int(out, n);
+    csm_say_nth(out, of);
+    if (n != 1)
+        csm_builder_add_text(out, "s");
+    return true;
+}
+
+/* 1/2, 5/8, 2 1/2; 8/10 and 95/100 are marks. What else has a slash is said as two numbers. */
+static bool say_fraction(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group whole = csm_group(found, 1);
+    const int n = csm_group_value(csm_group(found, 2), 999);
+    const int of = csm_group_value(csm_group(found, 3), 100);
+    if (n < 1 || of < 2)
+        return false;
+    if (whole.n == 0 && (of == 10 || of == 100) && n <= of) {
+        csm_say_int(out, n);
+        csm_builder_add_word(out, "out of");
+        csm_say_int(out, of);
+        return true;
+    }
+    const bool is_common = of <= 6 || of == 8 || of == 16 || of == 32 || of == 64;
+    if (!is_common || n >= of)
+        return false;
+    if (whole.n > 0) {
+        csm_say_int(out, csm_group_value(whole, 999));
+        csm_builder_add_word(out, "and");
+    }
+    return say_parts(out, n, of);
+}
+
+/* U+00BC and its kin, after a number or alone. */
+static bool say_vulgar(struct csm_builder *out, const struct csm_found *found)
+{
+    static const struct {
+        const char *written;
+        int n, of;
+    } known[] = {{"\xC2\xBC", 1, 4},     {"\xC2\xBD", 1, 2},     {"\xC2\xBE", 3, 4},
+                 {"\xE2\x85\x93", 1, 3}, {"\xE2\x85\x94", 2, 3}, {"\xE2\x85\x95", 1, 5},
+                 {"\xE2\x85\x96", 2, 5}, {"\xE2\x85\x97", 3, 5}, {"\xE2\x85\x98", 4, 5},
+                 {"\xE2\x85\x99", 1, 6}, {"\xE2\x85\x9A", 5, 6}, {"\xE2\x85\x9B", 1, 8},
+                 {"\xE2\x85\x9C", 3, 8}, {"\xE2\x85\x9D", 5, 8}, {"\xE2\x85\x9E", 7, 8}};
+    const struct csm_group whole = csm_group(found, 1), part = csm_group(found, 2);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(part.p, known[i].written, part.n) == 0) {
+            if (whole.n > 0) {
+                csm_spell_cardinal(out, whole.p, whole.n);
+                csm_builder_add_word(out, "and");
+            }
+            return say_parts(out, known[i].n, known[i].of);
+        }
+    return false;
+}
+
+/* Whether what stands before `at` lets a minus begin: nothing, a space, an opening. */
+static bool starts_word(const char *text, size_t at)
+{
+    return at == 0 || !(csm_is_letter(text[at - 1]) || csm_is_digit(text[at - 1]) ||
+                        text[at - 1] == ')' || text[at - 1] == '-');
+}
+
+static size_t sign_at(const char *text, size_t at)
+{
+    const char *p = text + at;
+    if (!starts_word(text, at))
+        return 0;
+    return *p == '-' && csm_is_digit(p[1]) ? 1
+           : strncmp(p, "\xE2\x88\x92", 3) == 0 && csm_is_digit(p[3]) ? 3 : 0;
+}
+
+/* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
+static size_t say_joint(struct csm_builder *out, const char *text, size_t at)
+{
+    const char *after = text + at;
+    const size_t dash = csm_range_dash(after);
+    if (dash > 0 && csm_is_digit(after[dash])) {
+        const char *next = after + dash;
+        const char *end = next + csm_count_digits(next);
+        const bool is_sum = dash > 1 && *after == ' ' && strncmp(end, " =", 2) == 0;
+        csm_builder_add_word(out, is_sum ? "minus" : "to");
+        return dash;
+    }
+    if ((*after == 'x' || *after == 'X') && csm_is_digit(after[1])) { /* 1920x1080 */
+        csm_builder_add_word(out, "by");
+        return 1;
+    }
+    if ((*after == 'x' || *after == 'X') && !csm_is_letter(after[1])) { /* 3x faster */
+        csm_builder_add_word(out, "times");
+        return 1;
+    }
+    if (*after == '/' && csm_is_digit(after[1])) /* 24/7, 3/4/2021 */
+        return 1;
+    return 0;
+}
+
+static size_t number(struct csm_builder *out, const char *text, size_t at)
+{
+    const char *p = text + at;
+    const size_t sign = sign_at(text, at);
+    if (!csm_is_digit(p[sign]))
+        return 0;
+    if (sign > 0)
+        csm_builder_add_word(out, "minus");
+    else if (out->length > 1 && !out->has_failed && out->text[out->length - 1] == '-' &&
+             csm_is_letter(out->text[out->length - 2]))
+        out->text[out->length - 1] = ' '; /* COVID-19 */
+    const struct csm_number n = csm_number_read(p + sign);
+    const char *after = p + sign + n.length;
+    size_t taken = sign + n.length;
+    if (n.n_decimals == 0 && (csm_ends_word(after, "st") || csm_ends_word(after, "nd") ||
+                              csm_ends_word(after, "rd") || csm_ends_word(after, "th"))) {
+        csm_spell_ordinal(out, n.digits, n.n_digits);
+        return taken + 2;
+    }
+    if (n.n_decimals == 0 && csm_ends_word(after, "s")) {
+        say_plural(out, &n);
+        return taken + 1;
+    }
+    csm_say_year_or_number(out, &n);
+    const size_t magnitude = say_magnitude(out, after, &n);
+    const size_t unit = csm_say_unit(out, after + magnitude, csm_number_is_one(&n));
+    taken += magnitude + unit;
+    return taken + say_joint(out, text, at + taken);
+}
+
+const struct csm_say_rule csm_say_numbers[] = {
+    {AT_DIGIT, "(?<![\\w.])(\\d{1,3})\\s?['\xE2\x80\xB2]\\s?(\\d{1,2})\\s?(?:\"|''|\xE2\x80\xB3)",
+     say_height, NULL},
+    {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)", say_fraction,
+     NULL},
+    {AT_DIGIT | AT_SIGN, "(\\d{1,3})? ?([\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", say_vulgar, NULL},
+    {AT_DIGIT | AT_SIGN, NULL, NULL, number},
+    {0}};

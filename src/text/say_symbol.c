@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_symbol.c - signs as words, brackets and dashes as pauses, what has no sound as
+ * nothing. After these rules no sign of markup is left. */
+#include <ctype.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/number.h"
+
+static const struct {
+    const char *symbol, *spoken;
+} symbols[] = {
+    {"&", "and"},
+    {"+", "plus"},
+    {"@", "at"},
+    {"%", "percent"},
+    {"#", "number"},
+    {"$", "dollar"},
+    {"->", "to"},
+    {"=>", "to"},
+    {"<-", "from"},
+    {">=", "is at least"},
+    {"<=", "is at most"},
+    {"!=", "is not"},
+    {"==", "equals"},
+    {"=", "equals"},
+    {"\xC3\x97", "times"},
+    {"\xC3\xB7", "divided by"},
+    {"\xC2\xB1", "plus or minus"},
+    {"\xE2\x88\x92", "minus"},
+    {"\xE2\x89\x88", "is approximately"},
+    {"\xE2\x89\xA0", "is not"},
+    {"\xE2\x89\xA4", "is at most"},
+    {"\xE2\x89\xA5", "is at least"},
+    {"\xE2\x86\x92", "to"},
+    {"\xE2\x9E\x9C", "to"},
+    {"\xE2\x9E\xA1", "to"},
+    {"\xE2\x86\x90", "from"},
+    {"\xE2\x86\x94", "to and from"},
+    {"\xE2\x87\x92", "implies"},
+    {"\xE2\x87\x94", "is equivalent to"},
+    {"\xE2\x86\x91", "up"},
+    {"\xE2\x86\x93", "down"},
+    {"\xE2\x88\x9A", "the square root of"},
+    {"\xE2\x88\x9E", "infinity"},
+    {"\xE2\x88\x91", "the sum of"},
+    {"\xE2\x88\xAB", "the integral of"},
+    {"\xE2\x88\x88", "in"},
+    {"\xC2\xA7", "section"},
+    {"\xC2\xB6", "paragraph"},
+    {"\xC2\xA9", "copyright"},
+    {"\xC2\xB0", "degrees"},
+    {"\xE2\x84\x96", "number"},
+    {"\xC2\xA3", "pounds"},
+    {"\xE2\x82\xAC", "euros"},
+    {"\xC2\xA5", "yen"},
+    {"\xC2\xA2", "cents"},
+    {"\xE2\x82\xB9", "rupees"},
+    {"\xCE\xB1", "alpha"}, {"\xCE\xB2", "beta"}, {"\xCE\xB3", "gamma"}, {"\xCE\xB4", "delta"},
+    {"\xCE\xB5", "epsilon"}, {"\xCE\xB8", "theta"}, {"\xCE\xBB", "lambda"}, {"\xCE\xBC", "mu"},
+    {"\xC2\xB5", "micro"}, {"\xCF\x80", "pi"}, {"\xCF\x81", "rho"}, {"\xCF\x83", "sigma"},
+    {"\xCF\x84", "tau"}, {"\xCF\x86", "phi"}, {"\xCF\x89", "omega"}, {"\xCE\x94", "delta"},
+    {"\xCE\xA3", "sigma"}, {"\xCE\xA9", "omega"},
+};
+
+/* Whether the byte before `at` belongs to a word. */
+static bool follows_word(const char *text, size_t at)
+{
+    return at > 0 && (csm_is_letter(text[at - 1]) || csm_is_digit(text[at - 1]));
+}
+
+static size_t symbol(struct csm_builder *out, const char *text, size_t at)
+{
+    for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+        const char *sign = symbols[i].symbol;
+        const size_t n = strlen(sign);
+        if (strncmp(text + at, sign, n) != 0)
+            continue;
+        const bool is_greek = (unsigned char)*sign == 0xCE || (unsigned char)*sign == 0xCF;
+        if (is_greek && ((at > 0 && (unsigned char)text[at - 1] >= 0x80) ||
+                         (unsigned char)text[at + n] >= 0xC3))
+            return 0; /* a word in Greek */
+        const bool is_sharp = *sign == '#' && at > 0 && csm_is_letter(text[at - 1]); /* C# */
+        csm_builder_add_word(out, is_sharp ? "sharp" : symbols[i].spoken);
+        return n;
+    }
+    return 0;
+}
+
+/* < and > between things are compared; 5 * 3 and 2*x are products; a/b is two words. */
+static bool less(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, *csm_group(found, 0).p == '<' ? "is less than" : "is greater than");
+    return true;
+}
+
+static bool more_than(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, *csm_group(found, 0).p == '<' ? "less than" : "more than");
+    return true;
+}
+
+static bool times(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "times");
+    return true;
+}
+
+static bool about(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "about");
+    return true;
+}
+
+static bool divided(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "divided by");
+    return true;
+}
+
+static bool minus(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "minus");
+    return true;
+}
+
+static bool to(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "to");
+    return true;
+}
+
+static bool apart(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_text(out, " ");
+    return true;
+}
+
+static bool slash(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "slash");
+    return true;
+}
+
+/* -m, --help: the flags of a command. */
+static bool flag(struct csm_builder *out, const struct csm_found *found)
+{
+    for (size_t i = 0; i < csm_group(found, 1).n; i++)
+        csm_builder_add_word(out, "dash");
+    csm_builder_add_text(out, " ");
+    return true;
+}
+
+/* Written differently, meant the same. */
+static const struct {
+    const char *from, *to;
+} replacements[] = {
+    {"\xE2\x80\x99", "'"},    /* right single quote */
+    {"\xE2\x80\x98", "'"},    /* left single quote */
+    {"\xE2\x80\x9C", "\""},   /* left double quote */
+    {"\xE2\x80\x9D", "\""},   /* right double quote */
+    {"\xE2\x80\x9E", "\""},   /* low double quote */
+    {"\xC2\xAB", "\""},        /* guillemets */
+    {"\xC2\xBB", "\""},
+    {"\xE2\x80\xA6", "..."},  /* ellipsis */
+    {"\xE2\x80\x90", "-"},    /* hyphen */
+    {"\xE2\x80\x91", "-"},    /* no-break hyphen */
+    {"\xC2\xAD", ""},          /* soft hyphen */
+    {"\xC2\xAE", ""},          /* registered */
+    {"\xE2\x84\xA2", ""},     /* trade mark */
+    {"\xE2\x80\xA0", ""},     /* dagger */
+    {"\xE2\x80\xA2", ","},    /* bullet */
+    {"\xC2\xB7", ","},         /* middle dot */
+    {"\xE3\x80\x90", ","},    /* the brackets that some models put around sources */
+    {"\xE3\x80\x91", ","},
+    {"`", ""},
+    {"*", ""},
+    {"_", " "},
+    {"~", ""},
+    {"^", ""},
+    {"|", ","},
+    {"\\", " "},
+};
+
+static size_t replacement(struct csm_builder *out, const char *text, size_t at)
+{
+    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
+        const size_t n = strlen(replacements[i].from);
+        if (strncmp(text + at, replacements[i].from, n) == 0) {
+            csm_builder_add_text(out, replacements[i].to);
+            return n;
+        }
+    }
+    return 0;
+}
+
+/* Bytes of a bracket or a long dash at p; 0: neither. */
+static size_t pause_sign(const char *p)
+{
+    if (*p != '\0' && strchr("()[]{}<>", *p) != NULL)
+        return 1;
+    if (strncmp(p, "\xE2\x80\x93", 3) == 0 || strncmp(p, "\xE2\x80\x94", 3) == 0 ||
+        strncmp(p, "\xE2\x80\x95", 3) == 0)
+        return 3;
+    return strncmp(p, "--", 2) == 0 ? 1 + strspn(p + 1, "-") : 0;
+}
+
+/* A pause: brackets and long dashes become a comma, where there is none. */
+static size_t pause(struct csm_builder *out, const char *text, size_t at)
+{
+    const size_t n = pause_sign(text + at);
+    if (n == 0)
+        return 0;
+    const char *after = text + at + n, *next = after;
+    while (*next == ' ' || pause_sign(next) > 0)
+        next += *next == ' ' ? 1 : pause_sign(next);
+    while (out->length > 0 && !out->has_failed && out->text[out->length - 1] == ' ')
+        out->text[--out->length] = '\0';
+    const bool is_needed = out->length > 0 && strchr(".,;:!?", out->text[out->length - 1]) == NULL &&
+                           *next != '\0' && strchr(".,;:!?", *next) == NULL;
+    if (is_needed)
+        csm_builder_add_text(out, ",");
+    if (*after != '\0' && strchr(" \n.,;:!?", *after) == NULL && out->length > 0)
+        csm_builder_add_text(out, " ");
+    return n;
+}
+
+/* Whether a character has no sound: pictures, their parts, marks of direction and width. */
+static bool is_silent(uint32_t c)
+{
+    return (c >= 0x1F000 && c <= 0x1FBEF) || (c >= 0x2600 && c <= 0x27BF) ||
+           (c >= 0x2B00 && c <= 0x2BFF) || (c >= 0x2300 && c <= 0x23FF) ||
+           (c >= 0x2500 && c <= 0x25FF) || (c >= 0xFE00 && c <= 0xFE0F) ||
+           (c >= 0x200B && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) || c == 0x2060 ||
+           c == 0x20E3 || c == 0xFEFF || c == 0xFFFD || (c >= 0xE0000 && c <= 0xE0FFF) ||
+           (c >= 0xE000 && c <= 0xF8FF) || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') ||
+           c == 0x7F;
+}
+
+static size_t silent(struct csm_builder *out, const char *text, size_t at)
+{
+    (void)out;
+    uint32_t c;
+    const size_t n = csm_utf8_next(text + at, &c);
+    return is_silent(c) ? n : 0;
+}
+
+static size_t white_space(struct csm_builder *out, const char *text, size_t at)
+{
+    size_t n = 0;
+    for (uint32_t c;;) {
+        const size_t length = csm_utf8_next(text + at + n, &c);
+        if (!csm_utf8_is_space(c))
+            break;
+        n += length;
+    }
+    if (n > 0 && out->length > 0 && !out->has_failed && out->text[out->length - 1] != ' ')
+        csm_builder_add_text(out, " ");
+    return n;
+}
+
+const struct csm_say_rule csm_say_symbols[] = {
+    {AT_SIGN, "(?<=[\\w)] )[<>](?= [\\w(-])", less, NULL},
+    {AT_SIGN, "(?<=\\w)[<>](?=\\d)", less, NULL},
+    {AT_SIGN, "(?<![\\w<>-])[<>] ?(?=[$\\x{A3}\\x{20AC}]?\\d)", more_than, NULL},
+    {AT_SIGN, "(?<=[\\w)]) ?\\*\\*? ?(?=[\\w(])", times, NULL},
+    {AT_SIGN, "(?<![\\w~])~ ?(?=[$\\x{A3}\\x{20AC}]?\\d)", about, NULL},
+    {AT_SIGN, "(?<=\\d )/(?= \\d)", divided, NULL},
+    {AT_SIGN, "(?<=\\w )-(?= \\d+(?:\\.\\d+)? =)", minus, NULL},
+    {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
+    {AT_SIGN, "(?<=[\\w.)\"'])/(?=[\\w(\"'])", apart, NULL},
+    {AT_SIGN, "/+", slash, NULL},
+    {AT_SIGN, "(?<![\\w-])(-{1,2})(?=[A-Za-z])", flag, NULL},
+    {AT_SIGN, NULL, NULL, symbol},
+    {AT_SIGN, NULL, NULL, pause},
+    {AT_SIGN, NULL, NULL, replacement},
+    {AT_SIGN, NULL, NULL, silent},
+    {AT_SIGN, NULL, NULL, white_space},
+    {0}};

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_time.c - times of the day, with seconds and zones; am and pm; 16:9 and 3:1. */
+#include <string.h>
+
+#include "text/number.h"
+#include "text/spell.h"
+
+/* "+02:00", "-5": plus two, minus five. */
+static void say_offset(struct csm_builder *out, struct csm_group offset)
+{
+    if (offset.n == 0)
+        return;
+    csm_builder_add_word(out, offset.p[0] == '+' ? "plus" : "minus");
+    const size_t sign = offset.p[0] == '+' || offset.p[0] == '-' ? 1 : 3;
+    size_t n = csm_count_digits(offset.p + sign);
+    n = n > 2 ? 2 : n;
+    const struct csm_group hours = {offset.p + sign, n};
+    csm_say_int(out, csm_group_value(hours, 99));
+    const size_t colon = offset.p[sign + n] == ':';
+    const struct csm_group minutes = {offset.p + sign + n + colon, offset.n - sign - n - colon};
+    if (csm_group_value(minutes, 59) > 0)
+        csm_say_int(out, csm_group_value(minutes, 59));
+}
+
+/* 10:30, 9:00, 7:05, 14:30:05 UTC+2, 10:30Z */
+static bool time_of_day(struct csm_builder *out, const struct csm_found *found)
+{
+    const int hours = csm_group_value(csm_group(found, 1), 99);
+    const struct csm_group minutes = csm_group(found, 2), seconds = csm_group(found, 3);
+    if (csm_group_value(minutes, 59) < 0)
+        return false;
+    csm_say_int(out, hours);
+    const bool has_half = csm_group(found, 4).n > 0;
+    if (strncmp(minutes.p, "00", 2) == 0) {
+        if (!has_half && seconds.n == 0)
+            csm_builder_add_word(out, "o'clock");
+    } else if (minutes.p[0] == '0') {
+        csm_builder_add_word(out, "oh");
+        csm_spell_digits(out, minutes.p + 1, 1);
+    } else {
+        csm_spell_cardinal(out, minutes.p, 2);
+    }
+    const int n_seconds = csm_group_value(seconds, 59);
+    if (n_seconds > 0) {
+        csm_builder_add_word(out, "and");
+        csm_say_int(out, n_seconds);
+        csm_builder_add_word(out, n_seconds == 1 ? "second" : "seconds");
+    }
+    const char *zone = csm_group(found, 5).p;
+    if (csm_group(found, 5).n > 0)
+        csm_say_characters(out, *zone == 'Z' ? "UTC" : zone, *zone == 'Z' ? 3 : csm_group(found, 5).n);
+    say_offset(out, csm_group(found, 6));
+    say_offset(out, csm_group(found, 7));
+    return true;
+}
+
+/* 16:9, 3:1: what is no time is a ratio or a score. */
+static bool ratio(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group a = csm_group(found, 1), b = csm_group(found, 2);
+    csm_spell_cardinal(out, a.p, a.n);
+    csm_builder_add_word(out, "to");
+    csm_spell_cardinal(out, b.p, b.n);
+    return true;
+}
+
+/* UTC+2, GMT, EST after a time or am and pm. */
+static bool zone(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_say_characters(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    say_offset(out, csm_group(found, 2));
+    return true;
+}
+
+/* 10pm, 10 am: the letters alone would be read as a word. */
+static size_t half_of_day(struct csm_builder *out, const char *text, size_t at)
+{
+    size_t before = at;
+    while (before > 0 && text[before - 1] == ' ')
+        before--;
+    if (before == 0 || !csm_is_digit(text[before - 1]))
+        return 0;
+    const bool is_am = csm_ends_word(text + at, "am") || csm_ends_word(text + at, "AM");
+    if (!is_am && !csm_ends_word(text + at, "pm") && !csm_ends_word(text + at, "PM"))
+        return 0;
+    csm_builder_add_word(out, is_am ? "a m" : "p m");
+    const size_t dash = csm_range_dash(text + at + 2);
+    if (dash > 0 && csm_is_digit(text[at + 2 + dash])) { /* 9am-5pm */
+        csm_builder_add_word(out, "to");
+        return 2 + dash;
+    }
+    return 2;
+}
+
+#define ZONE "UTC|GMT|[ECMP][SD]T|CES?T|BST|IST|JST|AE[SD]T|[ECMP]T"
+#define OFFSET "([+\\x{2212}-]\\d\\d?(?::?\\d\\d)?)"
+
+/* The dash after a time, as say_number.c has it after a number. */
+static bool time_range(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "to");
+    return true;
+}
+
+const struct csm_say_rule csm_say_times[] = {
+    {AT_DIGIT,
+     "(?<![A-SU-Za-z0-9_:])(?<!\\d\\.)(\\d{1,2}):(\\d\\d)(?::(\\d\\d)(?:[.,]\\d+)?)?(?!\\d|:\\d)"
+     "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",
+     time_of_day, NULL},
+    {AT_DIGIT, "(?<![\\w:.])(\\d{1,4}):(\\d{1,4})(?![\\w:])", ratio, NULL},
+    {AT_WORD, "(?<=\\d |[apAP][mM] |m\\. )(" ZONE ")(?!\\w)" OFFSET "?", zone, NULL},
+    {AT_WORD, "(?<!\\w)(UTC|GMT)" OFFSET "(?!\\w)", zone, NULL},
+    {AT_SIGN, "(?<=:\\d\\d) ?[-\\x{2013}] ?(?=\\d{1,2}:\\d\\d)", time_range, NULL},
+    {AT_WORD, NULL, NULL, half_of_day},
+    {0}};

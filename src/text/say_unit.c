@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_unit.c - units after a number: km, m/s, kg/m^3, MB/s, $5/month's "per". */
+#include <string.h>
+
+#include "text/number.h"
+
+static const struct {
+    const char *symbol, *one, *many;
+    bool is_apart; /* only with a space before it, or after a slash: 6s are sixes */
+} units[] = {
+    {"km/h", "kilometer per hour", "kilometers per hour", false},
+    {"kph", "kilometer per hour", "kilometers per hour", false},
+    {"mph", "mile per hour", "miles per hour", false},
+    {"km", "kilometer", "kilometers", false},
+    {"cm", "centimeter", "centimeters", false},
+    {"mm", "millimeter", "millimeters", false},
+    {"nm", "nanometer", "nanometers", false},
+    {"\xC2\xB5m", "micrometer", "micrometers", false},
+    {"\xCE\xBCm", "micrometer", "micrometers", false},
+    {"m", "meter", "meters", false},
+    {"mi", "mile", "miles", false},
+    {"in", "inch", "inches", false}, /* csm_say_unit: only without a space */
+    {"yd", "yard", "yards", false},
+    {"ft", "foot", "feet", false},
+    {"kg", "kilogram", "kilograms", false},
+    {"mg", "milligram", "milligrams", false},
+    {"mcg", "microgram", "micrograms", false},
+    {"\xC2\xB5g", "microgram", "micrograms", false},
+    {"\xCE\xBCg", "microgram", "micrograms", false},
+    {"g", "gram", "grams", false},
+    {"lbs", "pound", "pounds", false},
+    {"lb", "pound", "pounds", false},
+    {"oz", "ounce", "ounces", false},
+    {"ml", "milliliter", "milliliters", false},
+    {"mL", "milliliter", "milliliters", false},
+    {"dL", "deciliter", "deciliters", false},
+    {"dl", "deciliter", "deciliters", false},
+    {"cl", "centiliter", "centiliters", false},
+    {"L", "liter", "liters", false},
+    {"l", "liter", "liters", true},
+    {"gal", "gallon", "gallons", false},
+    {"tsp", "teaspoon", "teaspoons", false},
+    {"tbsp", "tablespoon", "tablespoons", false},
+    {"ha", "hectare", "hectares", true},
+    {"sq ft", "square foot", "square feet", false},
+    {"sq m", "square meter", "square meters", false},
+    {"GHz", "gigahertz", "gigahertz", false},
+    {"MHz", "megahertz", "megahertz", false},
+    {"kHz", "kilohertz", "kilohertz", false},
+    {"Hz", "hertz", "hertz", false},
+    {"rpm", "revolution per minute", "revolutions per minute", false},
+    {"RPM", "revolution per minute", "revolutions per minute", false},
+    {"fps", "frame per second", "frames per second", false},
+    {"FPS", "frame per second", "frames per second", false},
+    {"bpm", "beat per minute", "beats per minute", false},
+    {"dpi", "dot per inch", "dots per inch", false},
+    {"px", "pixel", "pixels", false},
+    {"MP", "megapixel", "megapixels", false},
+    {"Tbps", "terabit per second", "terabits per second", false},
+    {"Gbps", "gigabit per second", "gigabits per second", false},
+    {"Mbps", "megabit per second", "megabits per second", false},
+    {"kbps", "kilobit per second", "kilobits per second", false},
+    {"Kbps", "kilobit per second", "kilobits per second", false},
+    {"PB", "petabyte", "petabytes", false},
+    {"TB", "terabyte", "terabytes", false},
+    {"GB", "gigabyte", "gigabytes", false},
+    {"MB", "megabyte", "megabytes", false},
+    {"KB", "kilobyte", "kilobytes", false},
+    {"kB", "kilobyte", "kilobytes", false},
+    {"TiB", "tebibyte", "tebibytes", false},
+    {"GiB", "gibibyte", "gibibytes", false},
+    {"MiB", "mebibyte", "mebibytes", false},
+    {"KiB", "kibibyte", "kibibytes", false},
+    {"Gb", "gigabit", "gigabits", false},
+    {"Mb", "megabit", "megabits", false},
+    {"ms", "millisecond", "milliseconds", false},
+    {"\xC2\xB5s", "microsecond", "microseconds", false},
+    {"\xCE\xBCs", "microsecond", "microseconds", false},
+    {"us", "microsecond", "microseconds", false},
+    {"ns", "nanosecond", "nanoseconds", false},
+    {"s", "second", "seconds", true},
+    {"sec", "second", "seconds", false},
+    {"secs", "second", "seconds", false},
+    {"min", "minute", "minutes", false},
+    {"mins", "minute", "minutes", false},
+    {"h", "hour", "hours", false},
+    {"hr", "hour", "hours", false},
+    {"hrs", "hour", "hours", false},
+    {"d", "day", "days", false},
+    {"wk", "week", "weeks", false},
+    {"wks", "week", "weeks", false},
+    {"mo", "month", "months", false},
+    {"yr", "year", "years", false},
+    {"yrs", "year", "years", false},
+    {"GWh", "gigawatt hour", "gigawatt hours", false},
+    {"MWh", "megawatt hour", "megawatt hours", false},
+    {"kWh", "kilowatt hour", "kilowatt hours", false},
+    {"Wh", "watt hour", "watt hours", false},
+    {"GW", "gigawatt", "gigawatts", false},
+    {"MW", "megawatt", "megawatts", false},
+    {"kW", "kilowatt", "kilowatts", false},
+    {"mW", "milliwatt", "milliwatts", false},
+    {"W", "watt", "watts", false},
+    {"mAh", "milliampere hour", "milliampere hours", false},
+    {"mA", "milliampere", "milliamperes", false},
+    {"kV", "kilovolt", "kilovolts", false},
+    {"mV", "millivolt", "millivolts", false},
+    {"V", "volt", "volts", false},
+    {"k\xCE\xA9", "kiloohm", "kiloohms", false},
+    {"\xCE\xA9", "ohm", "ohms", false},
+    {"\xE2\x84\xA6", "ohm", "ohms", false},
+    {"dBm", "d B m", "d B m", false},
+    {"dB", "decibel", "decibels", false},
+    {"kcal", "kilocalorie", "kilocalories", false},
+    {"cal", "calorie", "calories", false},
+    {"kJ", "kilojoule", "kilojoules", false},
+    {"MJ", "megajoule", "megajoules", false},
+    {"J", "joule", "joules", false},
+    {"kN", "kilonewton", "kilonewtons", false},
+    {"Nm", "newton meter", "newton meters", false},
+    {"hPa", "hectopascal", "hectopascals", false},
+    {"kPa", "kilopascal", "kilopascals", false},
+    {"MPa", "megapascal", "megapascals", false},
+    {"Pa", "pascal", "pascals", false},
+    {"psi", "pound per square inch", "pounds per square inch", false},
+    {"mmHg", "millimeter of mercury", "millimeters of mercury", false},
+    {"mol", "mole", "moles", false},
+    {"\xC2\xB0" "C", "degree Celsius", "degrees Celsius", false},
+    {"\xC2\xB0" "F", "degree Fahrenheit", "degrees Fahrenheit", false},
+    {"\xC2\xBA" "C", "degree Celsius", "degrees Celsius", false},
+    {"\xE2\x84\x83", "degree Celsius", "degrees Celsius", false},
+    {"\xE2\x84\x89", "degree Fahrenheit", "degrees Fahrenheit", false},
+    {"\xC2\xB0", "degree", "degrees", false},
+    {"%", "percent", "percent", false},
+    {"\xE2\x80\xB0", "per mille", "per mille", false},
+    {"pp", "percentage point", "percentage points", false},
+};
+
+enum { N_UNITS = sizeof units / sizeof *units };
+
+/* What a unit may be raised to, and how that is said before it; bytes taken. */
+static size_t power(const char *p, const char **spoken)
+{
+    static const struct {
+        const char *written, *spoken;
+    } known[] = {{"\xC2\xB2", "square"}, {"\xC2\xB3", "cubic"}, {"^2", "square"}, {"^3", "cubic"},
+                 {"^{2}", "square"},     {"^{3}", "cubic"}};
+    *spoken = NULL;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(p, known[i].written, strlen(known[i].written)) == 0) {
+            *spoken = known[i].spoken;
+            return strlen(known[i].written);
+        }
+    return 0;
+}
+
+static bool is_word_end(const char *p)
+{
+    return !csm_is_digit(*p) && (!csm_is_letter(*p) || strncmp(p, "\xC2\xB2", 2) == 0 ||
+                                 strncmp(p, "\xC2\xB3", 2) == 0 || (unsigned char)*p == 0xE2);
+}
+
+/* The unit that p begins with: its place in the table, N_UNITS: none. The longest wins. */
+static size_t find(const char *p, bool is_apart)
+{
+    size_t found = N_UNITS, longest = 0;
+    for (size_t i = 0; i < N_UNITS; i++) {
+        const size_t length = strlen(units[i].symbol);
+        if (length > longest && (is_apart || !units[i].is_apart) &&
+            strncmp(p, units[i].symbol, length) == 0 && is_word_end(p + length)) {
+            found = i;
+            longest = length;
+        }
+    }
+    return found;
+}
+
+/* Words that stand behind a slash: $5/month. */
+static const char *period(const char *p, size_t *length)
+{
+    static const char *const known[] = {"second", "minute", "hour", "day", "week", "month",
+                                        "quarter", "year", "night", "person", "user", "seat",
+                                        "item", "piece", "page", "token", "request", "capita"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (csm_ends_word(p, known[i])) {
+            *length = strlen(known[i]);
+            return known[i];
+        }
+    return NULL;
+}
+
+/* "/h" after a unit or an amount: "per hour"; bytes taken. */
+static size_t say_per(struct csm_builder *out, const char *p)
+{
+    if (*p != '/')
+        return 0;
+    size_t length = 0;
+    const char *word = period(p + 1, &length);
+    if (word != NULL) {
+        csm_builder_add_word(out, "per");
+        csm_builder_add_word(out, word);
+        return 1 + length;
+    }
+    const size_t i = find(p + 1, true);
+    if (i == N_UNITS)
+        return 0;
+    const char *raised;
+    const size_t n_power = power(p + 1 + strlen(units[i].symbol), &raised);
+    csm_builder_add_word(out, "per");
+    const bool is_time = strcmp(units[i].one, "second") == 0;
+    if (raised != NULL && !is_time)
+        csm_builder_add_word(out, raised);
+    csm_builder_add_word(out, units[i].one);
+    if (raised != NULL && is_time) /* meters per second squared */
+        csm_builder_add_word(out, strcmp(raised, "square") == 0 ? "squared" : "cubed");
+    return 1 + strlen(units[i].symbol) + n_power;
+}
+
+size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
+{
+    const size_t space = *p == ' ' || *p == '-' ? 1
+                         : strncmp(p, "\xC2\xA0", 2) == 0 ? 2
+                         : strncmp(p, "\xE2\x80\xAF", 3) == 0 ? 3 : 0;
+    const bool is_hyphen = *p == '-';
+    if (space == 0) {
+        const size_t per = say_per(out, p);
+        if (per > 0)
+            return per;
+    }
+    const size_t i = find(p + space, space > 0);
+    if (i == N_UNITS)
+        return 0;
+    if (space > 0 && strcmp(units[i].symbol, "in") == 0) /* 5 in the morning */
+        return 0;
+    const char *raised;
+    size_t taken = space + strlen(units[i].symbol);
+    taken += power(p + taken, &raised);
+    if (raised != NULL)
+        csm_builder_add_word(out, raised);
+    csm_builder_add_word(out, is_singular || is_hyphen ? units[i].one : units[i].many);
+    return taken + say_per(out, p + taken);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * say_word.c - abbreviations, acronyms that are spelled, Roman numerals after names. */
+#include <ctype.h>
+#include <string.h>
+
+#include "text/abbreviations.h"
+#include "text/number.h"
+
+/* Dr. Smith, 10 a.m.; the full stop goes, unless a sentence may end there. */
+static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
+{
+    const char *p = text + at;
+    if (at > 0 && (csm_is_letter(text[at - 1]) || text[at - 1] == '.'))
+        return 0;
+    size_t n = 0;
+    while (csm_is_letter(p[n]) || (p[n] == '.' && csm_is_letter(p[n + 1])))
+        n++;
+    const struct csm_abbreviation *found = p[n] == '.' ? csm_abbreviation_find(p, n) : NULL;
+    if (found == NULL)
+        return 0;
+    const char *after = p + n + 1, *next = after + strspn(after, " \n");
+    const bool is_followed = next > after;
+    if (found->use == CSM_ABBREVIATION_BEFORE_NUMBER && !(is_followed && csm_is_digit(*next)))
+        return 0; /* "No." is a sentence */
+    if (strcmp(found->text, "St") == 0 && !(is_followed && isupper((unsigned char)*next))) {
+        csm_builder_add_word(out, "Street");
+        return *next == '\0' ? n : n + 1;
+    }
+    csm_builder_add_word(out, found->spoken);
+    const bool ends_text =
+        *next == '\0' || strncmp(after, "\n\n", 2) == 0 || (is_followed && isupper((unsigned char)*next));
+    return found->use == CSM_ABBREVIATION_MAY_END && ends_text ? n : n + 1;
+}
+
+/* w/o, w/, b/c, N/A */
+static bool with_slash(struct csm_builder *out, const struct csm_found *found)
+{
+    static const struct {
+        const char *written, *spoken;
+    } known[] = {{"w/o", "without"}, {"w/", "with"},           {"b/c", "because"},
+                 {"N/A", "not applicable"}, {"n/a", "not applicable"}, {"c/o", "care of"}};
+    char all[8];
+    csm_group_copy(csm_group(found, 0), all, sizeof all);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].written, all) == 0) {
+            csm_builder_add_word(out, known[i].spoken);
+            return true;
+        }
+    return false;
+}
+
+/* U.S.A., J.R.R.: the letters; the last full stop stays where a sentence may end. */
+static bool initials(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 1);
+    for (size_t i = 0; i < all.n; i += 2)
+        csm_say_characters(out, all.p + i, 1);
+    const char *after = all.p + all.n;
+    if (*after == '\0' || *after == '\n')
+        csm_builder_add_text(out, ".");
+    return true;
+}
+
+/* Whether capitals are read letter by letter: those without a vowel, and those that are
+ * known. What is read as a word (NASA) stays. */
+static bool is_spelled(struct csm_group word)
+{
+    static const char *const known[] = {
+        "AI",   "API",  "AWS",  "ATM",  "AKA",  "ASAP", "BBC",  "CEO",  "CFO",  "CIA",  "CIO",
+        "COO",  "CPU",  "CTO",  "CV",   "DIY",  "DNA",  "EU",   "ETA",  "FAQ",  "FBI",  "FYI",
+        "GDP",  "GPU",  "GUI",  "HIV",  "HR",   "IBM",  "ICU",  "ID",   "IDE",  "IP",   "IPO",
+        "IQ",   "IRS",  "ISO",  "ISP",  "KPI",  "LA",   "LED",  "LLM",  "MIT",  "MRI",  "NBA",
+        "NLP",  "NYC",  "OECD", "OS",   "PIN",  "PR",   "QA",   "QR",   "RNA",  "ROI",  "SDK",
+        "SEO",  "SUV",  "TPU",  "UAE",  "UI",   "UK",   "UN",   "URI",  "URL",  "US",   "USA",
+        "USB",  "USD",  "USSR", "UTC",  "UV",   "UX",   "VAT",  "VIP",  "VPN",  "IT",   "AC",
+        "AD",   "BCE",  "CE",   "CEO",  "ADHD", "CAD",  "CIO",  "EV",   "IEEE", "OLED", "UTF",
+        "AMD",  "ARM",  "RGB",  "SSD",  "SMS",  "TTS",  "WTO",  "YMCA", "ADA",  "IUPAC"};
+    static const char *const shouted[] = {"IT", "US", "LA", "AD", "CE", "ARM", "PIN", "LED", "ADA"};
+    static const char *const murmured[] = {"HM", "HMM", "SH", "SHH", "PSST", "BRR", "PFFT", "GRR",
+                                           "MR", "MRS", "MS", "DR", "ST", "VS", "LTD", "NTH"};
+    if (word.n < 2 || word.n > 6)
+        return false;
+    char text[8];
+    csm_group_copy(word, text, sizeof text);
+    for (size_t i = 0; i < sizeof shouted / sizeof *shouted; i++)
+        if (strcmp(text, shouted[i]) == 0 && strcmp(text, "US") != 0)
+            return false; /* words too: left as they are */
+    for (size_t i = 0; i < sizeof murmured / sizeof *murmured; i++)
+        if (strcmp(text, murmured[i]) == 0)
+            return false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(text, known[i]) == 0)
+            return true;
+    return strpbrk(text, "AEIOUY") == NULL;
+}
+
+/* FBI, GPUs, CEO's */
+static bool acronym(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group word = csm_group(found, 1), ending = csm_group(found, 2);
+    if (!is_spelled(word))
+        return false;
+    csm_say_characters(out, word.p, word.n);
+    csm_builder_add(out, ending.p, ending.n);
+    return true;
+}
+
+/* The value of a canonical numeral of I, V, X and L, else 0. */
+static int roman_value(struct csm_group g)
+{
+    static const struct {
+        const char *written;
+        int value;
+    } parts[] = {{"XC", 90}, {"L", 50}, {"XL", 40}, {"X", 10}, {"IX", 9}, {"V", 5}, {"IV", 4}, {"I", 1}};
+    int value = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const size_t n = strlen(parts[i].written);
+        const bool may_repeat = parts[i].value == 10 || parts[i].value == 1;
+        for (int times = 0; times < (may_repeat ? 3 : 1); times++) {
+            if (at + n > g.n || strncmp(g.p + at, parts[i].written, n) != 0)
+                break;
+            value += parts[i].value;
+            at += n;
+        }
+    }
+    return at == g.n ? value : 0;
+}
+
+static bool is_one_of(const char *word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Henry VIII is the eighth, Chapter IV four. */
+static bool roman(struct csm_builder *out, const struct csm_found *found)
+{
+    static const char *const rulers[] = {
+        "Henry", "Louis", "Charles", "George", "Edward", "Elizabeth", "James", "William", "Richard",
+        "Mary", "Philip", "Felipe", "Alexander", "Nicholas", "Peter", "Catherine", "Frederick",
+        "Francis", "Ferdinand", "Pius", "Paul", "Benedict", "Gregory", "Leo", "Clement", "Innocent",
+        "Urban", "Ivan", "Alfonso", "Otto", "Ramesses", "Ramses", "Thutmose", "Ptolemy", "Darius",
+        "Xerxes", "Cleopatra", "Napoleon", "Umberto", "Victor", "Emmanuel", "Haakon", "Christian",
+        "Olaf", "Gustav", "Carl", "Harald", "Margrethe", "Carlos", "Wilhelm", "David", "Robert",
+        "Constantine", "Theodosius", "Mehmed", "Murad", "Selim", "Suleiman", "Rama", "Amenhotep",
+        "Seti", "Baldwin", "Boniface", "Celestine", "Sixtus", "Julius", "Adrian", "Stephen",
+        "Leopold", "Joseph", "Albert", "Rainier", "Willem", "Pedro", "Philippe", "Henri",
+        "Friedrich", "Karl", "Pope", "Sancho", "Casimir", "Sigismund", "Bela", "Harold", "Edgar"};
+    static const char *const parts[] = {"Chapter", "Part",  "Volume",  "Book",   "Act",  "Scene",
+                                        "War",     "Phase", "Type",    "Class",  "Title", "Section",
+                                        "Level",   "Grade", "Article", "Stage",  "Appendix",
+                                        "Episode", "Season", "Figure", "Table",  "Unit", "Bowl",
+                                        "Category", "Tier", "Step",    "Section", "Canto", "Lesson"};
+    static const char *const plain[] = {"The", "An", "A", "His", "Her", "Its", "My", "Your", "Our",
+                                        "Their", "This", "That", "Malcolm", "And", "Or", "In", "On"};
+    char name[32];
+    csm_group_copy(csm_group(found, 1), name, sizeof name);
+    const struct csm_group numeral = csm_group(found, 2);
+    const int value = roman_value(numeral);
+    if (value == 0 || is_one_of(name, plain, sizeof plain / sizeof *plain))
+        return false;
+    const bool is_ruler = is_one_of(name, rulers, sizeof rulers / sizeof *rulers);
+    const bool is_part = is_one_of(name, parts, sizeof parts / sizeof *parts);
+    const char *after = numeral.p + numeral.n;
+    const bool is_ended = strchr(".,;:)'\"\n", *after) != NULL || strncmp(after, " of ", 4) == 0 ||
+                          strncmp(after, "\xE2\x80\x99", 3) == 0;
+    if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended)))
+        return false; /* I is a word, Malcolm X a name */
+    csm_say_as_written(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    if (is_ruler) {
+        csm_builder_add_word(out, "the");
+        csm_say_nth(out, value);
+    } else {
+        csm_say_int(out, value);
+    }
+    return true;
+}
+
+const struct csm_say_rule csm_say_words[] = {
+    {AT_WORD, "(?<!\\w)([A-Z][a-z]+) ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
+    {AT_WORD, NULL, NULL, abbreviation},
+    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", with_slash,
+     NULL},
+    {AT_WORD, "(?<![\\w.])((?:[A-Z]\\.){2,6})", initials, NULL},
+    {AT_WORD, "(?<![\\w'])([A-Z]{2,6})(s|'s|\\x{2019}s)?(?![\\w])", acronym, NULL},
+    {0}};

@@ -6,7 +6,9 @@
 enum { MIDDLE = 0, MAY_END = CSM_ABBREVIATION_MAY_END, BEFORE_NUMBER = CSM_ABBREVIATION_BEFORE_NUMBER };
 
 static const struct csm_abbreviation table[] = {
-    {"A.D", "A D", MAY_END}, {"Adm", "Admiral", MIDDLE}, {"Apr", "April", MIDDLE},
+    {"A.D", "A D", MAY_END}, {"Adm", "Admiral", MIDDLE}, {"Apr", "April", MIDDLE}, {"Apt", "Apartment", BEFORE_NUMBER}, {"Ste", "Suite", BEFORE_NUMBER},
+    {"max", "maximum", BEFORE_NUMBER}, {"min", "minimum", BEFORE_NUMBER}, {"Max", "Maximum", BEFORE_NUMBER},
+    {"Min", "Minimum", BEFORE_NUMBER},
     {"Assoc", "Associate", MIDDLE}, {"Aug", "August", MIDDLE}, {"Ave", "Avenue", MAY_END},
     {"B.A", "B A", MAY_END}, {"B.C", "B C", MAY_END}, {"B.C.E", "B C E", MAY_END},
     {"B.S", "B S", MAY_END}, {"Blvd", "Boulevard", MAY_END}, {"C.E", "C E", MAY_END},
@@ -32,7 +34,7 @@ static const struct csm_abbreviation table[] = {
     {"St", "Saint", MIDDLE}, {"Tel", "telephone", MIDDLE}, {"Thu", "Thursday", BEFORE_NUMBER},
     {"Tue", "Tuesday", BEFORE_NUMBER}, {"U.K", "U K", MAY_END}, {"U.N", "U N", MAY_END},
     {"U.S", "U S", MAY_END}, {"U.S.A", "U S A", MAY_END}, {"Univ", "University", MIDDLE},
-    {"Vol", "volume", MIDDLE}, {"Wed", "Wednesday", BEFORE_NUMBER}, {"a.k.a", "A K A", MIDDLE},
+    {"Vol", "volume", MIDDLE}, {"Wed", "Wednesday", BEFORE_NUMBER}, {"a.k.a", "A K A", MIDDLE}, {"p.a", "per annum", MAY_END},
     {"a.m", "a m", MAY_END}, {"al", "al", MAY_END}, {"approx", "approximately", MIDDLE},
     {"ca", "circa", BEFORE_NUMBER}, {"cf", "compare", MIDDLE}, {"ch", "chapter", BEFORE_NUMBER},
     {"dept", "department", MIDDLE}, {"e.g", "for example", MIDDLE}, {"est", "established", MIDDLE},

@@ -39,7 +39,10 @@ void csm_entity_decode(struct csm_builder *out, const char *entity, size_t n)
                 begin = kept[i].plain;
                 length = 1;
             }
-        csm_builder_add(out, begin, length);
+        if (length > 5 && strncmp(begin, "&amp;", 5) == 0) /* none that HTML knows */
+            csm_builder_add(out, entity, n);
+        else
+            csm_builder_add(out, begin, length);
     }
     csm_builder_clear(&html);
 }

@@ -125,6 +125,10 @@ static int enter_block(MD_BLOCKTYPE type, void *detail, void *user)
         break;
     case MD_BLOCK_LI: begin_item(r, detail); break;
     case MD_BLOCK_CODE: r->is_code = true; break;
+    case MD_BLOCK_HR:
+        if (r->blocks->n > 0)
+            r->blocks->items[r->blocks->n - 1].is_apart = true;
+        break;
     case MD_BLOCK_TH:
     case MD_BLOCK_TD: add_comma(r); break;
     default: break;
@@ -186,8 +190,15 @@ static void take_tag(struct reader *r, const char *text, size_t n)
     if (r->n_hidden > 0)
         return;
     switch (tag.kind) {
-    case CSM_TAG_LINE:
-    case CSM_TAG_CELL: add_comma(r); break;
+    case CSM_TAG_LINE: add_comma(r); break;
+    case CSM_TAG_CELL:
+        if (!tag.is_end)
+            add_comma(r);
+        break;
+    case CSM_TAG_NOTHING: /* it may stand between two sentences */
+        if (r->line.length > 0 && strchr(".!?", r->line.text[r->line.length - 1]) != NULL)
+            add(r, " ", 1);
+        break;
     case CSM_TAG_BLOCK: end_block(r, r->depth > 0, 0); break;
     case CSM_TAG_STOP: end_block(r, true, 0); break;
     case CSM_TAG_SPELLED: r->is_spelled = !tag.is_end; break;

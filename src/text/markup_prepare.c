@@ -19,6 +19,14 @@
 #define PICTURE "[\\x{2600}-\\x{27BF}\\x{1F300}-\\x{1FAFF}\\x{2B00}-\\x{2BFF}]\\x{FE0F}?"
 #define BULLET "[\\x{2022}\\x{25E6}\\x{25AA}\\x{25AB}\\x{2023}\\x{25CF}\\x{25CB}\\x{25A0}\\x{25B8}\\x{25BA}\\x{2043}\\x{2219}\\x{00B7}\\x{2013}\\x{2192}]"
 
+#define TAGS                                                                                       \
+    "a|abbr|article|aside|audio|b|big|blockquote|body|br|button|caption|center|cite|code|dd|del|"  \
+    "details|dfn|div|dl|dt|em|figure|figcaption|font|footer|form|h[1-6]|head|header|hr|html|i|"    \
+    "iframe|img|input|ins|kbd|label|li|link|main|mark|meta|nav|ol|option|p|pre|q|s|samp|script|"   \
+    "section|select|small|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|textarea|"   \
+    "tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr|speak|break|emphasis|prosody|voice|lang|"  \
+    "say-as|phoneme|paragraph|sentence|think|thinking|answer"
+
 static const struct {
     const char *pattern, *with; /* groups are counted from 2 */
 } changes[] = {
@@ -29,14 +37,20 @@ static const struct {
     {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote $2: "},
     {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
     {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
-    /* lists by other signs */
+    /* lists by other signs, and cells of tables */
     {"(?m)^([ \\t]*)([1-9])\\x{FE0F}?\\x{20E3}[ \\t]*", "$2$3. "},
     {"(?m)^([ \\t]*)(?:" BULLET "|" PICTURE ")[ \\t]+(?=\\S)", "$2- "},
+    {"\\|[ \\t]*[\\x{2705}\\x{2714}\\x{2713}\\x{2611}]\\x{FE0F}?[ \\t]*(?=\\|)", "| yes "},
+    {"\\|[ \\t]*[\\x{274C}\\x{2717}\\x{2718}\\x{2716}\\x{274E}]\\x{FE0F}?[ \\t]*(?=\\|)", "| no "},
+    {"(?m)(?:^(?=[^\\n]*\\|)(?=[ \\t:|-]*-[ \\t:|-]*$)|\\G(?!^))([ \\t:|]*)(-+)", "$2$3--"},
     /* lines of signs alone */
     {"(?m)^[ \\t]*\\+[-=+]{3,}[ \\t]*$", ""},
     {"(?m)(?<=\\n\\n|\\A)[ \\t]*[=~+]{3,}[ \\t]*$", ""},
     /* SSML and HTML that change what is said */
     {"(?is)<sub\\s+alias\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,100}>.{0,400}?</sub>", "$2"},
+    {"(?i)<img\\b[^<>]{0,400}\\balt\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,400}>", " $2 "},
+    {"(?<=[\\w)])<(?=[^<>=/!?\\n]{1,40}\\s[^<>=/!?\\n]{0,40}>)", " \\< "},
+    {"(?s)<(?!(?i:" TAGS ")\\b)([A-Za-z][\\w -]{0,40})>(?!.{0,20000}</\\2>)", " $2 "}, /* <your name> */
     {"(?i)<sup>\\s*(st|nd|rd|th)\\s*</sup>", "$2"},
     {"(?i)(?<=[\\w)])<sup>\\s*(-?\\w{1,8})\\s*</sup>", "^{$2}"},
     /* formulas */
@@ -55,7 +69,7 @@ static const struct {
     {"(?<=[\\d)]) ?\\* ?(?=[\\d(])", "\xC3\x97"},
 };
 
-/* Mathematical letters and digits, and full-width ones, as what they look like. */
+/* Mathematical letters and digits, full-width and lowered ones, as what they look like. */
 static char plain_letter(uint32_t c)
 {
     if (c >= 0x1D400 && c <= 0x1D6A3) {
@@ -64,6 +78,8 @@ static char plain_letter(uint32_t c)
     }
     if (c >= 0x1D7CE && c <= 0x1D7FF)
         return (char)('0' + (c - 0x1D7CE) % 10);
+    if (c >= 0x2080 && c <= 0x2089)
+        return (char)('0' + c - 0x2080);
     if (c >= 0xFF01 && c <= 0xFF5E) {
         const char plain = (char)(c - 0xFF01 + '!');
         return isalnum((unsigned char)plain) || strchr(".,;:!?%", plain) != NULL ? plain : '\0';

@@ -13,14 +13,6 @@
 #include "text/markup.h"
 #include "text/speaker.h"
 
-void csm_blocks_free(struct csm_blocks *blocks)
-{
-    for (size_t i = 0; i < blocks->n; i++)
-        free(blocks->items[i].text);
-    free(blocks->items);
-    *blocks = (struct csm_blocks){0};
-}
-
 struct pieces {
     csm_text_piece *items;
     size_t n;

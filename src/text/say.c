@@ -24,6 +24,15 @@ void csm_say_as_written(struct csm_builder *out, const char *p, size_t n)
     csm_builder_add(out, p, n);
 }
 
+bool csm_follows_article(const char *text, size_t at)
+{
+    const bool is_apart = at == 2 || (at > 2 && !csm_is_letter(text[at - 3]));
+    if (at >= 2 && text[at - 1] == ' ' && (text[at - 2] == 'a' || text[at - 2] == 'A') && is_apart)
+        return true;
+    return at >= 3 && (strncmp(text + at - 3, "an ", 3) == 0 || strncmp(text + at - 3, "An ", 3) == 0) &&
+           (at == 3 || !csm_is_letter(text[at - 4]));
+}
+
 bool csm_is_digit(char c)
 {
     return c >= '0' && c <= '9';

@@ -17,6 +17,7 @@
 struct csm_found {
     const char *text;
     const size_t *bounds;
+    size_t *n_more; /* bytes that are taken behind the whole; 0 at first */
 };
 
 /* A group's bytes; n is 0 when it took no part. */
@@ -50,6 +51,9 @@ extern const struct csm_say_rule csm_say_formulas[];
 extern const struct csm_say_rule csm_say_numbers[];
 extern const struct csm_say_rule csm_say_words[]; /* abbreviations, acronyms, Roman numerals */
 extern const struct csm_say_rule csm_say_symbols[];
+
+/* Whether what stands at text[at] belongs to a noun: after "a" or "an" (a 5 km run). */
+bool csm_follows_article(const char *text, size_t at);
 
 /* Bytes of the text as a word. */
 void csm_say_as_written(struct csm_builder *out, const char *p, size_t n);

@@ -106,7 +106,7 @@ static void say_name(struct csm_builder *out, struct csm_group name)
             size_t n = 0;
             while (i + n < name.n && csm_is_digit(name.p[i + n]))
                 n++;
-            say_digits(out, name.p + i, n);
+            csm_spell_cardinal(out, name.p + i, n);
             i += n - 1;
             if (i + 1 < name.n)
                 csm_builder_add_text(out, " ");
@@ -125,7 +125,9 @@ static void say_name(struct csm_builder *out, struct csm_group name)
 static bool file(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group name = csm_group(found, 1), ending = csm_group(found, 2);
-    const bool is_initials = name.n == 1 && ending.n == 1;
+    bool is_initials = ending.n == 1 && name.n % 2 == 1; /* A.B.C */
+    for (size_t i = 1; i < name.n; i += 2)
+        is_initials = is_initials && name.p[i] == '.';
     const bool is_sentence = ending.n > 1 && isupper((unsigned char)ending.p[0]) &&
                              islower((unsigned char)ending.p[1]) &&
                              islower((unsigned char)name.p[name.n - 1]);
@@ -200,6 +202,6 @@ const struct csm_say_rule csm_say_addresses[] = {
      NULL},
     {AT_SIGN, "(?<![\\w.])\\.([A-Za-z]\\w{1,20})(?!\\w)", dot_file, NULL}, /* .NET, .env */
     {AT_SIGN, "(?<![\\w@.])@(\\w[\\w.-]{0,38}\\w|\\w)", mention, NULL},
-    {AT_SIGN, "(?<![\\w&])#([A-Za-z]\\w{0,99})", hashtag, NULL},
+    {AT_SIGN, "(?<![\\w&])#(\\d{0,4}[A-Za-z]\\w{0,99})", hashtag, NULL},
     {AT_SIGN, "(?<!\\w):([a-z][a-z0-9_+-]{1,30}):(?!\\w)", shortcode, NULL},
     {0}};

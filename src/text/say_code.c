@@ -30,12 +30,12 @@ static bool version(struct csm_builder *out, const struct csm_found *found)
             i += n;
             continue;
         }
-        if (csm_is_letter(label.p[i])) {
-            const bool starts = i == 0 || !csm_is_letter(label.p[i - 1]);
-            if (starts)
-                csm_say_as_written(out, label.p + i, 1);
-        }
-        i++;
+        size_t n = 0;
+        while (i + n < label.n && csm_is_letter(label.p[i + n]))
+            n++;
+        if (n > 0)
+            csm_say_as_written(out, label.p + i, n);
+        i += n > 0 ? n : 1;
     }
     return true;
 }
@@ -88,6 +88,10 @@ static bool zip_code(struct csm_builder *out, const struct csm_found *found)
     "T[NX]|UT|V[AT]|W[AIVY]"
 
 const struct csm_say_rule csm_say_codes[] = {
+    {AT_DIGIT | AT_SIGN,
+     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]\\d{4}(?!\\w)", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.-])0\\d{2,4}[ /-]?\\d{5,8}(?!\\w)", telephone, NULL},
     {AT_WORD, "(?<!\\w)([vV])\\.? ?(\\d+(?:\\.\\d+)*)((?:-?(?:alpha|beta|rc|dev|pre|a|b)\\.?\\d*)?)(?!\\w|\\.\\d)",
      version, NULL},
     {AT_DIGIT,
@@ -102,9 +106,6 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT | AT_SIGN,
      "(?<![\\w+])(?:\\+\\d{1,3}[ .\\x{A0}-]?)(?:\\(\\d{1,4}\\)|\\d{1,14})(?:[ .\\x{A0}-]?\\d{2,5}){0,5}(?!\\w)",
      telephone, NULL},
-    {AT_DIGIT | AT_SIGN,
-     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]\\d{4}(?!\\w)", telephone, NULL},
-    {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone, NULL},
     {AT_DIGIT, "(?<![\\w.$-])\\d{3}-\\d{4}(?![\\w-]|\\.\\d)", telephone, NULL},
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4} \\d{3,4} \\d{3,4}(?!\\w)", telephone, NULL},
     {AT_DIGIT, "(?<!\\w)[3-6]\\d{3}(?:[ -]\\d{4}){3}(?!\\w)", digit_groups, NULL},

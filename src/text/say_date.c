@@ -118,10 +118,11 @@ static bool month_first(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* Whether the words before `at` end in "the". */
+/* Whether the words before `at` end in "the", or in "and" after another day. */
 static bool follows_the(const char *text, size_t at)
 {
-    return at >= 4 && (strncmp(text + at - 4, "the ", 4) == 0 || strncmp(text + at - 4, "The ", 4) == 0);
+    return at >= 4 && (strncmp(text + at - 4, "the ", 4) == 0 || strncmp(text + at - 4, "The ", 4) == 0 ||
+                       strncmp(text + at - 4, "and ", 4) == 0);
 }
 
 /* 21 March 2025, 3-5 March, 21st of March */
@@ -139,6 +140,31 @@ static bool day_first(struct csm_builder *out, const struct csm_found *found)
     csm_builder_add_word(out, "of");
     csm_builder_add_word(out, months[month - 1]);
     say_year(out, csm_group(found, 4));
+    return true;
+}
+
+/* 2008-09: a range whose end has two digits. */
+static bool year_range(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group end = csm_group(found, 2);
+    const struct csm_number n = csm_number_read(csm_group(found, 1).p);
+    if (csm_group_value(end, 99) <= csm_group_value((struct csm_group){csm_group(found, 1).p + 2, 2}, 99))
+        return false;
+    csm_say_year_or_number(out, &n);
+    csm_builder_add_word(out, "to");
+    if (*end.p == '0') {
+        csm_builder_add_word(out, "oh");
+        csm_spell_digits(out, end.p + 1, 1);
+    } else {
+        csm_spell_cardinal(out, end.p, end.n);
+    }
+    return true;
+}
+
+/* AD 79, 50 CE */
+static bool era(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_say_characters(out, csm_group(found, 0).p, csm_group(found, 0).n);
     return true;
 }
 
@@ -187,7 +213,9 @@ static bool short_year(struct csm_builder *out, const struct csm_found *found)
 const struct csm_say_rule csm_say_dates[] = {
     {AT_DIGIT, "(?<![\\w.-])" YEAR "[-/](0?[1-9]|1[0-2])[-/](0?[1-9]|[12]\\d|3[01])(?:(T|,? )(?=\\d\\d?:\\d\\d)|(?![\\w/-]))",
      year_first, NULL},
+    {AT_DIGIT, "(?<![\\w.,-])" YEAR "[\\x{2013}-](\\d\\d)(?![\\w-]|[.,]\\d)", year_range, NULL},
     {AT_DIGIT, "(?<![\\w.-])" YEAR "-(0[1-9])(?![\\w-])", year_and_month, NULL},
+    {AT_WORD, "(?<!\\w)AD(?= \\d)|(?<=\\d )(?:AD|CE)(?!\\w)", era, NULL},
     {AT_DIGIT, "(?<![\\w./])(\\d{1,2})/(\\d{1,2})/(\\d{4})(?![\\w/])", with_slashes, NULL},
     {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4})(?!\\w|\\.\\d)", with_points, NULL},
     {AT_WORD,

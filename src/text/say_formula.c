@@ -6,6 +6,25 @@
 #include "text/number.h"
 #include "text/spell.h"
 
+/* n+1, i\pi: its letters as written, numbers and signs as words. */
+static void say_exponent(struct csm_builder *out, struct csm_group g)
+{
+    for (size_t i = 0; i < g.n;) {
+        size_t n = 0;
+        while (i + n < g.n && csm_is_digit(g.p[i + n]))
+            n++;
+        if (n > 0)
+            csm_spell_cardinal(out, g.p + i, n);
+        else if (g.p[i] == '+' || g.p[i] == '-')
+            csm_builder_add_word(out, g.p[i] == '+' ? "plus" : "minus");
+        while (n == 0 && i + n < g.n && csm_is_letter(g.p[i + n]))
+            n++;
+        if (n > 0 && csm_is_letter(g.p[i]))
+            csm_say_as_written(out, g.p + i, n);
+        i += n > 0 ? n : 1;
+    }
+}
+
 /* "squared", "cubed", "to the sixth", "to the minus three", "to the n". */
 static void say_power(struct csm_builder *out, const char *p, size_t n)
 {
@@ -28,7 +47,7 @@ static void say_power(struct csm_builder *out, const char *p, size_t n)
         } else if (value >= 0) {
             csm_say_int(out, value);
         } else {
-            csm_say_as_written(out, digits.p, digits.n);
+            say_exponent(out, digits);
         }
     }
 }
@@ -36,9 +55,11 @@ static void say_power(struct csm_builder *out, const char *p, size_t n)
 /* 10^6, x^2, e^{-x}: what stands before was spoken. */
 static bool power(struct csm_builder *out, const struct csm_found *found)
 {
-    const struct csm_group exponent =
-        csm_group(found, 1).n > 0 ? csm_group(found, 1) : csm_group(found, 2);
+    struct csm_group exponent = csm_group(found, 1);
+    for (size_t i = 2; exponent.n == 0 && i <= 3; i++)
+        exponent = csm_group(found, i);
     say_power(out, exponent.p, exponent.n);
+    *found->n_more = csm_say_unit(out, found->text + found->bounds[1], false);
     return true;
 }
 
@@ -59,6 +80,7 @@ static bool raised(struct csm_builder *out, const struct csm_found *found)
         }
     }
     say_power(out, plain, n);
+    *found->n_more = csm_say_unit(out, found->text + found->bounds[1], false);
     return true;
 }
 
@@ -81,8 +103,16 @@ static bool scientific(struct csm_builder *out, const struct csm_found *found)
 /* f(x), O(n): "f of x"; the bracket that closes is a pause. */
 static bool function_of(struct csm_builder *out, const struct csm_found *found)
 {
+    static const struct {
+        const char *written, *spoken;
+    } known[] = {{"sin", "sine"}, {"cos", "cosine"}, {"tan", "tangent"}, {"ln", "natural log"},
+                 {"sqrt", "square root"}};
     const struct csm_group name = csm_group(found, 1);
-    csm_say_as_written(out, name.p, name.n);
+    const char *spoken = NULL;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strlen(known[i].written) == name.n && strncmp(known[i].written, name.p, name.n) == 0)
+            spoken = known[i].spoken;
+    csm_say_as_written(out, spoken != NULL ? spoken : name.p, spoken != NULL ? strlen(spoken) : name.n);
     csm_builder_add_word(out, "of ");
     return true;
 }
@@ -122,10 +152,10 @@ static bool command(struct csm_builder *out, const struct csm_found *found)
 
 const struct csm_say_rule csm_say_formulas[] = {
     {AT_DIGIT, "(?<![\\w.])(\\d+(?:\\.\\d+)?)[eE]([-+]?)(\\d{1,3})(?!\\w|\\.\\d)", scientific, NULL},
-    {AT_SIGN, "(?<=[\\w)\\]}])\\^(?:\\{(-?[^{}\\n]{1,20})\\}|\\(?([-\\x{2212}]?\\w{1,8})\\)?)", power,
+    {AT_SIGN, "(?<=[\\w)\\]}])\\^(?:\\{(-?[\\w+\\\\ .-]{1,20})\\}|\\(([\\w+-]{1,12})\\)|(-?\\w{1,8}))", power,
      NULL},
     {AT_SIGN, "(?<=[\\w)\\]])([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}\\x{207B}]{1,8})",
      raised, NULL},
-    {AT_WORD, "(?<![\\w'])([fgOPT])\\((?=\\w)", function_of, NULL},
+    {AT_WORD, "(?<![\\w'])([fghOPT]|sin|cos|tan|log|ln|exp|sqrt|max|min)\\((?=[\\w-])", function_of, NULL},
     {AT_SIGN, "\\\\([A-Za-z]{2,14})", command, NULL},
     {0}};

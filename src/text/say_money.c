@@ -77,8 +77,8 @@ static bool is_zero(const struct csm_number *n)
     return n->n_digits == 1 && n->digits[0] == '0';
 }
 
-/* Without a magnitude: dollars and cents. */
-static void say_coins(struct csm_builder *out, const struct csm_number *n, size_t c)
+/* Without a magnitude: dollars and cents; a $5 bill. */
+static void say_coins(struct csm_builder *out, const struct csm_number *n, size_t c, bool is_singular)
 {
     const bool has_cents = n->n_decimals == 2 && currencies[c].cent != NULL;
     struct csm_number whole = *n;
@@ -87,7 +87,9 @@ static void say_coins(struct csm_builder *out, const struct csm_number *n, size_
     const bool has_fraction = has_cents && strncmp(n->decimals, "00", 2) != 0;
     if (!has_fraction || !is_zero(&whole)) {
         csm_say_number(out, &whole);
-        csm_builder_add_word(out, csm_number_is_one(&whole) ? currencies[c].one : currencies[c].many);
+        csm_builder_add_word(out, csm_number_is_one(&whole) || (is_singular && !has_fraction)
+                                      ? currencies[c].one
+                                      : currencies[c].many);
         if (has_fraction)
             csm_builder_add_word(out, "and");
     }
@@ -100,25 +102,38 @@ static void say_coins(struct csm_builder *out, const struct csm_number *n, size_
 }
 
 static void say_amount(struct csm_builder *out, struct csm_group sign, struct csm_group from,
-                       struct csm_group amount, struct csm_group magnitude, size_t c)
+                       struct csm_group amount, struct csm_group magnitude, size_t c,
+                       bool is_singular)
 {
     if (sign.n > 0)
         csm_builder_add_word(out, *sign.p == '+' ? "plus" : "minus");
     if (from.n > 0) {
         const struct csm_number n = read(from);
+        size_t n_magnitude;
+        const char *word = csm_magnitude(from.p + n.length, true, &n_magnitude);
         csm_say_number(out, &n);
+        if (word != NULL)
+            csm_builder_add_word(out, word);
         csm_builder_add_word(out, "to");
     }
     const struct csm_number n = read(amount);
     size_t length;
     const char *word = magnitude.n > 0 ? csm_magnitude(magnitude.p, true, &length) : NULL;
     if (word == NULL) {
-        say_coins(out, &n, c);
+        say_coins(out, &n, c, is_singular);
         return;
     }
     csm_say_number(out, &n);
     csm_builder_add_word(out, word);
-    csm_builder_add_word(out, currencies[c].many);
+    csm_builder_add_word(out, is_singular ? currencies[c].one : currencies[c].many);
+}
+
+/* "a $10M valuation": an article before it and a word behind. */
+static bool is_attribute(const struct csm_found *found)
+{
+    const char *after = found->text + found->bounds[1];
+    return csm_follows_article(found->text, found->bounds[0]) && *after == ' ' &&
+           csm_is_letter(after[1]);
 }
 
 /* $5.20, -$3 million, $20-30, $5K+ */
@@ -130,8 +145,10 @@ static bool symbol_first(struct csm_builder *out, const struct csm_found *found)
     struct csm_group sign = csm_group(found, 1);
     if (sign.n == 0)
         sign = csm_group(found, 3);
-    say_amount(out, sign, csm_group(found, 4), csm_group(found, 5), csm_group(found, 6), c);
-    if (csm_group(found, 7).n > 0)
+    const bool has_plus = csm_group(found, 7).n > 0;
+    say_amount(out, sign, csm_group(found, 4), csm_group(found, 5), csm_group(found, 6), c,
+               is_attribute(found) && !has_plus);
+    if (has_plus)
         csm_builder_add_word(out, "plus");
     return true;
 }
@@ -143,7 +160,7 @@ static bool symbol_last(struct csm_builder *out, const struct csm_found *found)
     if (c == N_CURRENCIES)
         return false;
     say_amount(out, csm_group(found, 1), csm_group(found, 2), csm_group(found, 3),
-               csm_group(found, 4), c);
+               csm_group(found, 4), c, is_attribute(found));
     return true;
 }
 
@@ -181,7 +198,7 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 #define MAGNITUDE                                                                                  \
     "((?:[ \\x{A0}-]?(?:hundred|thousand|million|billion|trillion|lakh|crore|mln|mn|bn|tn|mil)|"   \
     "MM|[KkMmBbT])(?!\\w))?"
-#define FROM "(?:(\\d+(?:\\.\\d+)?)\\s?[-\\x{2013}]\\s?(?=[\\d$\\x{A3}\\x{20AC}\\x{A5}]))?"
+#define FROM "(?:(\\d+(?:[.,]\\d+)*[KkMB]?)\\s?[-\\x{2013}]\\s?(?=[\\d$\\x{A3}\\x{20AC}\\x{A5}]))?"
 
 const struct csm_say_rule csm_say_money[] = {
     {AT_SIGN | AT_WORD,

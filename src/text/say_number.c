@@ -10,6 +10,12 @@
 /* 1990s -> nineteen nineties, 747s -> ... sevens */
 static void say_plural(struct csm_builder *out, const struct csm_number *n)
 {
+    const bool is_hundred = n->n_digits == 3 && strncmp(n->digits, "100", 3) == 0;
+    const bool is_thousand = n->n_digits == 4 && strncmp(n->digits, "1000", 4) == 0;
+    if (is_hundred || is_thousand) {
+        csm_builder_add_word(out, is_hundred ? "hundreds" : "thousands");
+        return;
+    }
     csm_say_year_or_number(out, n);
     if (out->has_failed)
         return;
@@ -72,20 +78,33 @@ static bool say_height(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* One half, two thirds, five eighths. */
-static bool say_parts(struct csm_builder *out, int n, int of)
+/* 6.1" screen */
+static bool say_inches(struct csm_builder *out, const struct csm_found *found)
 {
-    if (of == 2 || of == 4) {
-        csm_say_int(out, n);
-        csm_builder_add_word(out, of == 2 ? (n == 1 ? "half" : "halves")
-                                          : (n == 1 ? "quarter" : "quarters"));
-        return true;
-    }
-    csm_say_int(out, n);
-    csm_say_nth(out, of);
-    if (n != 1)
-        csm_builder_add_text(out, "s");
+    const struct csm_number n = csm_number_read(csm_group(found, 1).p);
+    csm_say_number(out, &n);
+    csm_builder_add_word(out, csm_number_is_one(&n) ? "inch" : "inches");
     return true;
+}
+
+/* One half, two thirds, five eighths. */
+static void say_parts(struct csm_builder *out, int n, int of)
+{
+    csm_say_int(out, n);
+    if (of == 2) {
+        csm_builder_add_word(out, n == 1 ? "half" : "halves");
+    } else if (of == 4) {
+        csm_builder_add_word(out, n == 1 ? "quarter" : "quarters");
+    } else {
+        csm_say_nth(out, of);
+        csm_builder_add_text(out, n == 1 ? "" : "s");
+    }
+}
+
+/* The unit that stands behind what a pattern found. */
+static void say_unit_behind(struct csm_builder *out, const struct csm_found *found, bool is_singular)
+{
+    *found->n_more = csm_say_unit(out, found->text + found->bounds[1], is_singular);
 }
 
 /* 1/2, 5/8, 2 1/2; 8/10 and 95/100 are marks. What else has a slash is said as two numbers. */
@@ -109,7 +128,9 @@ static bool say_fraction(struct csm_builder *out, const struct csm_found *found)
         csm_say_int(out, csm_group_value(whole, 999));
         csm_builder_add_word(out, "and");
     }
-    return say_parts(out, n, of);
+    say_parts(out, n, of);
+    say_unit_behind(out, found, whole.n == 0);
+    return true;
 }
 
 /* U+00BC and its kin, after a number or alone. */
@@ -130,7 +151,9 @@ static bool say_vulgar(struct csm_builder *out, const struct csm_found *found)
                 csm_spell_cardinal(out, whole.p, whole.n);
                 csm_builder_add_word(out, "and");
             }
-            return say_parts(out, known[i].n, known[i].of);
+            say_parts(out, known[i].n, known[i].of);
+            say_unit_behind(out, found, whole.n == 0);
+            return true;
         }
     return false;
 }
@@ -152,11 +175,11 @@ static size_t sign_at(const char *text, size_t at)
 }
 
 /* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
-static size_t say_joint(struct csm_builder *out, const char *text, size_t at)
+static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bool is_in_name)
 {
     const char *after = text + at;
     const size_t dash = csm_range_dash(after);
-    if (dash > 0 && csm_is_digit(after[dash])) {
+    if (dash > 0 && csm_is_digit(after[dash]) && !is_in_name) {
         const char *next = after + dash;
         const char *end = next + csm_count_digits(next);
         const bool is_sum = dash > 1 && *after == ' ' && strncmp(end, " =", 2) == 0;
@@ -167,7 +190,13 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at)
         csm_builder_add_word(out, "by");
         return 1;
     }
-    if ((*after == 'x' || *after == 'X') && !csm_is_letter(after[1])) { /* 3x faster */
+    if (strncmp(after, " x ", 3) == 0 && csm_is_digit(after[3])) { /* 8.5 x 11 */
+        csm_builder_add_word(out, "by");
+        return 2;
+    }
+    const bool ends_word = after[0] != '\0' && (after[1] == '\0' || strchr(".,;:!?)-\n", after[1]) != NULL ||
+                                               (after[1] == ' ' && csm_is_letter(after[2])));
+    if ((*after == 'x' || *after == 'X') && ends_word) { /* 3x faster; 3x + 1 has a variable */
         csm_builder_add_word(out, "times");
         return 1;
     }
@@ -195,20 +224,31 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
         csm_spell_ordinal(out, n.digits, n.n_digits);
         return taken + 2;
     }
-    if (n.n_decimals == 0 && csm_ends_word(after, "s")) {
-        say_plural(out, &n);
+    if (csm_ends_word(after, "s")) { /* 80s; 9.58s */
+        if (n.n_decimals == 0)
+            say_plural(out, &n);
+        else
+            csm_say_number(out, &n);
+        if (n.n_decimals > 0)
+            csm_builder_add_word(out, "seconds");
         return taken + 1;
     }
     csm_say_year_or_number(out, &n);
     const size_t magnitude = say_magnitude(out, after, &n);
-    const size_t unit = csm_say_unit(out, after + magnitude, csm_number_is_one(&n));
+    const size_t unit = csm_say_unit(
+        out, after + magnitude, csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
-    return taken + say_joint(out, text, at + taken);
+    const bool is_in_name = at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2]);
+    return taken + say_joint(out, text, at + taken, is_in_name); /* Llama-3.1-8B is no range */
 }
 
 const struct csm_say_rule csm_say_numbers[] = {
     {AT_DIGIT, "(?<![\\w.])(\\d{1,3})\\s?['\xE2\x80\xB2]\\s?(\\d{1,2})\\s?(?:\"|''|\xE2\x80\xB3)",
      say_height, NULL},
+    {AT_DIGIT,
+     "(?<![\\w\".])(\\d+(?:\\.\\d+)?)(?:\"|\xE2\x80\xB3)(?= ?(?:x|by|at|tall|wide|long|deep|thick|high|"
+     "screen|display|monitor|TV|laptop|tablet|pipe|pizza)\\b)",
+     say_inches, NULL},
     {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)", say_fraction,
      NULL},
     {AT_DIGIT | AT_SIGN, "(\\d{1,3})? ?([\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", say_vulgar, NULL},

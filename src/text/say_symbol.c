@@ -12,6 +12,8 @@
 static const struct {
     const char *symbol, *spoken;
 } symbols[] = {
+    {"&&", "and"},
+    {"||", "or"},
     {"&", "and"},
     {"+", "plus"},
     {"@", "at"},
@@ -48,6 +50,22 @@ static const struct {
     {"\xE2\x88\x91", "the sum of"},
     {"\xE2\x88\xAB", "the integral of"},
     {"\xE2\x88\x88", "in"},
+    {"\xE2\x88\xA9", "and"},
+    {"\xE2\x88\xAA", "or"},
+    {"\xE2\x88\x80", "for all"},
+    {"\xE2\x88\x83", "there is"},
+    {"\xE2\x88\x82", "partial"},
+    {"\xE2\x88\x87", "nabla"},
+    {"\xE2\x88\x9D", "is proportional to"},
+    {"\xE2\x89\xA1", "is equivalent to"},
+    {"\xE2\x88\xB4", "therefore"},
+    {"\xE2\x8A\x82", "is a subset of"},
+    {"\xE2\x88\x89", "not in"},
+    {"\xE2\x84\x9D", "R"},
+    {"\xE2\x84\xA4", "Z"},
+    {"\xE2\x84\x95", "N"},
+    {"\xE2\x84\x9A", "Q"},
+    {"\xE2\x84\x82", "C"},
     {"\xC2\xA7", "section"},
     {"\xC2\xB6", "paragraph"},
     {"\xC2\xA9", "copyright"},
@@ -64,12 +82,6 @@ static const struct {
     {"\xCF\x84", "tau"}, {"\xCF\x86", "phi"}, {"\xCF\x89", "omega"}, {"\xCE\x94", "delta"},
     {"\xCE\xA3", "sigma"}, {"\xCE\xA9", "omega"},
 };
-
-/* Whether the byte before `at` belongs to a word. */
-static bool follows_word(const char *text, size_t at)
-{
-    return at > 0 && (csm_is_letter(text[at - 1]) || csm_is_digit(text[at - 1]));
-}
 
 static size_t symbol(struct csm_builder *out, const char *text, size_t at)
 {
@@ -130,6 +142,13 @@ static bool minus(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+static bool nothing(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)out;
+    (void)found;
+    return true;
+}
+
 static bool to(struct csm_builder *out, const struct csm_found *found)
 {
     (void)found;
@@ -140,7 +159,17 @@ static bool to(struct csm_builder *out, const struct csm_found *found)
 static bool apart(struct csm_builder *out, const struct csm_found *found)
 {
     (void)found;
-    csm_builder_add_text(out, " ");
+    if (out->length > 0)
+        csm_builder_add_word(out, "");
+    return true;
+}
+
+static bool comma(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    while (out->length > 0 && !out->has_failed && out->text[out->length - 1] == ' ')
+        out->text[--out->length] = '\0';
+    csm_builder_add_text(out, out->length > 0 ? "," : "");
     return true;
 }
 
@@ -178,17 +207,10 @@ static const struct {
     {"\xC2\xAE", ""},          /* registered */
     {"\xE2\x84\xA2", ""},     /* trade mark */
     {"\xE2\x80\xA0", ""},     /* dagger */
-    {"\xE2\x80\xA2", ","},    /* bullet */
-    {"\xC2\xB7", ","},         /* middle dot */
-    {"\xE3\x80\x90", ","},    /* the brackets that some models put around sources */
-    {"\xE3\x80\x91", ","},
     {"`", ""},
     {"*", ""},
-    {"_", " "},
     {"~", ""},
     {"^", ""},
-    {"|", ","},
-    {"\\", " "},
 };
 
 static size_t replacement(struct csm_builder *out, const char *text, size_t at)
@@ -203,14 +225,16 @@ static size_t replacement(struct csm_builder *out, const char *text, size_t at)
     return 0;
 }
 
-/* Bytes of a bracket or a long dash at p; 0: neither. */
+/* Bytes of a bracket, a bar, a bullet or a long dash at p; 0: none. */
 static size_t pause_sign(const char *p)
 {
-    if (*p != '\0' && strchr("()[]{}<>", *p) != NULL)
+    static const char *const wide[] = {"\xE2\x80\x93", "\xE2\x80\x94", "\xE2\x80\x95", "\xE2\x80\xA2",
+                                       "\xE3\x80\x90", "\xE3\x80\x91", "\xC2\xB7"};
+    if (*p != '\0' && strchr("()[]{}<>|", *p) != NULL)
         return 1;
-    if (strncmp(p, "\xE2\x80\x93", 3) == 0 || strncmp(p, "\xE2\x80\x94", 3) == 0 ||
-        strncmp(p, "\xE2\x80\x95", 3) == 0)
-        return 3;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (strncmp(p, wide[i], strlen(wide[i])) == 0)
+            return strlen(wide[i]);
     return strncmp(p, "--", 2) == 0 ? 1 + strspn(p + 1, "-") : 0;
 }
 
@@ -269,13 +293,23 @@ static size_t white_space(struct csm_builder *out, const char *text, size_t at)
 }
 
 const struct csm_say_rule csm_say_symbols[] = {
-    {AT_SIGN, "(?<=[\\w)] )[<>](?= [\\w(-])", less, NULL},
+    {AT_SIGN, "(?<=\\d |\\d\\) |\\W\\w |^\\w )[<>](?= )|[<>](?= [-(]?\\d)", less, NULL},
+    {AT_SIGN, "(?<![\\w:;])[:;]-?[)(DPp](?!\\w)", nothing, NULL}, /* a face */
+    {AT_SIGN, "(?<=\\w)::(?=\\w)", apart, NULL},
     {AT_SIGN, "(?<=\\w)[<>](?=\\d)", less, NULL},
     {AT_SIGN, "(?<![\\w<>-])[<>] ?(?=[$\\x{A3}\\x{20AC}]?\\d)", more_than, NULL},
-    {AT_SIGN, "(?<=[\\w)]) ?\\*\\*? ?(?=[\\w(])", times, NULL},
+    {AT_SIGN, "(?<=[\\w)] )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
     {AT_SIGN, "(?<![\\w~])~ ?(?=[$\\x{A3}\\x{20AC}]?\\d)", about, NULL},
-    {AT_SIGN, "(?<=\\d )/(?= \\d)", divided, NULL},
-    {AT_SIGN, "(?<=\\w )-(?= \\d+(?:\\.\\d+)? =)", minus, NULL},
+    {AT_SIGN, "(?<=\\w)\\x{B7}(?=\\w)", times, NULL},
+    {AT_SIGN, "(?<=\\d )/(?= \\d+(?![\\w,.]))", divided, NULL},
+    {AT_SIGN, " /(?= )", comma, NULL},
+    {AT_SIGN, "(?<=\\d)\\.{2,3}(?=\\d)", to, NULL},
+    {AT_SIGN, "(?<=(?<!\\w)[a-z])-(?=\\d)", minus, NULL},
+    {AT_SIGN, "\\)(?= ?[=+*/^] ?\\w)", apart, NULL},
+    {AT_SIGN, "[_\\\\]+", apart, NULL},
+    {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?[a-z]? ?[-+=*/])", minus, NULL},
+    {AT_SIGN, "(?<=[ (\\d][b-zA-HJ-Z0-9] )-(?= [b-zA-HJ-Z0-9](?!\\w))", minus, NULL},
+    {AT_SIGN, "\\(\\)", nothing, NULL}, /* main() */
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
     {AT_SIGN, "(?<=[\\w.)\"'])/(?=[\\w(\"'])", apart, NULL},
     {AT_SIGN, "/+", slash, NULL},

@@ -31,6 +31,7 @@ static const struct {
     {"g", "gram", "grams", false},
     {"lbs", "pound", "pounds", false},
     {"lb", "pound", "pounds", false},
+    {"fl oz", "fluid ounce", "fluid ounces", false},
     {"oz", "ounce", "ounces", false},
     {"ml", "milliliter", "milliliters", false},
     {"mL", "milliliter", "milliliters", false},
@@ -55,6 +56,8 @@ static const struct {
     {"FPS", "frame per second", "frames per second", false},
     {"bpm", "beat per minute", "beats per minute", false},
     {"dpi", "dot per inch", "dots per inch", false},
+    {"ppi", "pixel per inch", "pixels per inch", false},
+    {"hp", "horsepower", "horsepower", false},
     {"px", "pixel", "pixels", false},
     {"MP", "megapixel", "megapixels", false},
     {"Tbps", "terabit per second", "terabits per second", false},
@@ -231,7 +234,8 @@ size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
     const size_t i = find(p + space, space > 0);
     if (i == N_UNITS)
         return 0;
-    if (space > 0 && strcmp(units[i].symbol, "in") == 0) /* 5 in the morning */
+    const bool may_be_word = space > 0 && strcmp(units[i].symbol, "in") == 0; /* 5 in the morning */
+    if (may_be_word && p[space + 2] != '\0' && strchr(".,;:)\n", p[space + 2]) == NULL)
         return 0;
     const char *raised;
     size_t taken = space + strlen(units[i].symbol);

@@ -28,9 +28,11 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
         return *next == '\0' ? n : n + 1;
     }
     csm_builder_add_word(out, found->spoken);
-    const bool ends_text =
-        *next == '\0' || strncmp(after, "\n\n", 2) == 0 || (is_followed && isupper((unsigned char)*next));
-    return found->use == CSM_ABBREVIATION_MAY_END && ends_text ? n : n + 1;
+    const bool begins_sentence =
+        is_followed && isupper((unsigned char)next[0]) && !isupper((unsigned char)next[1]);
+    const bool ends_text = *next == '\0' || begins_sentence;
+    const bool ends_block = strncmp(after, "\n\n", 2) == 0;
+    return ends_block || (found->use == CSM_ABBREVIATION_MAY_END && ends_text) ? n : n + 1;
 }
 
 /* w/o, w/, b/c, N/A */
@@ -186,5 +188,5 @@ const struct csm_say_rule csm_say_words[] = {
     {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", with_slash,
      NULL},
     {AT_WORD, "(?<![\\w.])((?:[A-Z]\\.){2,6})", initials, NULL},
-    {AT_WORD, "(?<![\\w'])([A-Z]{2,6})(s|'s|\\x{2019}s)?(?![\\w])", acronym, NULL},
+    {AT_WORD, "(?<![\\w'])([A-Z]{2,6})(s|'s|\\x{2019}s)?(?![A-Za-z_])", acronym, NULL},
     {0}};

@@ -92,14 +92,15 @@ static size_t apply(struct csm_speaker *s, size_t i, const char *text, size_t n,
     if (found <= 0)
         return 0;
     size_t *bounds = pcre2_get_ovector_pointer(s->match);
-    const struct csm_found what = {text, bounds};
+    size_t n_more = 0;
+    const struct csm_found what = {text, bounds, &n_more};
     const size_t length = out->length;
     if (bounds[1] <= at || !rule->say(out, &what)) {
         if (!out->has_failed && out->length > length) /* what it had begun */
             out->text[out->length = length] = '\0';
         return 0;
     }
-    return bounds[1] - at;
+    return bounds[1] + n_more - at;
 }
 
 /* Whether what is written so far ends in a quote that opens, after which no space comes. */
@@ -145,7 +146,10 @@ void csm_speaker_say(struct csm_speaker *s, const char *text, struct csm_builder
                                  (text[at + 1] == '\0' || strchr(" \n", text[at + 1]) != NULL);
             if (is_mark && !out->has_failed && out->length > 0 && out->text[out->length - 1] == ' ')
                 out->length--; /* no space before it */
-            csm_builder_add(out, text + at, taken);
+            const bool is_double = text[at] == ',' && !out->has_failed && out->length > 0 &&
+                                   out->text[out->length - 1] == ',';
+            if (!is_double)
+                csm_builder_add(out, text + at, taken);
         }
         at += taken;
     }

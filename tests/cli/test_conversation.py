@@ -44,6 +44,35 @@ def test_the_whole_and_the_text_as_written_are_spoken_when_asked(csm):
     assert told["text"] == TEXT
 
 
+def test_a_dry_run_prints_what_would_be_spoken(csm, tmp_path):
+    text = "# News\n\n- *One* costs $5K.\n- Two<break time='300ms'/>ends."
+    done = csm("generate", "--dry-run", "--text", text)
+    assert done.stdout == "News.\nOne costs five thousand dollars.\nTwo\n[pause 300 ms]\nends.\n"
+    assert csm("generate", "--dry-run", "--no-normalize", "--whole", "--text", text).stdout == text + "\n"
+    script = tmp_path / "script.txt"
+    script.write_text("[0] Hi **you**.\n[1] Wait <break/> now.\n")
+    done = csm("generate", "--dry-run", "--script", script)
+    assert done.stdout == "[0] Hi you.\n[1] Wait\n[pause 500 ms]\n[1] now.\n"
+    done = csm("generate", "--dry-run", "--script", script, "--per-turn", "--output", tmp_path / "x.wav")
+    assert done.stdout == "[0] Hi you.\n[1] Wait, now.\n" and "pauses are commas" in done.stderr
+
+
+def test_a_pause_is_so_much_silence(csm, tmp_path):
+    out = tmp_path / "out.wav"
+    told = json.loads(csm("generate", "--text", "<break time='250ms'/>Yes.<break time='1s'/>No.<break "
+                          "time='400ms'/>", "--output", out, "--json").stdout)
+    sound, rate = soundfile.read(out)
+    assert [u["text"] for u in told["utterances"]] == ["Yes.", "No."]
+    assert len(sound) == round((told["seconds"] + 0.25 + 1 + 0.4) * rate)
+    assert np.all(sound[:rate // 4] == 0) and np.all(sound[-rate * 2 // 5:] == 0)
+
+
+def test_letters_that_the_voice_has_not_learned_are_told(csm):
+    done = csm("generate", "--text", "Say \u65e5\u672c\u8a9e.", "--dry-run")
+    assert done.stdout == "Say \u65e5\u672c\u8a9e.\n" and "3 letters are not Latin (the first is Han)" in done.stderr
+    assert csm("generate", "--text", "Gr\u00fc\u00dfe, caf\u00e9.", "--dry-run").stderr == ""
+
+
 def test_what_is_streamed_is_what_is_written(csm, speech, build_dir):
     def stream(form):
         return subprocess.run([build_dir / "bin" / "csm", "generate", "--text", "Hello there.",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/cmocka_all.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,67 @@ static void abbreviations_and_symbols_become_words(void **state)
     check(" a \t b\n\nc ", "a b c");
 }
 
+/* A character of four bytes is not a picture because of its length. */
+static void letters_beyond_the_first_plane_stay(void **state)
+{
+    (void)state;
+    check("\xF0\xA0\x80\x80 is Han", "\xF0\xA0\x80\x80 is Han"); /* U+20000 */
+    check("\xF0\x9D\x90\x80\xF0\x9D\x9F\x8E", "A zero");           /* bold A and 0 */
+    check("\xF0\x9F\x87\xA9\xF0\x9F\x87\xAA flag", "flag");
+}
+
+/* The pieces of a text, joined by '|', the pauses in brackets. */
+static void check_pieces(const char *text, size_t max_bytes, const char *expected)
+{
+    csm_text_piece *pieces = NULL;
+    size_t n = 0;
+    csm_error err;
+    char joined[512] = "";
+    assert_int_equal(csm_text_pieces(text, max_bytes, &pieces, &n, &err), CSM_OK);
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = strlen(joined);
+        snprintf(joined + at, sizeof joined - at, i > 0 ? "|%s" : "%s", pieces[i].text);
+        const size_t end = strlen(joined);
+        if (pieces[i].pause_ms > 0)
+            snprintf(joined + end, sizeof joined - end, "[%d]", pieces[i].pause_ms);
+    }
+    csm_text_pieces_free(pieces, n);
+    assert_string_equal(joined, expected);
+}
+
+static void pauses_stand_between_pieces(void **state)
+{
+    (void)state;
+    check_pieces("Hello <break time=\"300ms\"/> there", 0, "Hello[300]|there");
+    check_pieces("a<break/>b<break strength='weak'/>c<break time=\"0.25s\"/>d<break time=\"99s\"/>e", 0,
+                 "a[500]|b[250]|c[250]|d[10000]|e");
+    check_pieces("<break time=\"1s\"/>Now.", 0, "[1000]|Now.");
+    check_pieces("Then.<break time=\"1s\"/><break time=\"1s\"/>", 0, "Then.[2000]");
+    check_pieces("<break strength=\"none\"/>So.", 0, "So.");
+    check_pieces("One. Two.<break time=\"200ms\"/> Three. Four.", 240, "One.|Two.[200]|Three.|Four.");
+    check_pieces("# Title\n\nFirst. Second.\n\n- a\n- b", 240, "Title.|First.|Second.|a.|b");
+    check_pieces("", 240, "");
+    check_pieces("***", 0, "");
+    check("Hello <break time=\"300ms\"/> there", "Hello, there");
+    check("Wait.<break time=\"2s\"/>Go.", "Wait. Go.");
+}
+
+static void letters_that_are_not_latin_are_counted(void **state)
+{
+    (void)state;
+    const char *script = "";
+    assert_int_equal(csm_text_unspoken("Gr\xC3\xBC\xC3\x9F" "e, caf\xC3\xA9, \xC5\x81\xC3\xB3" "d\xC5\xBA, Vi\xE1\xBB\x87t", &script), 0);
+    assert_null(script);
+    assert_int_equal(csm_text_unspoken("\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E", &script), 3);
+    assert_string_equal(script, "Han");
+    assert_int_equal(csm_text_unspoken("say \xD0\xBF\xD1\x80\xD0\xB8!", &script), 3);
+    assert_string_equal(script, "Cyrillic");
+    assert_int_equal(csm_text_unspoken("\xD9\x85\xD8\xB1\xD8\xAD", &script), 3);
+    assert_string_equal(script, "Arabic");
+    assert_int_equal(csm_text_unspoken("\xE3\x81\x82 \xED\x95\x9C \xF0\x9F\x98\x80", &script), 2);
+    assert_string_equal(script, "Hiragana");
+}
+
 static void text_that_is_not_utf8_is_refused(void **state)
 {
     (void)state;
@@ -149,6 +211,8 @@ static void a_long_sentence_is_cut_at_a_clause_or_word(void **state)
     (void)state;
     check_sentences("one two, three four five six", 16, "one two,|three four five|six");
     check_sentences("abcdefghijkl", 5, "abcde|fghij|kl");
+    check_sentences("\xC3\xA4\xC3\xB6\xC3\xBC", 1, "\xC3\xA4|\xC3\xB6|\xC3\xBC");
+    check_sentences("\xF0\x9F\x98\x80" "a", 2, "\xF0\x9F\x98\x80|a");
     check_sentences("\xC3\xA4\xC3\xB6\xC3\xBC", 3, "\xC3\xA4|\xC3\xB6|\xC3\xBC");
 }
 
@@ -161,6 +225,9 @@ int main(void)
         cmocka_unit_test(ordinals_and_years_are_read_as_people_do),
         cmocka_unit_test(money_times_and_units_are_read),
         cmocka_unit_test(abbreviations_and_symbols_become_words),
+        cmocka_unit_test(letters_beyond_the_first_plane_stay),
+        cmocka_unit_test(pauses_stand_between_pieces),
+        cmocka_unit_test(letters_that_are_not_latin_are_counted),
         cmocka_unit_test(text_that_is_not_utf8_is_refused),
         cmocka_unit_test(sentences_end_where_people_end_them),
         cmocka_unit_test(a_long_sentence_is_cut_at_a_clause_or_word),

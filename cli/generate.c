@@ -7,6 +7,7 @@
 
 #include <csm/csm.h>
 
+#include "adapters.h"
 #include "choices.h"
 #include "clock.h"
 #include "command.h"
@@ -28,6 +29,7 @@ static const char help[] =
     "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
     "  --output F               WAV file (audio.wav), - for standard output, none\n"
     "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
+    "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
     "  --max-audio-length-ms N  at most this long, each utterance (10000)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
@@ -55,7 +57,8 @@ static const char help[] =
     "  --seed N                 of the draws (0), or random; utterance i of many has N + i\n"
     "  --temperature T          0 is greedy; default: the model's, else 0.9\n"
     "  --topk K                 0 is all; default: the model's, else 50\n"
-    "  --depth-temperature T --depth-topk K\n"
+    "  --top-p P --min-p P      1 and 0 are all; default: the model's, else all\n"
+    "  --depth-temperature T --depth-topk K --depth-top-p P --depth-min-p P\n"
     "                           of the codes after the first; default: the same\n\n"
     "  --strategy S             auto, pure, exact, hybrid\n"
     "  --use-exact-sampling     --strategy exact\n"
@@ -84,6 +87,7 @@ struct arguments {
     struct recite recite;
     bool is_exact, is_hybrid, is_dry;
     int n_threads;
+    struct option_list adapters;
     struct speak speak;
 };
 
@@ -259,6 +263,15 @@ static int run(struct arguments *a, const char *operand)
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
+    if (a->from_tokens != NULL && a->adapters.n > 0) {
+        fputs("csm: --from-tokens with --adapter: codes need the codec alone\n", stderr);
+        return EXIT_USAGE;
+    }
+    struct adapters adapters;
+    if (adapters_read(&a->adapters, &adapters, &err) != CSM_OK)
+        return report(CSM_BAD_ARG, &err);
+    options.adapters = adapters.list;
+    options.n_adapters = adapters.n;
     char *downloaded = NULL;
     csm_status st = marking_read(&a->speak.marking, &err);
     if (st == CSM_OK)
@@ -302,6 +315,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"no-normalize", OPTION_FLAG, &a->is_verbatim},
         {"guard", OPTION_FLAG, &a->is_guarded},
         {"no-guard", OPTION_FLAG, &a->is_unguarded},
+        {"adapter", OPTION_LIST, &a->adapters},
         {"strategy", OPTION_TEXT, &a->strategy},
         {"use-exact-sampling", OPTION_FLAG, &a->is_exact},
         {"pytorch-tokens", OPTION_FLAG, &a->is_hybrid},
@@ -314,6 +328,10 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"topk", OPTION_INT, &o->top_k},
         {"depth-temperature", OPTION_REAL, &o->depth_temperature},
         {"depth-topk", OPTION_INT, &o->depth_top_k},
+        {"top-p", OPTION_REAL, &o->top_p},
+        {"min-p", OPTION_REAL, &o->min_p},
+        {"depth-top-p", OPTION_REAL, &o->depth_top_p},
+        {"depth-min-p", OPTION_REAL, &o->depth_min_p},
         {"stream", OPTION_TEXT, &o->stream},
         {"sampler", OPTION_TEXT, &o->sampler},
         {"mlx-version", OPTION_TEXT, &o->mlx_version},

@@ -22,9 +22,10 @@ static void add_settings(const struct recital *r, char digest[33])
     const csm_generate_options *o = &r->what->options;
     char settings[512];
     snprintf(settings, sizeof settings,
-             "%s %s %s %s %s %s %d %.17g %d %.17g %d %s %s %s %d %d %d", csm_version(), info->digest,
+             "%s %s %s %s %s %s %d %.17g %d %.17g %d %.17g %.17g %.17g %.17g %s %s %s %d %d %d", csm_version(), info->digest,
              info->engine, info->device, info->codec_engine, csm_strategy_name(info->strategy),
              (int)info->precision, o->temperature, o->top_k, o->depth_temperature, o->depth_top_k,
+             o->top_p, o->min_p, o->depth_top_p, o->depth_min_p,
              o->stream != NULL ? o->stream : "", o->sampler != NULL ? o->sampler : "",
              o->mlx_version != NULL ? o->mlx_version : "", r->what->min_ms, r->what->max_ms,
              (int)o->has_guard);

@@ -45,10 +45,11 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         r->stream, "sampler", r->sampler, "sampling_dtype", r->dtype, "mlx_version",
         r->mlx_version, "precision", csm_precision_name(info->precision), "stored_dtype",
         info->stored_dtype, "threads", info->n_threads);
-    json_t *settings = json_pack("{s:I, s:f, s:i, s:f, s:i}", "seed", (json_int_t)0,
-                                 "temperature", r->temperature, "topk", r->top_k,
-                                 "depth_temperature", r->depth_temperature, "depth_topk",
-                                 r->depth_top_k);
+    json_t *settings = json_pack(
+        "{s:I, s:f, s:i, s:f, s:f, s:f, s:i, s:f, s:f}", "seed", (json_int_t)0, "temperature",
+        r->temperature, "topk", r->top_k, "top_p", r->top_p, "min_p", r->min_p,
+        "depth_temperature", r->depth_temperature, "depth_topk", r->depth_top_k, "depth_top_p",
+        r->depth_top_p, "depth_min_p", r->depth_min_p);
     json_t *all = json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:f, s:f}",
         "text", text,

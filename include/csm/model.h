@@ -56,6 +56,14 @@ CSM_API const char *csm_precision_name(csm_precision precision);
 
 /* ---- a model ------------------------------------------------------------ */
 
+/* What fine-tuning kept beside its base, merged into it when a model opens. */
+typedef struct csm_adapter {
+    const char *path; /* a directory of PEFT's (LoRA, rsLoRA, DoRA, modules kept whole) or of
+                       * csm-mlx's: adapter_config.json and its safetensors */
+    double scale;     /* of its low-rank part: 1 as it was trained, 0 without it. Modules that
+                       * are kept whole are taken as they are */
+} csm_adapter;
+
 /* How a model is opened: made by csm_model_defaults(), then changed. */
 typedef struct csm_model_options {
     size_t size;              /* of this struct as the caller knows it */
@@ -72,6 +80,10 @@ typedef struct csm_model_options {
      * the generations that begin with it, up to so many bytes, the least used go first;
      * 0: none. Default 256 MiB. Only on engines whose rows are independent (native). */
     size_t prefix_cache_bytes;
+    /* [n_adapters] merged in this order; NULL and 0: the one in the model's own directory, if
+     * there is one. Kept no longer than the call. */
+    const csm_adapter *adapters;
+    size_t n_adapters;
 } csm_model_options;
 
 CSM_API void csm_model_options_init(csm_model_options *options); /* size is set */

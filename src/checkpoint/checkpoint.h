@@ -32,6 +32,8 @@
 #ifndef CSM_CHECKPOINT_CHECKPOINT_H
 #define CSM_CHECKPOINT_CHECKPOINT_H
 
+#include <csm/model.h>
+
 #include "base/weight_source.h"
 #include "checkpoint/config.h"
 #include "checkpoint/notes.h"
@@ -61,6 +63,9 @@ enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
 /* Open a model directory.
  *
  *   needs  CSM_NEEDS_LANGUAGE | CSM_NEEDS_CODEC: what must be there
+ * A directory that holds an adapter alone is opened as the base that it names, if
+ * that is a directory; csm_checkpoint_adapt then applies it.
+ *
  *   out    to be closed with csm_checkpoint_close, after all weights made of it;
  *          untouched on failure
  *
@@ -68,6 +73,19 @@ enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
 CSM_MUST_USE csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint **out,
                                             csm_error *err);
 void csm_checkpoint_close(csm_checkpoint *checkpoint); /* takes NULL */
+
+/* Merge adapters into an open checkpoint's weights (adapter.h), before any is looked
+ * up. Without one, that which lies in the model's own directory, as transformers does.
+ *
+ *   adapters       [n]; kept no longer than the call
+ *   n_threads      that merge; 0: one per core
+ *   is_described   check names and shapes, but merge nothing
+ *
+ * Returns CSM_OK; CSM_BAD_ARG (a scale that is no number), CSM_BAD_FILE,
+ * CSM_BAD_FORMAT, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_checkpoint_adapt(csm_checkpoint *checkpoint,
+                                             const csm_adapter *adapters, size_t n, int n_threads,
+                                             bool is_described, csm_error *err);
 
 const struct csm_config *csm_checkpoint_config(const csm_checkpoint *checkpoint);
 

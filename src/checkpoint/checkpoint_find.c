@@ -109,6 +109,11 @@ static struct csm_set_tensor *look_up(const struct csm_checkpoint *checkpoint,
     }
     if (found == NULL && csm_layout_name(place, part, role, index, codec, name))
         found = csm_tensor_set_find(place->set, name);
+    if (found == NULL && role == CSM_ROLE_AUDIO_TABLE && checkpoint->has_one_table) {
+        const enum csm_part other = part == CSM_DEPTH ? CSM_BACKBONE : CSM_DEPTH;
+        if (csm_layout_name(place, other, role, 0, codec, name))
+            found = csm_tensor_set_find(place->set, name);
+    }
     return found;
 }
 
@@ -193,5 +198,14 @@ csm_status csm_checkpoint_find(const struct csm_checkpoint *checkpoint, enum csm
                                csm_error *err)
 {
     struct csm_set_tensor *used[CSM_MAX_USED];
-    return csm_find_stored(checkpoint, part, role, index, source, used, err);
+    csm_status st = csm_find_stored(checkpoint, part, role, index, source, used, err);
+    const struct csm_patch *patch =
+        st == CSM_OK ? csm_adapters_find(&checkpoint->adapters, part, role, index) : NULL;
+    if (patch == NULL || patch->merged.data == NULL)
+        return st;
+    source->tensor = patch->merged;
+    source->format = CSM_WEIGHT_FLOAT;
+    source->bits = source->group_size = 0;
+    source->scales = source->biases = (csm_tensor){0};
+    return CSM_OK;
 }

@@ -210,11 +210,12 @@ csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint 
     csm_checkpoint *checkpoint = calloc(1, sizeof *checkpoint);
     if (checkpoint == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
-    checkpoint->directory = strdup(directory);
-    checkpoint->tokenizer = csm_path_join(directory, "tokenizer.json");
-    csm_status status = CSM_OK;
-    if (checkpoint->directory == NULL || checkpoint->tokenizer == NULL)
-        status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+    csm_status status = csm_checkpoint_find_base(checkpoint, directory, needs, err);
+    if (status == CSM_OK) {
+        checkpoint->tokenizer = csm_path_join(checkpoint->directory, "tokenizer.json");
+        if (checkpoint->tokenizer == NULL)
+            status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+    }
     if (status == CSM_OK)
         status = open_parts(checkpoint, needs, err);
     if (status != CSM_OK) {
@@ -235,8 +236,10 @@ void csm_checkpoint_close(csm_checkpoint *checkpoint)
         return;
     for (size_t i = 0; i < 2; i++)
         csm_tensor_set_free(checkpoint->sets[i]);
+    csm_adapters_free(&checkpoint->adapters);
     json_decref(checkpoint->root);
     csm_notes_free(&checkpoint->notes);
+    free(checkpoint->beside);
     free(checkpoint->identity);
     free(checkpoint->tokenizer);
     free(checkpoint->directory);

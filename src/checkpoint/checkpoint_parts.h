@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "checkpoint/adapter.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/notes.h"
 #include "checkpoint/roles.h"
@@ -23,7 +24,15 @@ struct csm_checkpoint {
     char stored_dtype[32];
     struct csm_checkpoint_info info;
     struct csm_notes notes;
+    char *beside; /* directory of an adapter that lies with the model; NULL: none */
+    struct csm_adapters adapters;
+    bool has_one_table; /* untied by an adapter: both parts begin with the one of the file */
 };
+
+/* Fill `directory` and `beside`: the directory asked for, or the base of an adapter that
+ * lies in it alone. */
+csm_status csm_checkpoint_find_base(struct csm_checkpoint *checkpoint, const char *directory,
+                                    int needs, csm_error *err);
 
 /* Find the files (checkpoint->root is read): fill sets, language and codec. */
 csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, csm_error *err);

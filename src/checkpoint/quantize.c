@@ -359,8 +359,12 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int g
     csm_status st = check_out_dir(in_dir, out_dir, replace, err);
     if (st == CSM_OK)
         st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
-    if (st != CSM_OK)
+    if (st == CSM_OK) /* one that lies in the directory is part of the model */
+        st = csm_checkpoint_adapt(checkpoint, NULL, 0, 0, false, err);
+    if (st != CSM_OK) {
+        csm_checkpoint_close(checkpoint);
         return st;
+    }
     struct job job = {.checkpoint = checkpoint, .bits = bits, .group = group};
     if (!checkpoint->config.has_tied_tables)
         st = csm_fail(err, CSM_BAD_FORMAT,

@@ -128,6 +128,9 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
     csm_status st = CSM_OK;
     if (m->checkpoint == NULL)
         st = csm_checkpoint_open(m->path, CSM_NEEDS_LANGUAGE, &m->checkpoint, err);
+    if (st == CSM_OK)
+        st = csm_checkpoint_adapt(m->checkpoint, options->adapters, options->n_adapters,
+                                  options->n_threads, options->describe_only, err);
     if (st == CSM_OK && options->describe_only)
         m->engines = (struct csm_engines){.reason = "nothing is loaded",
                                           .language = {.ops = &csm_engine_nothing}};

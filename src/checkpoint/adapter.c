@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * adapter.c - an adapter's directory: whose it is, its tensors as patches of roles. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/numbers.h"
+#include "checkpoint/adapter.h"
+#include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/tensor_files.h"
+#include "files/json_file.h"
+#include "files/path.h"
+
+bool csm_adapter_is_there(const char *directory)
+{
+    return csm_path_has(directory, "adapter_config.json");
+}
+
+const struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
+                                          enum csm_role role, size_t index)
+{
+    for (size_t i = 0; i < adapters->n; i++) {
+        const struct csm_patch *p = &adapters->patches[i];
+        if (p->part == part && p->role == role && p->index == index)
+            return p;
+    }
+    return NULL;
+}
+
+struct csm_patch *csm_adapter_patch(struct csm_adapter_reader *reader, enum csm_part part,
+                                    enum csm_role role, size_t index)
+{
+    struct csm_adapters *adapters = reader->adapters;
+    struct csm_patch *found = (struct csm_patch *)csm_adapters_find(adapters, part, role, index);
+    if (found != NULL)
+        return found;
+    struct csm_patch *grown = realloc(adapters->patches, (adapters->n + 1) * sizeof *grown);
+    if (grown == NULL)
+        return NULL;
+    adapters->patches = grown;
+    grown[adapters->n] = (struct csm_patch){.part = part, .role = role, .index = index};
+    return &grown[adapters->n++];
+}
+
+/* A matrix of floats out of a tensor by strides: [n_lines, rank] or its turn. */
+static void gather(const csm_tensor *tensor, struct csm_stride stride, size_t n_lines, size_t rank,
+                   float scale, bool is_turned, float *out)
+{
+    for (size_t line = 0; line < n_lines; line++)
+        for (size_t k = 0; k < rank; k++)
+            out[is_turned ? k * n_lines + line : line * rank + k] =
+                scale * csm_element(tensor, stride.at + line * stride.line + k * stride.rank);
+}
+
+static csm_status refuse_shape(const struct csm_adapter_reader *reader,
+                               const struct csm_set_tensor *t, const char *expected)
+{
+    return csm_fail(reader->err, CSM_BAD_FORMAT,
+                    "%s: %s: not of a shape that fits the model: expected %s", reader->directory,
+                    t->tensor.name, expected);
+}
+
+static size_t n_elements(const csm_tensor *t)
+{
+    return t->n_bytes / csm_dtype_size(t->dtype);
+}
+
+csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader, struct csm_patch *patch,
+                                const struct csm_set_tensor *left, struct csm_stride of_left,
+                                const struct csm_set_tensor *right, struct csm_stride of_right,
+                                size_t rank, double scale, const struct csm_set_tensor *magnitude,
+                                bool is_by_column, bool has_pairs)
+{
+    csm_error *err = reader->err;
+    const struct csm_shape shape = csm_role_shape(csm_checkpoint_config(reader->checkpoint),
+                                                  patch->part, patch->role, patch->index);
+    const bool is_heads = patch->part == CSM_DEPTH && patch->role == CSM_ROLE_HEAD;
+    if (shape.rank != (is_heads ? 3u : 2u))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: a low-rank pair of what is no matrix",
+                        reader->directory, left->tensor.name);
+    struct csm_delta delta = {.rows = shape.size[is_heads],
+                              .cols = shape.size[is_heads + 1],
+                              .rank = rank,
+                              .is_by_column = is_by_column};
+    const size_t n_magnitude = is_by_column ? delta.cols : delta.rows;
+    if (!csm_dtype_is_float(left->tensor.dtype) || !csm_dtype_is_float(right->tensor.dtype) ||
+        (magnitude != NULL && !csm_dtype_is_float(magnitude->tensor.dtype)))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: expected F32, F16 or BF16",
+                        reader->directory, left->tensor.name);
+    const size_t last_left = of_left.at + (delta.rows - 1) * of_left.line +
+                             (rank - 1) * of_left.rank;
+    const size_t last_right = of_right.at + (delta.cols - 1) * of_right.line +
+                              (rank - 1) * of_right.rank;
+    if (rank == 0 || last_left >= n_elements(&left->tensor))
+        return refuse_shape(reader, left, "the weight's rows by the rank");
+    if (last_right >= n_elements(&right->tensor))
+        return refuse_shape(reader, right, "the weight's columns by the rank");
+    if (magnitude != NULL && n_elements(&magnitude->tensor) != n_magnitude)
+        return refuse_shape(reader, magnitude, "a magnitude for each row");
+
+    delta.left = malloc(delta.rows * rank * sizeof(float));
+    delta.right = malloc(delta.cols * rank * sizeof(float));
+    if (magnitude != NULL)
+        delta.magnitude = malloc(n_magnitude * sizeof(float));
+    struct csm_patched *grown = realloc(patch->deltas, (patch->n + 1) * sizeof *grown);
+    if (grown != NULL)
+        patch->deltas = grown;
+    if (grown == NULL || delta.left == NULL || delta.right == NULL ||
+        (magnitude != NULL && delta.magnitude == NULL)) {
+        free(delta.left);
+        free(delta.right);
+        free(delta.magnitude);
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", reader->directory);
+    }
+    gather(&left->tensor, of_left, delta.rows, rank, (float)(scale * reader->scale), false,
+           delta.left);
+    gather(&right->tensor, of_right, delta.cols, rank, 1, true, delta.right);
+    if (magnitude != NULL)
+        (void)csm_tensor_floats(&magnitude->tensor, 0, n_magnitude, delta.magnitude);
+    patch->deltas[patch->n++] = (struct csm_patched){delta, has_pairs};
+    return CSM_OK;
+}
+
+csm_status csm_adapter_add_whole(struct csm_adapter_reader *reader, struct csm_patch *patch,
+                                 struct csm_set_tensor *whole, bool has_pairs)
+{
+    csm_error *err = reader->err;
+    const struct csm_shape shape = csm_role_shape(csm_checkpoint_config(reader->checkpoint),
+                                                  patch->part, patch->role, patch->index);
+    if (!csm_dtype_is_float(whole->tensor.dtype))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: dtype %s, expected F32, F16 or BF16",
+                        reader->directory, whole->tensor.name,
+                        csm_dtype_name(whole->tensor.dtype));
+    if (!csm_has_shape(&whole->tensor, &shape))
+        return csm_refuse_shape(&whole->tensor, &shape, whole->file, err);
+    if (patch->whole.data != NULL)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: another adapter keeps it whole already",
+                        reader->directory, whole->tensor.name);
+    patch->whole = whole->tensor;
+    if (patch->part == CSM_DEPTH && patch->role == CSM_ROLE_HEAD) {
+        csm_tensor *t = &patch->whole;
+        t->n_bytes /= t->shape[0];
+        t->data = (const char *)t->data + patch->index * t->n_bytes;
+    }
+    patch->whole_has_pairs = has_pairs;
+    return CSM_OK;
+}
+
+/* The file beside the configuration. */
+static csm_status find_file(const char *directory, bool is_peft, const char **name,
+                            csm_error *err)
+{
+    static const char *const peft[] = {"adapter_model.safetensors"};
+    static const char *const mlx[] = {"adapters.safetensors", "adapter.safetensors"};
+    *name = NULL;
+    for (size_t i = 0; i < (is_peft ? 1u : 2u) && *name == NULL; i++) {
+        const char *candidate = is_peft ? peft[i] : mlx[i];
+        if (csm_path_has(directory, candidate))
+            *name = candidate;
+    }
+    if (*name != NULL)
+        return CSM_OK;
+    if (csm_path_has(directory, "adapter_model.bin"))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s/adapter_model.bin: a PyTorch pickle (it can run code when read), "
+                        "expected adapter_model.safetensors: save the adapter again with "
+                        "safe_serialization=True",
+                        directory);
+    return csm_fail(err, CSM_BAD_FILE, "%s: adapter_config.json without its tensors: expected %s",
+                    directory, is_peft ? peft[0] : mlx[0]);
+}
+
+/* What no role took. */
+static csm_status refuse_rest(const struct csm_adapter_reader *reader)
+{
+    for (size_t i = 0; i < reader->set->n; i++) {
+        const struct csm_set_tensor *t = &reader->set->tensors[i];
+        if (!t->is_bound)
+            return csm_fail(reader->err, CSM_BAD_FORMAT,
+                            "%s: %s: nothing of this model has a place for it (%s)",
+                            reader->directory, t->tensor.name, t->file);
+    }
+    return CSM_OK;
+}
+
+static csm_status read_adapter(struct csm_adapter_reader *reader)
+{
+    csm_error *err = reader->err;
+    const char *directory = reader->directory;
+    if (!csm_adapter_is_there(directory))
+        return csm_fail(err, CSM_BAD_FILE,
+                        "%s: no adapter: expected adapter_config.json and its safetensors",
+                        directory);
+    char *path = csm_path_join(directory, "adapter_config.json");
+    csm_status st = path == NULL ? csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory)
+                                 : csm_json_load(path, &reader->config, err);
+    free(path);
+    if (st != CSM_OK)
+        return st;
+    const bool is_peft = json_object_get(reader->config, "peft_type") != NULL;
+    const bool is_mlx = json_object_get(reader->config, "lora_parameters") != NULL ||
+                        json_object_get(reader->config, "fine_tune_type") != NULL;
+    if (!is_peft && !is_mlx)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s/adapter_config.json: expected peft_type (PEFT) or lora_parameters "
+                        "(csm-mlx, mlx-lm)",
+                        directory);
+    const char *name;
+    st = find_file(directory, is_peft, &name, err);
+    if (st == CSM_OK)
+        st = csm_tensor_files_open(directory, name, &reader->set, err);
+    if (st != CSM_OK)
+        return st;
+    struct csm_adapters *adapters = reader->adapters;
+    struct csm_tensor_set **grown =
+        realloc(adapters->sets, (adapters->n_sets + 1) * sizeof(struct csm_tensor_set *));
+    if (grown == NULL) {
+        csm_tensor_set_free(reader->set);
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+    }
+    adapters->sets = grown;
+    adapters->sets[adapters->n_sets++] = reader->set;
+    st = is_peft ? csm_adapter_read_peft(reader) : csm_adapter_read_mlx(reader);
+    return st == CSM_OK ? refuse_rest(reader) : st;
+}
+
+csm_status csm_adapters_add(struct csm_adapters *adapters, const csm_checkpoint *checkpoint,
+                            const char *directory, double scale, csm_error *err)
+{
+    struct csm_adapter_reader reader = {.checkpoint = checkpoint,
+                                        .adapters = adapters,
+                                        .directory = directory,
+                                        .scale = scale,
+                                        .err = err};
+    csm_status st = read_adapter(&reader);
+    json_decref(reader.config);
+    return st;
+}
+
+void csm_adapters_free(struct csm_adapters *adapters)
+{
+    for (size_t i = 0; i < adapters->n; i++) {
+        struct csm_patch *p = &adapters->patches[i];
+        for (size_t d = 0; d < p->n; d++) {
+            free(p->deltas[d].delta.left);
+            free(p->deltas[d].delta.right);
+            free(p->deltas[d].delta.magnitude);
+        }
+        free(p->deltas);
+        if (p->part != CSM_DEPTH || p->role != CSM_ROLE_HEAD)
+            free((void *)p->merged.data);
+    }
+    free(adapters->heads);
+    for (size_t i = 0; i < adapters->n_sets; i++)
+        csm_tensor_set_free(adapters->sets[i]);
+    free(adapters->sets);
+    free(adapters->patches);
+    *adapters = (struct csm_adapters){0};
+}

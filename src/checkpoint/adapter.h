@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * adapter.h - what fine-tuning kept beside its base: low-rank pairs (LoRA, rsLoRA,
+ * DoRA), and tensors kept whole. Merged into the base's weights once, in float32,
+ * when a model opens.
+ *
+ * A directory of PEFT's (adapter_config.json of peft_type LORA and
+ * adapter_model.safetensors: names and rows of transformers' model, Mimi's
+ * transformers among them) or of csm-mlx's and mlx-lm's (adapter_config.json with
+ * lora_parameters, and adapters.safetensors or adapter.safetensors: MLX's names and
+ * rows). The base may be in any layout: rows are put in its order. What an adapter
+ * holds and the model has no place for is refused by name, as is what its
+ * configuration asks for and this program does not do. */
+#ifndef CSM_CHECKPOINT_ADAPTER_H
+#define CSM_CHECKPOINT_ADAPTER_H
+
+#include <jansson.h>
+
+#include "checkpoint/roles.h"
+#include "checkpoint/tensor_set.h"
+
+/* W + left right, left [rows, rank] with the scale in it, right [rank, cols]. With a
+ * magnitude (DoRA) the sum is scaled, row by row (of PEFT's embeddings column by
+ * column), to that norm over the norm of base + left right. */
+struct csm_delta {
+    size_t rows, cols, rank;
+    float *left, *right;
+    float *magnitude; /* [rows], or [cols]; NULL: none */
+    bool is_by_column;
+};
+
+/* All that adapters change in one weight. Rows are in the adapter's order. */
+struct csm_patch {
+    enum csm_part part;
+    enum csm_role role;
+    size_t index;
+    csm_tensor whole; /* in place of the base's; data NULL: the base's stays */
+    bool whole_has_pairs;
+    size_t n;
+    struct csm_patched {
+        struct csm_delta delta;
+        bool has_pairs; /* rows of q and k as pairs, not halves */
+    } *deltas; /* [n], in the order in which they were asked for */
+    csm_tensor merged; /* what the weight became, in the base's dtype and order */
+};
+
+struct csm_adapters {
+    void *heads; /* merged heads of the depth decoder, one tensor as in the file; or NULL */
+    size_t n_sets;
+    struct csm_tensor_set **sets; /* the files, for tensors kept whole */
+    size_t n;
+    struct csm_patch *patches;
+};
+
+/* Whether a directory holds an adapter: an adapter_config.json. */
+bool csm_adapter_is_there(const char *directory);
+
+/* Read one more adapter.
+ *
+ *   scale   of its low-rank part; 1 as it was trained. Tensors kept whole are not
+ *           scaled (as PEFT's set_scale)
+ *
+ * Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_adapters_add(struct csm_adapters *adapters,
+                                         const csm_checkpoint *checkpoint, const char *directory,
+                                         double scale, csm_error *err);
+
+/* Merge: every patch's `merged` is made of the checkpoint's stored weight.
+ * n_threads 0: one per core. CSM_BAD_FORMAT, CSM_NO_MEMORY, CSM_BAD_ARG. */
+CSM_MUST_USE csm_status csm_adapters_merge(struct csm_adapters *adapters,
+                                           const csm_checkpoint *checkpoint, int n_threads,
+                                           csm_error *err);
+
+/* The patch of a weight, or NULL. */
+const struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
+                                          enum csm_role role, size_t index);
+
+void csm_adapters_free(struct csm_adapters *adapters);
+
+/* ---- between adapter.c, adapter_peft.c and adapter_mlx.c ---- */
+
+/* An adapter that is being read. */
+struct csm_adapter_reader {
+    const csm_checkpoint *checkpoint;
+    struct csm_adapters *adapters;
+    const char *directory;
+    double scale;
+    json_t *config;             /* adapter_config.json */
+    struct csm_tensor_set *set; /* tensors that are used are marked bound */
+    csm_error *err;
+};
+
+/* The patch of a role, made when it is first asked for; NULL: no memory. */
+struct csm_patch *csm_adapter_patch(struct csm_adapter_reader *reader, enum csm_part part,
+                                    enum csm_role role, size_t index);
+
+/* A low-rank pair as the file has it.
+ *
+ *   of_left, of_right  where elements lie: left[row, k] is element
+ *                      at + row * line + k * rank, right[k, col] likewise
+ *   scale              of the product, the reader's own apart
+ *   magnitude          may be NULL */
+struct csm_stride {
+    size_t at, line, rank;
+};
+CSM_MUST_USE csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader,
+                                             struct csm_patch *patch,
+                                             const struct csm_set_tensor *left,
+                                             struct csm_stride of_left,
+                                             const struct csm_set_tensor *right,
+                                             struct csm_stride of_right, size_t rank, double scale,
+                                             const struct csm_set_tensor *magnitude,
+                                             bool is_by_column, bool has_pairs);
+
+/* A tensor kept whole. */
+CSM_MUST_USE csm_status csm_adapter_add_whole(struct csm_adapter_reader *reader,
+                                              struct csm_patch *patch, struct csm_set_tensor *whole,
+                                              bool has_pairs);
+
+CSM_MUST_USE csm_status csm_adapter_read_peft(struct csm_adapter_reader *reader);
+CSM_MUST_USE csm_status csm_adapter_read_mlx(struct csm_adapter_reader *reader);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * adapter_peft.c - adapters of PEFT: lora_A and lora_B beside a module of transformers'
+ * model, lora_embedding_A and _B beside a table, lora_magnitude_vector of DoRA, a
+ * parameter that is a stack of matrices (the depth decoder's heads), and modules kept
+ * whole. Names are those of the model in memory, where Mimi's transformers lie inside
+ * its encoder and decoder; ranks and alphas may differ from module to module. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <math.h>
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "checkpoint/adapter.h"
+#include "checkpoint/checkpoint_parts.h"
+#include "files/json_file.h"
+#include "files/path.h"
+
+enum { MODULE_MAX = CSM_NAME_MAX + 32 };
+
+struct settings {
+    int64_t rank;
+    double alpha;
+    const json_t *ranks, *alphas; /* patterns */
+    bool is_rslora, is_dora;
+};
+
+/* Whether Python's re.match("(.*\\.)?(PATTERN)$", module) matches. */
+static bool matches(const char *pattern, const char *module)
+{
+    const size_t size = strlen(pattern) + 16;
+    char *whole = malloc(size);
+    if (whole == NULL)
+        return false;
+    snprintf(whole, size, "(.*\\.)?(%s)$", pattern);
+    int code;
+    PCRE2_SIZE at;
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)whole, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
+    free(whole);
+    if (compiled == NULL)
+        return false;
+    pcre2_match_data *found = pcre2_match_data_create_from_pattern(compiled, NULL);
+    const bool is_match =
+        found != NULL && pcre2_match(compiled, (PCRE2_SPTR)module, strlen(module), 0, 0, found,
+                                     NULL) > 0;
+    pcre2_match_data_free(found);
+    pcre2_code_free(compiled);
+    return is_match;
+}
+
+/* The number of the first pattern that matches, in the file's order. */
+static double by_pattern(const json_t *patterns, const char *module, double fallback)
+{
+    const char *pattern;
+    json_t *value;
+    json_object_foreach((json_t *)patterns, pattern, value)
+        if (json_is_number(value) && matches(pattern, module))
+            return json_number_value(value);
+    return fallback;
+}
+
+/* Keys that say how it was trained, or whose effect the tensors show. */
+static bool is_neutral(const char *key)
+{
+    static const char *const keys[] = {"auto_mapping",
+                                       "base_model_name_or_path",
+                                       "eva_config",
+                                       "exclude_modules",
+                                       "inference_mode",
+                                       "layers_pattern",
+                                       "layers_to_transform",
+                                       "loftq_config",
+                                       "lora_alpha",
+                                       "lora_dropout",
+                                       "megatron_config",
+                                       "megatron_core",
+                                       "modules_to_save",
+                                       "peft_type",
+                                       "peft_version",
+                                       "qalora_group_size",
+                                       "r",
+                                       "rank_pattern",
+                                       "alpha_pattern",
+                                       "revision",
+                                       "runtime_config",
+                                       "target_modules",
+                                       "target_parameters",
+                                       "task_type",
+                                       "use_dora",
+                                       "use_rslora",
+                                       "bias",
+                                       "init_lora_weights",
+                                       "ensure_weight_tying"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+static bool is_off(const json_t *value)
+{
+    return json_is_null(value) || json_is_false(value) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0);
+}
+
+static void read_settings(struct csm_json_reader *json, const json_t *config,
+                          struct settings *settings)
+{
+    const char *type = csm_json_text(json, config, "peft_type", "");
+    if (strcmp(type, "LORA") != 0)
+        csm_json_refuse(json, "peft_type", "%s, expected LORA", type);
+    *settings = (struct settings){
+        .rank = csm_json_integer(json, config, "r", 8, 1, 1 << 20),
+        .alpha = csm_json_number(json, config, "lora_alpha", 8, -1e9, 1e9),
+        .ranks = csm_json_object(json, config, "rank_pattern"),
+        .alphas = csm_json_object(json, config, "alpha_pattern"),
+        .is_rslora = csm_json_bool(json, config, "use_rslora", false),
+        .is_dora = csm_json_bool(json, config, "use_dora", false),
+    };
+    const char *bias = csm_json_text(json, config, "bias", "none");
+    if (strcmp(bias, "none") != 0)
+        csm_json_refuse(json, "bias", "%s, expected none: a CSM has no biases to train", bias);
+    /* These begin from another base than the one on disk. */
+    const json_t *begun = json_object_get(config, "init_lora_weights");
+    const char *how = json_string_value(begun);
+    if (how != NULL && strcmp(how, "gaussian") != 0 && strcmp(how, "eva") != 0 &&
+        strcmp(how, "orthogonal") != 0)
+        csm_json_refuse(json, "init_lora_weights",
+                        "%s changes the base's weights, expected true, gaussian, eva or "
+                        "orthogonal: convert it to plain LoRA with PEFT",
+                        how);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)config, key, value)
+        if (!is_neutral(key) && !is_off(value))
+            csm_json_refuse(json, key, "not done by this program, expected null or false");
+}
+
+/* "MODULE" and what stands behind it: as saved, or with the adapter's name in it. */
+static struct csm_set_tensor *find(const struct csm_adapter_reader *reader, const char *module,
+                                   const char *leaf, const char *ending)
+{
+    static const char *const between[] = {"", ".default"};
+    char name[MODULE_MAX + 64];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s%s%s%s", module, leaf, between[i], ending);
+        struct csm_set_tensor *found = csm_tensor_set_find(reader->set, name);
+        if (found != NULL)
+            return found;
+    }
+    return NULL;
+}
+
+/* The module of a weight as it is called in memory: second spelling for Mimi's. */
+static bool module_name(const struct csm_config *config, enum csm_part part, enum csm_role role,
+                        size_t index, int spelling, char name[MODULE_MAX])
+{
+    const bool is_codec = csm_part_is_codec(part);
+    const struct csm_place place = {.layout = CSM_LAYOUT_HF,
+                                    .prefix = is_codec ? "codec_model." : ""};
+    char stored[CSM_NAME_MAX];
+    if (!csm_layout_name(&place, part, role, index, &config->codec, stored))
+        return false;
+    if (spelling == 0) {
+        snprintf(name, MODULE_MAX, "%s", stored);
+        return true;
+    }
+    const char *rest = stored + strlen(place.prefix);
+    const char *inside = part == CSM_ENCODER ? "encoder" : "decoder";
+    if (!is_codec || strncmp(rest, inside, strlen(inside)) != 0 ||
+        strncmp(rest + strlen(inside), "_transformer.", strlen("_transformer.")) != 0)
+        return false;
+    snprintf(name, MODULE_MAX, "%s%s.%s", place.prefix, inside, rest);
+    return true;
+}
+
+/* The pair of one weight, if the adapter has it. */
+static csm_status read_pair(struct csm_adapter_reader *reader, const struct settings *settings,
+                            const char *module, struct csm_patch *patch, bool is_table,
+                            struct csm_set_tensor *a, struct csm_set_tensor *b)
+{
+    csm_error *err = reader->err;
+    struct csm_set_tensor *m = find(reader, module, ".lora_magnitude_vector", "");
+    if (m == NULL)
+        m = find(reader, module, ".lora_magnitude_vector", ".weight");
+    if (a == NULL || b == NULL || a->tensor.rank != 2 || b->tensor.rank != 2)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: expected a pair of matrices, A and B",
+                        reader->directory, (a != NULL ? a : b)->tensor.name);
+    if (settings->is_dora != (m != NULL))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: %s: %s a lora_magnitude_vector, but use_dora is %s in "
+                        "adapter_config.json",
+                        reader->directory, a->tensor.name, m != NULL ? "with" : "without",
+                        settings->is_dora ? "true" : "false");
+    a->is_bound = b->is_bound = true;
+    if (m != NULL)
+        m->is_bound = true;
+    const double rank = by_pattern(settings->ranks, module, (double)settings->rank);
+    const double alpha = by_pattern(settings->alphas, module, settings->alpha);
+    /* A stack of n matrices has the pairs of all in one: of A one after the other, of B
+     * in turns. */
+    const bool is_heads = patch->part == CSM_DEPTH && patch->role == CSM_ROLE_HEAD;
+    const struct csm_config *config = csm_checkpoint_config(reader->checkpoint);
+    const size_t n = is_heads ? config->n_codebooks - 1 : 1, e = is_heads ? patch->index : 0;
+    const size_t r = a->tensor.shape[0] / n, cols = a->tensor.shape[1];
+    const size_t rows = b->tensor.shape[0];
+    const struct csm_shape shape =
+        csm_role_shape(config, patch->part, patch->role, patch->index);
+    const size_t want_rows = shape.rank > 1 ? shape.size[is_table ? 1 : is_heads] : 0;
+    const size_t want_cols = shape.rank > 1 ? shape.size[is_table ? 0 : is_heads + 1] : 0;
+    if ((double)r != rank || a->tensor.shape[0] != r * n || b->tensor.shape[1] != r * n ||
+        rows != want_rows || cols != want_cols)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: %s: a pair of [%zu, %zu, %zu], expected [%zu, %.0f, %zu]",
+                        reader->directory, a->tensor.name, rows, r, cols, want_rows, rank,
+                        want_cols);
+    const double scale = settings->is_rslora ? alpha / sqrt(rank) : alpha / rank;
+    if (is_table)
+        return csm_adapter_add_pair(reader, patch, a, (struct csm_stride){0, 1, cols}, b,
+                                    (struct csm_stride){0, r, 1}, r, scale, m, true, false);
+    return csm_adapter_add_pair(reader, patch, b, (struct csm_stride){e, r * n, n}, a,
+                                (struct csm_stride){e * r * cols, 1, cols}, r, scale, m, false,
+                                false);
+}
+
+/* All that the adapter has of one weight under one spelling. */
+static csm_status read_role(struct csm_adapter_reader *reader, const struct settings *settings,
+                            enum csm_part part, enum csm_role role, size_t index, int spelling)
+{
+    char name[MODULE_MAX], module[MODULE_MAX];
+    if (!module_name(csm_checkpoint_config(reader->checkpoint), part, role, index, spelling, name))
+        return CSM_OK;
+    snprintf(module, sizeof module, "%s", name);
+    if (csm_path_ends_with(module, ".weight"))
+        module[strlen(module) - strlen(".weight")] = '\0';
+    struct csm_set_tensor *whole = csm_tensor_set_find(reader->set, name);
+    struct csm_set_tensor *a = find(reader, module, ".lora_A", ".weight");
+    struct csm_set_tensor *b = find(reader, module, ".lora_B", ".weight");
+    struct csm_set_tensor *table_a = find(reader, module, ".lora_embedding_A", "");
+    struct csm_set_tensor *table_b = find(reader, module, ".lora_embedding_B", "");
+    if (whole == NULL && a == NULL && b == NULL && table_a == NULL && table_b == NULL)
+        return CSM_OK;
+    struct csm_patch *patch = csm_adapter_patch(reader, part, role, index);
+    if (patch == NULL)
+        return csm_fail(reader->err, CSM_NO_MEMORY, "%s: out of memory", reader->directory);
+    csm_status st = CSM_OK;
+    if (whole != NULL) {
+        whole->is_bound = true;
+        st = csm_adapter_add_whole(reader, patch, whole, false);
+    }
+    if (st == CSM_OK && (a != NULL || b != NULL))
+        st = read_pair(reader, settings, module, patch, false, a, b);
+    if (st == CSM_OK && (table_a != NULL || table_b != NULL))
+        st = read_pair(reader, settings, module, patch, true, table_a, table_b);
+    return st;
+}
+
+csm_status csm_adapter_read_peft(struct csm_adapter_reader *reader)
+{
+    const struct csm_config *config = csm_checkpoint_config(reader->checkpoint);
+    struct csm_json_reader json = {"adapter_config.json", CSM_OK, reader->err};
+    struct settings settings;
+    read_settings(&json, reader->config, &settings);
+    if (json.status != CSM_OK)
+        return json.status;
+    const bool has_codec =
+        csm_checkpoint_describe(reader->checkpoint).codec_layout != CSM_LAYOUT_NONE;
+    for (int p = 0; p < CSM_N_PARTS; p++)
+        for (int r = 0; r < CSM_ROLE_COUNT; r++) {
+            const enum csm_part part = (enum csm_part)p;
+            const enum csm_role role = (enum csm_role)r;
+            if (csm_part_is_codec(part) && !has_codec)
+                continue;
+            const size_t n = csm_role_count(config, part, role);
+            for (size_t i = 0; i < n; i++)
+                for (int spelling = 0; spelling < 2; spelling++) {
+                    csm_status st = read_role(reader, &settings, part, role, i, spelling);
+                    if (st != CSM_OK)
+                        return st;
+                }
+        }
+    return CSM_OK;
+}

@@ -32,6 +32,7 @@ int run_detect(int argc, char **argv);
 int run_download(int argc, char **argv);
 int run_generate(int argc, char **argv);
 int run_info(int argc, char **argv);
+int run_merge(int argc, char **argv);
 int run_noise(int argc, char **argv);
 int run_quantize(int argc, char **argv);
 int run_sample(int argc, char **argv);

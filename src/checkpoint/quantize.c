@@ -13,9 +13,9 @@
 #include "base/affine.h"
 #include "base/error.h"
 #include "base/numbers.h"
-#include "base/output.h"
 #include "base/threads.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/model_writer.h"
 #include "files/path.h"
 
 /* Tensors to be written; each owns its bytes and its name. */
@@ -218,81 +218,17 @@ static csm_status add_part(struct job *job, enum csm_part part, csm_error *err)
     return CSM_OK;
 }
 
-static csm_status write_tensors(const char *directory, const char *name, const csm_tensor *tensors,
-                                size_t n, csm_error *err)
-{
-    static const char *const metadata[] = {"format", "mlx"};
-    char *path = csm_path_join(directory, name);
-    if (path == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "quantize: no memory");
-    csm_status st = csm_tensors_write(path, tensors, n, metadata, 1, err);
-    free(path);
-    return st;
-}
-
 /* The codec's tensors as they are, under the names of a codec alone. */
 static csm_status write_codec(const csm_checkpoint *c, const char *out_dir, csm_error *err)
 {
-    const struct csm_place *place = &c->codec;
+    struct csm_tensor_list list;
     if (c->info.codec_layout == CSM_LAYOUT_NONE)
         return CSM_OK;
-    const size_t n_prefix = strlen(place->prefix);
-    size_t n = 0;
-    csm_tensor *tensors = calloc(place->set->n + 1, sizeof *tensors);
-    if (tensors == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "quantize: %zu tensors", place->set->n);
-    for (size_t i = 0; i < place->set->n; i++) {
-        const struct csm_set_tensor *t = &place->set->tensors[i];
-        if (strncmp(t->name, place->prefix, n_prefix) != 0)
-            continue;
-        tensors[n] = t->tensor;
-        tensors[n++].name = t->name + n_prefix;
-    }
-    csm_status st = write_tensors(out_dir, "mimi.safetensors", tensors, n, err);
-    free(tensors);
-    return st;
-}
-
-static csm_status write_bytes(const char *directory, const char *name, const void *bytes, size_t n,
-                              csm_error *err)
-{
-    char *path = csm_path_join(directory, name);
-    csm_output *out = NULL;
-    if (path == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "quantize: no memory");
-    csm_status st = csm_output_open(path, &out, err);
-    free(path);
+    csm_status st = csm_adapted_tensors(c, c->codec.set, c->codec.prefix, &list, err);
     if (st != CSM_OK)
         return st;
-    st = csm_output_write(out, bytes, n, err);
-    if (st != CSM_OK) {
-        csm_output_discard(out);
-        return st;
-    }
-    return csm_output_commit(out, err);
-}
-
-static csm_status copy_file(const char *from, const char *to, const char *name, csm_error *err)
-{
-    if (!csm_path_has(from, name))
-        return CSM_OK;
-    char *path = csm_path_join(from, name);
-    FILE *file = path != NULL ? fopen(path, "rb") : NULL;
-    char *bytes = NULL;
-    long n = -1;
-    csm_status st = CSM_OK;
-    if (file != NULL && fseek(file, 0, SEEK_END) == 0 && (n = ftell(file)) >= 0) {
-        rewind(file);
-        bytes = malloc((size_t)n + 1);
-    }
-    if (bytes == NULL || fread(bytes, 1, (size_t)n, file) != (size_t)n)
-        st = csm_fail(err, CSM_BAD_FILE, "%s/%s: cannot be read", from, name);
-    else
-        st = write_bytes(to, name, bytes, (size_t)n, err);
-    if (file != NULL)
-        fclose(file);
-    free(bytes);
-    free(path);
+    st = csm_write_tensors(out_dir, "mimi.safetensors", list.tensors, list.n, "mlx", err);
+    csm_tensor_list_free(&list);
     return st;
 }
 
@@ -303,12 +239,8 @@ static csm_status write_config(const struct job *job, const char *out_dir, csm_e
         json_object_set_new(root, i == 0 ? "quantization" : "quantization_config",
                             json_pack("{s:i, s:i, s:s}", "group_size", job->group, "bits",
                                       job->bits, "mode", "affine"));
-    char *text = json_dumps(root, JSON_INDENT(2));
+    csm_status st = csm_write_json(out_dir, "config.json", root, err);
     json_decref(root);
-    if (text == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "quantize: no memory");
-    csm_status st = write_bytes(out_dir, "config.json", text, strlen(text), err);
-    free(text);
     return st;
 }
 
@@ -379,11 +311,11 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int g
     if (st == CSM_OK && mkdir(out_dir, 0777) != 0 && errno != EEXIST)
         st = csm_fail(err, CSM_BAD_FILE, "%s: %s", out_dir, strerror(errno));
     if (st == CSM_OK)
-        st = write_tensors(out_dir, "model.safetensors", job.list.tensors, job.list.n, err);
+        st = csm_write_tensors(out_dir, "model.safetensors", job.list.tensors, job.list.n, "mlx", err);
     if (st == CSM_OK)
         st = write_codec(checkpoint, out_dir, err);
     for (size_t i = COPIED_FIRST; st == CSM_OK && i < COPIED_END; i++)
-        st = copy_file(in_dir, out_dir, written[i], err);
+        st = csm_copy_if_there(in_dir, out_dir, written[i], err);
     if (st == CSM_OK)
         st = write_config(&job, out_dir, err);
     list_free(&job.list);

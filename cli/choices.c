@@ -37,21 +37,3 @@ bool choose_stream(const char *name, csm_stream_kind *stream)
                 "csm: --stream: '%s', expected " CSM_STREAM_NAMES "\n", name);
     return *stream != CSM_STREAM_COUNT;
 }
-
-bool choose_audio_format(const char *name, csm_audio_format *out)
-{
-    static const struct {
-        const char *name;
-        csm_audio_format format;
-    } known[] = {{"wav", CSM_AUDIO_FORMAT_WAV},
-                 {"wav-f32", CSM_AUDIO_FORMAT_WAV_F32},
-                 {"s16le", CSM_AUDIO_FORMAT_S16LE},
-                 {"f32le", CSM_AUDIO_FORMAT_F32LE}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, name) == 0) {
-            *out = known[i].format;
-            return true;
-        }
-    fprintf(stderr, "csm: --format: '%s', expected wav, wav-f32, s16le or f32le\n", name);
-    return false;
-}

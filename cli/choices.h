@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * choices.h - the names of dtypes, samplers, streams and sound formats on
- * command lines. */
+ * choices.h - the names of dtypes, samplers and streams on command lines. */
 #ifndef CSM_CLI_CHOICES_H
 #define CSM_CLI_CHOICES_H
 
 #include <stdbool.h>
 
-#include <csm/audio.h>
 #include <csm/sampling.h>
 
 /* Each reads a name; false: it is none, which was reported. */
 bool choose_dtype(const char *name, csm_dtype *dtype); /* f32, bf16, f16 */
 bool choose_sampler(const char *name, csm_sampler_kind *sampler);
 bool choose_stream(const char *name, csm_stream_kind *stream);
-
-bool choose_audio_format(const char *name, csm_audio_format *format); /* wav, s16le, ... */
 
 #endif

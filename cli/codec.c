@@ -12,23 +12,25 @@
 
 static const char help[] =
     "usage: csm codec encode IN OUT.safetensors [OPTIONS]\n"
-    "       csm codec decode IN.safetensors OUT.wav|-|none [OPTIONS]\n"
+    "       csm codec decode IN.safetensors OUT|-|none [OPTIONS]\n"
     "Sound of any format to codes, tensor codes I32 [frames, codebooks], and back.\n\n"
     "  --model-path DIR  a model or a codec; default: the embedded voice's\n"
-    "  --format F        of decoded sound: wav (16 bit, default), wav-f32, s16le, f32le\n"
+    "  --format F --sample-rate HZ --title TEXT   of decoded sound, as csm generate has them\n"
     "  --codebooks N     encode with the first N (default: all)\n"
     "  --engine E        native (default) or mlx\n"
     "  --threads N       default: one per core\n";
 
 int run_codec(int argc, char **argv)
 {
-    const char *model_path = NULL, *format_name = "wav";
+    const char *model_path = NULL;
+    struct written written = {0};
     const char *given[3] = {NULL, NULL, NULL};
     size_t n_codebooks = 0;
     csm_model_options options = csm_model_defaults();
     const struct option_spec table[] = {
-        {"model-path", OPTION_TEXT, &model_path},     {"format", OPTION_TEXT, &format_name},
+        {"model-path", OPTION_TEXT, &model_path},     {"format", OPTION_TEXT, &written.format_name},
         {"codebooks", OPTION_SIZE, &n_codebooks},     {"engine", OPTION_TEXT, &options.codec_engine},
+        {"sample-rate", OPTION_INT, &written.rate_hz}, {"title", OPTION_TEXT, &written.title},
         {"threads", OPTION_INT, &options.n_threads},  {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, table, help, given, 3);
@@ -39,17 +41,24 @@ int run_codec(int argc, char **argv)
         fputs("csm: codec: expected encode IN OUT or decode IN OUT; --help tells more\n", stderr);
         return EXIT_USAGE;
     }
-    csm_audio_format format;
-    if (!choose_audio_format(format_name, &format) || overwrites("codec", given[2], given[1]))
+    if (is_encode && (written.format_name != NULL || written.rate_hz != 0 || written.title != NULL)) {
+        fputs("csm: codec encode: --format, --sample-rate and --title are of decode\n", stderr);
+        return EXIT_USAGE;
+    }
+    if ((!is_encode && !written_choose(&written, &given[2])) ||
+        overwrites("codec", given[2], given[1]))
         return EXIT_USAGE;
     csm_error err;
-    char *downloaded;
-    csm_status st = model_path_resolve(&model_path, false, &downloaded, &err);
+    char *downloaded = NULL;
+    struct marking marking = {.is_on = false};
+    csm_status st = marking_read(&marking, &err);
+    if (st == CSM_OK)
+        st = model_path_resolve(&model_path, false, &downloaded, &err);
     if (st == CSM_OK)
         st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks, given[2],
                                            &err)
-                       : tokens_to_sound(given[1], model_path, &options, given[2], format,
-                                         &(struct marking){.is_on = false}, &err);
+                       : tokens_to_sound(given[1], model_path, &options, given[2],
+                                         &written, &marking, &err);
     csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

@@ -27,13 +27,12 @@ static const char help[] =
     "       csm generate --from-tokens F.safetensors [--output F.wav]\n"
     "Text, and the conversation so far, in; speech out.\n\n"
     "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
-    "  --output F               WAV file (audio.wav), - for standard output, none\n"
+    WRITTEN_HELP
     "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
     "  --max-audio-length-ms N  at most this long, each utterance (10000)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
-    "  --format F               wav (16 bit, default), wav-f32, s16le, f32le\n"
     "  --mark                   mark the sound as generated: csm detect finds it again\n"
     "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
     "  --play                   through the loudspeaker, too\n"
@@ -82,7 +81,7 @@ static const char help[] =
 
 struct arguments {
     const char *text, *text_file, *model_path, *from_tokens;
-    const char *strategy, *engine, *dtype, *device, *format, *script;
+    const char *strategy, *engine, *dtype, *device, *script;
     bool is_by_sentence, is_whole, is_normalized, is_verbatim, is_guarded, is_unguarded;
     struct recite recite;
     bool is_exact, is_hybrid, is_dry;
@@ -257,9 +256,8 @@ static int run(struct arguments *a, const char *operand)
     csm_model_options options = csm_model_defaults();
     options.n_threads = a->n_threads;
     options.device = a->device;
-    if (!check(a, operand) || !choose_strategy(a, &options.strategy) ||
-        !choose_precision(a->dtype, &options.precision) ||
-        !choose_audio_format(a->format, &a->speak.format))
+    if (!written_choose(&a->speak.written, &a->speak.output) || !check(a, operand) ||
+        !choose_strategy(a, &options.strategy) || !choose_precision(a->dtype, &options.precision))
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
@@ -279,7 +277,7 @@ static int run(struct arguments *a, const char *operand)
     if (st == CSM_OK)
         st = a->from_tokens != NULL
                  ? tokens_to_sound(a->from_tokens, a->model_path, &options, a->speak.output,
-                                   a->speak.format, &a->speak.marking, &err)
+                                   &a->speak.written, &a->speak.marking, &err)
                  : open_and_speak(a, &options, operand, &err);
     csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
@@ -297,7 +295,9 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"speaker", OPTION_INT, &s->speaker},
         {"max-audio-length-ms", OPTION_INT, &s->max_ms},
         {"min-audio-length-ms", OPTION_INT, &s->min_ms},
-        {"format", OPTION_TEXT, &a->format},
+        {"format", OPTION_TEXT, &s->written.format_name},
+        {"sample-rate", OPTION_INT, &s->written.rate_hz},
+        {"title", OPTION_TEXT, &s->written.title},
         {"mark", OPTION_FLAG, &s->marking.is_on},
         {"mark-key", OPTION_IN, &s->marking.key_file},
         {"play", OPTION_FLAG, &s->is_played},
@@ -351,10 +351,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
 
 int run_generate(int argc, char **argv)
 {
-    struct arguments a = {.format = "wav",
-                          .speak = {.speaker = ANY_SPEAKER,
+    struct arguments a = {.speak = {.speaker = ANY_SPEAKER,
                                     .max_ms = 10000,
-                                    .output = "audio.wav",
                                     .options = csm_generate_defaults()}};
     const char *operand = NULL;
     enum parsed parsed = parse(argc, argv, &a, &operand);

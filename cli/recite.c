@@ -100,7 +100,7 @@ static csm_status open_numbered(struct recital *r, size_t i, csm_error *err)
     if (n < 0 || (size_t)n >= sizeof path)
         return csm_fail(err, CSM_BAD_ARG, "--output: the path is too long");
     const csm_model_info *info = csm_model_describe(r->model);
-    return sink_open(&r->sink, path, w->format, w->is_played, info->sample_rate_hz, &w->marking,
+    return sink_open(&r->sink, path, &w->written, w->is_played, info->sample_rate_hz, &w->marking,
                      info->digest, err);
 }
 
@@ -210,7 +210,7 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
     if (st == CSM_OK && r.utterances.n == 0)
         st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK && !how->is_per_turn) {
-        st = sink_open(&r.sink, w->output, w->format, w->is_played, info->sample_rate_hz,
+        st = sink_open(&r.sink, w->output, &w->written, w->is_played, info->sample_rate_hz,
                        &w->marking, info->digest, err);
         r.sink.is_joined = true;
     }

@@ -4,19 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-csm_status sink_open(struct sink *sink, const char *output, csm_audio_format format, bool is_played,
+csm_status sink_open(struct sink *sink, const char *output, const struct written *written, bool is_played,
                      int rate_hz, const struct marking *marking, const char *digest,
                      csm_error *err)
 {
     *sink = (struct sink){.rate_hz = rate_hz};
     csm_status st = CSM_OK;
-    const csm_audio_options tags = marking_tags(marking);
+    const csm_audio_options form = written_options(written, marking);
     if (marking->is_on) {
         const csm_mark_options options = marking_options(marking, rate_hz, digest);
         st = csm_mark_open(&options, &sink->mark, err);
     }
     if (st == CSM_OK && strcmp(output, "none") != 0)
-        st = csm_audio_writer_open(output, format, rate_hz, &tags, &sink->writer, err);
+        st = csm_audio_writer_open(output, written->format, rate_hz, &form, &sink->writer, err);
     if (st == CSM_OK && is_played)
         st = player_open(rate_hz, &sink->player, err);
     if (st != CSM_OK) {

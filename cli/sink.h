@@ -11,6 +11,7 @@
 
 #include "marking.h"
 #include "play.h"
+#include "written.h"
 
 struct sink {
     csm_audio_writer *writer; /* NULL: no file */
@@ -30,7 +31,7 @@ struct sink {
  * the sound and tells so in the file's tags, with the digest of the model (NULL: not
  * known). On failure nothing is left open. Errors as csm_audio_writer_open, player_open and
  * csm_mark_open. */
-csm_status sink_open(struct sink *sink, const char *output, csm_audio_format format, bool is_played,
+csm_status sink_open(struct sink *sink, const char *output, const struct written *written, bool is_played,
                      int rate_hz, const struct marking *marking, const char *digest,
                      csm_error *err);
 

@@ -175,7 +175,7 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
     struct sink sink;
-    csm_status st = sink_open(&sink, w->output, w->format, w->is_played, info->sample_rate_hz,
+    csm_status st = sink_open(&sink, w->output, &w->written, w->is_played, info->sample_rate_hz,
                               &w->marking, info->digest, err);
     if (st != CSM_OK)
         return st;

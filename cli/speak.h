@@ -20,7 +20,7 @@ struct speak {
     int min_ms, max_ms;
     bool is_normalized; /* numbers and symbols become words first */
     const char *output; /* a file, "-" or "none" */
-    csm_audio_format format;
+    struct written written;
     bool is_played;
     struct marking marking;
     const char *save_tokens; /* NULL: do not */

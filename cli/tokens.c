@@ -20,7 +20,7 @@ static csm_status find_codes(const csm_tensors *file, const char *path, const cs
 
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
                            const csm_model_options *options, const char *output,
-                           csm_audio_format format, const struct marking *marking,
+                           const struct written *written, const struct marking *marking,
                            csm_error *err)
 {
     csm_codec *codec = NULL;
@@ -48,11 +48,11 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
         }
     }
     const int rate_hz = st == CSM_OK ? csm_codec_describe(codec)->sample_rate_hz : 0;
-    const csm_audio_options tags = marking_tags(marking);
+    const csm_audio_options form = written_options(written, marking);
     if (st == CSM_OK)
         st = marking_apply(marking, samples, n_samples, rate_hz, err);
     if (st == CSM_OK && strcmp(output, "none") != 0)
-        st = csm_audio_write(output, format, samples, n_samples, rate_hz, &tags, err);
+        st = csm_audio_write(output, written->format, samples, n_samples, rate_hz, &form, err);
     free(samples);
     csm_codec_close(codec);
     csm_tensors_close(file);

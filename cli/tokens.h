@@ -7,13 +7,13 @@
 #include <csm/audio.h>
 #include <csm/csm.h>
 
-#include "marking.h"
+#include "written.h"
 
 /* Decode the `codes` of a token file. output: a file, "-", or "none" (which
  * decodes and writes nothing). The sound is marked if marking is on. */
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
                            const csm_model_options *options, const char *output,
-                           csm_audio_format format, const struct marking *marking,
+                           const struct written *written, const struct marking *marking,
                            csm_error *err);
 
 /* Encode a sound file of any format and write its `codes`. n_codebooks 0: all. */

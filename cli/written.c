@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "written.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool wrong(const char *option, const char *value, const char *expected)
+{
+    fprintf(stderr, "csm: %s: '%s', expected %s\n", option, value, expected);
+    return false;
+}
+
+/* The format of a name, ulaw and alaw being bare samples; false: it is none. */
+static bool find(const char *name, csm_audio_format *format)
+{
+    *format = csm_audio_format_find(name);
+    return *format != CSM_AUDIO_FORMAT_COUNT;
+}
+
+/* What a name's ending says, and --format within it. */
+static bool fit(csm_audio_format by_name, csm_audio_format asked, csm_audio_format *out)
+{
+    const bool is_bare = asked == CSM_AUDIO_FORMAT_S16LE || asked == CSM_AUDIO_FORMAT_F32LE ||
+                         asked == CSM_AUDIO_FORMAT_ULAW || asked == CSM_AUDIO_FORMAT_ALAW;
+    const bool is_wav = asked == CSM_AUDIO_FORMAT_WAV || asked == CSM_AUDIO_FORMAT_WAV_F32 ||
+                        asked == CSM_AUDIO_FORMAT_WAV_ULAW || asked == CSM_AUDIO_FORMAT_WAV_ALAW;
+    *out = asked;
+    if (by_name == CSM_AUDIO_FORMAT_S16LE)
+        return is_bare;
+    if (by_name != CSM_AUDIO_FORMAT_WAV)
+        return asked == by_name;
+    if (asked == CSM_AUDIO_FORMAT_ULAW)
+        *out = CSM_AUDIO_FORMAT_WAV_ULAW;
+    if (asked == CSM_AUDIO_FORMAT_ALAW)
+        *out = CSM_AUDIO_FORMAT_WAV_ALAW;
+    return is_wav || *out != asked;
+}
+
+/* A name for the output where none was given. */
+static const char *default_name(csm_audio_format format)
+{
+    static const char *const names[] = {"audio.wav",  "audio.pcm", "audio.flac", "audio.ogg",
+                                        "audio.opus", "audio.mp3", "audio.aac"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (csm_audio_format_of_file(names[i]) == format)
+            return names[i];
+    const char *name = csm_audio_format_name(format);
+    return strncmp(name, "wav", 3) == 0 ? names[0] : names[1];
+}
+
+/* Standard output, a pipe, a device: no name to go by. */
+static bool is_nameless(const char *output)
+{
+    struct stat info;
+    return strcmp(output, "-") == 0 || strcmp(output, "none") == 0 ||
+           (stat(output, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+}
+
+bool written_choose(struct written *w, const char **output)
+{
+    csm_audio_format asked = CSM_AUDIO_FORMAT_WAV;
+    if (w->format_name != NULL && !find(w->format_name, &asked))
+        return wrong("--format", w->format_name,
+                     "wav, wav-f32, ulaw, alaw, s16le, f32le, flac, ogg, opus, mp3 or aac");
+    if (w->rate_hz != 0 && (w->rate_hz < 8000 || w->rate_hz > 48000)) {
+        fprintf(stderr, "csm: --sample-rate: %d, expected 8000 to 48000\n", w->rate_hz);
+        return false;
+    }
+    if (*output == NULL)
+        *output = default_name(asked);
+    w->format = asked;
+    const csm_audio_format by_name = csm_audio_format_of_file(*output);
+    if (strcmp(*output, "none") == 0 && (w->rate_hz != 0 || w->title != NULL))
+        return wrong(w->rate_hz != 0 ? "--sample-rate" : "--title", "", "--output F with it, a file");
+    if (by_name == CSM_AUDIO_FORMAT_COUNT && w->format_name == NULL && !is_nameless(*output))
+        return wrong("--output", *output,
+                     "a name that ends in .wav, .flac, .ogg, .opus, .mp3, .aac or .pcm, or --format");
+    if (by_name != CSM_AUDIO_FORMAT_COUNT && w->format_name == NULL)
+        w->format = by_name;
+    else if (by_name != CSM_AUDIO_FORMAT_COUNT && !fit(by_name, asked, &w->format))
+        return wrong("--format", w->format_name, "one that goes with the output's name");
+    if (w->title != NULL && !csm_audio_format_has_tags(w->format))
+        return wrong("--title", w->title, "a format that has tags");
+    return true;
+}
+
+csm_audio_options written_options(const struct written *w, const struct marking *marking)
+{
+    csm_audio_options o = marking_tags(marking);
+    const bool is_wav = strncmp(csm_audio_format_name(w->format), "wav", 3) == 0;
+    o.rate_hz = w->rate_hz;
+    o.title = w->title;
+    if (!is_wav || w->title != NULL)
+        o.software = marking->software;
+    return o;
+}

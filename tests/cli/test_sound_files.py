@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What --output, --format and --sample-rate write, read back by libsndfile and by the players of each format."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE = 24000
+
+
+@pytest.fixture(scope="module")
+def tokens(csm, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tokens") / "t.safetensors"
+    csm("generate", "--text", "Hello there.", "--seed", 3, "--output", "none", "--save-tokens", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def sound(csm, tokens):
+    """The samples that every format is made of."""
+    out = tokens.with_suffix(".wav")
+    csm("codec", "decode", tokens, out, "--format", "wav-f32")
+    samples, rate = soundfile.read(out, dtype="float32")
+    assert rate == RATE and len(samples) % 1920 == 0
+    return samples
+
+
+def tool(*command):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed: scripts/install-deps test")
+    return subprocess.run([*map(str, command)], check=True, capture_output=True).stdout
+
+
+def played(path, out):
+    """Samples and rate by the format's own player."""
+    kind = path.suffix[1:]
+    command = {"flac": ("flac", "-s", "-f", "-d", path, "-o", out), "ogg": ("oggdec", "-Q", path, "-o", out),
+               "opus": ("opusdec", "--quiet", path, out), "mp3": ("mpg123", "-q", "-w", out, path)}[kind]
+    tool(*command)
+    return soundfile.read(out, dtype="float32")
+
+
+def by_ffmpeg(path):
+    data = tool("ffmpeg", "-v", "error", "-i", path, "-f", "f32le", "-c:a", "pcm_f32le", "-")
+    return np.frombuffer(data, "<f4")
+
+
+def snr(expected, found):
+    return 10 * np.log10(np.sum(expected ** 2) / np.sum((expected - found) ** 2))
+
+
+# Signal to noise of speech: 16 bits keep 40 dB and more of this sound's level, the lossy ones, which follow
+# the ear, 10; a lag of one sample would leave some 5 at the most. LAME's level of 0.95 alone is 26 dB.
+@pytest.mark.parametrize("kind, least", [("wav", 40), ("flac", 40), ("ogg", 8), ("opus", 8), ("mp3", 8)])
+def test_the_ending_decides_and_no_sample_is_lost(csm, tokens, sound, tmp_path, kind, least):
+    out = tmp_path / f"a.{kind}"
+    csm("codec", "decode", tokens, out)
+    info = soundfile.info(out)
+    assert info.format == {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "opus": "OGG", "mp3": "MPEG"}[kind] or \
+        info.format == "MP3"
+    found, rate = soundfile.read(out, dtype="float32")
+    assert rate == RATE and len(found) == len(sound) and snr(sound, found) > least
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "mp3"])
+def test_the_reference_players_agree(csm, tokens, sound, tmp_path, kind):
+    out = tmp_path / f"a.{kind}"
+    csm("codec", "decode", tokens, out)
+    found, rate = played(out, tmp_path / "played.wav")
+    assert rate == RATE and len(found) == len(sound) and snr(sound, found) > 8
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "opus", "mp3", "aac"])
+def test_ffmpeg_reads_it(csm, tokens, sound, tmp_path, kind):
+    out = tmp_path / f"a.{kind}"
+    csm("codec", "decode", tokens, out)
+    found = by_ffmpeg(out)
+    if kind == "aac":  # ADTS cannot say a length: frames of 1024, the first of which is the coder's delay
+        assert len(found) == 1024 * (math.ceil(len(sound) / 1024) + 1)
+        assert snr(sound, found[1024:][:len(sound)]) > 8
+    elif kind == "mp3":  # FFmpeg keeps up to a frame at the end in some releases
+        assert len(sound) <= len(found) <= len(sound) + 1152
+    else:
+        assert len(found) == len(sound) * (2 if kind == "opus" else 1)
+
+
+def test_bare_samples_and_telephony(csm, tokens, sound, tmp_path):
+    csm("codec", "decode", tokens, tmp_path / "a.pcm")
+    assert np.abs(np.fromfile(tmp_path / "a.pcm", "<i2") / 32768 - sound).max() <= 1 / 32768
+    csm("codec", "decode", tokens, tmp_path / "f.pcm", "--format", "f32le")
+    assert np.array_equal(np.fromfile(tmp_path / "f.pcm", "<f4"), sound)
+    for law in ("ulaw", "alaw"):
+        csm("codec", "decode", tokens, tmp_path / "a.wav", "--format", law, "--sample-rate", 8000)
+        info = soundfile.info(tmp_path / "a.wav")
+        assert (info.subtype, info.samplerate) == (law.upper()[0] + "LAW" if law == "ulaw" else "ALAW", 8000)
+        assert info.frames == math.ceil(len(sound) / 3)
+        csm("codec", "decode", tokens, tmp_path / "a.pcm", "--format", law, "--sample-rate", 8000)
+        bare = (tmp_path / "a.pcm").read_bytes()
+        assert len(bare) == info.frames and (tmp_path / "a.wav").read_bytes().endswith(bare + b"\0" * (len(bare) % 2))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+def test_a_sample_rate_keeps_the_duration(csm, tokens, sound, tmp_path, rate):
+    out = tmp_path / "a.wav"
+    csm("codec", "decode", tokens, out, "--sample-rate", rate)
+    info = soundfile.info(out)
+    assert (info.samplerate, info.frames) == (rate, math.ceil(len(sound) * rate / RATE))
+
+
+def test_generate_writes_what_decode_writes(csm, tokens, tmp_path):
+    for kind in ("wav", "flac", "mp3"):
+        csm("codec", "decode", tokens, tmp_path / f"d.{kind}")
+        told = json.loads(csm("generate", "--text", "Hello there.", "--seed", 3, "--json", "--output",
+                              tmp_path / f"g.{kind}").stdout)
+        frames = {k: soundfile.info(tmp_path / f"{k}.{kind}").frames for k in "gd"}
+        assert frames["g"] == frames["d"] == told["frames"] * 1920
+
+
+def test_tags_are_there(csm, tokens, tmp_path):
+    version = re.search(r"\d+\.\d+\.\d+", csm("--version").stdout).group()
+    for kind in ("wav", "flac", "ogg", "opus", "mp3"):
+        out = tmp_path / f"a.{kind}"
+        csm("codec", "decode", tokens, out, "--title", "Gr\u00fc\u00dfe \u4e16\u754c")
+        told = json.loads(tool("ffprobe", "-v", "error", "-show_entries", "format_tags:stream_tags", "-of", "json", out))
+        tags = {v for part in [told["format"], *told["streams"]] for v in part.get("tags", {}).values()}
+        assert {"Gr\u00fc\u00dfe \u4e16\u754c", f"csm {version}"} <= tags
+    csm("codec", "decode", tokens, tmp_path / "plain.wav")
+    assert (tmp_path / "plain.wav").read_bytes()[36:40] == b"data"  # 44 bytes of header, without a title
+
+
+def test_what_is_piped_is_whole_at_once(build_dir, tokens):
+    for kind in ("wav", "flac", "ogg", "opus", "mp3", "aac", "s16le"):
+        done = subprocess.run([build_dir / "bin" / "csm", "codec", "decode", tokens, "-", "--format", kind],
+                              stdout=subprocess.PIPE, check=True)
+        assert len(done.stdout) > 3000
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["--output", "a.txt"], "--output: 'a.txt', expected a name that ends in .wav"),
+    (["--output", "a"], "--output: 'a', expected a name"),
+    (["--output", "a.wav.part"], "--output: 'a.wav.part', expected a name"),
+    (["--output", "a.wav", "--format", "mp3"], "--format: 'mp3', expected one that goes with"),
+    (["--output", "a.mp3", "--format", "wav"], "--format: 'wav', expected one that goes with"),
+    (["--output", "a.pcm", "--format", "wav-f32"], "--format: 'wav-f32', expected one that goes with"),
+    (["--format", "wma"], "--format: 'wma', expected wav, wav-f32"),
+    (["--sample-rate", "7999"], "--sample-rate: 7999, expected 8000 to 48000"),
+    (["--sample-rate", "-1"], "--sample-rate: -1, expected 8000 to 48000"),
+    (["--sample-rate", "96000"], "--sample-rate: 96000, expected 8000 to 48000"),
+    (["--output", "a.mp3", "--sample-rate", "30000"], "mp3: 30000 Hz, expected 8000, 11025"),
+    (["--output", "none", "--sample-rate", "8000"], "--sample-rate: '', expected --output F"),
+    (["--output", "none", "--title", "T"], "--title: '', expected --output F"),
+    (["--output", "a.pcm", "--title", "T"], "--title: 'T', expected a format that has tags"),
+])
+def test_what_does_not_go_together_is_told(csm, tmp_path, arguments, says):
+    done = csm("generate", "--text", "Hi.", *arguments, check=False, cwd=tmp_path)
+    assert done.returncode == 2 and says in done.stderr
+    assert list(tmp_path.iterdir()) == []

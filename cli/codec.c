@@ -12,8 +12,9 @@
 
 static const char help[] =
     "usage: csm codec encode IN OUT.safetensors [OPTIONS]\n"
-    "       csm codec decode IN.safetensors OUT|-|none [OPTIONS]\n"
-    "Sound of any format to codes, tensor codes I32 [frames, codebooks], and back.\n\n"
+    "       csm codec decode IN OUT|-|none [OPTIONS]\n"
+    "Sound of any format (-: standard input) to codes, tensor codes I32 [frames, codebooks], and\n"
+    "back: from safetensors, .npy or .npz, integers of any size, either way round.\n\n"
     "  --model-path DIR  a model or a codec; default: the embedded voice's\n"
     "  --format F --sample-rate HZ --title TEXT   of decoded sound, as csm generate has them\n"
     "  --codebooks N     encode with the first N (default: all)\n"

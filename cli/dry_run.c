@@ -10,8 +10,11 @@
 static csm_status split(const struct speak *w, const struct recite *how, struct utterances *u,
                         csm_error *err)
 {
-    if (how->script != NULL)
-        return split_script(u, w, how->script, !how->is_per_turn, err);
+    if (how->script != NULL) {
+        struct cast cast;
+        csm_status st = cast_names(how->script, &cast, err);
+        return st == CSM_OK ? split_script(u, w, how->script, &cast, !how->is_per_turn, err) : st;
+    }
     if (w->save_tokens == NULL)
         return split_text(u, w, how->is_whole, 0, err);
     char *text = NULL; /* one utterance */
@@ -40,7 +43,7 @@ csm_status print_text(const struct speak *w, const struct recite *how, csm_error
     for (size_t i = 0; st == CSM_OK && i < u.n; i++) {
         print_pause(i == 0 ? u.lead_ms : 0);
         if (how->script != NULL)
-            printf("[%d] ", u.items[i].speaker);
+            printf("[%.*s] ", (int)u.items[i].n_label, u.items[i].label);
         puts(u.items[i].text);
         print_pause(u.items[i].pause_ms);
     }

@@ -41,12 +41,11 @@ static const char help[] =
     "                           an earlier turn: sound of any format, its text, its\n"
     "                           speaker (0); repeatable, matched by order\n\n"
     "  --script F               a dialogue, lines [speaker] text; each has those before it\n"
-    "                           as context\n"
+    "                           as context; names are voices, or --cast NAME=VOICE\n"
     "  --per-turn               a file for each utterance, out-001.wav, ...\n"
     "  --sentences | --whole    a long text sentence by sentence, or as it is\n"
-    "  --batch N                N sentences at a time: faster, but each has the voice alone as\n"
-    "                           context, not the sentence before it; the sound is the same\n"
-    "                           for every N\n"
+    "  --batch N                N sentences at a time: faster; each has the voice alone as\n"
+    "                           context, not the sentence before it\n"
     "  --resume                 go on where an interrupted run of many utterances stopped\n"
     "  --normalize | --no-normalize  without markup, numbers and symbols as words, or as it is\n"
     "  --dry-run                print what would be spoken, an utterance a line; speak nothing\n"
@@ -168,6 +167,8 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "expected one of --normalize and --no-normalize";
     else if (a->is_guarded + a->is_unguarded > 1)
         wrong = "expected one of --guard and --no-guard";
+    else if (a->recite.cast.n > 0 && a->script == NULL)
+        wrong = "--cast: expected --script F with it";
     else if (a->script != NULL && (s->save_tokens != NULL || a->is_by_sentence || a->is_whole))
         wrong = "--script: expected no --save-tokens, --sentences or --whole";
     else if (a->recite.n_batch > 0 && (a->script != NULL || a->is_whole || s->save_tokens != NULL ||
@@ -306,6 +307,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"context-text", OPTION_LIST, &s->context.text},
         {"context-speaker", OPTION_LIST, &s->context.speaker},
         {"script", OPTION_IN, &a->script},
+        {"cast", OPTION_LIST, &a->recite.cast},
         {"per-turn", OPTION_FLAG, &a->recite.is_per_turn},
         {"sentences", OPTION_FLAG, &a->is_by_sentence},
         {"whole", OPTION_FLAG, &a->is_whole},

@@ -203,9 +203,12 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
     int speaker = w->speaker >= 0        ? w->speaker
                   : context.speaker >= 0 ? context.speaker
                                          : info->default_speaker;
+    struct cast cast;
+    if (st == CSM_OK && how->script != NULL)
+        st = cast_read(&how->cast, how->script, model, &context, &cast, err);
     if (st == CSM_OK)
         st = how->script != NULL
-                 ? split_script(&r.utterances, w, how->script, !how->is_per_turn, err)
+                 ? split_script(&r.utterances, w, how->script, &cast, !how->is_per_turn, err)
                  : split_text(&r.utterances, w, how->is_whole, speaker, err);
     if (st == CSM_OK && r.utterances.n == 0)
         st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");

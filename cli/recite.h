@@ -10,6 +10,7 @@
 struct recite {
     const char *script; /* the text of a dialogue, lines "[speaker] text"; NULL: the
                          * sentences of speak.text */
+    struct option_list cast; /* --cast NAME=VOICE, of a script */
     bool is_whole;      /* not sentences: what stands between the pauses of speak.text */
     bool is_per_turn;   /* a file each: out.wav becomes out-001.wav, ... */
     bool is_resumed;    /* keep each utterance beside the output until all are there, and

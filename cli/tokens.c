@@ -4,17 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The tensor `codes` of a token file: I32 [frames, codebooks]. */
-static csm_status find_codes(const csm_tensors *file, const char *path, const csm_tensor **codes,
-                             csm_error *err)
+#include <csm/analysis.h>
+
+/* The codes of a file, in the order that the codec takes: [frames, codebooks]. Codecs of other
+ * programs hand over [codebooks, frames]; it is told by the codec's number of codebooks, but
+ * for files that csm wrote. `*turned` is to be freed: NULL where they lie right. */
+static csm_status order_codes(const csm_tokens *tokens, size_t n_codebooks, const int32_t **codes,
+                              size_t *n_frames, size_t *n_columns, int32_t **turned, csm_error *err)
 {
-    *codes = csm_tensors_find(file, "codes");
-    if (*codes == NULL)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: no tensor `codes`, expected a token file", path);
-    if ((*codes)->dtype != CSM_DTYPE_I32 || (*codes)->rank != 2 || (*codes)->shape[1] == 0)
-        return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: codes: %s of rank %zu, expected I32 [frames, codebooks]", path,
-                        csm_dtype_name((*codes)->dtype), (*codes)->rank);
+    const size_t rows = tokens->n_frames, columns = tokens->n_codebooks;
+    const bool is_own = csm_tokens_metadata(tokens, "version") != NULL;
+    const bool is_turned = !is_own && ((columns > n_codebooks && rows <= n_codebooks) ||
+                                       (rows == n_codebooks && columns != n_codebooks));
+    *turned = NULL;
+    *codes = tokens->codes;
+    *n_frames = is_turned ? columns : rows;
+    *n_columns = is_turned ? rows : columns;
+    if (!is_turned)
+        return CSM_OK;
+    *turned = malloc((rows * columns + 1) * sizeof **turned);
+    if (*turned == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: %zu codes: out of memory", tokens->name,
+                        rows * columns);
+    for (size_t i = 0; i < rows * columns; i++)
+        (*turned)[i % columns * rows + i / columns] = tokens->codes[i];
+    *codes = *turned;
     return CSM_OK;
 }
 
@@ -24,24 +38,25 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
                            csm_error *err)
 {
     csm_codec *codec = NULL;
-    csm_tensors *file = NULL;
-    const csm_tensor *codes = NULL;
+    csm_tokens *file = NULL;
+    const int32_t *codes = NULL;
+    int32_t *turned = NULL;
     float *samples = NULL;
-    size_t n_samples = 0;
-    csm_status st = csm_tensors_open(tokens, &file, err);
-    if (st == CSM_OK)
-        st = find_codes(file, tokens, &codes, err);
+    size_t n_frames = 0, n_codebooks = 0, n_samples = 0;
+    csm_status st = csm_tokens_open(tokens, &file, err);
     if (st == CSM_OK)
         st = csm_codec_open(model_path, options, &codec, err);
+    if (st == CSM_OK)
+        st = order_codes(file, csm_codec_describe(codec)->n_codebooks, &codes, &n_frames,
+                         &n_codebooks, &turned, err);
     if (st == CSM_OK) {
-        n_samples = codes->shape[0] * csm_codec_describe(codec)->frame_samples;
+        n_samples = n_frames * csm_codec_describe(codec)->frame_samples;
         samples = malloc((n_samples + 1) * sizeof *samples);
         if (samples == NULL)
-            st = csm_fail(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens,
-                          codes->shape[0]);
+            st = csm_fail(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens, n_frames);
     }
     if (st == CSM_OK) {
-        st = csm_codec_decode(codec, codes->data, codes->shape[0], codes->shape[1], samples, err);
+        st = csm_codec_decode(codec, codes, n_frames, n_codebooks, samples, err);
         if (st == CSM_BAD_ARG) { /* the file's fault, not the command line's */
             csm_error inner = *err;
             st = csm_fail(err, CSM_BAD_FORMAT, "%s: %s", tokens, inner.text);
@@ -54,8 +69,9 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     if (st == CSM_OK && strcmp(output, "none") != 0)
         st = csm_audio_write(output, written->format, samples, n_samples, rate_hz, &form, err);
     free(samples);
+    free(turned);
     csm_codec_close(codec);
-    csm_tensors_close(file);
+    csm_tokens_close(file);
     return st;
 }
 

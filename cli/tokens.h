@@ -9,14 +9,14 @@
 
 #include "written.h"
 
-/* Decode the `codes` of a token file. output: a file, "-", or "none" (which
+/* Decode the codes of a file that csm_tokens_open reads (safetensors, .npy, .npz, any integers). output: a file, "-", or "none" (which
  * decodes and writes nothing). The sound is marked if marking is on. */
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
                            const csm_model_options *options, const char *output,
                            const struct written *written, const struct marking *marking,
                            csm_error *err);
 
-/* Encode a sound file of any format and write its `codes`. n_codebooks 0: all. */
+/* Encode a sound file of any format ("-": standard input) and write its `codes`. n_codebooks 0: all. */
 csm_status tokens_from_sound(const char *sound, const char *model_path,
                              const csm_model_options *options, size_t n_codebooks,
                              const char *tokens, csm_error *err);

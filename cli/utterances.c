@@ -36,7 +36,7 @@ static csm_status append(struct utterances *u, char *text, int speaker, int paus
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     }
     u->items = items;
-    u->items[u->n++] = (struct utterance){text, speaker, pause_ms};
+    u->items[u->n++] = (struct utterance){.text = text, .speaker = speaker, .pause_ms = pause_ms};
     return CSM_OK;
 }
 
@@ -115,26 +115,55 @@ static csm_status add_line(struct utterances *u, const struct speak *w, const ch
     return st;
 }
 
-csm_status split_script(struct utterances *u, const struct speak *w, const char *script,
-                        bool with_pauses, csm_error *err)
+/* Where in text [n] a name of the cast stands in brackets; n: nowhere. */
+static size_t next_turn(const struct cast *cast, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *label, *rest;
+        const size_t n_label = text[i] == '[' ? cast_label(text + i, &label, &rest) : 0;
+        for (size_t r = 0; n_label > 0 && r < cast->n; r++)
+            if (strlen(cast->roles[r].name) == n_label &&
+                strncmp(cast->roles[r].name, label, n_label) == 0)
+                return i;
+    }
+    return n;
+}
+
+/* The turns of one line, which ends at `end`. */
+static csm_status split_line(struct utterances *u, const struct speak *w, const char *line,
+                             const char *end, size_t number, const struct cast *cast,
+                             bool with_pauses, csm_error *err)
 {
     csm_status st = CSM_OK;
-    size_t number = 1;
-    for (const char *line = script; st == CSM_OK && *line != '\0'; number++) {
-        size_t length = strcspn(line, "\n");
-        const char *p = line + strspn(line, " \t");
-        if (p < line + length && *p != '\r') {
-            char *end;
-            long speaker = strtol(p + (*p == '['), &end, 10);
-            if (*p != '[' || *end != ']' || end == p + 1 || speaker < 0 || speaker > 1000000)
-                return csm_fail(err, CSM_BAD_FORMAT,
-                                "--script: line %zu: expected [speaker] text, as in [0] Hello.",
-                                number);
-            st = add_line(u, w, end + 1, (size_t)(line + length - end - 1), (int)speaker,
-                          with_pauses, err);
+    while (st == CSM_OK && line < end) {
+        const char *label, *text;
+        const size_t n_label = cast_label(line, &label, &text);
+        const int speaker = n_label > 0 ? cast_speaker(cast, label, n_label) : -1;
+        if (speaker < 0)
+            return csm_fail(err, CSM_BAD_FORMAT,
+                            "--script: line %zu: expected [speaker] text, as in [0] Hello.", number);
+        const size_t n = next_turn(cast, text, (size_t)(end - text));
+        const size_t n_before = u->n;
+        st = add_line(u, w, text, n, speaker, with_pauses, err);
+        for (size_t i = n_before; i < u->n; i++) {
+            u->items[i].label = label;
+            u->items[i].n_label = n_label;
         }
-        line += length + (line[length] == '\n');
+        line = text + n;
     }
     return st;
 }
 
+csm_status split_script(struct utterances *u, const struct speak *w, const char *script,
+                        const struct cast *cast, bool with_pauses, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    size_t number = 1;
+    for (const char *line = script; st == CSM_OK && *line != '\0'; number++) {
+        const size_t length = strcspn(line, "\n");
+        if (line[strspn(line, " \t\r")] != '\n' && line[strspn(line, " \t\r")] != '\0')
+            st = split_line(u, w, line, line + length, number, cast, with_pauses, err);
+        line += length + (line[length] == '\n');
+    }
+    return st;
+}

@@ -5,11 +5,14 @@
 #ifndef CSM_CLI_UTTERANCES_H
 #define CSM_CLI_UTTERANCES_H
 
+#include "cast.h"
 #include "speak.h"
 
 struct utterance {
     char *text; /* as it is spoken, not empty */
     int speaker;
+    const char *label; /* of a script's line, [n_label], within the script; NULL: none */
+    size_t n_label;
     int pause_ms; /* that the text asks for after it, 0: none */
 };
 
@@ -24,11 +27,13 @@ struct utterances {
 csm_status split_text(struct utterances *utterances, const struct speak *what, bool is_whole,
                       int speaker, csm_error *err);
 
-/* The lines "[speaker] text" of a script; empty ones count for nothing. with_pauses: a line
- * that asks for pauses is several utterances; else its pauses are commas.
+/* The lines "[speaker] text" of a script; empty ones count for nothing. A line holds more than
+ * one where a name of the cast stands in it in brackets. with_pauses: a line that asks for pauses is several
+ * utterances; else its pauses are commas.
  * CSM_BAD_FORMAT with the number of a line that is none; CSM_BAD_ARG, CSM_NO_MEMORY. */
 csm_status split_script(struct utterances *utterances, const struct speak *what,
-                        const char *script, bool with_pauses, csm_error *err);
+                        const char *script, const struct cast *cast, bool with_pauses,
+                        csm_error *err);
 
 void free_utterances(struct utterances *utterances);
 

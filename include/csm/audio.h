@@ -38,7 +38,7 @@ CSM_API CSM_MUST_USE csm_status csm_audio_resample(csm_resampler resampler, cons
                                                    size_t n_samples, int from_hz, int to_hz,
                                                    float **out, size_t *n_out, csm_error *err);
 
-/* Read a whole file of any format that libsndfile knows (WAV, FLAC, Ogg, MP3,
+/* Read a whole file ("-": standard input; a pipe is read to its end, at most 1 GiB) of any format that libsndfile knows (WAV, FLAC, Ogg, MP3,
  * ...): channels averaged, resampled.
  *
  *   rate_hz             wanted: the model's

@@ -95,11 +95,13 @@ static csm_status parse(const unsigned char *bytes, size_t n_bytes, const char *
         strchr("<>|=", descr[1]) != NULL)
         npy->tensor.dtype = dtype_of(descr[2], descr[3]);
     if (npy->tensor.dtype == CSM_DTYPE_COUNT)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: descr %.12s, expected integers", where, descr);
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: descr %.*s, expected integers", where,
+                        (int)(strcspn(descr, ",}") < 12 ? strcspn(descr, ",}") : 12), descr);
     npy->is_big_endian = descr[1] == '>';
     npy->is_fortran = strncmp(order, "True", 4) == 0;
     if (!parse_shape(shape, &npy->tensor) || !csm_tensor_is_codes(&npy->tensor))
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: shape %.40s, expected (frames, codebooks)", where,
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: shape %.*s, expected (frames, codebooks)", where,
+                        (int)(strcspn(shape, ")") < 40 ? strcspn(shape, ")") + 1 : 40),
                         shape);
 
     size_t size = csm_dtype_size(npy->tensor.dtype), n = size;

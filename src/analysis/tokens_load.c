@@ -22,8 +22,8 @@ bool csm_tensor_is_codes(const csm_tensor *tensor)
     for (size_t i = 0; i + 2 < tensor->rank; i++)
         if (tensor->shape[i] != 1)
             return false;
-    size_t n_codebooks = tensor->shape[tensor->rank - 1];
-    return n_codebooks >= 1 && n_codebooks <= CSM_MAX_CODEBOOKS;
+    const size_t rows = tensor->shape[tensor->rank - 2], columns = tensor->shape[tensor->rank - 1];
+    return columns >= 1 && (columns <= CSM_MAX_CODEBOOKS || (rows >= 1 && rows <= CSM_MAX_CODEBOOKS));
 }
 
 static int32_t clamp(int64_t value)
@@ -69,11 +69,14 @@ csm_status csm_codes_from_tensor(const csm_tensor *tensor, const char *where, in
     int32_t *values = n <= SIZE_MAX / sizeof *values - 1 ? malloc(n * sizeof *values + 1) : NULL;
     if (values == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: %zu codes: out of memory", where, n);
+    /* More columns than codebooks can be: it is [codebooks, frames], as codecs hand them over. */
+    const bool is_turned = columns > CSM_MAX_CODEBOOKS;
     for (size_t i = 0; i < n; i++)
-        values[i] = integer_at(tensor->data, tensor->dtype, i);
+        values[is_turned ? i % columns * frames + i / columns : i] =
+            integer_at(tensor->data, tensor->dtype, i);
     *codes = values;
-    *n_frames = frames;
-    *n_codebooks = columns;
+    *n_frames = is_turned ? columns : frames;
+    *n_codebooks = is_turned ? frames : columns;
     return CSM_OK;
 }
 

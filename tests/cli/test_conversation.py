@@ -209,6 +209,41 @@ def test_a_dialogue_has_its_speakers_and_their_turns(csm, tmp_path):
     assert each == pytest.approx([u["seconds"] for u in told["utterances"]])
 
 
+def test_names_are_cast(csm, speech, voices, tmp_path):
+    script = tmp_path / "script.txt"
+    script.write_text("[Alice] Hello.\n[slt] Hi.\n[Bob] Well. [Alice] Fine.\n[0] End.\n")
+    csm("voice", "add", "anna", "--audio", speech, "--text", "Hello there.", env=voices)
+
+    def told(*more, **kind):
+        done = csm("generate", "--script", script, "--output", "none", "--json", *more, env=voices, **kind)
+        return [(u["speaker"], u["text"]) for u in json.loads(done.stdout)["utterances"]]
+
+    # slt is speaker 1 of the model, 0 stands in the script: the recording becomes 2.
+    assert told("--cast", "Alice=anna", "--cast", "Bob=3") == [
+        (2, "Hello."), (1, "Hi."), (3, "Well."), (2, "Fine."), (0, "End.")]
+    dry = csm("generate", "--script", script, "--dry-run")
+    assert dry.stdout == "[Alice] Hello.\n[slt] Hi.\n[Bob] Well.\n[Alice] Fine.\n[0] End.\n"
+    for more, says in (((), "[Alice]: expected a speaker's number"),
+                       (("--cast", "Alice=nobody", "--cast", "Bob=1"), "nobody"),
+                       (("--cast", "Alice"), "expected NAME=VOICE"),
+                       (("--cast", "Carol=1"), "'Carol' speaks no line"),
+                       (("--cast", "Alice=1", "--cast", "Alice=2"), "cast twice")):
+        done = csm("generate", "--script", script, "--output", "none", *more, env=voices, check=False)
+        assert done.returncode == 2 and says in done.stderr
+    done = csm("generate", "--text", "x", "--cast", "A=1", check=False)
+    assert done.returncode == 2 and "--script" in done.stderr
+
+
+def test_a_cast_recording_sounds_as_the_voice_does(csm, speech, voices, tmp_path):
+    csm("voice", "add", "anna", "--audio", speech, "--text", "Hello there.", env=voices)
+    script = tmp_path / "script.txt"
+    script.write_text("[Alice] Good morning to you.\n")
+    csm("generate", "--script", script, "--cast", "Alice=anna", "--per-turn", "--output", tmp_path / "a.wav",
+        env=voices)
+    csm("generate", "--text", "Good morning to you.", "--voice", "anna", "--output", tmp_path / "b.wav", env=voices)
+    assert (tmp_path / "a-001.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
 def test_a_script_that_is_none_is_refused_with_its_line(csm, tmp_path):
     script = tmp_path / "script.txt"
     script.write_text("[0] Hello.\nNobody says this.\n")

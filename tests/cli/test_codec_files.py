@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""csm codec: sound from a pipe, codes of other programs."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file, save_file
+
+
+@pytest.fixture(scope="module")
+def encoded(csm, tmp_path_factory):
+    """A sound, its codes, and the sound of these."""
+    place = tmp_path_factory.mktemp("codec")
+    csm("generate", "--text", "Hello there.", "--seed", 3, "--output", place / "a.wav")
+    csm("codec", "encode", place / "a.wav", place / "a.safetensors")
+    csm("codec", "decode", place / "a.safetensors", place / "b.wav")
+    codes = load_file(place / "a.safetensors")["codes"]
+    assert codes.shape[0] != codes.shape[1]
+    return place / "a.wav", codes, soundfile.read(place / "b.wav", dtype="float32")[0]
+
+
+@pytest.mark.parametrize("by", ["cat {} | {csm} codec encode - {out}", "{csm} codec encode /dev/stdin {out} < {}",
+                                "{csm} codec encode <(cat {}) {out}"])
+def test_sound_comes_through_a_pipe(build_dir, encoded, tmp_path, by):
+    sound, codes, _ = encoded
+    out = tmp_path / "o.safetensors"
+    command = by.replace("{csm}", str(build_dir / "bin" / "csm")).replace("{out}", str(out)).replace("{}", str(sound))
+    subprocess.run(["bash", "-c", command], check=True)
+    assert np.array_equal(load_file(out)["codes"], codes)
+
+
+def test_a_pipe_without_sound_is_refused(build_dir, tmp_path):
+    for data, says in ((b"", "it is empty"), (b"hello there, no sound", "standard input: not a sound file")):
+        done = subprocess.run([build_dir / "bin" / "csm", "codec", "encode", "-", tmp_path / "o.st"], input=data,
+                              stderr=subprocess.PIPE)
+        assert done.returncode == 3 and says in done.stderr.decode()
+    assert list(tmp_path.iterdir()) == []
+
+
+def write(path, codes):
+    if path.suffix == ".npy":
+        np.save(path, codes)
+    elif path.suffix == ".npz":
+        np.savez(path, codes=codes)
+    else:
+        save_file({"audio_codes": np.ascontiguousarray(codes)}, path)
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "safetensors"])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint16"])
+@pytest.mark.parametrize("shape", ["frames first", "codebooks first", "a batch of one, codebooks first"])
+def test_codes_of_other_programs_are_decoded(csm, encoded, tmp_path, ending, dtype, shape):
+    _, codes, sound = encoded
+    codes = codes.astype(dtype)
+    codes = {"f": codes, "c": codes.T, "a": codes.T[None]}[shape[0]]
+    write(tmp_path / f"c.{ending}", codes)
+    csm("codec", "decode", tmp_path / f"c.{ending}", tmp_path / "o.wav")
+    assert np.array_equal(soundfile.read(tmp_path / "o.wav", dtype="float32")[0], sound)
+
+
+def test_more_frames_than_codebooks_can_be_are_frames(csm, encoded, tmp_path):
+    _, codes, _ = encoded
+    long = np.tile(codes, (1025 // len(codes) + 1, 1))
+    write(tmp_path / "c.npy", long.T[None])
+    csm("codec", "decode", tmp_path / "c.npy", tmp_path / "o.wav")
+    assert soundfile.info(tmp_path / "o.wav").frames == len(long) * 1920
+
+
+@pytest.mark.parametrize("codes, says", [
+    (np.zeros((3, 4), "float32"), "descr '<f4', expected integers"),
+    (np.zeros((2, 3, 4), "int64"), "shape (2, 3, 4), expected (frames, codebooks)"),
+    (np.full((5, 8), 1 << 40, "int64"), "code 2147483647, expected"),
+    (np.full((5, 8), -1, "int64"), "code -1, expected"),
+])
+def test_what_are_no_codes_is_refused(csm, tmp_path, codes, says):
+    write(tmp_path / "c.npy", codes)
+    done = csm("codec", "decode", tmp_path / "c.npy", tmp_path / "o.wav", check=False)
+    assert done.returncode == 3 and says in done.stderr and not (tmp_path / "o.wav").exists()
+
+
+def test_options_of_decode_are_none_of_encode(csm, encoded, tmp_path):
+    done = csm("codec", "encode", encoded[0], tmp_path / "o.st", "--sample-rate", "8000", check=False)
+    assert done.returncode == 2 and "--sample-rate" in done.stderr

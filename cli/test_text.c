@@ -247,8 +247,8 @@ static void judge_forced(const struct totals *totals, struct tally *tally)
 int test_text(const struct text_test *args)
 {
     struct totals totals = {.parted_at = calloc(args->iterations, sizeof *totals.parted_at)};
-    struct side sides[2] = {{NULL}};
-    struct pool pools[2] = {{NULL}};
+    struct side sides[2] = {{0}};
+    struct pool pools[2] = {{0}};
     struct tally tally = {0};
     csm_error err;
     if (args->save_dir != NULL && mkdir(args->save_dir, 0777) != 0 && errno != EEXIST) {

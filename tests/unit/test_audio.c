@@ -62,8 +62,10 @@ static double off_tone(const float *x, size_t n, double hz, int rate_hz)
 {
     float *ideal = tone(n, hz, rate_hz);
     double worst = 0;
-    for (size_t i = 500; i + 500 < n; i++)
-        worst = fmax(worst, fabs((double)x[i] - (double)ideal[i]));
+    for (size_t i = 500; i + 500 < n; i++) { /* not fmax: GCC 12.2 for arm64 fails on that loop */
+        double off = fabs((double)x[i] - (double)ideal[i]);
+        worst = off > worst ? off : worst;
+    }
     free(ideal);
     return worst;
 }

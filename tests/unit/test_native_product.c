@@ -32,7 +32,7 @@ static float *rounded(const float *x, size_t group)
     for (size_t g = 0; g < N_X * COLS; g += group) {
         double largest = 0;
         for (size_t i = g; i < g + group; i++)
-            largest = fmax(largest, fabs((double)x[i]));
+            largest = fabs((double)x[i]) > largest ? fabs((double)x[i]) : largest;
         float step = (float)largest / 32639, per_step = 32639 / (float)largest;
         for (size_t i = g; i < g + group; i++)
             out[i] = rintf(x[i] * per_step) * step;

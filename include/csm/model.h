@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include <csm/status.h>
+#include <csm/tensors.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -155,6 +156,19 @@ typedef struct csm_model_info {
  * CSM_NO_ENGINE; CSM_ENGINE; CSM_NO_MEMORY; CSM_BAD_ARG for an unknown name. */
 CSM_API CSM_MUST_USE csm_status csm_model_open(const char *dir, const csm_model_options *options,
                                                csm_model **out, csm_error *err);
+
+/* Open a model whose files lie in memory: linked into the program, or received. Nothing is
+ * looked for on disk, and of the files nothing is copied but what is not aligned.
+ *
+ *   name     what messages and csm_model_info.path call it
+ *   files    [n_files] config.json, safetensors, tokenizer.json, ...: what a directory would
+ *            hold; array, names and bytes stay until csm_model_close
+ *
+ * Returns as csm_model_open, and CSM_BAD_ARG for no files. */
+CSM_API CSM_MUST_USE csm_status csm_model_open_memory(const char *name,
+                                                      const csm_memory_file *files, size_t n_files,
+                                                      const csm_model_options *options,
+                                                      csm_model **out, csm_error *err);
 
 /* Close; takes NULL. Generations, decoders and sessions of the model are closed before. */
 CSM_API void csm_model_close(csm_model *model);

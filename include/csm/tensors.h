@@ -51,6 +51,14 @@ typedef struct csm_tensor {
 
 typedef struct csm_tensors csm_tensors; /* an open file */
 
+/* A file that lies in memory, under a name without a directory. Nobody copies the bytes: they
+ * stay, unchanged, as long as what was opened from them. */
+typedef struct csm_memory_file {
+    const char *name; /* "model.safetensors" */
+    const void *bytes;
+    size_t n_bytes;
+} csm_memory_file;
+
 /* Name ("F32") and size in bytes of an element; "?" and 0 outside the enum. */
 CSM_API const char *csm_dtype_name(csm_dtype dtype);
 CSM_API size_t csm_dtype_size(csm_dtype dtype);

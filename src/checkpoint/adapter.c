@@ -209,7 +209,7 @@ static csm_status read_adapter(struct csm_adapter_reader *reader)
     const char *name;
     st = find_file(directory, is_peft, &name, err);
     if (st == CSM_OK)
-        st = csm_tensor_files_open(directory, name, &reader->set, err);
+        st = csm_tensor_files_open(&(struct csm_folder){.path = directory}, name, &reader->set, err);
     if (st != CSM_OK)
         return st;
     struct csm_adapters *adapters = reader->adapters;

@@ -37,6 +37,7 @@
 #include "base/weight_source.h"
 #include "checkpoint/config.h"
 #include "checkpoint/notes.h"
+#include "files/mapped.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -72,6 +73,12 @@ enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
  * Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT, CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint **out,
                                             csm_error *err);
+
+/* The same of files in memory, which stay there until it is closed; `name` stands in messages
+ * where a directory would. files NULL: csm_checkpoint_open. */
+CSM_MUST_USE csm_status csm_checkpoint_open_memory(const char *name, const csm_memory_file *files,
+                                                   size_t n_files, int needs,
+                                                   csm_checkpoint **out, csm_error *err);
 void csm_checkpoint_close(csm_checkpoint *checkpoint); /* takes NULL */
 
 /* Merge adapters into an open checkpoint's weights (adapter.h), before any is looked
@@ -108,9 +115,10 @@ struct csm_checkpoint_info csm_checkpoint_describe(const csm_checkpoint *checkpo
 /* What is to be said of it (notes.h); lives as long as the checkpoint. */
 const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint);
 
-/* The path of tokenizer.json; CSM_BAD_FILE when the directory has none.
- * Lives as long as the checkpoint. */
+/* tokenizer.json: its bytes (`file` may be NULL), to be closed with csm_mapped_close, and its
+ * path, which lives as long as the checkpoint. CSM_BAD_FILE when there is none. */
 CSM_MUST_USE csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint,
+                                                 struct csm_mapped *file,
                                                  const char **path, csm_error *err);
 
 enum csm_part {

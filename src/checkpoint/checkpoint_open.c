@@ -52,15 +52,22 @@ const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint)
     return &checkpoint->notes;
 }
 
-csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, const char **path,
-                                    csm_error *err)
+csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, struct csm_mapped *file,
+                                    const char **path, csm_error *err)
 {
-    if (access(checkpoint->tokenizer, F_OK) != 0)
+    static const char name[] = "tokenizer.json";
+    *path = checkpoint->tokenizer;
+    bool is_there = checkpoint->folder.files != NULL ? csm_folder_has(&checkpoint->folder, name)
+                                                     : access(checkpoint->tokenizer, F_OK) == 0;
+    if (!is_there)
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: missing, expected the text tokenizer (csm-1b's is Llama 3.2's)",
                         checkpoint->tokenizer);
-    *path = checkpoint->tokenizer;
-    return CSM_OK;
+    if (file == NULL)
+        return CSM_OK;
+    return checkpoint->folder.files != NULL
+               ? csm_folder_map(&checkpoint->folder, name, "a tokenizer.json", file, err)
+               : csm_mapped_open(checkpoint->tokenizer, "a tokenizer.json", file, err);
 }
 
 /* HF leaves the quantizer's projections out where they would change no width. */
@@ -114,18 +121,14 @@ static csm_status make_digest(struct csm_checkpoint *checkpoint, csm_error *err)
 /* config.json, or an empty object; *has_one says which. */
 static csm_status load_config(struct csm_checkpoint *checkpoint, bool *has_one, csm_error *err)
 {
-    *has_one = csm_path_has(checkpoint->directory, "config.json");
+    *has_one = csm_folder_has(&checkpoint->folder, "config.json");
     if (!*has_one) {
         checkpoint->root = json_object();
         return checkpoint->root != NULL ? CSM_OK
                                         : csm_fail(err, CSM_NO_MEMORY, "%s: out of memory",
                                                    checkpoint->directory);
     }
-    char *path = csm_path_join(checkpoint->directory, "config.json");
-    csm_status status = path == NULL ? csm_fail(err, CSM_NO_MEMORY, "config.json: out of memory")
-                                     : csm_json_load(path, &checkpoint->root, err);
-    free(path);
-    return status;
+    return csm_folder_json(&checkpoint->folder, "config.json", &checkpoint->root, err);
 }
 
 /* Two copies of a tied table that differ are two tables, as transformers 5 has it. */
@@ -187,7 +190,7 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
         json_is_object(json_object_get(checkpoint->root, "backbone_config")))
         language->layout = CSM_LAYOUT_CSM_HF;
     if (status == CSM_OK)
-        status = csm_config_read(checkpoint->directory, language, &checkpoint->codec, has_config,
+        status = csm_config_read(&checkpoint->folder, language, &checkpoint->codec, has_config,
                                  &checkpoint->root, &checkpoint->config, err);
     if (status == CSM_OK && needs_language)
         status = csm_complete_tokenizer(checkpoint, err);
@@ -207,10 +210,27 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
 csm_status csm_checkpoint_open(const char *directory, int needs, csm_checkpoint **out,
                                csm_error *err)
 {
+    return csm_checkpoint_open_memory(directory, NULL, 0, needs, out, err);
+}
+
+csm_status csm_checkpoint_open_memory(const char *directory, const csm_memory_file *files,
+                                      size_t n_files, int needs, csm_checkpoint **out,
+                                      csm_error *err)
+{
     csm_checkpoint *checkpoint = calloc(1, sizeof *checkpoint);
     if (checkpoint == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
-    csm_status status = csm_checkpoint_find_base(checkpoint, directory, needs, err);
+    checkpoint->folder = (struct csm_folder){directory, files, n_files};
+    csm_status status = CSM_OK;
+    if (files == NULL)
+        status = csm_checkpoint_find_base(checkpoint, directory, needs, err);
+    else if (csm_folder_has(&checkpoint->folder, "adapter_config.json"))
+        status = csm_fail(err, CSM_BAD_ARG, "%s: an adapter among files in memory, expected the "
+                          "model alone: adapters are read from directories",
+                          directory);
+    else if ((checkpoint->directory = strdup(directory)) == NULL)
+        status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+    checkpoint->folder.path = checkpoint->directory;
     if (status == CSM_OK) {
         checkpoint->tokenizer = csm_path_join(checkpoint->directory, "tokenizer.json");
         if (checkpoint->tokenizer == NULL)

@@ -10,10 +10,12 @@
 #include "checkpoint/layout.h"
 #include "checkpoint/notes.h"
 #include "checkpoint/roles.h"
+#include "files/folder.h"
 #include "checkpoint/tensor_set.h"
 
 struct csm_checkpoint {
     char *directory;
+    struct csm_folder folder; /* of that path */
     char *tokenizer;                /* path; NULL: none */
     struct csm_tensor_set *sets[2]; /* of the language model, of the codec if it lies elsewhere */
     struct csm_place language, codec;

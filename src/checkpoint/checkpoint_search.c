@@ -117,7 +117,7 @@ static csm_status said_file(const struct csm_checkpoint *checkpoint, const char 
                         "%s/config.json: transformers_weights: expected *.safetensors or "
                         "*.safetensors.index.json of this directory",
                         checkpoint->directory);
-    if (!csm_path_has(checkpoint->directory, *name))
+    if (!csm_folder_has(&checkpoint->folder, *name))
         return csm_fail(err, CSM_BAD_FILE,
                         "%s/%s: missing, expected by config.json (transformers_weights)",
                         checkpoint->directory, *name);
@@ -156,7 +156,7 @@ static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool l
                                  csm_error *err)
 {
     const char *directory = checkpoint->directory;
-    if (csm_path_has(directory, "snapshots") && csm_path_has(directory, "blobs"))
+    if (checkpoint->folder.files == NULL && csm_path_has(directory, "snapshots") && csm_path_has(directory, "blobs"))
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: the root of a repository in the hub's cache, expected one of its "
                         "snapshots: %s/snapshots/...",
@@ -179,7 +179,7 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
     csm_status status = needs_language ? said_file(checkpoint, &said, err) : CSM_OK;
     struct csm_listing listing;
     if (status == CSM_OK)
-        status = csm_listing_read(checkpoint->directory, &listing, err);
+        status = csm_folder_list(&checkpoint->folder, &listing, err);
     if (status != CSM_OK)
         return status;
 
@@ -196,7 +196,7 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
             struct csm_tensor_set *set;
             csm_error failure;
             csm_status opened =
-                csm_tensor_files_open(checkpoint->directory, name, &set, &failure);
+                csm_tensor_files_open(&checkpoint->folder, name, &set, &failure);
             const bool is_found = checkpoint->language.layout != CSM_LAYOUT_NONE;
             if (opened == CSM_OK) {
                 consider(checkpoint, set);

@@ -39,6 +39,8 @@ csm_status csm_complete_codec(struct csm_checkpoint *checkpoint, csm_error *err)
 {
     const size_t n_entries = said_entries(checkpoint->root);
     struct csm_hub_found found;
+    if (checkpoint->folder.files != NULL) /* from memory alone */
+        return CSM_OK;
     if (!csm_hub_find_part(CSM_HUB_MIMI, &found))
         return n_entries != MIMI_ENTRIES
                    ? CSM_OK
@@ -47,7 +49,8 @@ csm_status csm_complete_codec(struct csm_checkpoint *checkpoint, csm_error *err)
     struct csm_tensor_set *set = NULL;
     struct csm_place language, codec = {.prefix = ""};
     csm_error why = {""};
-    csm_status status = csm_tensor_files_open(found.directory, found.file, &set, &why);
+    csm_status status = csm_tensor_files_open(&(struct csm_folder){.path = found.directory}, found.file, &set,
+                                              &why);
     if (status == CSM_OK)
         csm_layout_recognise(set, &language, &codec);
     if (status == CSM_OK && entries_of(&codec) == n_entries) {
@@ -69,7 +72,7 @@ csm_status csm_complete_codec(struct csm_checkpoint *checkpoint, csm_error *err)
 csm_status csm_complete_tokenizer(struct csm_checkpoint *checkpoint, csm_error *err)
 {
     if (checkpoint->config.text_vocab != LLAMA_IDS ||
-        csm_path_has(checkpoint->directory, "tokenizer.json"))
+        checkpoint->folder.files != NULL || csm_folder_has(&checkpoint->folder, "tokenizer.json"))
         return CSM_OK;
     struct csm_hub_found found;
     if (!csm_hub_find_part(CSM_HUB_LLAMA_TOKENIZER, &found))

@@ -12,29 +12,22 @@
 #include "files/json_file.h"
 #include "files/path.h"
 
-/* The object in DIRECTORY/NAME; NULL where there is no such file. */
-static csm_status load_if_there(const char *directory, const char *name, json_t **out,
+/* The object in the folder's file; NULL where there is no such file. */
+static csm_status load_if_there(const struct csm_folder *folder, const char *name, json_t **out,
                                 csm_error *err)
 {
     *out = NULL;
-    if (!csm_path_has(directory, name))
-        return CSM_OK;
-    char *path = csm_path_join(directory, name);
-    if (path == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
-    csm_status status = csm_json_load(path, out, err);
-    free(path);
-    return status;
+    return csm_folder_has(folder, name) ? csm_folder_json(folder, name, out, err) : CSM_OK;
 }
 
 /* The config whose flavors name no sizes may stand beside one that has them. */
-static csm_status load_merged(const char *directory, const struct csm_place *language,
+static csm_status load_merged(const struct csm_folder *folder, const struct csm_place *language,
                               json_t **root, csm_error *err)
 {
     if (language->layout == CSM_LAYOUT_NONE || json_object_get(*root, "hidden_size") != NULL)
         return CSM_OK;
     json_t *merged;
-    csm_status status = load_if_there(directory, "config.merged.json", &merged, err);
+    csm_status status = load_if_there(folder, "config.merged.json", &merged, err);
     if (status == CSM_OK && merged != NULL) {
         json_decref(*root);
         *root = merged;
@@ -42,7 +35,7 @@ static csm_status load_merged(const char *directory, const struct csm_place *lan
     return status;
 }
 
-csm_status csm_config_read(const char *directory, const struct csm_place *language,
+csm_status csm_config_read(const struct csm_folder *folder, const struct csm_place *language,
                            const struct csm_place *codec, bool has_file, json_t **root,
                            struct csm_config *config, csm_error *err)
 {
@@ -50,13 +43,13 @@ csm_status csm_config_read(const char *directory, const struct csm_place *langua
     json_t *generation = NULL, *kyutai = NULL;
     csm_status status = CSM_OK;
     if (!has_file && language->layout == CSM_LAYOUT_HF)
-        status = csm_fail(err, CSM_BAD_FILE, "%s/config.json: missing", directory);
+        status = csm_fail(err, CSM_BAD_FILE, "%s/config.json: missing", folder->path);
     if (status == CSM_OK)
-        status = load_merged(directory, language, root, err);
+        status = load_merged(folder, language, root, err);
     if (status == CSM_OK)
-        status = load_if_there(directory, "mimi_config.json", &kyutai, err);
+        status = load_if_there(folder, "mimi_config.json", &kyutai, err);
     if (status == CSM_OK)
-        status = load_if_there(directory, "generation_config.json", &generation, err);
+        status = load_if_there(folder, "generation_config.json", &generation, err);
 
     struct csm_json_reader reader = {"config.json", status, err};
     if (reader.status == CSM_OK && language->layout != CSM_LAYOUT_NONE)

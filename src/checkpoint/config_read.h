@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "files/folder.h"
 #include "checkpoint/config.h"
 #include "checkpoint/layout.h"
 
@@ -20,7 +21,7 @@
  *
  * Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT (out of range, or something that
  * no CSM has and this engine does not do: biases, other activations). */
-CSM_MUST_USE csm_status csm_config_read(const char *directory, const struct csm_place *language,
+CSM_MUST_USE csm_status csm_config_read(const struct csm_folder *folder, const struct csm_place *language,
                                         const struct csm_place *codec, bool has_file,
                                         json_t **root, struct csm_config *config, csm_error *err);
 

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "files/json_file.h"
 #include "files/path.h"
 #include "files/safetensors.h"
 
@@ -37,17 +36,13 @@ static void close_tensors(void *file)
 }
 
 /* Open one more file of the set; its tensors are added by the caller. */
-static csm_status open_file(struct csm_tensor_set *set, const char *directory, const char *name,
+static csm_status open_file(struct csm_tensor_set *set, const struct csm_folder *folder, const char *name,
                             csm_tensors **out, const char **kept_name, csm_error *err)
 {
-    char *path = csm_path_join(directory, name), *copy = strdup(name);
+    char *copy = strdup(name);
     csm_tensors *file = NULL;
-    csm_status st = CSM_OK;
-    if (path == NULL || copy == NULL)
-        st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
-    if (st == CSM_OK)
-        st = csm_tensors_open(path, &file, err);
-    free(path);
+    csm_status st = copy == NULL ? csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name)
+                                 : csm_folder_tensors(folder, name, &file, err);
     if (st != CSM_OK) {
         free(copy);
         return st;
@@ -76,17 +71,17 @@ static csm_status add_tensors(struct csm_tensor_set *set, const csm_tensors *fil
     return st;
 }
 
-static csm_status add_file(struct csm_tensor_set *set, const char *directory, const char *name,
+static csm_status add_file(struct csm_tensor_set *set, const struct csm_folder *folder, const char *name,
                            csm_error *err)
 {
     csm_tensors *file = NULL;
     const char *kept = NULL;
-    csm_status st = open_file(set, directory, name, &file, &kept, err);
+    csm_status st = open_file(set, folder, name, &file, &kept, err);
     return st == CSM_OK ? add_tensors(set, file, kept, err) : st;
 }
 
 /* All of STEM-0000i-of-0000n; `name` is one of them. */
-static csm_status add_numbered(struct csm_tensor_set *set, const char *directory,
+static csm_status add_numbered(struct csm_tensor_set *set, const struct csm_folder *folder,
                                const char *name, size_t stem, size_t n, csm_error *err)
 {
     const size_t size = strlen(name) + 1;
@@ -95,16 +90,16 @@ static csm_status add_numbered(struct csm_tensor_set *set, const char *directory
     if (shard == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
     if (n == 0)
-        st = csm_fail(err, CSM_BAD_FORMAT, "%s/%s: one of 0 shards, expected 1 or more", directory,
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s/%s: one of 0 shards, expected 1 or more", folder->path,
                       name);
     for (size_t i = 1; st == CSM_OK && i <= n; i++) {
         snprintf(shard, size, "%.*s-%0*zu-of-%0*zu.safetensors", (int)stem, name, N_DIGITS, i,
                  N_DIGITS, n);
-        if (!csm_path_has(directory, shard))
-            st = csm_fail(err, CSM_BAD_FILE, "%s/%s: missing, expected beside %s", directory,
+        if (!csm_folder_has(folder, shard))
+            st = csm_fail(err, CSM_BAD_FILE, "%s/%s: missing, expected beside %s", folder->path,
                           shard, name);
         else
-            st = add_file(set, directory, shard, err);
+            st = add_file(set, folder, shard, err);
     }
     free(shard);
     return st;
@@ -116,7 +111,7 @@ struct shard {
     csm_tensors *file;
 };
 
-static csm_status add_indexed(struct csm_tensor_set *set, const char *directory,
+static csm_status add_indexed(struct csm_tensor_set *set, const struct csm_folder *folder,
                               const char *index_path, const json_t *map, csm_error *err)
 {
     const size_t n = json_object_size(map);
@@ -146,7 +141,7 @@ static csm_status add_indexed(struct csm_tensor_set *set, const char *directory,
         const json_t *number = json_object_get(numbers, name);
         size_t at = number != NULL ? (size_t)json_integer_value(number) : n_shards;
         if (number == NULL) {
-            st = open_file(set, directory, name, &shards[at].file, &shards[at].name, err);
+            st = open_file(set, folder, name, &shards[at].file, &shards[at].name, err);
             if (st == CSM_OK &&
                 json_object_set_new(numbers, name, json_integer((json_int_t)at)) != 0)
                 st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", index_path);
@@ -169,7 +164,7 @@ static csm_status add_indexed(struct csm_tensor_set *set, const char *directory,
     return st;
 }
 
-csm_status csm_tensor_files_open(const char *directory, const char *name,
+csm_status csm_tensor_files_open(const struct csm_folder *folder, const char *name,
                                  struct csm_tensor_set **out, csm_error *err)
 {
     struct csm_tensor_set *set = NULL;
@@ -179,19 +174,19 @@ csm_status csm_tensor_files_open(const char *directory, const char *name,
     size_t stem, n;
     if (csm_path_ends_with(name, ".json")) {
         json_t *index = NULL;
-        char *path = csm_path_join(directory, name);
+        char *path = csm_path_join(folder->path, name);
         if (path == NULL)
             st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
         else
-            st = csm_json_load(path, &index, err);
+            st = csm_folder_json(folder, name, &index, err);
         if (st == CSM_OK)
-            st = add_indexed(set, directory, path, json_object_get(index, "weight_map"), err);
+            st = add_indexed(set, folder, path, json_object_get(index, "weight_map"), err);
         json_decref(index);
         free(path);
     } else if (csm_is_shard(name, &stem, &n)) {
-        st = add_numbered(set, directory, name, stem, n, err);
+        st = add_numbered(set, folder, name, stem, n, err);
     } else {
-        st = add_file(set, directory, name, err);
+        st = add_file(set, folder, name, err);
     }
     if (st != CSM_OK)
         csm_tensor_set_free(set);

@@ -45,7 +45,7 @@ csm_status csm_mapped_open(const char *path, const char *expected, struct csm_ma
 
 void csm_mapped_close(struct csm_mapped *file)
 {
-    if (file->data != NULL)
+    if (file->data != NULL && !file->is_borrowed)
         munmap((void *)file->data, file->size);
     memset(file, 0, sizeof *file);
 }

@@ -4,6 +4,7 @@
 #ifndef CSM_FILES_MAPPED_H
 #define CSM_FILES_MAPPED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <csm/status.h>
@@ -12,6 +13,7 @@
 struct csm_mapped {
     const unsigned char *data;
     size_t size;
+    bool is_borrowed; /* memory of somebody else's: close leaves it */
 };
 
 /* Map a regular file. Whoever shortens it while it is mapped makes later reads

@@ -74,6 +74,21 @@ csm_status csm_listing_read(const char *directory, struct csm_listing *listing, 
     return status;
 }
 
+csm_status csm_listing_of(const char *const *names, size_t n, struct csm_listing *listing,
+                          csm_error *err)
+{
+    *listing = (struct csm_listing){.names = calloc(n + 1, sizeof *listing->names)};
+    while (listing->names != NULL && listing->n < n &&
+           (listing->names[listing->n] = strdup(names[listing->n])) != NULL)
+        listing->n++;
+    if (listing->n < n || listing->names == NULL) {
+        csm_listing_free(listing);
+        return csm_fail(err, CSM_NO_MEMORY, "%zu names: out of memory", n);
+    }
+    qsort(listing->names, n, sizeof *listing->names, compare_names);
+    return CSM_OK;
+}
+
 void csm_listing_free(struct csm_listing *listing)
 {
     for (size_t i = 0; i < listing->n; i++)

@@ -24,6 +24,9 @@ struct csm_listing {
 };
 CSM_MUST_USE csm_status csm_listing_read(const char *directory, struct csm_listing *listing,
                                          csm_error *err);
+/* The same of names that are known. */
+CSM_MUST_USE csm_status csm_listing_of(const char *const *names, size_t n,
+                                       struct csm_listing *listing, csm_error *err);
 void csm_listing_free(struct csm_listing *listing);
 
 #endif

@@ -287,13 +287,21 @@ end:
 
 csm_status csm_tensors_open(const char *path, csm_tensors **out, csm_error *err)
 {
-    csm_tensors *file = calloc(1, sizeof *file);
-    if (file == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    struct csm_mapped file;
+    csm_status status = csm_mapped_open(path, "a safetensors file", &file, err);
+    return status == CSM_OK ? csm_tensors_of(path, &file, out, err) : status;
+}
 
-    csm_status status = csm_mapped_open(path, "a safetensors file", &file->file, err);
-    if (status != CSM_OK)
-        goto fail;
+csm_status csm_tensors_of(const char *path, struct csm_mapped *given, csm_tensors **out,
+                          csm_error *err)
+{
+    csm_tensors *file = calloc(1, sizeof *file);
+    if (file == NULL) {
+        csm_mapped_close(given);
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    }
+    file->file = *given;
+    csm_status status;
     const unsigned char *bytes = file->file.data;
     size_t size = file->file.size;
     status = refuse_other_formats(path, bytes, size, err);

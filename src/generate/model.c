@@ -115,12 +115,15 @@ static void describe(csm_model *m, const csm_model_options *options)
 static csm_status open_tokenizer(csm_model *m, csm_error *err)
 {
     const char *path;
-    csm_error missing;
-    csm_status st = csm_checkpoint_tokenizer(m->checkpoint, &path, &missing);
-    if (st == CSM_BAD_FILE)
+    struct csm_mapped file;
+    if (csm_checkpoint_tokenizer(m->checkpoint, NULL, &path, NULL) == CSM_BAD_FILE)
         return CSM_OK; /* said when a text is to be tokenized */
-    return st == CSM_OK ? csm_tokenizer_open(path, &m->tokenizer, err)
-                        : csm_fail(err, st, "%s", missing.text);
+    csm_status st = csm_checkpoint_tokenizer(m->checkpoint, &file, &path, err);
+    if (st != CSM_OK)
+        return st;
+    st = csm_tokenizer_read(path, (const char *)file.data, file.size, &m->tokenizer, err);
+    csm_mapped_close(&file);
+    return st;
 }
 
 static csm_status open_parts(csm_model *m, const csm_model_options *options, csm_error *err)
@@ -199,6 +202,20 @@ csm_status csm_model_open(const char *dir, const csm_model_options *options, csm
     return csm_model_open_checkpoint(dir != NULL ? dir : voice, NULL, options, out, err);
 }
 
+csm_status csm_model_open_memory(const char *name, const csm_memory_file *files, size_t n_files,
+                                 const csm_model_options *options, csm_model **out, csm_error *err)
+{
+    csm_checkpoint *checkpoint = NULL;
+    if (name == NULL || files == NULL || n_files == 0)
+        return csm_fail(err, CSM_BAD_ARG, "model: expected a name and its files");
+    for (size_t i = 0; i < n_files; i++)
+        if (files[i].name == NULL || (files[i].bytes == NULL && files[i].n_bytes > 0))
+            return csm_fail(err, CSM_BAD_ARG, "model %s: file %zu has no name or no bytes", name, i);
+    csm_status st = csm_checkpoint_open_memory(name, files, n_files, CSM_NEEDS_LANGUAGE,
+                                               &checkpoint, err);
+    return st == CSM_OK ? csm_model_open_checkpoint(name, checkpoint, options, out, err) : st;
+}
+
 void csm_model_close(csm_model *m)
 {
     if (m == NULL)
@@ -232,7 +249,7 @@ csm_status csm_model_tokenize(const csm_model *model, const char *text, int spea
     if (text == NULL)
         return csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
     if (model->tokenizer == NULL) /* this call says what is missing */
-        return csm_checkpoint_tokenizer(model->checkpoint, &path, err);
+        return csm_checkpoint_tokenizer(model->checkpoint, NULL, &path, err);
     const bool has_space = csm_checkpoint_config(model->checkpoint)->has_speaker_space;
     return csm_prompt_encode(model->tokenizer, has_space, text, speaker, ids, n_ids, err);
 }

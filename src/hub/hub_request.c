@@ -8,6 +8,7 @@
 
 #include "base/builder.h"
 #include "base/error.h"
+#include "base/numbers.h"
 
 enum { MAX_REDIRECTS = 10, MAX_TRIES = 5, MAX_WAIT_S = 300 };
 
@@ -168,7 +169,7 @@ static csm_status wait_for_next(struct csm_hub *hub, const struct csm_reply *rep
         return csm_fail(err, CSM_BAD_FILE, "%s: HTTP %ld: the hub asks to come back in %lld seconds",
                         what, reply->code, (long long)reply->retry_after_s);
     char remark[sizeof err->text + 64];
-    snprintf(remark, sizeof remark, "%s; trying again in %.1f s", why, (double)ms / 1000);
+    csm_format(remark, sizeof remark, "%s; trying again in %.1f s", why, (double)ms / 1000);
     csm_status status = csm_hub_remark(hub, remark, err);
     return status == CSM_OK ? csm_hub_wait(hub, ms, err) : status;
 }

@@ -40,6 +40,13 @@ CSM_API CSM_MUST_USE csm_status csm_voices_list(const csm_model *model, csm_voic
 CSM_API CSM_MUST_USE csm_status csm_voice_add(csm_model *model, const char *name,
                                               const csm_turn *turn, csm_error *err);
 
+/* The file of a recording of that name, there or not, for whoever writes it himself: a
+ * saved session (session.h), which may have metadata of its own. Makes the directory.
+ *   path  [size] receives it, zero-terminated
+ * CSM_OK; CSM_BAD_ARG (no name, or that of a speaker of the model); CSM_BAD_FILE. */
+CSM_API CSM_MUST_USE csm_status csm_voice_path(const csm_model *model, const char *name, char *path,
+                                               size_t size, csm_error *err);
+
 /* Remove a recording. CSM_BAD_ARG when there is none. */
 CSM_API CSM_MUST_USE csm_status csm_voice_remove(const char *name, csm_error *err);
 

@@ -241,19 +241,25 @@ static csm_status check_length(const csm_session *session, const char *name, csm
                     name, n, room);
 }
 
-csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *turn, csm_error *err)
+csm_status csm_voice_path(const csm_model *model, const char *name, char *path, size_t size,
+                          csm_error *err)
 {
-    char path[4096], dir[4096];
-    csm_status status = recording_path(name, path, sizeof path, err);
+    char dir[4096];
+    csm_status status = recording_path(name, path, size, err);
     if (status == CSM_OK)
         status = recordings_dir(dir, sizeof dir, err);
-    if (status == CSM_OK && (turn->text == NULL || turn->text[0] == '\0'))
-        status = csm_fail(err, CSM_BAD_ARG,
-                          "voice '%s': no text; give what is said in the recording", name);
     if (status == CSM_OK)
         status = check_free(model, name, err);
-    if (status == CSM_OK)
-        status = make_directory(dir, err);
+    return status == CSM_OK ? make_directory(dir, err) : status;
+}
+
+csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *turn, csm_error *err)
+{
+    char path[4096];
+    if (turn->text == NULL || turn->text[0] == '\0')
+        return csm_fail(err, CSM_BAD_ARG,
+                        "voice '%s': no text; give what is said in the recording", name);
+    csm_status status = csm_voice_path(model, name, path, sizeof path, err);
     if (status != CSM_OK)
         return status;
     csm_session *session;

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * connection.c - sockets over libevent's bufferevents.
+ *
+ * A connection is freed one turn of the loop after it ended, so that a protocol may close
+ * it from within any hook. Closing lingers: what waits is sent, then the sending half is
+ * shut and what still comes is read away, since a close over unread bytes resets the
+ * connection and may take the answer with it. */
+#include "connection.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "complain.h"
+
+enum { LINGER_MS = 2000, FLUSH_MS = 60000, READ_HIGH_WATER = 256 * 1024, MAX_LISTENERS = 16 };
+
+enum phase { OPEN, FLUSHING, LINGERING, DEAD };
+
+struct connection {
+    struct connections *all;
+    struct bufferevent *bev;
+    struct event *deadline;
+    struct connection_hooks hooks;
+    void *owner;
+    enum phase phase;
+    bool is_idle;
+    char peer[64];
+    TAILQ_ENTRY(connection) entry;
+};
+TAILQ_HEAD(connection_list, connection);
+
+struct listener {
+    struct evconnlistener *socket;
+    void (*on_accept)(void *user, struct connection *c);
+    void *user;
+    struct connections *all;
+};
+
+struct connections {
+    struct event_base *base;
+    struct connection_limits limits;
+    struct connection_list open; /* idle ones in the order in which they became so */
+    struct connection_list dead;
+    size_t n_open;
+    bool is_paused, is_stopped;
+    struct event *bury;
+    struct listener listeners[MAX_LISTENERS];
+    size_t n_listeners;
+    SSL_CTX *tls;
+};
+
+static struct timeval milliseconds(int ms)
+{
+    return (struct timeval){ms / 1000, ms % 1000 * 1000};
+}
+
+static void pause_listening(struct connections *all, bool is_paused)
+{
+    if (all->is_paused == is_paused || all->is_stopped)
+        return;
+    all->is_paused = is_paused;
+    for (size_t i = 0; i < all->n_listeners; i++) {
+        if (is_paused)
+            evconnlistener_disable(all->listeners[i].socket);
+        else
+            evconnlistener_enable(all->listeners[i].socket);
+    }
+}
+
+static void die(struct connection *c)
+{
+    if (c->phase == DEAD)
+        return;
+    c->phase = DEAD;
+    bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+    bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
+    event_del(c->deadline);
+    TAILQ_REMOVE(&c->all->open, c, entry);
+    TAILQ_INSERT_TAIL(&c->all->dead, c, entry);
+    event_active(c->all->bury, 0, 0);
+}
+
+static void on_bury(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd, (void)what;
+    struct connections *all = user;
+    struct connection *c;
+    while ((c = TAILQ_FIRST(&all->dead)) != NULL) {
+        TAILQ_REMOVE(&all->dead, c, entry);
+        event_free(c->deadline);
+        bufferevent_free(c->bev);
+        free(c);
+        all->n_open--;
+    }
+    pause_listening(all, false);
+}
+
+/* The client's doing: the owner hears of it. */
+static void lose(struct connection *c)
+{
+    void (*on_gone)(void *) = c->hooks.on_gone;
+    void *owner = c->owner;
+    c->hooks = (struct connection_hooks){0};
+    die(c);
+    if (on_gone != NULL)
+        on_gone(owner);
+}
+
+static void linger(struct connection *c)
+{
+    c->phase = LINGERING;
+    if (c->all->tls != NULL)
+        SSL_shutdown(bufferevent_openssl_get_ssl(c->bev));
+    shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+    connection_set_deadline(c, LINGER_MS);
+}
+
+static void on_read(struct bufferevent *bev, void *user)
+{
+    struct connection *c = user;
+    struct evbuffer *input = bufferevent_get_input(bev);
+    if (c->phase != OPEN)
+        evbuffer_drain(input, evbuffer_get_length(input));
+    else if (c->hooks.on_input != NULL)
+        c->hooks.on_input(c->owner, input);
+}
+
+static void on_write(struct bufferevent *bev, void *user)
+{
+    struct connection *c = user;
+    if (c->phase == FLUSHING) {
+        if (evbuffer_get_length(bufferevent_get_output(bev)) == 0)
+            linger(c);
+    } else if (c->phase == OPEN && c->hooks.on_drained != NULL) {
+        c->hooks.on_drained(c->owner);
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *user)
+{
+    (void)bev;
+    struct connection *c = user;
+    if ((what & BEV_EVENT_CONNECTED) != 0)
+        return; /* the TLS handshake is done */
+    while (ERR_get_error() != 0) {
+    }
+    /* The end of what the client sends is taken as the end of the client: nobody who
+     * waits for an answer shuts its sending half. */
+    lose(c);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd, (void)what;
+    struct connection *c = user;
+    if (c->phase == OPEN && c->hooks.on_deadline != NULL)
+        c->hooks.on_deadline(c->owner);
+    else
+        lose(c);
+}
+
+/* Close the connection that is idle longest; false: none is. */
+static bool make_room(struct connections *all)
+{
+    struct connection *c;
+    TAILQ_FOREACH(c, &all->open, entry)
+        if (c->is_idle && c->phase == OPEN) {
+            lose(c);
+            return true;
+        }
+    return false;
+}
+
+static void name_peer(struct connection *c, struct sockaddr *address, int length)
+{
+    char host[48] = "?";
+    getnameinfo(address, (socklen_t)length, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    snprintf(c->peer, sizeof c->peer, "%s", host);
+}
+
+static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct sockaddr *address,
+                      int length, void *user)
+{
+    (void)socket;
+    struct listener *l = user;
+    struct connections *all = l->all;
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* a frame goes when it is there */
+    struct connection *c = calloc(1, sizeof *c);
+    const int options = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
+    if (c != NULL) {
+        c->all = all;
+        SSL *ssl = all->tls != NULL ? SSL_new(all->tls) : NULL;
+        c->bev = all->tls == NULL ? bufferevent_socket_new(all->base, fd, options)
+                                  : bufferevent_openssl_socket_new(all->base, fd, ssl,
+                                                                   BUFFEREVENT_SSL_ACCEPTING, options);
+        c->deadline = evtimer_new(all->base, on_deadline, c);
+    }
+    if (c == NULL || c->bev == NULL || c->deadline == NULL) {
+        if (c != NULL && c->bev != NULL)
+            bufferevent_free(c->bev);
+        else
+            evutil_closesocket(fd);
+        free(c);
+        return;
+    }
+    name_peer(c, address, length);
+    TAILQ_INSERT_TAIL(&all->open, c, entry);
+    all->n_open++;
+    bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+    bufferevent_setwatermark(c->bev, EV_WRITE, CONNECTION_LOW_WATER, 0);
+    bufferevent_setwatermark(c->bev, EV_READ, 0, READ_HIGH_WATER);
+    const struct timeval write_timeout = milliseconds(all->limits.write_ms);
+    bufferevent_set_timeouts(c->bev, NULL, &write_timeout);
+    l->on_accept(l->user, c);
+    bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+    if (all->n_open >= all->limits.max_sockets && !make_room(all))
+        pause_listening(all, true);
+}
+
+/* Out of descriptors, say: wait until a connection ends. */
+static void on_accept_error(struct evconnlistener *socket, void *user)
+{
+    (void)socket;
+    struct connections *all = user;
+    if (!make_room(all))
+        pause_listening(all, true);
+}
+
+csm_status connections_new(struct event_base *base, const struct connection_limits *limits,
+                           struct connections **out, csm_error *err)
+{
+    struct connections *all = calloc(1, sizeof *all);
+    if (all != NULL)
+        all->bury = event_new(base, -1, 0, on_bury, all);
+    if (all == NULL || all->bury == NULL) {
+        free(all);
+        return complain(err, CSM_NO_MEMORY, "connections: out of memory");
+    }
+    all->base = base;
+    all->limits = *limits;
+    TAILQ_INIT(&all->open);
+    TAILQ_INIT(&all->dead);
+    *out = all;
+    return CSM_OK;
+}
+
+void connections_free(struct connections *all)
+{
+    if (all == NULL)
+        return;
+    struct connection *c;
+    while ((c = TAILQ_FIRST(&all->open)) != NULL)
+        lose(c);
+    for (size_t i = 0; i < all->n_listeners; i++)
+        evconnlistener_free(all->listeners[i].socket);
+    all->n_listeners = 0;
+    on_bury(-1, 0, all);
+    event_free(all->bury);
+    SSL_CTX_free(all->tls);
+    free(all);
+}
+
+static int bound_port(evutil_socket_t fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char port[16] = "0";
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+        getnameinfo((struct sockaddr *)&address, length, NULL, 0, port, sizeof port, NI_NUMERICSERV);
+    return atoi(port);
+}
+
+csm_status connections_listen(struct connections *all, const char *host, int port,
+                              void (*accepted)(void *user, struct connection *c), void *user,
+                              int *bound, csm_error *err)
+{
+    char service[16];
+    snprintf(service, sizeof service, "%d", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    const int wrong = getaddrinfo(host, service, &hints, &found);
+    if (wrong != 0)
+        return complain(err, CSM_BAD_FILE, "%s: %s, expected an address of this machine", host,
+                        gai_strerror(wrong));
+    csm_status st = CSM_OK;
+    if (all->n_listeners == MAX_LISTENERS) {
+        st = complain(err, CSM_BAD_FILE, "%s: more than %d listening sockets", host, MAX_LISTENERS);
+    } else {
+        struct listener *l = &all->listeners[all->n_listeners];
+        *l = (struct listener){.on_accept = accepted, .user = user, .all = all};
+        l->socket = evconnlistener_new_bind(
+            all->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC,
+            1024, found->ai_addr, (int)found->ai_addrlen);
+        if (l->socket == NULL) {
+            st = complain(err, CSM_BAD_FILE, "%s:%d: %s", host, port, strerror(errno));
+        } else {
+            evconnlistener_set_error_cb(l->socket, on_accept_error);
+            *bound = bound_port(evconnlistener_get_fd(l->socket));
+            all->n_listeners++;
+        }
+    }
+    freeaddrinfo(found);
+    return st;
+}
+
+csm_status connections_use_tls(struct connections *all, const char *cert, const char *key,
+                               csm_error *err)
+{
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    if (tls == NULL)
+        return complain(err, CSM_NO_MEMORY, "TLS: out of memory");
+    SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
+    const char *wrong = NULL;
+    if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
+        wrong = cert;
+    else if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1 ||
+             SSL_CTX_check_private_key(tls) != 1)
+        wrong = key;
+    if (wrong != NULL) {
+        const char *reason = ERR_reason_error_string(ERR_get_error());
+        SSL_CTX_free(tls);
+        return complain(err, CSM_BAD_FILE, "%s: %s, expected PEM: a certificate and its key", wrong,
+                        reason != NULL ? reason : "not usable");
+    }
+    all->tls = tls;
+    return CSM_OK;
+}
+
+void connections_stop(struct connections *all)
+{
+    pause_listening(all, true);
+    all->is_stopped = true;
+    for (size_t i = 0; i < all->n_listeners; i++)
+        evconnlistener_free(all->listeners[i].socket);
+    all->n_listeners = 0;
+    while (make_room(all)) {
+    }
+}
+
+size_t connections_count(const struct connections *all)
+{
+    return all->n_open;
+}
+
+void connection_own(struct connection *c, const struct connection_hooks *hooks, void *owner)
+{
+    c->hooks = *hooks;
+    c->owner = owner;
+}
+
+void connection_set_deadline(struct connection *c, int ms)
+{
+    event_del(c->deadline);
+    const struct timeval after = milliseconds(ms);
+    if (ms > 0)
+        event_add(c->deadline, &after);
+}
+
+void connection_set_idle(struct connection *c, bool is_idle)
+{
+    c->is_idle = is_idle;
+    if (c->phase != OPEN || !is_idle)
+        return;
+    TAILQ_REMOVE(&c->all->open, c, entry);
+    TAILQ_INSERT_TAIL(&c->all->open, c, entry);
+}
+
+struct evbuffer *connection_output(struct connection *c)
+{
+    return bufferevent_get_output(c->bev);
+}
+
+size_t connection_waiting(const struct connection *c)
+{
+    return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+void connection_poke(struct connection *c)
+{
+    bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
+const char *connection_peer(const struct connection *c)
+{
+    return c->peer;
+}
+
+void connection_close(struct connection *c)
+{
+    if (c->phase != OPEN)
+        return;
+    c->hooks = (struct connection_hooks){0};
+    c->phase = FLUSHING;
+    c->is_idle = false;
+    connection_set_deadline(c, FLUSH_MS);
+    if (connection_waiting(c) == 0)
+        linger(c);
+}
+
+void connection_drop(struct connection *c)
+{
+    c->hooks = (struct connection_hooks){0};
+    die(c);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "bytes.h"
+#include "log.h"
+#include "reply.h"
+#include "routes.h"
+#include "websocket.h"
+
+enum { PUBLIC = 1, WITHOUT_MODEL = 2, WEBSOCKET = 4 };
+
+/* A path that ends in / has one more part behind it. */
+static const struct route {
+    const char *method, *path, *pattern;
+    int flags;
+    route_handler *handler;
+} routes[] = {
+    {"GET", "/", "/", PUBLIC | WITHOUT_MODEL, answer_page},
+    {"GET", "/health", "/health", PUBLIC | WITHOUT_MODEL, answer_health},
+    {"GET", "/openapi.json", "/openapi.json", PUBLIC | WITHOUT_MODEL, answer_openapi},
+    {"GET", "/metrics", "/metrics", WITHOUT_MODEL, answer_metrics},
+    {"GET", "/v1/models", "/v1/models", 0, answer_models},
+    {"GET", "/v1/models/", "/v1/models/{model}", 0, answer_model},
+    {"GET", "/v1/audio/models", "/v1/audio/models", 0, answer_audio_models},
+    {"POST", "/v1/audio/speech", "/v1/audio/speech", 0, answer_speech},
+    {"POST", "/v1/audio/speech/batch", "/v1/audio/speech/batch", 0, answer_batch},
+    {"GET", "/v1/audio/speech/stream", "/v1/audio/speech/stream", WEBSOCKET, open_text_socket},
+    {"GET", "/v1/realtime", "/v1/realtime", WEBSOCKET, open_realtime},
+    {"GET", "/v1/audio/voices", "/v1/audio/voices", 0, answer_voices},
+    {"POST", "/v1/audio/voices", "/v1/audio/voices", 0, add_voice},
+    {"GET", "/v1/audio/voices/", "/v1/audio/voices/{name}", 0, answer_voice},
+    {"DELETE", "/v1/audio/voices/", "/v1/audio/voices/{name}", 0, remove_voice},
+};
+enum { N_ROUTES = sizeof routes / sizeof *routes };
+
+bool service_is_ready(const struct service *service)
+{
+    return service->speeches != NULL && !service->is_ending;
+}
+
+bool router_is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcasecmp(host, "localhost") == 0;
+}
+
+static bool has_path(const struct route *route, const char *path)
+{
+    const size_t n = strlen(route->path);
+    if (n < 2 || route->path[n - 1] != '/')
+        return strcmp(route->path, path) == 0;
+    return strncmp(route->path, path, n) == 0 && path[n] != '\0' && strchr(path + n, '/') == NULL;
+}
+
+static bool has_method(const struct route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 ||
+           (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+static const struct route *find_route(const struct http_request *r, bool *has_other)
+{
+    *has_other = false;
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        if (!has_path(&routes[i], r->head.path))
+            continue;
+        if (has_method(&routes[i], r->head.method))
+            return &routes[i];
+        *has_other = true;
+    }
+    return NULL;
+}
+
+/* ---- who may ask ------------------------------------------------------------------- */
+
+/* Browsers cannot set headers of a WebSocket: OpenAI's clients put the key among the
+ * subprotocols. */
+static const char *key_of_subprotocol(const struct http_request *r, char *key, size_t size)
+{
+    static const char prefix[] = "openai-insecure-api-key.";
+    const char *offered = http_head_find(&r->head, "sec-websocket-protocol");
+    const char *at = offered != NULL ? strstr(offered, prefix) : NULL;
+    if (at == NULL)
+        return NULL;
+    at += sizeof prefix - 1;
+    const size_t n = strcspn(at, ", ");
+    if (n >= size)
+        return NULL;
+    memcpy(key, at, n);
+    key[n] = '\0';
+    return key;
+}
+
+static bool has_key(const struct service *service, const struct http_request *r)
+{
+    char key[512];
+    const char *given = http_head_find(&r->head, "authorization");
+    if (given != NULL && strncasecmp(given, "Bearer ", 7) == 0)
+        given += 7 + strspn(given + 7, " ");
+    else
+        given = r->head.is_websocket ? key_of_subprotocol(r, key, sizeof key) : NULL;
+    bool is_known = false;
+    for (size_t i = 0; i < service->n_keys; i++) /* all of them, whichever is right */
+        is_known = bytes_same_secret(given != NULL ? given : "", service->keys[i]) || is_known;
+    return is_known && given != NULL;
+}
+
+static bool is_same_origin(const struct http_request *r, const char *origin)
+{
+    const char *host = http_head_find(&r->head, "host");
+    const char *name = strstr(origin, "://");
+    return host != NULL && name != NULL && strcasecmp(name + 3, host) == 0;
+}
+
+/* A page of another origin may ask only where --allow-origin names it. */
+static bool is_allowed_origin(const struct service *service, const char *origin)
+{
+    for (size_t i = 0; i < service->options->n_origins; i++)
+        if (strcmp(service->options->origins[i], "*") == 0 ||
+            strcasecmp(service->options->origins[i], origin) == 0)
+            return true;
+    return false;
+}
+
+static void allow_origin(const struct service *service, struct http_request *r)
+{
+    const char *origin = http_head_find(&r->head, "origin");
+    if (origin == NULL || !is_allowed_origin(service, origin))
+        return;
+    http_header(r, "Access-Control-Allow-Origin", "%s", origin);
+    http_header(r, "Vary", "Origin");
+    http_header(r, "Access-Control-Expose-Headers",
+                "X-Request-Id, X-Finish-Reason, X-Seed, X-Prompt-Tokens, X-Completion-Tokens, "
+                "X-Audio-Duration-Ms, X-RTF");
+}
+
+static void answer_preflight(struct http_request *r)
+{
+    http_header(r, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
+    http_header(r, "Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+    http_header(r, "Access-Control-Max-Age", "600");
+    http_answer(r, 204, NULL, "", 0);
+}
+
+/* ---- what http.h asks for ------------------------------------------------------------ */
+
+static void on_head(void *user, struct http_request *r)
+{
+    struct service *service = user;
+    const char *origin = http_head_find(&r->head, "origin");
+    bool has_other;
+    const struct route *route = find_route(r, &has_other);
+    http_header(r, "X-Content-Type-Options", "nosniff");
+    allow_origin(service, r);
+    if (origin != NULL && !is_same_origin(r, origin) && !is_allowed_origin(service, origin))
+        reply_error(r, 403, "", "origin_not_allowed",
+                    "pages of this origin may not ask: --allow-origin names those that may");
+    else if (strcmp(r->head.method, "OPTIONS") == 0 && origin != NULL && (route != NULL || has_other))
+        answer_preflight(r);
+    else if (route == NULL && has_other)
+        reply_error(r, 405, "", "method_not_allowed", "this route has no method %s", r->head.method);
+    else if (route == NULL)
+        reply_error(r, 404, "", "not_found", "there is no route %s; GET /openapi.json has them",
+                    strlen(r->head.path) < 200 ? r->head.path : "of that name");
+    else if ((route->flags & PUBLIC) == 0 && service->n_keys > 0 && !has_key(service, r))
+        reply_error(r, 401, "", "invalid_api_key",
+                    "expected Authorization: Bearer with a key of this server");
+    else if ((route->flags & WITHOUT_MODEL) == 0 && !service_is_ready(service))
+        reply_error(r, 503, "", "not_ready", "the server is %s",
+                    service->is_ending ? "ending" : "starting");
+    else if ((route->flags & WEBSOCKET) != 0 && websocket_refusal(r) != NULL) {
+        http_header(r, "Upgrade", "websocket");
+        reply_error(r, r->head.is_websocket ? 400 : 426, "", "websocket_expected", "%s",
+                    websocket_refusal(r));
+    }
+}
+
+static void on_request(void *user, struct http_request *r)
+{
+    struct service *service = user;
+    bool has_other;
+    const struct route *route = find_route(r, &has_other);
+    if ((route->flags & WITHOUT_MODEL) == 0 && !service_is_ready(service)) {
+        reply_error(r, 503, "", "not_ready", "the server is ending");
+        return;
+    }
+    char name[256] = "";
+    const size_t n = strlen(route->path);
+    if (route->path[n - 1] == '/')
+        snprintf(name, sizeof name, "%s", r->head.path + n);
+    if (!http_percent_decode(name)) {
+        reply_error(r, 400, "", "invalid_path", "the path: expected %% and two hexadecimal digits");
+        return;
+    }
+    route->handler(service, r, name);
+}
+
+static void on_broken(void *user, struct http_request *r, int status, const char *why)
+{
+    (void)user;
+    reply_error(r, status, "", "invalid_request", "%s", why);
+}
+
+static void on_answered(void *user, const struct http_request *r, bool has_ended)
+{
+    struct service *service = user;
+    bool has_other = false;
+    const struct route *route = r->head.path != NULL ? find_route(r, &has_other) : NULL;
+    metrics_answered(service->metrics, route != NULL ? route->pattern : "other", r->status, has_ended);
+    log_answer(service, r, has_ended);
+}
+
+struct http_handlers router_handlers(struct service *service)
+{
+    return (struct http_handlers){on_head, on_request, on_broken, on_answered, service};
+}
+
+json_t *routes_read_json(struct http_request *r)
+{
+    json_error_t error;
+    json_t *json = json_loadb(r->body, r->n_body, JSON_REJECT_DUPLICATES, &error);
+    if (json == NULL)
+        reply_error(r, 400, "", "invalid_json", "the body: expected JSON: line %d, column %d: %s",
+                    error.line, error.column,
+                    strchr(error.text, '\'') == NULL ? error.text : "not as JSON has it");
+    return json;
+}

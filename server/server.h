@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * server.h - csm serve: speech over HTTP, WebSocket and Wyoming. docs/SERVER.md has the
+ * routes. */
+#ifndef CSM_SERVER_SERVER_H
+#define CSM_SERVER_SERVER_H
+
+#include <csm/csm.h>
+
+struct serve_options {
+    const char *host;
+    int port;         /* 0: any free one */
+    int wyoming_port; /* -1: none; 0: any free one */
+    const char *model_path; /* NULL: the embedded voice */
+    csm_model_options model;
+    size_t max_streams, max_queue, max_sockets;
+    size_t max_text; /* characters of a text */
+    const char *api_key_file; /* a key a line; NULL: none */
+    bool is_open;             /* no key is asked for, wherever it listens */
+    const char *const *origins; /* [n_origins] whose pages may ask; "*": all */
+    size_t n_origins;
+    const char *const *aliases; /* [n_aliases] "NAME=VOICE" */
+    size_t n_aliases;
+    const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS */
+    bool is_marked;   /* what is said carries the mark */
+    bool is_json_log; /* the log's lines are JSON objects */
+    bool logs_text;   /* and have the texts */
+};
+
+/* Serve until SIGTERM or SIGINT, then finish what is being said. Returns CSM_OK;
+ * CSM_BAD_ARG (options that do not go together), CSM_BAD_FILE (an address, a key file),
+ * and as csm_model_open. */
+csm_status serve(const struct serve_options *options, csm_error *err);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sound.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sonic.h>
+
+#include "complain.h"
+
+enum { AT_ONCE = 4096 }; /* samples of sonic's output */
+
+struct sound {
+    csm_encoder *encoder;
+    sonicStream stretch; /* NULL: speed 1 */
+    unsigned char *bytes;
+    size_t n, capacity;
+    bool is_given; /* what is there has been taken */
+};
+
+static csm_status write_bytes(void *user, const void *bytes, size_t n, csm_error *err)
+{
+    struct sound *s = user;
+    if (s->is_given)
+        s->n = 0;
+    s->is_given = false;
+    if (s->n + n > s->capacity) {
+        const size_t capacity = 2 * s->capacity + n;
+        unsigned char *grown = realloc(s->bytes, capacity);
+        if (grown == NULL)
+            return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+        s->bytes = grown;
+        s->capacity = capacity;
+    }
+    memcpy(s->bytes + s->n, bytes, n);
+    s->n += n;
+    return CSM_OK;
+}
+
+static csm_status rewrite_bytes(void *user, uint64_t offset, const void *bytes, size_t n,
+                                csm_error *err)
+{
+    struct sound *s = user;
+    if (offset > s->n || n > s->n - offset)
+        return complain(err, CSM_BAD_ARG, "sound: a header beyond its end");
+    memcpy(s->bytes + offset, bytes, n);
+    return CSM_OK;
+}
+
+csm_status sound_open(const struct sound_setup *setup, struct sound **out, csm_error *err)
+{
+    struct sound *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+    csm_audio_options options = csm_audio_defaults();
+    options.software = "csm";
+    options.comment = "speech made by a machine";
+    const csm_encoder_target target = {write_bytes, setup->is_whole ? rewrite_bytes : NULL, s};
+    csm_status st = csm_encoder_open(setup->format, setup->rate_hz, &options, &target, &s->encoder, err);
+    if (st == CSM_OK && setup->speed != 1) {
+        s->stretch = sonicCreateStream(setup->rate_hz, 1);
+        if (s->stretch == NULL)
+            st = complain(err, CSM_NO_MEMORY, "sound: out of memory");
+        else
+            sonicSetSpeed(s->stretch, (float)setup->speed);
+    }
+    if (st == CSM_OK)
+        *out = s;
+    else
+        sound_close(s);
+    return st;
+}
+
+static csm_status encode(struct sound *s, const float *samples, size_t n, csm_error *err)
+{
+    return n > 0 ? csm_encoder_push(s->encoder, samples, n, err) : CSM_OK;
+}
+
+/* What sonic has ready. */
+static csm_status drain(struct sound *s, csm_error *err)
+{
+    float samples[AT_ONCE];
+    csm_status st = CSM_OK;
+    int n;
+    while (st == CSM_OK && (n = sonicReadFloatFromStream(s->stretch, samples, AT_ONCE)) > 0)
+        st = encode(s, samples, (size_t)n, err);
+    return st;
+}
+
+csm_status sound_push(struct sound *s, const float *samples, size_t n, csm_error *err)
+{
+    if (s->stretch == NULL)
+        return encode(s, samples, n, err);
+    /* Sonic does not write there, though its argument is not const. */
+    if (n > 0 && sonicWriteFloatToStream(s->stretch, (float *)samples, (int)n) == 0)
+        return complain(err, CSM_NO_MEMORY, "sound: out of memory");
+    return drain(s, err);
+}
+
+csm_status sound_finish(struct sound *s, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    if (s->stretch != NULL && sonicFlushStream(s->stretch) == 0)
+        st = complain(err, CSM_NO_MEMORY, "sound: out of memory");
+    if (st == CSM_OK && s->stretch != NULL)
+        st = drain(s, err);
+    return st == CSM_OK ? csm_encoder_finish(s->encoder, err) : st;
+}
+
+const void *sound_take(struct sound *s, size_t *n)
+{
+    *n = s->is_given ? 0 : s->n;
+    s->is_given = true;
+    return s->bytes;
+}
+
+void sound_close(struct sound *s)
+{
+    if (s == NULL)
+        return;
+    csm_encoder_close(s->encoder);
+    if (s->stretch != NULL)
+        sonicDestroyStream(s->stretch);
+    free(s->bytes);
+    free(s);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sound.h - samples of the model on their way to a client: faster or slower where that
+ * was asked for, marked, and in the client's format. */
+#ifndef CSM_SERVER_SOUND_H
+#define CSM_SERVER_SOUND_H
+
+#include <csm/audio.h>
+
+struct sound;
+
+struct sound_setup {
+    csm_audio_format format;
+    int rate_hz;
+    double speed;   /* 1: as it is; 2: twice as fast, at the same pitch */
+    bool is_marked; /* csm/mark.h */
+    bool is_whole;  /* the header may be put right at the end: nothing is taken before */
+};
+
+/* Begin; the header is there to be taken. Errors as csm_encoder_open. */
+csm_status sound_open(const struct sound_setup *setup, struct sound **out, csm_error *err);
+csm_status sound_push(struct sound *sound, const float *samples, size_t n, csm_error *err);
+csm_status sound_finish(struct sound *sound, csm_error *err);
+
+/* The bytes that are ready, until the next call of any function here.
+ * They are given once. */
+const void *sound_take(struct sound *sound, size_t *n);
+
+void sound_close(struct sound *sound); /* takes NULL */
+
+#endif

@@ -37,3 +37,30 @@ bool choose_stream(const char *name, csm_stream_kind *stream)
                 "csm: --stream: '%s', expected " CSM_STREAM_NAMES "\n", name);
     return *stream != CSM_STREAM_COUNT;
 }
+
+bool choose_named_strategy(const char *name, csm_strategy *out)
+{
+    if (name == NULL)
+        return true;
+    for (int s = CSM_STRATEGY_AUTO; s <= CSM_STRATEGY_HYBRID; s++)
+        if (strcmp(csm_strategy_name((csm_strategy)s), name) == 0) {
+            *out = (csm_strategy)s;
+            return true;
+        }
+    fprintf(stderr, "csm: --strategy: '%s', expected auto, pure, exact or hybrid\n", name);
+    return false;
+}
+
+bool choose_precision(const char *name, csm_precision *out)
+{
+    *out = CSM_PRECISION_STORED;
+    if (name == NULL)
+        return true;
+    for (int p = CSM_PRECISION_F32; p <= CSM_PRECISION_Q4; p++)
+        if (strcmp(csm_precision_name((csm_precision)p), name) == 0) {
+            *out = (csm_precision)p;
+            return true;
+        }
+    fprintf(stderr, "csm: --dtype: '%s', expected f32, bf16, f16, q8 or q4\n", name);
+    return false;
+}

@@ -6,11 +6,18 @@
 
 #include <stdbool.h>
 
+#include <csm/audio.h>
+#include <csm/model.h>
 #include <csm/sampling.h>
 
 /* Each reads a name; false: it is none, which was reported. */
 bool choose_dtype(const char *name, csm_dtype *dtype); /* f32, bf16, f16 */
 bool choose_sampler(const char *name, csm_sampler_kind *sampler);
 bool choose_stream(const char *name, csm_stream_kind *stream);
+
+/* Of a model; NULL leaves the strategy as it is, and is the precision as stored. */
+bool choose_named_strategy(const char *name, csm_strategy *strategy); /* auto, pure, ... */
+bool choose_precision(const char *name, csm_precision *precision);    /* f32, ..., q4 */
+
 
 #endif

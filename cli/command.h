@@ -36,6 +36,7 @@ int run_merge(int argc, char **argv);
 int run_noise(int argc, char **argv);
 int run_quantize(int argc, char **argv);
 int run_sample(int argc, char **argv);
+int run_serve(int argc, char **argv);
 int run_voice(int argc, char **argv);
 
 #endif

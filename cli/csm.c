@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"detect", run_detect, "whether sound carries the mark of generated speech"},
     {"voice", run_voice, "voices by name: add, list, remove"},
     {"codec", run_codec, "sound to codes and back"},
+    {"serve", run_serve, "speech over HTTP, WebSocket and Wyoming"},
     {"info", run_info, "what a model directory holds"},
     {"download", run_download, "a model by its name into the hub cache"},
     {"sample", run_sample, "draw tokens from logits as PyTorch or MLX would"},

@@ -94,29 +94,7 @@ static bool choose_strategy(const struct arguments *a, csm_strategy *out)
     *out = a->is_exact    ? CSM_STRATEGY_EXACT
            : a->is_hybrid ? CSM_STRATEGY_HYBRID
                           : CSM_STRATEGY_AUTO;
-    if (a->strategy == NULL)
-        return true;
-    for (int s = CSM_STRATEGY_AUTO; s <= CSM_STRATEGY_HYBRID; s++)
-        if (strcmp(csm_strategy_name((csm_strategy)s), a->strategy) == 0) {
-            *out = (csm_strategy)s;
-            return true;
-        }
-    fprintf(stderr, "csm: --strategy: '%s', expected auto, pure, exact or hybrid\n", a->strategy);
-    return false;
-}
-
-static bool choose_precision(const char *name, csm_precision *out)
-{
-    *out = CSM_PRECISION_STORED;
-    if (name == NULL)
-        return true;
-    for (int p = CSM_PRECISION_F32; p <= CSM_PRECISION_Q4; p++)
-        if (strcmp(csm_precision_name((csm_precision)p), name) == 0) {
-            *out = (csm_precision)p;
-            return true;
-        }
-    fprintf(stderr, "csm: --dtype: '%s', expected f32, bf16, f16, q8 or q4\n", name);
-    return false;
+    return choose_named_strategy(a->strategy, out);
 }
 
 static bool is_file(const char *output)

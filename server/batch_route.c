@@ -130,7 +130,8 @@ static bool read_items(struct service *service, const json_t *json, struct speec
 
 void answer_batch(struct service *service, struct http_request *r, const char *name)
 {
-    static const struct saying_hooks hooks = {NULL, on_sound, on_end, on_failed};
+    static const struct saying_hooks hooks = {
+        .on_sound = on_sound, .on_end = on_end, .on_failed = on_failed};
     (void)name;
     json_t *json = routes_read_json(r);
     if (json == NULL)

@@ -356,6 +356,15 @@ size_t connections_count(const struct connections *all)
     return all->n_open;
 }
 
+bool connections_have_output(const struct connections *all)
+{
+    const struct connection *c;
+    TAILQ_FOREACH(c, &all->open, entry)
+        if (connection_waiting(c) > 0)
+            return true;
+    return false;
+}
+
 void connection_own(struct connection *c, const struct connection_hooks *hooks, void *owner)
 {
     c->hooks = *hooks;

@@ -50,6 +50,7 @@ csm_status connections_use_tls(struct connections *all, const char *cert, const 
 
 void connections_stop(struct connections *all); /* accept no more, close the idle ones */
 size_t connections_count(const struct connections *all);
+bool connections_have_output(const struct connections *all); /* something waits to be sent */
 
 void connection_own(struct connection *c, const struct connection_hooks *hooks, void *owner);
 

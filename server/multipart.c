@@ -78,13 +78,12 @@ const char *multipart_parse(const char *type, char *body, size_t n, struct multi
     snprintf(line, sizeof line, "\r\n--%s", boundary);
     char *end = body + n;
     /* The first boundary may begin the body, without the line end before it. */
-    char *at = n >= strlen(line) - 2 && memcmp(body, line + 2, strlen(line) - 2) == 0
-                   ? body + strlen(line) - 2
-                   : find(body, end, line);
+    const size_t n_first = strlen(line) - 2;
+    const bool is_first = n >= n_first && memcmp(body, line + 2, n_first) == 0;
+    char *at = is_first ? body : find(body, end, line);
     if (at == NULL)
         return "the body has no part with its boundary";
-    if (at != body + strlen(line) - 2)
-        at += strlen(line);
+    at += is_first ? n_first : strlen(line);
     while (end - at >= 2 && memcmp(at, "--", 2) != 0) {
         if (memcmp(at, "\r\n", 2) != 0)
             return "a boundary: expected the end of the line behind it";

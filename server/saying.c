@@ -4,92 +4,170 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <csm/text.h>
+
 #include "bytes.h"
 #include "cast.h"
 #include "complain.h"
 #include "reply.h"
 #include "sound.h"
 
+enum { MAX_EARLY = 64 }; /* texts that may come before the voice is there */
+
+/* A text that came before the voice was there. */
+struct early {
+    char *text;
+    bool is_split;
+};
+
 struct saying {
     struct service *service;
     struct speech_request request;
+    enum saying_shape shape;
+    bool is_joined;
     struct saying_hooks hooks;
     void *owner;
     struct casting *casting; /* NULL: done, or never needed */
-    struct speech *speech;
-    struct sound *sound;
+    struct early early[MAX_EARLY];
+    size_t n_early;
+    bool is_complete;
+    struct speech *speech; /* NULL: the voice is not there yet */
+    struct sound *sound;   /* NULL: none has begun */
     uint64_t began_us, first_us, ended_us;
     const char *outcome; /* for the metrics */
 };
 
 /* ---- the sound ------------------------------------------------------------------ */
 
-static void failed(struct saying *s, csm_status status, const char *message)
+static void fail(struct saying *s, const struct refusal *why)
+{
+    s->outcome = "error";
+    s->ended_us = http_now_us();
+    s->hooks.on_failed(s->owner, why);
+}
+
+static void fail_status(struct saying *s, csm_status status, const char *message)
 {
     struct refusal why;
     refusal_of_status(status, message, &why);
-    s->outcome = "error";
-    s->ended_us = http_now_us();
-    s->hooks.on_failed(s->owner, &why);
+    fail(s, &why);
 }
 
-static void ended(struct saying *s)
+static csm_status begin_sound(struct saying *s, csm_error *err)
 {
-    csm_error err;
-    const csm_status st = sound_finish(s->sound, &err);
-    if (st != CSM_OK) {
-        failed(s, st, err.text);
-        return;
-    }
-    const struct speech_tally *tally = speech_counts(s->speech);
-    s->outcome = tally->guarded[0] != '\0' ? "guard" : tally->is_cut ? "length" : "stop";
-    s->ended_us = http_now_us();
+    const struct sound_setup setup = {.format = s->request.format,
+                                      .rate_hz = s->service->info->sample_rate_hz,
+                                      .speed = s->request.speed,
+                                      .is_marked = s->service->options->is_marked,
+                                      .is_whole = !s->request.is_streamed};
+    return s->sound != NULL ? CSM_OK : sound_open(&setup, &s->sound, err);
+}
+
+static void give_sound(struct saying *s)
+{
     size_t n;
     const void *bytes = sound_take(s->sound, &n);
-    if (n > 0)
+    if (n > 0 && s->hooks.on_sound != NULL)
         s->hooks.on_sound(s->owner, bytes, n);
-    s->hooks.on_end(s->owner);
 }
 
-/* Take what there is; the saying may be closed when this returns. */
-static void pump(struct saying *s)
+/* The rest of a sound, which is over. What was given stays valid until the next begins. */
+static csm_status end_sound(struct saying *s, csm_error *err)
+{
+    csm_status st = begin_sound(s, err); /* nothing was said: an empty one */
+    if (st == CSM_OK)
+        st = sound_finish(s->sound, err);
+    if (st == CSM_OK)
+        give_sound(s);
+    return st;
+}
+
+static const char *outcome_of(const struct speech_tally *tally)
+{
+    return tally->guarded[0] != '\0' ? "guard" : tally->is_cut ? "length" : "stop";
+}
+
+/* Each step: true to go on, false when the saying may be no more. */
+static bool take_sound(struct saying *s, const struct speech_piece *p)
 {
     csm_error err;
-    for (;;) {
-        if (s->hooks.has_room != NULL && !s->hooks.has_room(s->owner))
-            return;
-        const struct speech_piece p = speech_take(s->speech);
-        if (p.kind == SPEECH_NOTHING)
-            return;
-        if (p.kind == SPEECH_END) {
-            ended(s);
-            return;
-        }
-        if (p.kind == SPEECH_FAILED) {
-            failed(s, p.status, p.message);
-            return;
-        }
-        if (p.kind != SPEECH_SOUND || p.n_samples == 0)
-            continue;
-        if (s->first_us == 0)
-            s->first_us = http_now_us();
-        const csm_status st = sound_push(s->sound, p.samples, p.n_samples, &err);
+    if (p->n_samples == 0)
+        return true;
+    if (s->first_us == 0)
+        s->first_us = http_now_us();
+    csm_status st = begin_sound(s, &err);
+    if (st == CSM_OK)
+        st = sound_push(s->sound, p->samples, p->n_samples, &err);
+    if (st != CSM_OK) {
+        fail_status(s, st, err.text);
+        return false;
+    }
+    if (s->request.is_streamed)
+        give_sound(s);
+    return true;
+}
+
+static bool take_sentence_end(struct saying *s, const struct speech_piece *p)
+{
+    csm_error err;
+    if (s->shape == SAYING_EACH_A_SOUND) {
+        const csm_status st = end_sound(s, &err);
         if (st != CSM_OK) {
-            failed(s, st, err.text);
+            fail_status(s, st, err.text);
+            return false;
+        }
+        sound_close(s->sound);
+        s->sound = NULL;
+    }
+    if (s->hooks.on_sentence_end != NULL)
+        s->hooks.on_sentence_end(s->owner, p->sentence);
+    return true;
+}
+
+static void take_end(struct saying *s)
+{
+    csm_error err;
+    s->outcome = outcome_of(speech_counts(s->speech));
+    s->ended_us = http_now_us();
+    const csm_status st = s->shape == SAYING_ONE_SOUND ? end_sound(s, &err) : CSM_OK;
+    if (st == CSM_OK)
+        s->hooks.on_end(s->owner);
+    else
+        fail_status(s, st, err.text);
+}
+
+/* Take what there is; the saying may be no more when this returns. */
+static void pump(struct saying *s)
+{
+    bool goes_on = true;
+    while (goes_on && (s->hooks.has_room == NULL || s->hooks.has_room(s->owner))) {
+        const struct speech_piece p = speech_take(s->speech);
+        switch (p.kind) {
+        case SPEECH_NOTHING:
+            return;
+        case SPEECH_SENTENCE:
+            if (s->hooks.on_sentence != NULL)
+                s->hooks.on_sentence(s->owner, p.sentence, p.text);
+            break;
+        case SPEECH_SOUND:
+            goes_on = take_sound(s, &p);
+            break;
+        case SPEECH_DONE:
+            goes_on = take_sentence_end(s, &p);
+            break;
+        case SPEECH_END:
+            take_end(s);
+            return;
+        case SPEECH_FAILED:
+            fail_status(s, p.status, p.message);
             return;
         }
-        size_t n = 0;
-        const void *bytes = s->request.is_streamed ? sound_take(s->sound, &n) : NULL;
-        if (n > 0)
-            s->hooks.on_sound(s->owner, bytes, n);
     }
 }
 
 static void on_news(void *owner)
 {
-    struct saying *s = owner;
-    if (s->ended_us == 0)
-        pump(s);
+    saying_go_on(owner);
 }
 
 void saying_go_on(struct saying *s)
@@ -100,31 +178,22 @@ void saying_go_on(struct saying *s)
 
 /* ---- the beginning ------------------------------------------------------------------ */
 
-/* The voice is there: speak. */
+/* The voice is there: say what has come. */
 static csm_status speak(struct saying *s, const struct cast *cast, csm_error *err)
 {
     struct speech_request *r = &s->request;
     if (!r->has_seed)
         r->options.seed = bytes_random_u64() >> 11; /* exact in JSON's numbers, too */
-    struct speech_setup setup = {.speaker = cast->speaker,
-                                 .prompt = cast->prompt,
-                                 .options = r->options,
-                                 .max_frames = r->max_frames,
-                                 .is_normalized = r->is_normalized};
-    setup.is_joined = r->is_split && speech_has_sentences(r->input);
-    const struct sound_setup sound = {.format = r->format,
-                                      .rate_hz = s->service->info->sample_rate_hz,
-                                      .speed = r->speed,
-                                      .is_marked = s->service->options->is_marked,
-                                      .is_whole = !r->is_streamed};
-    csm_status st = sound_open(&sound, &s->sound, err);
-    if (st == CSM_OK)
-        st = speech_open(s->service->speeches, &setup, on_news, s, &s->speech, err);
-    if (st == CSM_OK)
-        st = speech_add(s->speech, r->input, r->is_split, err);
-    if (st == CSM_OK && speech_pending(s->speech) == 0)
-        st = complain(err, CSM_BAD_ARG, "input: nothing in it can be said");
-    if (st == CSM_OK)
+    const struct speech_setup setup = {.speaker = cast->speaker,
+                                       .prompt = cast->prompt,
+                                       .options = r->options,
+                                       .max_frames = r->max_frames,
+                                       .is_normalized = r->is_normalized,
+                                       .is_joined = s->is_joined};
+    csm_status st = speech_open(s->service->speeches, &setup, on_news, s, &s->speech, err);
+    for (size_t i = 0; st == CSM_OK && i < s->n_early; i++)
+        st = speech_add(s->speech, s->early[i].text, s->early[i].is_split, err);
+    if (st == CSM_OK && s->is_complete)
         speech_complete(s->speech);
     return st;
 }
@@ -135,27 +204,19 @@ static void on_cast(void *owner, const struct cast *cast, const struct refusal *
     s->casting = NULL;
     csm_error err;
     csm_status st = CSM_OK;
-    struct refusal full;
-    if (why == NULL && speeches_is_full(s->service->speeches)) {
-        refuse(&full, 503, "", "queue_full", "the queue of requests is full");
-        why = &full;
-    }
     if (why == NULL)
         st = speak(s, cast, &err);
     if (cast != NULL)
         prompt_release(cast->prompt);
-    if (st != CSM_OK) {
-        failed(s, st, err.text);
-    } else if (why != NULL) {
-        s->outcome = "error";
-        s->ended_us = http_now_us();
-        s->hooks.on_failed(s->owner, why);
-    }
+    if (why != NULL)
+        fail(s, why);
+    else if (st != CSM_OK)
+        fail_status(s, st, err.text);
 }
 
-bool saying_begin(struct service *service, struct speech_request *request,
-                  const struct saying_hooks *hooks, void *owner, struct saying **out,
-                  struct refusal *why)
+bool saying_open(struct service *service, struct speech_request *request, enum saying_shape shape,
+                 const struct saying_hooks *hooks, void *owner, struct saying **out,
+                 struct refusal *why)
 {
     struct saying *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -164,32 +225,104 @@ bool saying_begin(struct service *service, struct speech_request *request,
     }
     *s = (struct saying){.service = service,
                          .request = *request,
+                         .shape = shape,
                          .hooks = *hooks,
                          .owner = owner,
                          .began_us = http_now_us(),
                          .outcome = "gone"};
     *request = (struct speech_request){0};
-    bool is_begun = !speeches_is_full(service->speeches);
-    if (!is_begun)
-        refuse(why, 503, "", "queue_full", "the queue of requests is full");
+    /* A request whose text is known is one sound even of one sentence, and not touched. */
+    s->is_joined = shape == SAYING_ONE_SOUND && (s->request.input == NULL ||
+                   (s->request.is_split && speech_has_sentences(s->request.input)));
     struct cast cast = {0};
-    const enum cast_state state =
-        is_begun ? cast_begin(service, &s->request, on_cast, s, &cast, &s->casting, why)
-                 : CAST_REFUSED;
-    is_begun = state != CAST_REFUSED;
     csm_error err;
-    if (state == CAST_READY) {
-        const csm_status st = speak(s, &cast, &err);
-        prompt_release(cast.prompt);
-        is_begun = st == CSM_OK;
-        if (!is_begun)
-            refusal_of_status(st, err.text, why);
-    }
-    if (is_begun)
-        *out = s;
+    csm_status st = CSM_OK;
+    enum cast_state state = CAST_REFUSED;
+    if (speeches_is_full(service->speeches))
+        refuse(why, 503, "", "queue_full", "the queue of requests is full");
     else
+        state = cast_begin(service, &s->request, on_cast, s, &cast, &s->casting, why);
+    if (state == CAST_READY) {
+        st = speak(s, &cast, &err);
+        prompt_release(cast.prompt);
+    }
+    if (st != CSM_OK)
+        refusal_of_status(st, err.text, why);
+    if (st != CSM_OK || state == CAST_REFUSED) {
         saying_close(s);
-    return is_begun;
+        return false;
+    }
+    *out = s;
+    return true;
+}
+
+bool saying_add(struct saying *s, const char *text, bool is_split, struct refusal *why)
+{
+    csm_error err;
+    if (s->speech != NULL) {
+        const csm_status st = speech_add(s->speech, text, is_split, &err);
+        if (st != CSM_OK)
+            refusal_of_status(st, err.text, why);
+        return st == CSM_OK;
+    }
+    if (s->n_early == MAX_EARLY)
+        return refuse(why, 503, "", "overloaded", "too many texts before the voice is ready");
+    char *copy = malloc(strlen(text) + 1);
+    if (copy == NULL)
+        return refuse(why, 503, "", "", "out of memory");
+    memcpy(copy, text, strlen(text) + 1);
+    s->early[s->n_early++] = (struct early){copy, is_split};
+    return true;
+}
+
+void saying_complete(struct saying *s)
+{
+    s->is_complete = true;
+    if (s->speech != NULL)
+        speech_complete(s->speech);
+}
+
+size_t saying_pending(const struct saying *s)
+{
+    return s->speech != NULL ? speech_pending(s->speech) : s->n_early;
+}
+
+/* Whether anything of a text is left to be said, before a voice is looked for. */
+static bool can_be_said(const struct speech_request *request, struct refusal *why)
+{
+    csm_error err;
+    char *spoken = NULL;
+    csm_status st = CSM_OK;
+    if (request->is_normalized)
+        st = csm_text_normalize(request->input, &spoken, &err);
+    if (st != CSM_OK) {
+        refusal_of_status(st, err.text, why);
+        return false;
+    }
+    const char *text = request->is_normalized ? spoken : request->input;
+    const bool is_empty = text[strspn(text, " \t\r\n")] == '\0';
+    csm_free(spoken);
+    return !is_empty || refuse(why, 400, "input", "invalid_value", "input: nothing in it can be said");
+}
+
+bool saying_begin(struct service *service, struct speech_request *request,
+                  const struct saying_hooks *hooks, void *owner, struct saying **out,
+                  struct refusal *why)
+{
+    if (!can_be_said(request, why)) {
+        speech_request_empty(request);
+        return false;
+    }
+    struct saying *s;
+    if (!saying_open(service, request, SAYING_ONE_SOUND, hooks, owner, &s, why))
+        return false;
+    if (!saying_add(s, s->request.input, s->request.is_split, why)) {
+        saying_close(s);
+        return false;
+    }
+    saying_complete(s);
+    *out = s;
+    return true;
 }
 
 struct saying_report saying_report(const struct saying *s)
@@ -206,6 +339,7 @@ struct saying_report saying_report(const struct saying *s)
     report.n_text = tally->n_text;
     report.n_prompt = tally->n_prompt;
     report.n_frames = tally->n_frames;
+    report.n_sentences = tally->n_sentences;
     report.sound_s = (double)tally->n_frames * s->service->info->frame_ms / 1e3;
     report.queued_s = speech_queued_s(s->speech);
     return report;
@@ -216,23 +350,29 @@ const struct speech_request *saying_request(const struct saying *s)
     return &s->request;
 }
 
+static void count(const struct saying *s)
+{
+    const struct saying_report report = saying_report(s);
+    metrics_spoken(s->service->metrics, &(struct metrics_speech){.outcome = s->outcome,
+                                                                 .sound_s = report.sound_s,
+                                                                 .first_s = report.first_s,
+                                                                 .total_s = report.total_s,
+                                                                 .queued_s = report.queued_s,
+                                                                 .n_frames = report.n_frames,
+                                                                 .n_text = report.n_text});
+}
+
 void saying_close(struct saying *s)
 {
     if (s == NULL)
         return;
-    if (s->speech != NULL) {
-        const struct saying_report report = saying_report(s);
-        metrics_spoken(s->service->metrics, &(struct metrics_speech){.outcome = s->outcome,
-                                                                     .sound_s = report.sound_s,
-                                                                     .first_s = report.first_s,
-                                                                     .total_s = report.total_s,
-                                                                     .queued_s = report.queued_s,
-                                                                     .n_frames = report.n_frames,
-                                                                     .n_text = report.n_text});
-    }
+    if (s->speech != NULL)
+        count(s);
     casting_forget(s->casting);
     speech_close(s->speech);
     sound_close(s->sound);
+    for (size_t i = 0; i < s->n_early; i++)
+        free(s->early[i].text);
     speech_request_empty(&s->request);
     free(s);
 }

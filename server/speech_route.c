@@ -174,7 +174,8 @@ static void on_failed(void *owner, const struct refusal *why)
 
 void answer_speech(struct service *service, struct http_request *r, const char *name)
 {
-    static const struct saying_hooks hooks = {has_room, on_sound, on_end, on_failed};
+    static const struct saying_hooks hooks = {
+        .has_room = has_room, .on_sound = on_sound, .on_end = on_end, .on_failed = on_failed};
     (void)name;
     json_t *json = routes_read_json(r);
     if (json == NULL)

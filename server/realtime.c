@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * realtime.c - WS /v1/realtime: OpenAI's events as far as speech out goes. What is added
+ * to the conversation as text is what the next response says; nothing listens, and no
+ * language model answers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "log.h"
+#include "reply.h"
+#include "routes.h"
+#include "saying.h"
+#include "websocket.h"
+
+enum { MAX_MESSAGE = 1024 * 1024, IDLE_MS = 900000, HIGH_WATER = 256 * 1024 };
+
+struct realtime {
+    struct service *service;
+    struct websocket *ws;
+    struct guest guest;
+    bool is_beta; /* events have the names that they had before OpenAI's release */
+    struct speech_request config;
+    char session[36], response[36], item[36];
+
+    char *text; /* [n_text] added and not yet said; NULL: none */
+    size_t n_text;
+    struct saying *saying; /* of the response under way; NULL: none */
+    char *transcript;      /* of it */
+};
+
+/* ---- events ------------------------------------------------------------------------- */
+
+/* Takes the object, and adds its id. */
+static void send_event(struct realtime *t, const char *type, json_t *event)
+{
+    char id[36];
+    bytes_random_name("event_", id);
+    json_object_set_new(event, "type", json_string(type));
+    json_object_set_new(event, "event_id", json_string(id));
+    char *text = json_text(event);
+    if (text != NULL)
+        websocket_send_text(t->ws, text, strlen(text));
+    free(text);
+}
+
+static void send_refusal(struct realtime *t, const struct refusal *why)
+{
+    send_event(t, "error", json_pack("{s:o}", "error", refusal_json(why)));
+}
+
+static void send_error(struct realtime *t, const char *code, const char *message)
+{
+    struct refusal why;
+    refuse(&why, 400, "", code, "%s", message);
+    send_refusal(t, &why);
+}
+
+static json_t *session_json(const struct realtime *t)
+{
+    const char *voice = t->config.voice != NULL ? t->config.voice : "default";
+    return json_pack("{s:s, s:s, s:s, s:s, s:[s], s:s, s:{s:{s:s, s:f, s:{s:s, s:i}}}}", "id",
+                     t->session, "object", "realtime.session", "type", "realtime", "model",
+                     t->service->info->name, "output_modalities", "audio", "voice", voice, "audio",
+                     "output", "voice", voice, "speed", t->config.speed, "format", "type",
+                     "audio/pcm", "rate", t->service->info->sample_rate_hz);
+}
+
+static json_t *item_json(const struct realtime *t, const char *status)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:[{s:s, s:s}]}", "id", t->item, "object",
+                     "realtime.item", "type", "message", "status", status, "role", "assistant",
+                     "content", "type", t->is_beta ? "audio" : "output_audio", "transcript",
+                     t->transcript != NULL ? t->transcript : "");
+}
+
+static json_t *response_json(const struct realtime *t, const char *status)
+{
+    json_t *response = json_pack("{s:s, s:s, s:s, s:[]}", "id", t->response, "object",
+                                 "realtime.response", "status", status, "output");
+    if (t->saying == NULL || strcmp(status, "in_progress") == 0)
+        return response;
+    const struct saying_report r = saying_report(t->saying);
+    json_array_append_new(json_object_get(response, "output"), item_json(t, status));
+    json_object_set_new(response, "usage",
+                        json_pack("{s:I, s:I, s:I}", "input_tokens",
+                                  (json_int_t)(r.n_text + r.n_prompt), "output_tokens",
+                                  (json_int_t)r.n_frames, "total_tokens",
+                                  (json_int_t)(r.n_text + r.n_prompt + r.n_frames)));
+    json_object_set_new(response, "metadata", json_pack("{s:I}", "seed", (json_int_t)r.seed));
+    return response;
+}
+
+/* Where in the response something belongs. */
+static json_t *place_json(const struct realtime *t)
+{
+    return json_pack("{s:s, s:s, s:i, s:i}", "response_id", t->response, "item_id", t->item,
+                     "output_index", 0, "content_index", 0);
+}
+
+static const char *name_of(const struct realtime *t, const char *beta, const char *now)
+{
+    return t->is_beta ? beta : now;
+}
+
+static void realtime_free(struct realtime *t)
+{
+    TAILQ_REMOVE(&t->service->guests, &t->guest, entry);
+    saying_close(t->saying);
+    speech_request_empty(&t->config);
+    free(t->text);
+    free(t->transcript);
+    free(t);
+}
+
+/* ---- a response ------------------------------------------------------------------------ */
+
+static bool append(char **text, const char *more)
+{
+    const size_t n = *text != NULL ? strlen(*text) : 0, n_more = strlen(more);
+    char *grown = realloc(*text, n + n_more + 2);
+    if (grown == NULL)
+        return false;
+    if (n > 0)
+        grown[n] = ' ';
+    memcpy(grown + n + (n > 0), more, n_more + 1);
+    *text = grown;
+    return true;
+}
+
+static void end_response(struct realtime *t, const char *status)
+{
+    if (strcmp(status, "completed") == 0) {
+        send_event(t, name_of(t, "response.audio.done", "response.output_audio.done"), place_json(t));
+        json_t *transcript = place_json(t);
+        json_object_set_new(transcript, "transcript",
+                            json_string(t->transcript != NULL ? t->transcript : ""));
+        send_event(t, name_of(t, "response.audio_transcript.done", "response.output_audio_transcript.done"),
+                   transcript);
+        send_event(t, "response.output_item.done",
+                   json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
+                             item_json(t, "completed")));
+    }
+    send_event(t, "response.done", json_pack("{s:o}", "response", response_json(t, status)));
+    saying_close(t->saying);
+    t->saying = NULL;
+    free(t->transcript);
+    t->transcript = NULL;
+    websocket_set_deadline(t->ws, IDLE_MS);
+    if (t->service->is_ending) {
+        websocket_close(t->ws, WEBSOCKET_GOING_AWAY, "the server is ending");
+        realtime_free(t);
+    }
+}
+
+static bool has_room(void *owner)
+{
+    const struct realtime *t = owner;
+    return websocket_waiting(t->ws) < HIGH_WATER;
+}
+
+static void on_sentence(void *owner, size_t sentence, const char *text)
+{
+    struct realtime *t = owner;
+    (void)sentence;
+    json_t *delta = place_json(t);
+    json_object_set_new(delta, "delta", json_string(text));
+    append(&t->transcript, text);
+    send_event(t, name_of(t, "response.audio_transcript.delta", "response.output_audio_transcript.delta"),
+               delta);
+}
+
+static void on_sound(void *owner, const void *bytes, size_t n)
+{
+    struct realtime *t = owner;
+    char *audio = bytes_to_base64(bytes, n);
+    json_t *delta = place_json(t);
+    json_object_set_new(delta, "delta", json_string(audio != NULL ? audio : ""));
+    send_event(t, name_of(t, "response.audio.delta", "response.output_audio.delta"), delta);
+    free(audio);
+}
+
+static void on_end(void *owner)
+{
+    end_response(owner, "completed");
+}
+
+static void on_failed(void *owner, const struct refusal *why)
+{
+    struct realtime *t = owner;
+    send_refusal(t, why);
+    end_response(t, "failed");
+}
+
+static void begin_response(struct realtime *t, struct speech_request *request)
+{
+    static const struct saying_hooks hooks = {.has_room = has_room,
+                                              .on_sentence = on_sentence,
+                                              .on_sound = on_sound,
+                                              .on_end = on_end,
+                                              .on_failed = on_failed};
+    struct refusal why;
+    log_text(t->service, t->session, request->input);
+    if (!saying_begin(t->service, request, &hooks, t, &t->saying, &why)) {
+        send_refusal(t, &why);
+        return;
+    }
+    bytes_random_name("resp_", t->response);
+    bytes_random_name("item_", t->item);
+    send_event(t, "response.created", json_pack("{s:o}", "response", response_json(t, "in_progress")));
+    send_event(t, "response.output_item.added",
+               json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
+                         item_json(t, "in_progress")));
+}
+
+/* ---- what the client sends --------------------------------------------------------------- */
+
+/* Append the texts of an item's content. */
+static void add_content(struct realtime *t, const json_t *item)
+{
+    const json_t *content = json_object_get(item, "content");
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        const char *text = json_string_value(json_object_get(json_array_get(content, i), "text"));
+        if (text != NULL && *text != '\0')
+            append(&t->text, text);
+    }
+}
+
+static void on_item(struct realtime *t, const json_t *message)
+{
+    const json_t *item = json_object_get(message, "item");
+    if (!json_is_object(item)) {
+        send_error(t, "invalid_value", "item: expected an object");
+        return;
+    }
+    const char *role = json_string_value(json_object_get(item, "role"));
+    if (role == NULL || strcmp(role, "system") != 0) /* instructions are not said */
+        add_content(t, item);
+    if (t->text != NULL && strlen(t->text) > 4 * t->service->limits.max_text) {
+        free(t->text);
+        t->text = NULL;
+        send_error(t, "string_above_max_length", "the conversation: too much text before a response");
+        return;
+    }
+    json_t *added = json_deep_copy(item);
+    if (json_object_get(added, "id") == NULL) {
+        char id[36];
+        bytes_random_name("item_", id);
+        json_object_set_new(added, "id", json_string(id));
+    }
+    send_event(t, name_of(t, "conversation.item.created", "conversation.item.added"),
+               json_pack("{s:O}", "item", added));
+    if (!t->is_beta)
+        send_event(t, "conversation.item.done", json_pack("{s:O}", "item", added));
+    json_decref(added);
+}
+
+/* Where voice, speed and format may stand: at the top, and in audio.output. */
+static bool read_settings(struct realtime *t, const json_t *settings, struct refusal *why)
+{
+    const json_t *output = json_object_get(json_object_get(settings, "audio"), "output");
+    const json_t *format = json_object_get(output, "format");
+    const json_t *beta_format = json_object_get(settings, "output_audio_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    const char *beta_type = json_string_value(beta_format);
+    if ((type != NULL && strcmp(type, "audio/pcm") != 0) ||
+        (beta_type != NULL && strcmp(beta_type, "pcm16") != 0))
+        return refuse(why, 400, "session.audio.output.format", "invalid_value",
+                      "session.audio.output.format: expected audio/pcm, 24000 Hz");
+    /* What the top holds of other kinds (temperature of a language model) is not ours. */
+    json_t *ours = json_object();
+    static const char *const names[] = {"voice", "speed", "seed", "speaker"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *value = json_object_get(output, names[i]);
+        if (value == NULL)
+            value = json_object_get(settings, names[i]);
+        if (value != NULL)
+            json_object_set(ours, names[i], value);
+    }
+    const bool is_right =
+        speech_request_read(ours, t->service->info, &t->service->limits, false, &t->config, why);
+    json_decref(ours);
+    return is_right;
+}
+
+static void on_session(struct realtime *t, const json_t *message)
+{
+    struct refusal why;
+    if (read_settings(t, json_object_get(message, "session"), &why))
+        send_event(t, "session.updated", json_pack("{s:o}", "session", session_json(t)));
+    else
+        send_refusal(t, &why);
+}
+
+static void on_response(struct realtime *t, const json_t *message)
+{
+    const json_t *settings = json_object_get(message, "response");
+    const json_t *input = json_object_get(settings, "input");
+    struct refusal why;
+    if (t->saying != NULL) {
+        send_error(t, "conversation_already_has_active_response", "a response is being said");
+        return;
+    }
+    if (settings != NULL && !read_settings(t, settings, &why)) {
+        send_refusal(t, &why);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(input); i++)
+        add_content(t, json_array_get(input, i));
+    struct speech_request request;
+    const bool has_text = t->text != NULL;
+    if (!has_text || !speech_request_copy(&t->config, &request)) {
+        send_error(t, "invalid_value",
+                   has_text ? "out of memory" : "a response: nothing was added that can be said");
+        return;
+    }
+    request.input = t->text;
+    t->text = NULL;
+    begin_response(t, &request);
+}
+
+static void on_text(void *owner, const char *text, size_t n)
+{
+    struct realtime *t = owner;
+    json_error_t error;
+    json_t *message = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    const char *type = json_string_value(json_object_get(message, "type"));
+    if (type == NULL)
+        send_error(t, "invalid_json", "an event: expected a JSON object with a type");
+    else if (strcmp(type, "session.update") == 0)
+        on_session(t, message);
+    else if (strcmp(type, "conversation.item.create") == 0)
+        on_item(t, message);
+    else if (strcmp(type, "response.create") == 0)
+        on_response(t, message);
+    else if (strcmp(type, "response.cancel") == 0 && t->saying != NULL)
+        end_response(t, "cancelled");
+    else if (strcmp(type, "response.cancel") == 0)
+        send_error(t, "response_cancel_not_active", "no response is being said");
+    else if (strncmp(type, "input_audio_buffer.", 19) == 0)
+        send_error(t, "unsupported", "this server speaks; it does not listen");
+    else
+        send_error(t, "unsupported", "an event of no type that is known here");
+    json_decref(message);
+}
+
+/* ---- the socket ---------------------------------------------------------------------------- */
+
+static void on_gone(void *owner)
+{
+    realtime_free(owner);
+}
+
+static void on_drained(void *owner)
+{
+    struct realtime *t = owner;
+    if (t->saying != NULL)
+        saying_go_on(t->saying);
+}
+
+static void on_deadline(void *owner)
+{
+    struct realtime *t = owner;
+    if (t->saying != NULL) {
+        websocket_set_deadline(t->ws, IDLE_MS);
+        return;
+    }
+    websocket_close(t->ws, WEBSOCKET_POLICY, "no event for too long");
+    realtime_free(t);
+}
+
+static void on_ending(void *owner)
+{
+    struct realtime *t = owner;
+    if (t->saying != NULL)
+        return; /* it is closed when that is said */
+    websocket_close(t->ws, WEBSOCKET_GOING_AWAY, "the server is ending");
+    realtime_free(t);
+}
+
+void open_realtime(struct service *service, struct http_request *r, const char *name)
+{
+    static const struct websocket_hooks hooks = {on_text, on_gone, on_drained, on_deadline};
+    (void)name;
+    struct realtime *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        reply_error(r, 503, "", "", "out of memory");
+        return;
+    }
+    const char *beta = http_head_find(&r->head, "openai-beta");
+    t->service = service;
+    t->is_beta = beta != NULL && strstr(beta, "realtime=v1") != NULL;
+    t->guest = (struct guest){.on_end = on_ending, .owner = t};
+    speech_request_defaults(&t->config);
+    t->config.format = CSM_AUDIO_FORMAT_S16LE;
+    t->config.is_streamed = true;
+    bytes_random_name("sess_", t->session);
+    t->ws = websocket_accept(r, MAX_MESSAGE, "realtime", &hooks, t);
+    if (t->ws == NULL) {
+        speech_request_empty(&t->config);
+        free(t);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&service->guests, &t->guest, entry);
+    websocket_set_deadline(t->ws, IDLE_MS);
+    send_event(t, "session.created", json_pack("{s:o}", "session", session_json(t)));
+}

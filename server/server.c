@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * server.c - the life of a server: it listens at once, opens the model beside the loop,
+ * serves, and at a signal finishes what is being said. */
+#include "server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <event2/thread.h>
+
+#include "complain.h"
+#include "log.h"
+#include "router.h"
+#include "service.h"
+#include "wyoming.h"
+
+enum {
+    N_WORKERS = 2,
+    WRITE_MS = 30000,
+    MAX_HEAD = 16 * 1024,
+    MAX_BODY = 16 * 1024 * 1024,
+    MAX_BODIES = 256 * 1024 * 1024,
+    HEAD_MS = 10000,
+    BODY_MS = 60000,
+    IDLE_MS = 75000,
+    MAX_REFERENCE = 10 * 1024 * 1024,
+    MAX_REFERENCES = 8,
+    SPARE_DESCRIPTORS = 64, /* for files, engines, libraries */
+    ENDING_CHECK_MS = 50
+};
+
+/* What the loop of one server has besides what its routes share. */
+struct server {
+    struct service service;
+    struct event *interrupt, *terminate, *ending;
+    int port;
+    csm_status status; /* of opening the model */
+    csm_error error;
+};
+
+/* ---- keys ------------------------------------------------------------------------- */
+
+static csm_status read_keys(struct service *service, const char *path, csm_error *err)
+{
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return complain(err, CSM_BAD_FILE, "%s: %s, expected a file with a key a line", path,
+                        strerror(errno));
+    char line[512];
+    csm_status st = CSM_OK;
+    while (st == CSM_OK && fgets(line, sizeof line, file) != NULL) {
+        const size_t n = strcspn(line, " \t\r\n");
+        if (n == 0 || line[0] == '#')
+            continue;
+        if (n == sizeof line - 1)
+            st = complain(err, CSM_BAD_FORMAT, "%s: a key longer than 510 characters", path);
+        line[n] = '\0';
+        char **grown = realloc(service->keys, (service->n_keys + 1) * sizeof *grown);
+        char *key = malloc(n + 1);
+        if (grown != NULL)
+            service->keys = grown;
+        if (grown == NULL || key == NULL) {
+            free(key);
+            st = complain(err, CSM_NO_MEMORY, "%s: out of memory", path);
+            break;
+        }
+        memcpy(key, line, n + 1);
+        service->keys[service->n_keys++] = key;
+    }
+    fclose(file);
+    if (st == CSM_OK && service->n_keys == 0)
+        st = complain(err, CSM_BAD_FORMAT, "%s: no key, expected one a line", path);
+    return st;
+}
+
+static csm_status check_options(const struct serve_options *o, csm_error *err)
+{
+    if (o->api_key_file == NULL && !o->is_open && !router_is_loopback(o->host))
+        return complain(err, CSM_BAD_ARG,
+                        "--host %s: others can reach it: expected --api-key-file F, or --no-auth", o->host);
+    if ((o->tls_cert == NULL) != (o->tls_key == NULL))
+        return complain(err, CSM_BAD_ARG, "expected --tls-cert and --tls-key together");
+    if (o->wyoming_port >= 0 && !o->is_open && !router_is_loopback(o->host))
+        return complain(err, CSM_BAD_ARG,
+                        "--wyoming-port: its protocol has no keys: expected --no-auth, or a loopback "
+                        "--host");
+    return CSM_OK;
+}
+
+/* As many descriptors as the system allows; sockets stay below. */
+static size_t choose_sockets(size_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return wanted;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const size_t room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS
+                            ? (size_t)limit.rlim_cur - SPARE_DESCRIPTORS
+                            : SPARE_DESCRIPTORS;
+    return wanted < room ? wanted : room;
+}
+
+/* ---- the model ----------------------------------------------------------------------- */
+
+static void open_model(void *job)
+{
+    struct server *server = job;
+    const struct serve_options *o = server->service.options;
+    server->status =
+        csm_model_open(o->model_path, &o->model, &server->service.model, &server->error);
+}
+
+static csm_status start_speaking(struct service *service, csm_error *err)
+{
+    const struct serve_options *o = service->options;
+    service->info = csm_model_describe(service->model);
+    if (!service->info->has_codec)
+        return complain(err, CSM_BAD_FILE, "%s: no codec: without one there is no sound to serve",
+                        service->info->path);
+    csm_status st =
+        voice_store_open(service->model, o->aliases, o->n_aliases, &service->voices, err);
+    if (st == CSM_OK)
+        st = speeches_new(service->base, service->model, service->workers, o->max_streams,
+                          o->max_queue, &service->speeches, err);
+    return st;
+}
+
+static void on_model(void *job)
+{
+    struct server *server = job;
+    struct service *service = &server->service;
+    if (service->is_ending)
+        return;
+    if (server->status == CSM_OK)
+        server->status = start_speaking(service, &server->error);
+    if (server->status != CSM_OK) {
+        event_base_loopbreak(service->base);
+        return;
+    }
+    const bool is_v6 = strchr(service->options->host, ':') != NULL;
+    printf("listening on %s://%s%s%s:%d\n", service->options->tls_cert != NULL ? "https" : "http",
+           is_v6 ? "[" : "", service->options->host, is_v6 ? "]" : "", server->port);
+    fflush(stdout);
+}
+
+/* ---- the end --------------------------------------------------------------------------- */
+
+static bool is_over(const struct service *service)
+{
+    return connections_count(service->connections) == 0 ||
+           (http_n_pending(service->http) == 0 && TAILQ_EMPTY(&service->guests) &&
+            (service->speeches == NULL || speeches_running(service->speeches) == 0) &&
+            !connections_have_output(service->connections));
+}
+
+static void on_ending(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd, (void)what;
+    struct server *server = user;
+    const struct timeval again = {0, ENDING_CHECK_MS * 1000};
+    if (is_over(&server->service))
+        event_base_loopbreak(server->service.base);
+    else
+        event_add(server->ending, &again);
+}
+
+/* Nothing new; a second signal ends at once. */
+static void on_signal(evutil_socket_t signal_number, short what, void *user)
+{
+    (void)what;
+    struct server *server = user;
+    struct service *service = &server->service;
+    if (service->is_ending) {
+        event_base_loopbreak(service->base);
+        return;
+    }
+    service->is_ending = true;
+    log_line(service, "signal %d: finishing what is being said", (int)signal_number);
+    connections_stop(service->connections);
+    http_stop(service->http);
+    if (service->speeches != NULL)
+        speeches_stop(service->speeches);
+    struct guest *guest, *next;
+    for (guest = TAILQ_FIRST(&service->guests); guest != NULL; guest = next) {
+        next = TAILQ_NEXT(guest, entry);
+        guest->on_end(guest->owner);
+    }
+    on_ending(-1, 0, server);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------- */
+
+static csm_status open_parts(struct server *server, csm_error *err)
+{
+    struct service *service = &server->service;
+    const struct serve_options *o = service->options;
+    const struct connection_limits connection_limits = {.max_sockets = choose_sockets(o->max_sockets),
+                                                        .write_ms = WRITE_MS};
+    const struct http_limits http_limits = {.max_head = MAX_HEAD,
+                                            .max_body = MAX_BODY,
+                                            .max_bodies = MAX_BODIES,
+                                            .head_ms = HEAD_MS,
+                                            .body_ms = BODY_MS,
+                                            .idle_ms = IDLE_MS};
+    const struct http_handlers handlers = router_handlers(service);
+    service->limits = (struct request_limits){.max_text = o->max_text,
+                                              .max_references = MAX_REFERENCES,
+                                              .max_reference = MAX_REFERENCE};
+    evthread_use_pthreads();
+    service->base = event_base_new();
+    service->metrics = metrics_new();
+    if (service->base == NULL || service->metrics == NULL)
+        return complain(err, CSM_NO_MEMORY, "serve: no event loop");
+    server->interrupt = evsignal_new(service->base, SIGINT, on_signal, server);
+    server->terminate = evsignal_new(service->base, SIGTERM, on_signal, server);
+    server->ending = evtimer_new(service->base, on_ending, server);
+    if (server->interrupt == NULL || server->terminate == NULL || server->ending == NULL ||
+        event_add(server->interrupt, NULL) != 0 || event_add(server->terminate, NULL) != 0)
+        return complain(err, CSM_NO_MEMORY, "serve: no events");
+    csm_status st = connections_new(service->base, &connection_limits, &service->connections, err);
+    if (st == CSM_OK)
+        st = workers_new(service->base, N_WORKERS, &service->workers, err);
+    if (st == CSM_OK)
+        st = http_new(&http_limits, &handlers, &service->http, err);
+    if (st == CSM_OK && o->api_key_file != NULL)
+        st = read_keys(service, o->api_key_file, err);
+    if (st == CSM_OK && o->tls_cert != NULL)
+        st = connections_use_tls(service->connections, o->tls_cert, o->tls_key, err);
+    return st;
+}
+
+static csm_status listen_all(struct server *server, csm_error *err)
+{
+    struct service *service = &server->service;
+    const struct serve_options *o = service->options;
+    csm_status st = connections_listen(service->connections, o->host, o->port, http_accept,
+                                       service->http, &server->port, err);
+    int port = 0;
+    if (st == CSM_OK && o->wyoming_port >= 0)
+        st = connections_listen(service->connections, o->host, o->wyoming_port, wyoming_accept,
+                                service, &port, err);
+    if (st == CSM_OK && o->wyoming_port >= 0)
+        log_line(service, "Wyoming on tcp://%s:%d", o->host, port);
+    return st;
+}
+
+static void close_parts(struct server *server)
+{
+    struct service *service = &server->service;
+    connections_free(service->connections); /* their speeches are closed with them */
+    workers_free(service->workers);
+    speeches_free(service->speeches);
+    voice_store_close(service->voices);
+    csm_model_close(service->model);
+    http_free(service->http);
+    metrics_free(service->metrics);
+    for (size_t i = 0; i < service->n_keys; i++)
+        free(service->keys[i]);
+    free(service->keys);
+    if (server->interrupt != NULL)
+        event_free(server->interrupt);
+    if (server->terminate != NULL)
+        event_free(server->terminate);
+    if (server->ending != NULL)
+        event_free(server->ending);
+    if (service->base != NULL)
+        event_base_free(service->base);
+    libevent_global_shutdown();
+}
+
+csm_status serve(const struct serve_options *options, csm_error *err)
+{
+    struct server server = {.service = {.options = options, .began = time(NULL)}};
+    TAILQ_INIT(&server.service.guests);
+    signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its socket alone */
+    csm_status st = check_options(options, err);
+    if (st != CSM_OK)
+        return st;
+    st = open_parts(&server, err);
+    if (st == CSM_OK)
+        st = listen_all(&server, err);
+    if (st == CSM_OK && !workers_do(server.service.workers, open_model, on_model, &server))
+        st = complain(err, CSM_NO_MEMORY, "serve: out of memory");
+    if (st == CSM_OK)
+        event_base_dispatch(server.service.base);
+    if (st == CSM_OK && server.status != CSM_OK && !server.service.is_ending) {
+        *err = server.error;
+        st = server.status;
+    }
+    close_parts(&server);
+    return st;
+}

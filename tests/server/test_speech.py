@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POST /v1/audio/speech through OpenAI's own client, and what csm generate says of the same."""
+
+import base64
+import concurrent.futures
+import io
+import json
+import random
+
+import av
+import openai
+import pytest
+
+from conftest import TEXT, data_uri, generate, recording
+
+LONG = "Hello there. This is the second sentence, which is longer. And here are 3 more words!"
+FORMATS = {"mp3": ("audio/mpeg", b"ID3", 3 * 1152), "opus": ("audio/ogg", b"OggS", 3 * 1152),
+           "aac": ("audio/aac", b"\xff\xf1", 3 * 1152), "flac": ("audio/flac", b"fLaC", 0),
+           "wav": ("audio/wav", b"RIFF", 0), "pcm": ("audio/pcm;rate=24000;channels=1", b"", 0)}
+VOICES = "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse".split()
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with openai.OpenAI(base_url=server.base + "/v1", api_key="none", max_retries=0) as c:
+        yield c
+
+
+def n_samples_of(sound, format):
+    """How many samples of 24 kHz FFmpeg decodes."""
+    if format == "pcm":
+        return len(sound) // 2
+    with av.open(io.BytesIO(sound)) as f:
+        return sum(frame.samples * 24000 // frame.sample_rate for frame in f.decode(audio=0))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_openai_client_gets_every_format(client, format, streamed):
+    expected = len(generate(TEXT, 3)) // 2
+    extra = {"stream_format": "audio"} if streamed else {}
+    response = client.audio.speech.with_raw_response.create(
+        input=TEXT, model="tts-1", voice="alloy", response_format=format, extra_body={"seed": 3},
+        **extra)
+    sound = response.content
+    media_type, magic, slack = FORMATS[format]
+    assert response.headers["content-type"] == media_type
+    assert response.headers["x-seed"] == "3"
+    assert ("content-length" in response.headers) == (not streamed and format != "pcm")
+    assert sound.startswith(magic)
+    # Beside the sound a decoder may find the coder's delay and its last frame: mp3's are 1152
+    # samples, and no other format's are longer.
+    assert expected <= n_samples_of(sound, format) <= expected + slack
+    if format == "wav" and streamed:
+        assert sound[4:8] == b"\xff\xff\xff\xff" and len(sound) >= 44 + 2 * expected
+
+
+def test_default_is_a_whole_mp3(client):
+    response = client.audio.speech.with_raw_response.create(input=TEXT, model="x", voice="nova")
+    assert response.headers["content-type"] == "audio/mpeg"
+    assert int(response.headers["content-length"]) == len(response.content)
+    assert response.headers["x-finish-reason"] == "stop"
+    assert int(response.headers["x-completion-tokens"]) == int(
+        float(response.headers["x-audio-duration-ms"])) // 80
+
+
+def test_streaming_response_comes_in_pieces(client):
+    with client.audio.speech.with_streaming_response.create(
+            input=LONG, model="tts-1", voice="alloy", response_format="pcm",
+            extra_body={"seed": 1}) as response:
+        pieces = list(response.iter_bytes())
+    assert len(pieces) > 3
+    assert b"".join(pieces) == generate(LONG, 1)
+
+
+def test_events_carry_the_same_sound(client, server):
+    with client.audio.speech.with_streaming_response.create(
+            input=TEXT, model="gpt-4o-mini-tts", voice="alloy", response_format="pcm",
+            stream_format="sse", extra_body={"seed": 1}) as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        events = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
+    assert [e["type"] for e in events[-2:]] == ["speech.audio.delta", "speech.audio.done"]
+    sound = b"".join(base64.b64decode(e["audio"]) for e in events[:-1])
+    assert sound == generate(TEXT, 1)
+    usage = events[-1]["usage"]
+    assert usage["output_tokens"] == len(sound) // 3840
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+
+
+@pytest.mark.parametrize("voice", VOICES)
+def test_every_openai_voice_speaks(server, voice):
+    assert len(server.speak(voice=voice, seed=1, max_audio_ms=400)) >= 3840
+
+
+def test_voice_may_be_an_object_or_a_number(server):
+    assert server.speak(voice={"id": "slt"}, seed=2) == server.speak(voice="1", seed=2)
+    assert server.speak(voice="slt", seed=2) == generate(TEXT, 2, "--voice", "slt")
+    assert server.speak(speaker=2, seed=2) == generate(TEXT, 2, "--speaker", 2)
+    assert server.speak(speaker="slt", seed=2) == server.speak(voice="slt", seed=2)
+
+
+def test_settings_are_those_of_csm_generate(server):
+    sound = server.speak(LONG, seed=9, temperature=0.5, top_k=10, depth_temperature=0.4, depth_top_k=5)
+    assert sound == generate(LONG, 9, "--temperature", 0.5, "--topk", 10, "--depth-temperature", 0.4,
+                             "--depth-topk", 5)
+    assert server.speak(seed=9, temperature=0) == generate(TEXT, 9, "--temperature", 0)
+
+
+def test_length_limit_is_told(server):
+    status, headers, sound = server.request("POST", "/v1/audio/speech", {
+        "input": LONG, "response_format": "wav", "max_audio_ms": 400, "seed": 1})
+    assert status == 200 and headers["X-Finish-Reason"] == "length"
+    assert headers["X-Completion-Tokens"] == "5"
+
+
+def test_seed_not_given_is_told_and_repeats(server):
+    _, headers, first = server.request("POST", "/v1/audio/speech",
+                                       {"input": TEXT, "response_format": "pcm"})
+    _, other, second = server.request("POST", "/v1/audio/speech",
+                                      {"input": TEXT, "response_format": "pcm"})
+    assert headers["X-Seed"] != other["X-Seed"] and first != second
+    assert server.speak(seed=int(headers["X-Seed"])) == first
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0, 4.0])
+def test_speed_changes_the_length_alone(server, speed):
+    plain, changed = server.speak(LONG, seed=4), server.speak(LONG, seed=4, speed=speed)
+    # Sonic works in pitch periods; its last one may be up to 65 Hz's, on either side.
+    assert abs(len(changed) - len(plain) / speed) < 2 * 24000 / 65 * 4
+
+
+def test_unknown_fields_are_ignored_and_nulls_are_defaults(server):
+    assert server.speak(seed=1, voice=None, speed=None, language="Auto", task_type="CustomVoice",
+                        foo={"bar": []}) == server.speak(seed=1)
+
+
+def test_trailers_tell_how_a_stream_ended(server):
+    answer = server.raw(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                        b"Content-Length: 57\r\n\r\n"
+                        b'{"input":"Hello there.","response_format":"pcm","seed":1}')
+    head, rest = answer.split(b"\r\n\r\n", 1)
+    assert b"Transfer-Encoding: chunked" in head and b"Trailer: X-Finish-Reason" in head
+    tail = rest[rest.rindex(b"\r\n0\r\n"):]
+    assert b"X-Finish-Reason: stop\r\n" in tail and b"X-RTF: " in tail
+
+
+WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), ({"input": 3}, "input"),
+         ({"input": "🎉"}, "input"), ({"input": "x" * 4097}, "input"), ({"voice": "nobody"}, "voice"),
+         ({"voice": 3}, "voice"), ({"voice": {}}, "voice"), ({"response_format": "ogg"}, "response_format"),
+         ({"speed": 0.1}, "speed"), ({"speed": "fast"}, "speed"), ({"stream_format": "x"}, "stream_format"),
+         ({"seed": -1}, "seed"), ({"seed": 1.5}, "seed"), ({"temperature": -1}, "temperature"),
+         ({"top_p": 0}, "top_p"), ({"top_k": -1}, "top_k"), ({"max_audio_ms": 1}, "max_audio_ms"),
+         ({"speaker": -1}, "speaker"), ({"ref_text": "x"}, "ref_text"), ({"ref_audio": "AAAA"}, "ref_audio"),
+         ({"ref_audio": "https://example.org/a.wav", "ref_text": "x"}, "ref_audio"),
+         ({"ref_audio": "file:///etc/passwd", "ref_text": "x"}, "ref_audio"),
+         ({"context": [{"text": "x"}]}, "context"), ({"split": "word"}, "split"),
+         ({"sample_rate": 8000}, "sample_rate"), ({"instructions": 1}, "instructions")]
+
+
+@pytest.mark.parametrize("fields,param", WRONG, ids=lambda x: str(x)[:40])
+def test_wrong_fields_are_refused_by_name(server, fields, param):
+    body = {"input": TEXT, "response_format": "pcm", **fields}
+    if fields == {}:
+        del body["input"]
+    status, headers, answer = server.request("POST", "/v1/audio/speech", body)
+    error = json.loads(answer)["error"]
+    assert status == 400 and headers["Content-Type"] == "application/json"
+    assert error["type"] == "invalid_request_error" and (error["param"] == param or "input" in error["message"])
+    assert set(error) == {"message", "type", "param", "code"}
+
+
+def test_openai_client_raises_its_own_errors(client):
+    with pytest.raises(openai.BadRequestError) as error:
+        client.audio.speech.create(input=TEXT, model="tts-1", voice="nobody")
+    assert error.value.param == "voice" and error.value.code == "voice_not_found"
+
+
+def test_a_recording_changes_who_speaks(server, csm, tmp_path):
+    sample = recording()
+    (tmp_path / "sample.wav").write_bytes(sample)
+    said = "This is how I speak when I am asked to read a line aloud."
+    sound = server.speak(seed=3, ref_audio=data_uri(sample), ref_text=said)
+    assert sound == generate(TEXT, 3, "--context-audio", tmp_path / "sample.wav", "--context-text", said)
+    assert sound == server.speak(seed=3, references=[{"audio_path": data_uri(sample), "text": said}])
+    assert sound != server.speak(seed=3)
+
+
+def test_context_is_the_conversation_so_far(server, tmp_path):
+    sample = recording()
+    (tmp_path / "sample.wav").write_bytes(sample)
+    sound = server.speak(seed=3, context=[{"text": "Good day.", "audio": data_uri(sample), "speaker": 2}])
+    assert sound == generate(TEXT, 3, "--context-audio", tmp_path / "sample.wav", "--context-text",
+                             "Good day.", "--context-speaker", 2)
+
+
+def test_batch_says_each_with_its_own_settings(server):
+    items = [{"input": TEXT, "seed": i} for i in range(5)] + [{"input": TEXT, "seed": 1, "voice": "nobody"}]
+    status, _, answer = server.request("POST", "/v1/audio/speech/batch",
+                                       {"items": items, "response_format": "pcm", "voice": "slt"})
+    found = json.loads(answer)
+    assert status == 200 and (found["total"], found["succeeded"], found["failed"]) == (6, 5, 1)
+    for i, result in enumerate(found["results"][:5]):
+        assert result["index"] == i and result["media_type"].startswith("audio/pcm")
+        assert base64.b64decode(result["audio_data"]) == server.speak(voice="slt", seed=i)
+    assert found["results"][5]["status"] == "error"
+    for wrong in ({}, {"items": []}, {"items": [{}]}, {"items": [{"input": "x"}] * 33}):
+        assert server.request("POST", "/v1/audio/speech/batch", wrong)[0] == 400
+
+
+def test_the_request_alone_decides(server):
+    """The same bytes one at a time and 64 at once, in any order; tests/long has 1,000."""
+    n = 64
+    asked = [{"text": f"{TEXT} Number {i}." if i % 3 == 0 else TEXT, "seed": i,
+              "voice": VOICES[i % len(VOICES)]} for i in range(n)]
+    alone = [server.speak(**a) for a in asked]
+    order = random.Random(1).sample(range(n), n)
+    with concurrent.futures.ThreadPoolExecutor(n) as pool:
+        together = dict(zip(order, pool.map(lambda i: server.speak(**asked[i]), order)))
+    assert all(together[i] == alone[i] for i in range(n))
+    for i in (0, 7, 33):
+        assert alone[i] == generate(asked[i]["text"], i, "--voice",
+                                    ["rms", "slt", "awb", "kal16"][i % len(VOICES) % 4])

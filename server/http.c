@@ -134,6 +134,7 @@ static void name_request(struct turn *t)
 static void begin_turn(struct turn *t)
 {
     t->state = IN_ANSWER; /* until the body is asked for */
+    t->request.head = (struct http_head){.method = ""};
     t->request.began_us = http_now_us();
     t->http->n_pending++;
     name_request(t);
@@ -287,13 +288,29 @@ static bool parse_chunk_size(const char *line, uint64_t *size)
     return true;
 }
 
+/* The CRLF behind a chunk's bytes. */
+static bool read_chunk_end(struct turn *t, struct evbuffer *input)
+{
+    char end[2];
+    const ev_ssize_t n = evbuffer_copyout(input, end, 2);
+    if (n < 1 || (n == 1 && end[0] == '\r'))
+        return false;
+    if (n < 2 || end[0] != '\r' || end[1] != '\n') {
+        broken(t, 400, "a chunk: expected CRLF behind its bytes");
+        return true;
+    }
+    evbuffer_drain(input, 2);
+    t->state = IN_CHUNK_SIZE;
+    return true;
+}
+
 /* One step of reading; false: more input is needed, or an answer is under way. */
 static bool read_step(struct turn *t, struct evbuffer *input)
 {
     const size_t n = evbuffer_get_length(input);
     char *line = NULL;
     size_t n_line = 0;
-    if (t->state == IN_CHUNK_SIZE || t->state == IN_CHUNK_END || t->state == IN_TRAILERS) {
+    if (t->state == IN_CHUNK_SIZE || t->state == IN_TRAILERS) {
         line = evbuffer_readln(input, &n_line, EVBUFFER_EOL_CRLF_STRICT);
         if (line == NULL && n > MAX_CHUNK_LINE + MAX_TRAILERS) {
             broken(t, 400, "a chunk's line is too long");
@@ -325,11 +342,7 @@ static bool read_step(struct turn *t, struct evbuffer *input)
             t->state = t->n_left == 0 ? IN_TRAILERS : IN_CHUNK;
         break;
     case IN_CHUNK_END:
-        if (n_line != 0)
-            broken(t, 400, "a chunk: expected CRLF behind its bytes");
-        else
-            t->state = IN_CHUNK_SIZE;
-        break;
+        return read_chunk_end(t, input);
     case IN_TRAILERS:
         t->n_trailers += n_line;
         if (n_line == 0)

@@ -9,6 +9,7 @@
 #include "bytes.h"
 #include "cast.h"
 #include "complain.h"
+#include "log.h"
 #include "reply.h"
 #include "sound.h"
 
@@ -50,6 +51,8 @@ static void fail_status(struct saying *s, csm_status status, const char *message
 {
     struct refusal why;
     refusal_of_status(status, message, &why);
+    if (why.status >= 500)
+        log_line(s->service, "a speech failed: %s", message);
     fail(s, &why);
 }
 

@@ -166,3 +166,16 @@ def recording(seconds=2.0):
 
 def data_uri(sound, kind="audio/wav"):
     return f"data:{kind};base64," + base64.b64encode(sound).decode()
+
+
+def dechunk(answer):
+    """The body of an answer in chunks, which must be complete."""
+    body, out = answer.split(b"\r\n\r\n", 1)[1], b""
+    while True:
+        size, body = body.split(b"\r\n", 1)
+        n = int(size, 16)
+        if n == 0:
+            return out
+        out += body[:n]
+        assert body[n:n + 2] == b"\r\n"
+        body = body[n + 2:]

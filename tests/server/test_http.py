@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP itself: what is read, what is refused, and in which envelope."""
+
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+from conftest import TEXT, dechunk, generate, wait_until
+
+BODY = json.dumps({"input": TEXT, "response_format": "pcm", "seed": 1}).encode()
+
+
+def head(*lines, request=b"POST /v1/audio/speech HTTP/1.1", host=b"Host: x"):
+    return b"\r\n".join([request, host, *lines]) + b"\r\n\r\n"
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1])
+
+
+def error_of(answer):
+    """The envelope of an answer, which must have one."""
+    error = json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+BROKEN = {
+    "no http": (b"GARBAGE\r\n\r\n", 400),
+    "two words": (b"GET /\r\n\r\n", 400),
+    "other version": (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "bare line feeds": (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+    "space before colon": (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+    "folded header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400),
+    "nul in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n", 400),
+    "target without slash": (b"GET x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "long header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 20000 + b"\r\n\r\n", 431),
+    "endless header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 40000, 431),
+    "many headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+    "two lengths": (head(b"Content-Length: 5", b"Content-Length: 6"), 400),
+    "length and chunks": (head(b"Content-Length: 5", b"Transfer-Encoding: chunked"), 400),
+    "length of letters": (head(b"Content-Length: five"), 400),
+    "negative length": (head(b"Content-Length: -5"), 400),
+    "huge length": (head(b"Content-Length: 99999999999"), 413),
+    "other coding": (head(b"Transfer-Encoding: gzip, chunked"), 501),
+    "wrong chunk": (head(b"Transfer-Encoding: chunked") + b"zz\r\n", 400),
+    "chunk without its end": (head(b"Transfer-Encoding: chunked") + b"2\r\n{}xx", 400),
+    "expectation": (head(b"Expect: miracles", b"Content-Length: 2"), 417),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_http_is_answered_in_the_envelope(server, name):
+    sent, status = BROKEN[name]
+    answer = server.raw(sent)
+    assert status_of(answer) == status and error_of(answer)["type"] in (
+        "invalid_request_error", "server_error")
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+def test_bodies_come_by_length_in_chunks_or_byte_by_byte(server):
+    expected = generate(TEXT, 1)
+    assert server.speak(seed=1) == expected
+    chunked = b"".join(b"%x;ext=1\r\n%s\r\n" % (len(p), p) for p in (BODY[:7], BODY[7:])) + b"0\r\nA: b\r\n\r\n"
+    close = b"Connection: close"
+    answer = server.raw(head(b"Transfer-Encoding: chunked", close) + chunked)
+    assert status_of(answer) == 200 and dechunk(answer) == expected
+    with server.socket() as s:
+        for byte in head(b"Content-Length: %d" % len(BODY), close) + BODY:
+            s.sendall(bytes([byte]))
+        received = b""
+        while piece := s.recv(65536):
+            received += piece
+    assert dechunk(received) == expected
+
+
+def test_expect_continue_is_answered_before_the_body(server):
+    with server.socket() as s:
+        s.sendall(head(b"Expect: 100-continue", b"Content-Length: %d" % len(BODY), b"Connection: close"))
+        assert s.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        s.sendall(BODY)
+        assert s.recv(20).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_requests_follow_each_other_on_one_connection(server):
+    one = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = server.raw(one + one + b"\r\n" + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    connection = server.connect()
+    for _ in range(3):
+        connection.request("POST", "/v1/audio/speech", BODY)
+        assert connection.getresponse().read() == generate(TEXT, 1)
+    connection.close()
+
+
+def test_http_10_gets_the_sound_without_chunks(server):
+    answer = server.raw(b"POST /v1/audio/speech HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+    header, sound = answer.split(b"\r\n\r\n", 1)
+    assert b"chunked" not in header and sound == generate(TEXT, 1)
+
+
+def test_head_and_unknown_routes_and_methods(server):
+    assert server.request("HEAD", "/health")[0] == 200
+    assert server.request("GET", "/nothing")[0] == 404
+    status, _, answer = server.request("PUT", "/v1/audio/speech", "{}")
+    assert status == 405 and json.loads(answer)["error"]["code"] == "method_not_allowed"
+    assert server.request("GET", "/v1/audio/speech/stream")[0] == 426
+    assert server.request("GET", "/v1/audio/voices/%zz")[0] == 400
+    assert server.request("GET", "/v1/audio/voices/a%2Fb")[0] == 404
+
+
+def test_request_id_is_the_clients_or_ours(server):
+    assert server.request("GET", "/health", headers={"X-Request-Id": "abc-1"})[1]["X-Request-Id"] == "abc-1"
+    assert server.request("GET", "/health", headers={"X-Request-Id": 'a"b'})[1]["X-Request-Id"].startswith("req_")
+    ids = {server.request("GET", "/health")[1]["X-Request-Id"] for _ in range(20)}
+    assert len(ids) == 20
+
+
+def test_curl_speaks(server, tmp_path):
+    out = tmp_path / "speech.mp3"
+    done = subprocess.run(["curl", "-sS", "--fail", "-o", out, "-w", "%{content_type}",
+                           server.base + "/v1/audio/speech", "-H", "Content-Type: application/json",
+                           "-d", json.dumps({"model": "tts-1", "input": TEXT, "voice": "alloy"})],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "audio/mpeg"
+    assert out.read_bytes().startswith(b"ID3")
+
+
+def test_models_health_and_metrics(server):
+    names = [m["id"] for m in json.loads(server.request("GET", "/v1/models")[2])["data"]]
+    assert "tts-1" in names and "gpt-4o-mini-tts" in names
+    assert [m["id"] for m in json.loads(server.request("GET", "/v1/audio/models")[2])["models"]] == names
+    assert json.loads(server.request("GET", "/v1/models/tts-1")[2])["object"] == "model"
+    assert server.request("GET", "/v1/models/none")[0] == 404
+    assert json.loads(server.request("GET", "/health")[2])["status"] == "ok"
+    before = server.metric("csm_frames_total")
+    n = len(server.speak(seed=1)) // 3840
+    assert wait_until(lambda: server.metric("csm_frames_total") == before + n)
+    text = server.request("GET", "/metrics")[2].decode()
+    for line in text.splitlines():
+        assert re.match(r"# (HELP|TYPE) |[a-z_]+(\{.*\})? [0-9.e+-]+$", line), line
+
+
+# ---- who may ask -----------------------------------------------------------------------
+
+
+def test_a_key_is_asked_for_and_compared_whole(start, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("# ours\nfirst-key\nsecond-key\n")
+    s = start("--api-key-file", keys)
+    status, headers, answer = s.request("POST", "/v1/audio/speech", BODY)
+    assert status == 401 and json.loads(answer)["error"]["code"] == "invalid_api_key"
+    assert headers["WWW-Authenticate"] == "Bearer"
+    for key, expected in (("first-key", 200), ("second-key", 200), ("first-ke", 401), ("first-keyy", 401),
+                          ("", 401)):
+        assert s.request("GET", "/v1/models", headers={"Authorization": "Bearer " + key})[0] == expected
+    for public in ("/", "/health", "/openapi.json"):
+        assert s.request("GET", public)[0] == 200
+    assert s.request("GET", "/metrics")[0] == 401
+    # A body is not read for who may not ask.
+    assert status_of(s.raw(head(b"Content-Length: 10000000"))) == 401
+
+
+def test_elsewhere_than_on_loopback_a_key_is_demanded(csm):
+    done = csm("serve", "--host", "0.0.0.0", "--port", 0, check=False)
+    assert done.returncode == 2 and "--api-key-file" in done.stderr and "--no-auth" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_pages_of_other_origins_may_not_ask(server, start):
+    other = {"Origin": "https://example.org"}
+    status, headers, answer = server.request("POST", "/v1/audio/speech", BODY, other)
+    assert status == 403 and "Access-Control-Allow-Origin" not in headers
+    own = {"Origin": f"http://127.0.0.1:{server.port}"}
+    assert server.request("POST", "/v1/audio/speech", BODY, own)[0] == 200
+    s = start("--allow-origin", "https://example.org")
+    status, headers, _ = s.request("OPTIONS", "/v1/audio/speech", headers={
+        **other, "Access-Control-Request-Method": "POST"})
+    assert status == 204 and "POST" in headers["Access-Control-Allow-Methods"]
+    status, headers, _ = s.request("POST", "/v1/audio/speech", BODY, other)
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://example.org"
+    assert s.request("GET", "/health", headers={"Origin": "https://example.com"})[0] == 403
+
+
+def test_nothing_of_a_text_is_in_the_log(start):
+    s = start()
+    s.speak("A secret about penguins.", seed=1)
+    s.request("POST", "/v1/audio/speech", '{"input": "penguins"')
+    s.stop()
+    assert not any("penguin" in line for line in s.log)
+    s = start("--log-format", "json", "--log-text")
+    s.speak("A secret about penguins.", seed=1)
+    s.stop()
+    lines = [json.loads(line) for line in s.log]
+    assert any(line.get("text") == "A secret about penguins." for line in lines)
+    assert any(line.get("status") == 200 and line["path"] == "/v1/audio/speech" for line in lines)
+
+
+def test_tls(start, tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                    cert, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                   check=True, capture_output=True)
+    s = start("--tls-cert", cert, "--tls-key", key)
+    assert s.base.startswith("https://")
+    done = subprocess.run(["curl", "-sS", "--cacert", cert, s.base + "/v1/audio/speech", "-d", BODY],
+                          capture_output=True, check=True)
+    assert done.stdout == generate(TEXT, 1)
+    assert s.stop() == 0
+
+
+def test_a_request_that_does_not_come_is_given_up(server):
+    """The limits of time: ten seconds for a head, and nothing for a connection that says nothing."""
+    began = time.monotonic()
+    with server.socket(timeout=20) as s:
+        s.sendall(b"GET /health HTTP/1.1\r\n")
+        received = s.recv(65536)
+    assert 9 < time.monotonic() - began < 12
+    assert status_of(received) == 408 and error_of(received)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams, queue, clients that go or dawdle, and the end of the server."""
+
+import concurrent.futures
+import json
+import signal
+import socket
+import threading
+import time
+
+from conftest import TEXT, dechunk, generate, wait_until
+
+LONG = "This is a long text. " * 60
+
+
+def asked(text=LONG, **fields):
+    body = json.dumps({"input": text, "response_format": "pcm", "seed": 1, **fields}).encode()
+    return b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def begin(server, **fields):
+    """A socket on which a long speech has begun."""
+    s = server.socket(timeout=30)
+    s.sendall(asked(**fields))
+    assert s.recv(12) == b"HTTP/1.1 200"
+    return s
+
+
+def test_a_full_queue_is_503_with_retry_after(start):
+    s = start("--max-streams", 1, "--queue", 1)
+    slow = begin(s)  # nobody reads on: it fills its buffers and keeps its stream
+    waiting = s.socket()
+    waiting.sendall(asked("Hi."))
+    assert wait_until(lambda: s.metric("csm_speech_waiting") == 1)
+    status, headers, answer = s.request("POST", "/v1/audio/speech", {"input": "Hi."})
+    assert status == 503 and headers["Retry-After"] == "1"
+    assert json.loads(answer)["error"]["code"] == "queue_full"
+    slow.close()  # its stream goes to the one that waits
+    assert waiting.recv(12) == b"HTTP/1.1 200"
+    waiting.close()
+
+
+def test_a_client_that_leaves_frees_its_stream(start):
+    s = start("--max-streams", 1)
+    for _ in range(5):
+        gone = begin(s)
+        assert s.metric("csm_speech_running") == 1
+        gone.close()
+        assert wait_until(lambda: s.metric("csm_speech_running") == 0, timeout=2, every=0.005)
+    # and one whose request is still waiting
+    held = begin(s)
+    waiting = s.socket()
+    waiting.sendall(asked())
+    assert wait_until(lambda: s.metric("csm_speech_waiting") == 1)
+    waiting.close()
+    assert wait_until(lambda: s.metric("csm_speech_waiting") == 0, timeout=2)
+    held.close()
+
+
+def test_a_slow_reader_holds_nobody_up_and_loses_nothing(start):
+    s = start("--max-streams", 4)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", s.port))
+    slow.settimeout(60)
+    slow.sendall(asked().replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    head = slow.recv(4096)
+    began = time.monotonic()
+    for seed in range(10):
+        assert s.speak(seed=seed) == generate(TEXT, seed)
+    assert time.monotonic() - began < 20
+    received = bytearray(head)
+    while piece := slow.recv(65536):
+        received += piece
+    assert dechunk(bytes(received)) == s.speak(LONG, seed=1)
+
+
+def test_sigterm_finishes_what_is_being_said(start):
+    s = start("--max-streams", 2)
+    results = []
+    speaker = threading.Thread(target=lambda: results.append(s.speak(LONG, seed=1)))
+    speaker.start()
+    assert wait_until(lambda: s.metric("csm_speech_running") == 1)
+    kept = s.connect()
+    kept.request("GET", "/health")
+    kept.getresponse().read()
+    s.process.send_signal(signal.SIGTERM)
+    assert wait_until(lambda: is_refused(s))  # nothing new
+    speaker.join(60)
+    assert results == [generate(LONG, 1)] or len(results[0]) > 100000
+    assert s.stop() == 0
+
+
+def is_refused(s):
+    try:
+        s.socket(timeout=1).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_sigint_ends_an_idle_server_at_once(start):
+    s = start("--wyoming-port", 0)
+    began = time.monotonic()
+    assert s.stop(signal.SIGINT) == 0
+    assert time.monotonic() - began < 2
+
+
+def test_health_is_503_until_the_model_is_there(start, tmp_path):
+    """A model that cannot be opened ends the server with exit code 3 and one line."""
+    s = start("--model-path", tmp_path, ready=False)
+    assert s.process.wait(20) == 3
+    s.stop()
+    lines = [line for line in s.log if line.startswith("csm: ")]
+    assert len(lines) == 1 and str(tmp_path) in lines[0]
+
+
+def test_usage_errors_are_one_line_and_exit_2(csm):
+    for wrong in (["--port", "70000"], ["--max-streams", "0"], ["--no-such"], ["--tls-cert", "x"],
+                  ["--no-auth", "--api-key-file", "x"], ["--alias", "x"], ["--mark", "--no-mark"]):
+        done = csm("serve", "--port", 0, *wrong, check=False)
+        assert done.returncode == 2 and done.stderr.startswith("csm: "), (wrong, done.stderr)
+
+
+def test_memory_and_descriptors_come_back(start):
+    s = start("--max-streams", 8)
+
+    def some(n):
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda i: s.speak(seed=i % 5, max_audio_ms=400), range(n)))
+
+    some(100)
+    before, n_before = s.rss_kb(), s.n_descriptors()
+    some(200)
+    assert wait_until(lambda: s.n_descriptors() <= n_before)
+    # Another 200 requests may not cost what 20 idle connections would.
+    assert s.rss_kb() - before < 4096

@@ -7,7 +7,6 @@
 #include <csm/text.h>
 
 #include "bytes.h"
-#include "cast.h"
 #include "complain.h"
 #include "log.h"
 #include "reply.h"
@@ -217,9 +216,9 @@ static void on_cast(void *owner, const struct cast *cast, const struct refusal *
         fail_status(s, st, err.text);
 }
 
-bool saying_open(struct service *service, struct speech_request *request, enum saying_shape shape,
-                 const struct saying_hooks *hooks, void *owner, struct saying **out,
-                 struct refusal *why)
+bool saying_open(struct service *service, struct speech_request *request, const struct cast *known,
+                 enum saying_shape shape, const struct saying_hooks *hooks, void *owner,
+                 struct saying **out, struct refusal *why)
 {
     struct saying *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -243,6 +242,8 @@ bool saying_open(struct service *service, struct speech_request *request, enum s
     enum cast_state state = CAST_REFUSED;
     if (speeches_is_full(service->speeches))
         refuse(why, 503, "", "queue_full", "the queue of requests is full");
+    else if (known != NULL)
+        st = speak(s, known, &err);
     else
         state = cast_begin(service, &s->request, on_cast, s, &cast, &s->casting, why);
     if (state == CAST_READY) {
@@ -251,7 +252,7 @@ bool saying_open(struct service *service, struct speech_request *request, enum s
     }
     if (st != CSM_OK)
         refusal_of_status(st, err.text, why);
-    if (st != CSM_OK || state == CAST_REFUSED) {
+    if (st != CSM_OK || (s->speech == NULL && s->casting == NULL)) {
         saying_close(s);
         return false;
     }
@@ -317,7 +318,7 @@ bool saying_begin(struct service *service, struct speech_request *request,
         return false;
     }
     struct saying *s;
-    if (!saying_open(service, request, SAYING_ONE_SOUND, hooks, owner, &s, why))
+    if (!saying_open(service, request, NULL, SAYING_ONE_SOUND, hooks, owner, &s, why))
         return false;
     if (!saying_add(s, s->request.input, s->request.is_split, why)) {
         saying_close(s);

@@ -6,7 +6,7 @@
 #ifndef CSM_SERVER_SAYING_H
 #define CSM_SERVER_SAYING_H
 
-#include "service.h"
+#include "cast.h"
 
 struct saying;
 
@@ -38,11 +38,12 @@ struct saying_report {
 };
 
 /* Begin without text. The request is taken, also on failure; is_streamed decides whether
- * on_sound brings a sound as it comes or all at once. false: `why` tells, no hook is
- * called. */
-bool saying_open(struct service *service, struct speech_request *request, enum saying_shape shape,
-                 const struct saying_hooks *hooks, void *owner, struct saying **out,
-                 struct refusal *why);
+ * on_sound brings a sound as it comes or all at once.
+ *   cast  who speaks, where that is known; NULL: as the request says
+ * false: `why` tells, no hook is called. */
+bool saying_open(struct service *service, struct speech_request *request, const struct cast *cast,
+                 enum saying_shape shape, const struct saying_hooks *hooks, void *owner,
+                 struct saying **out, struct refusal *why);
 /* false: `why` tells; on_failed is not called for it. */
 bool saying_add(struct saying *saying, const char *text, bool is_split, struct refusal *why);
 void saying_complete(struct saying *saying);

@@ -44,6 +44,8 @@ struct text_socket {
 
     bool is_configured;
     struct speech_request config;
+    struct cast cast;        /* who speaks */
+    struct casting *casting; /* its recordings are being encoded: messages wait */
     enum granularity granularity;
 
     char *text; /* [n_text], zero-terminated: has come and is not yet given to the saying */
@@ -87,6 +89,8 @@ static void socket_free(struct text_socket *t)
 {
     TAILQ_REMOVE(&t->service->guests, &t->guest, entry);
     saying_close(t->saying);
+    casting_forget(t->casting);
+    prompt_release(t->cast.prompt);
     speech_request_empty(&t->config);
     free(t->text);
     while (t->first != NULL) {
@@ -240,7 +244,7 @@ static void say(struct text_socket *t, size_t n)
         struct speech_request request;
         is_said = speech_request_copy(&t->config, &request) || refuse(&why, 503, "", "", "out of memory");
         if (is_said)
-            is_said = saying_open(t->service, &request,
+            is_said = saying_open(t->service, &request, &t->cast,
                                   t->granularity == BY_UTTERANCE ? SAYING_ONE_SOUND
                                                                  : SAYING_EACH_A_SOUND,
                                   &saying_events, t, &t->saying, &why);
@@ -346,9 +350,31 @@ static bool read_config(struct text_socket *t, const json_t *message, struct spe
                   "split_granularity: expected none, sentence or clause");
 }
 
-static void on_config(struct text_socket *t, const json_t *message)
+/* The configuration holds: the cast is taken. */
+static void take_cast(struct text_socket *t, const struct cast *cast)
 {
     static const char *const names[] = {"none", "sentence", "clause"};
+    t->cast = *cast;
+    t->is_configured = true;
+    send_json(t, json_pack("{s:s, s:s, s:s, s:b, s:s}", "type", "session.configured", "session_id",
+                           t->id, "response_format", speech_format_name(t->config.format),
+                           "stream_audio", (int)t->config.is_streamed, "split_granularity",
+                           names[t->granularity]));
+}
+
+static void on_cast(void *owner, const struct cast *cast, const struct refusal *why)
+{
+    struct text_socket *t = owner;
+    t->casting = NULL;
+    if (why != NULL)
+        send_refusal(t, why);
+    else
+        take_cast(t, cast);
+    go_on(t);
+}
+
+static void on_config(struct text_socket *t, const json_t *message)
+{
     struct speech_request config;
     struct refusal why;
     if (t->saying != NULL || t->n_text > 0) {
@@ -362,13 +388,22 @@ static void on_config(struct text_socket *t, const json_t *message)
         return;
     }
     speech_request_empty(&t->config);
+    prompt_release(t->cast.prompt);
+    t->cast = (struct cast){0};
     t->config = config;
     t->granularity = granularity;
-    t->is_configured = true;
-    send_json(t, json_pack("{s:s, s:s, s:s, s:b, s:s}", "type", "session.configured", "session_id",
-                           t->id, "response_format", speech_format_name(config.format),
-                           "stream_audio", (int)config.is_streamed, "split_granularity",
-                           names[granularity]));
+    t->is_configured = false;
+    struct cast cast;
+    switch (cast_begin(t->service, &t->config, on_cast, t, &cast, &t->casting, &why)) {
+    case CAST_READY:
+        take_cast(t, &cast);
+        break;
+    case CAST_LATER:
+        break;
+    case CAST_REFUSED:
+        send_refusal(t, &why);
+        break;
+    }
 }
 
 /* ---- messages ---------------------------------------------------------------------------------- */
@@ -393,7 +428,7 @@ static void handle(struct text_socket *t, const json_t *message)
     else
         send_error(t, "a message: its type is none of session.config, input.text, input.commit, "
                       "input.done, session.close");
-    if (t->is_configured)
+    if (t->is_configured || t->casting != NULL)
         websocket_set_deadline(t->ws, IDLE_MS);
 }
 
@@ -403,7 +438,7 @@ static void go_on(struct text_socket *t)
     if (t->is_handling)
         return;
     t->is_handling = true;
-    while (t->first != NULL && !t->is_flushed && !t->is_closing) {
+    while (t->first != NULL && !t->is_flushed && !t->is_closing && t->casting == NULL) {
         struct message *m = t->first;
         t->first = m->next;
         if (t->first == NULL)
@@ -415,7 +450,7 @@ static void go_on(struct text_socket *t)
         free(m);
     }
     t->is_handling = false;
-    const bool is_idle = t->saying == NULL && t->first == NULL;
+    const bool is_idle = t->saying == NULL && t->first == NULL && t->casting == NULL;
     if (t->is_closing && t->saying == NULL)
         close_socket(t, WEBSOCKET_NORMAL, "");
     else if (t->service->is_ending && is_idle)

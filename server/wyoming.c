@@ -174,7 +174,7 @@ static bool open_saying(struct wyoming *w, struct refusal *why)
     request.is_streamed = true;
     request.voice = w->voice;
     w->voice = NULL;
-    return saying_open(w->service, &request, SAYING_ONE_SOUND, &hooks, w, &w->saying, why);
+    return saying_open(w->service, &request, NULL, SAYING_ONE_SOUND, &hooks, w, &w->saying, why);
 }
 
 static void say(struct wyoming *w, const char *text)

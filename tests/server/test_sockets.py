@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text in as it is written: WS /v1/audio/speech/stream and /v1/realtime."""
+
+import base64
+import io
+import json
+import wave
+
+import openai
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from conftest import TEXT, data_uri, generate, recording, wait_until
+
+SENTENCES = ["Hello there.", "This is the second sentence.", "And this is the last one."]
+
+
+class Socket:
+    def __init__(self, server, path="/v1/audio/speech/stream", **kwargs):
+        self.opened = connect(f"ws://127.0.0.1:{server.port}{path}", max_size=None, **kwargs)
+        self.ws = self.opened.__enter__()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ws.close()
+
+    def send(self, type, **fields):
+        self.ws.send(json.dumps({"type": type, **fields}))
+
+    def next(self, timeout=30):
+        message = self.ws.recv(timeout)
+        return message if isinstance(message, bytes) else json.loads(message)
+
+    def until(self, type):
+        """Messages up to one of that type: its list, that one last."""
+        found = []
+        while not found or isinstance(found[-1], bytes) or found[-1]["type"] != type:
+            found.append(self.next())
+        return found
+
+    def utterance(self):
+        """[(start, sound, done)] of the utterance that is being said."""
+        found, start, sound = [], None, b""
+        for m in self.until("session.done"):
+            if isinstance(m, bytes):
+                sound += m
+            elif m["type"] == "audio.start":
+                start, sound = m, b""
+            elif m["type"] == "audio.done":
+                found.append((start, sound, m))
+        return found
+
+
+def configured(server, **config):
+    s = Socket(server)
+    s.send("session.config", **config)
+    assert s.next()["type"] == "session.configured"
+    return s
+
+
+def test_a_sentence_is_said_while_the_next_is_written(server):
+    with configured(server, response_format="pcm", stream_audio=True, seed=5, voice="slt") as s:
+        for word in ["Hello ", "there. ", "This "]:
+            s.send("input.text", text=word)
+        start = s.next()  # before input.done
+        assert start["type"] == "audio.start" and start["sentence_text"] == "Hello there."
+        assert (start["format"], start["sample_rate"], start["channels"]) == ("pcm", 24000, 1)
+        first = s.until("audio.done")
+        s.send("input.text", text="is the second sentence. And this is the last one.")
+        s.send("input.done")
+        rest = s.utterance()
+    assert b"".join(m for m in first if isinstance(m, bytes)) == generate(TEXT, 5, "--voice", "slt")
+    assert [r[0]["sentence_text"] for r in rest] == SENTENCES[1:]
+    assert all(r[2]["total_bytes"] == len(r[1]) > 0 and not r[2]["error"] for r in rest)
+
+
+def test_whole_sentences_are_files_of_their_own(server):
+    with configured(server, response_format="wav", seed=5) as s:
+        s.send("input.text", text=" ".join(SENTENCES))
+        s.send("input.done")
+        said = s.utterance()
+    assert len(said) == 3
+    for i, (start, sound, _) in enumerate(said):
+        with wave.open(io.BytesIO(sound)) as f:
+            assert f.getframerate() == 24000 and f.getnframes() > 0
+        assert start["sentence_index"] == i and start["utterance_index"] == 0
+    with wave.open(io.BytesIO(said[0][1])) as f:
+        assert f.readframes(f.getnframes()) == generate(TEXT, 5)
+
+
+def test_without_splitting_an_utterance_is_what_http_gives(server):
+    with configured(server, response_format="pcm", stream_audio=True, seed=5,
+                    split_granularity="none") as s:
+        for sentence in SENTENCES:
+            s.send("input.text", text=sentence + " ")
+        s.send("input.done")
+        said = s.utterance()
+        assert len(said) == 1
+        assert said[0][1] == server.speak(" ".join(SENTENCES), seed=5)
+        s.send("input.text", text="Again.")  # the connection stays
+        s.send("input.done")
+        again = s.utterance()
+        assert again[0][0]["utterance_index"] == 1
+
+
+def test_clauses_and_commits(server):
+    with configured(server, response_format="pcm", split_granularity="clause") as s:
+        s.send("input.text", text="When it rains, it pours; everybody knows")
+        first = s.until("audio.done")[0]
+        assert first["sentence_text"] == "When it rains,"
+        s.send("input.commit")
+        s.send("input.done")
+        texts = [r[0]["sentence_text"] for r in s.utterance()]
+        assert texts == ["it pours;", "everybody knows"]
+
+
+def test_utterances_queue_behind_each_other_in_order(server):
+    with configured(server, response_format="pcm", seed=1) as s:
+        for i in range(4):
+            s.send("input.text", text=f"Number {i}.")
+            s.send("input.done")
+        for i in range(4):
+            said = s.utterance()
+            assert said[0][0]["utterance_index"] == i
+        s.send("session.close")
+        with pytest.raises(ConnectionClosed):
+            s.next()
+
+
+def test_wrong_messages_are_told_and_the_socket_stays(server):
+    with Socket(server) as s:
+        s.send("input.text", text="x")
+        assert "session.config" in s.next()["message"]
+        s.ws.send("{")
+        assert s.next()["type"] == "error"
+        s.ws.send("[]")
+        assert s.next()["type"] == "error"
+        for wrong in ({"voice": "nobody"}, {"split_granularity": "word"}, {"response_format": "x"},
+                      {"stream_audio": 1}):
+            s.send("session.config", **wrong)
+            assert s.next()["type"] == "error", wrong
+        s.send("session.config", session={"response_format": "pcm", "seed": 5})
+        assert s.next()["type"] == "session.configured"
+        s.send("input.nothing")
+        assert s.next()["type"] == "error"
+        s.send("input.text", text=TEXT)
+        s.send("input.done")
+        assert s.utterance()[0][1] == generate(TEXT, 5)
+        s.send("input.done")  # of nothing
+        done = s.next()
+        assert (done["type"], done["total_sentences"]) == ("session.done", 0)
+
+
+def test_a_recording_speaks_over_the_socket(server):
+    said = "This is how I speak when I am asked to read a line aloud."
+    sample = data_uri(recording())
+    with configured(server, response_format="pcm", seed=3, ref_audio=sample, ref_text=said) as s:
+        s.send("input.text", text=TEXT)
+        s.send("input.done")
+        assert s.utterance()[0][1] == server.speak(seed=3, ref_audio=sample, ref_text=said)
+
+
+def test_a_socket_that_goes_frees_its_stream(server):
+    s = configured(server, response_format="pcm", stream_audio=True)
+    s.send("input.text", text="A long one. " * 40)
+    s.send("input.done")
+    s.until("audio.start")
+    assert server.metric("csm_speech_running") >= 1
+    s.ws.socket.close()
+    assert wait_until(lambda: server.metric("csm_speech_running") == 0)
+
+
+def test_sigterm_says_what_has_come_and_closes(start):
+    server = start()
+    with configured(server, response_format="pcm", seed=5) as s:
+        s.send("input.text", text="Hello there. And")
+        s.until("audio.start")
+        server.process.terminate()
+        texts = [m["sentence_text"] for m in s.until("session.done")
+                 if not isinstance(m, bytes) and m["type"] == "audio.start"]
+        assert texts in ([], ["And"])
+        with pytest.raises(ConnectionClosed) as closed:
+            s.next()
+        assert closed.value.rcvd.code == 1001
+    assert server.stop() == 0
+
+
+def test_a_socket_needs_the_key_and_its_own_origin(start, tmp_path):
+    (tmp_path / "keys").write_text("secret\n")
+    server = start("--api-key-file", tmp_path / "keys")
+    with pytest.raises(InvalidStatus) as refused:
+        Socket(server)
+    assert refused.value.response.status_code == 401
+    with Socket(server, additional_headers={"Authorization": "Bearer secret"}) as s:
+        s.send("session.config")
+        assert s.next()["type"] == "session.configured"
+    with Socket(server, "/v1/realtime", subprotocols=["realtime", "openai-insecure-api-key.secret"]) as s:
+        assert s.next()["type"] == "session.created" and s.ws.subprotocol == "realtime"
+    with pytest.raises(InvalidStatus) as refused:
+        Socket(server, additional_headers={"Authorization": "Bearer secret", "Origin": "https://example.org"})
+    assert refused.value.response.status_code == 403
+
+
+# ---- /v1/realtime -------------------------------------------------------------------------
+
+
+def test_openai_realtime_client_hears_what_it_adds(server):
+    client = openai.OpenAI(base_url=server.base + "/v1", api_key="none",
+                           websocket_base_url=f"ws://127.0.0.1:{server.port}/v1")
+    with client.realtime.connect(model="gpt-realtime") as c:
+        assert c.recv().type == "session.created"
+        c.session.update(session={"type": "realtime", "audio": {"output": {
+            "voice": "slt", "format": {"type": "audio/pcm", "rate": 24000}}}})
+        assert c.recv().type == "session.updated"
+        c.conversation.item.create(item={"type": "message", "role": "user",
+                                         "content": [{"type": "input_text", "text": TEXT}]})
+        c.response.create()
+        sound, kinds, seed = b"", [], None
+        for event in c:
+            kinds.append(event.type)
+            if event.type == "response.output_audio.delta":
+                sound += base64.b64decode(event.delta)
+            if event.type == "response.output_audio_transcript.done":
+                assert event.transcript == TEXT
+            if event.type == "response.done":
+                assert event.response.status == "completed"
+                seed = event.response.metadata["seed"]
+                break
+    assert kinds[:5] == ["conversation.item.added", "conversation.item.done", "response.created",
+                         "response.output_item.added", "response.output_audio_transcript.delta"]
+    assert len(sound) > 3840 and sound == server.speak(seed=int(seed), voice="slt")
+
+
+def test_realtime_cancels_refuses_and_goes_on(server):
+    with Socket(server, "/v1/realtime?model=x", additional_headers={"OpenAI-Beta": "realtime=v1"}) as s:
+        assert s.next()["type"] == "session.created"
+        s.send("response.create")
+        assert s.next()["error"]["message"].startswith("a response: nothing")
+        s.send("input_audio_buffer.append", audio="")
+        assert "does not listen" in s.next()["error"]["message"]
+        s.send("session.update", session={"output_audio_format": "g711_ulaw"})
+        assert s.next()["type"] == "error"
+        s.send("conversation.item.create", item={"type": "message", "role": "assistant", "content": [
+            {"type": "text", "text": "A long one. " * 40}]})
+        assert s.next()["type"] == "conversation.item.created"
+        s.send("response.create")
+        s.until("response.audio.delta")
+        s.send("response.create")
+        s.until("error")
+        s.send("response.cancel")
+        assert s.until("response.done")[-1]["response"]["status"] == "cancelled"
+        s.send("response.create", response={"input": [{"type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": TEXT}]}]})
+        assert s.until("response.done")[-1]["response"]["status"] == "completed"

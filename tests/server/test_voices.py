@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/v1/audio/voices: lists as Open WebUI reads them, recordings that stay, and nothing by halves."""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+
+import pytest
+
+from conftest import TEXT, Server, generate, recording
+
+SAID = "This is how I speak when I am asked to read a line aloud."
+FORM = {"name": "anna", "ref_text": SAID, "consent": "Anna, in writing, 2026-11-01"}
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return recording()
+
+
+def multipart(sound, fields):
+    boundary = uuid.uuid4().hex
+    body = b""
+    for name, value in fields.items():
+        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n').encode() + \
+            str(value).encode() + b"\r\n"
+    if sound is not None:
+        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="audio_sample"; filename="a.wav"\r\n'
+                 "Content-Type: audio/wav\r\n\r\n").encode() + sound + b"\r\n"
+    body += f"--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+def upload(server, sound, fields=FORM, **kwargs):
+    body, headers = multipart(sound, fields)
+    status, _, answer = server.request("POST", "/v1/audio/voices", body, headers, **kwargs)
+    return status, json.loads(answer)
+
+
+def names(server):
+    return [v["name"] for v in json.loads(server.request("GET", "/v1/audio/voices")[2])["voices"]]
+
+
+def test_voices_are_objects_with_id_and_name(server):
+    found = json.loads(server.request("GET", "/v1/audio/voices")[2])
+    assert all(v["id"] and v["name"] for v in found["voices"])
+    assert [v["id"] for v in found["voices"]][:4] == ["rms", "slt", "awb", "kal16"]
+    assert "alloy" in names(server) and found["uploaded_voices"] == []
+
+
+def test_a_recording_becomes_a_voice_that_stays(start, sample, tmp_path):
+    s = start(voices=tmp_path / "v")
+    status, answer = upload(s, sample)
+    assert status == 201 and answer["voice"]["id"] == "anna"
+    assert answer["voice"]["consent"] == FORM["consent"]
+    sound = s.speak(voice="anna", seed=3)
+    (tmp_path / "sample.wav").write_bytes(sample)
+    assert sound == generate(TEXT, 3, "--context-audio", tmp_path / "sample.wav", "--context-text", SAID)
+    assert s.stop() == 0
+    s = start(voices=tmp_path / "v")
+    assert s.speak(voice="anna", seed=3) == sound
+    kept = json.loads(s.request("GET", "/v1/audio/voices/anna")[2])
+    assert kept["uploaded"] and kept["consent"] == FORM["consent"] and kept["created"].endswith("Z")
+    # csm generate finds it, too
+    os.environ["CSM_VOICES"] = str(tmp_path / "v")
+    try:
+        assert generate(TEXT, 3, "--voice", "anna") == sound
+    finally:
+        del os.environ["CSM_VOICES"]
+    assert s.request("DELETE", "/v1/audio/voices/anna")[0] == 200
+    assert s.request("DELETE", "/v1/audio/voices/anna")[0] == 404
+    assert "anna" not in names(s) and list((tmp_path / "v").iterdir()) == []
+    assert s.request("DELETE", "/v1/audio/voices/rms")[0] == 404  # the model's own
+
+
+WRONG = [({"name": ""}, "name"), ({"ref_text": ""}, "ref_text"), ({"consent": ""}, "consent"),
+         ({"name": "a/b"}, None), ({"name": "x" * 65}, None), ({"name": "../x"}, None), ({"name": "slt"}, None),
+         ({"speaker": "x"}, "speaker")]
+
+
+@pytest.mark.parametrize("fields,param", WRONG)
+def test_wrong_forms_are_refused(server, sample, fields, param):
+    before = names(server)
+    status, answer = upload(server, sample, {**FORM, **fields})
+    assert status == 400 and (param is None or answer["error"]["param"] == param)
+    assert names(server) == before
+
+
+def test_wrong_sounds_and_bodies_are_refused(server, sample):
+    before = names(server)
+    assert upload(server, None)[1]["error"]["param"] == "audio_sample"
+    assert upload(server, b"no sound at all")[0] == 400
+    assert upload(server, recording(0.5))[1]["error"]["param"] == "audio_sample"
+    assert upload(server, b"\0" * (11 << 20))[0] == 413
+    body, headers = multipart(sample, FORM)
+    for cut in (0, 10, 100, len(body) // 2, len(body) - 10):
+        assert server.request("POST", "/v1/audio/voices", body[:cut], headers)[0] == 400
+    assert server.request("POST", "/v1/audio/voices", body, {"Content-Type": "application/json"})[0] == 400
+    assert server.request("POST", "/v1/audio/voices", b"{}")[0] == 400
+    assert names(server) == before
+
+
+def test_aliases_are_settable_and_a_recording_may_take_an_openai_name(start, sample):
+    s = start("--alias", "alloy=kal16", "--alias", "mine=slt")
+    assert s.speak(voice="alloy", seed=1) == generate(TEXT, 1, "--voice", "kal16")
+    assert s.speak(voice="mine", seed=1) == generate(TEXT, 1, "--voice", "slt")
+    plain = s.speak(voice="nova", seed=1)
+    assert upload(s, sample, {**FORM, "name": "nova"})[0] == 201
+    assert s.speak(voice="nova", seed=1) != plain
+
+
+def test_killed_while_voices_are_uploaded_the_old_set_or_the_new_is_there(tmp_path, sample):
+    """Twelve times SIGKILL at a random moment: every voice that was answered for speaks, and
+    whatever is there can be read."""
+    random.seed(1)
+    voices, told = tmp_path / "v", set()
+    for turn in range(12):
+        s = Server("--no-mark", voices=voices)
+        assert told <= set(names(s)), "a voice that was answered for is gone"
+
+        def add():
+            for i in range(100):
+                try:
+                    if upload(s, sample, {**FORM, "name": f"v{turn}-{i}"}, timeout=5)[0] == 201:
+                        told.add(f"v{turn}-{i}")
+                except OSError:
+                    return
+
+        adder = threading.Thread(target=add)
+        adder.start()
+        time.sleep(random.uniform(0.05, 0.4))
+        s.stop(signal.SIGKILL)
+        adder.join()
+    s = Server("--no-mark", voices=voices)
+    assert told and told <= set(names(s))
+    assert s.speak(voice=sorted(told)[-1], seed=1, max_audio_ms=400)
+    s.stop()

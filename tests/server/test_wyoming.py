@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Wyoming port, by the wyoming package's own client, and by what it never sends."""
+
+import asyncio
+import json
+import socket
+
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.event import Event
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping, Pong
+from wyoming.tts import (Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop,
+                         SynthesizeStopped, SynthesizeVoice)
+
+from conftest import TEXT
+
+TEXTS = ["Hel", "lo there. This is the sec", "ond sentence. And", " the last"]
+
+
+def talk(server, *events, until):
+    """The events that come for those that are sent, up to one of a type."""
+
+    async def run():
+        found = []
+        async with AsyncTcpClient("127.0.0.1", server.wyoming_port) as client:
+            for event in events:
+                await client.write_event(event.event() if not isinstance(event, Event) else event)
+            while not found or found[-1].type != until:
+                event = await asyncio.wait_for(client.read_event(), 30)
+                assert event is not None, "closed"
+                found.append(event)
+        return found
+
+    return asyncio.run(run())
+
+
+def sound_of(events):
+    start = [e for e in events if AudioStart.is_type(e.type)]
+    assert len(start) == 1
+    first = AudioStart.from_event(start[0])
+    assert (first.rate, first.width, first.channels) == (24000, 2, 1)
+    return b"".join(AudioChunk.from_event(e).audio for e in events if AudioChunk.is_type(e.type))
+
+
+def test_describe_tells_voices_and_streaming(server):
+    info = Info.from_event(talk(server, Describe(), until="info")[0])
+    (program,) = info.tts
+    assert program.supports_synthesize_streaming and program.installed
+    names = [v.name for v in program.voices]
+    assert names[:4] == ["rms", "slt", "awb", "kal16"] and "alloy" in names
+    assert all(v.languages == ["en"] for v in program.voices)
+
+
+def test_a_whole_text_is_said(server):
+    events = talk(server, Synthesize(text=TEXT, voice=SynthesizeVoice(name="slt")), until="audio-stop")
+    assert len(sound_of(events)) >= 3840
+    assert AudioStop.is_type(events[-1].type)
+
+
+def test_a_text_is_said_as_it_is_written(server):
+    events = talk(server, SynthesizeStart(voice=SynthesizeVoice(name="slt")),
+                  *[SynthesizeChunk(text=t) for t in TEXTS], Synthesize(text="".join(TEXTS)),
+                  SynthesizeStop(), until="synthesize-stopped")
+    assert [e.type for e in events[-2:]] == ["audio-stop", "synthesize-stopped"]
+    # Three sentences with pauses of 160 ms between them, each of one frame at least.
+    assert len(sound_of(events)) >= 3 * 3840 + 2 * 2 * 3840
+    assert SynthesizeStopped.is_type(events[-1].type)
+
+
+def test_the_first_sentence_is_heard_before_the_text_ends(server):
+    async def run():
+        async with AsyncTcpClient("127.0.0.1", server.wyoming_port) as client:
+            await client.write_event(SynthesizeStart().event())
+            for t in TEXTS[:2]:
+                await client.write_event(SynthesizeChunk(text=t).event())
+            while (event := await asyncio.wait_for(client.read_event(), 30)).type != "audio-chunk":
+                pass
+            await client.write_event(SynthesizeStop().event())
+            while (event := await asyncio.wait_for(client.read_event(), 30)).type != "synthesize-stopped":
+                pass
+
+    asyncio.run(run())
+
+
+def test_several_texts_one_after_another_on_one_connection(server):
+    events = talk(server, *[Synthesize(text=TEXT)] * 3, Ping(text="x"), until="pong")
+    assert [e.type for e in events].count("audio-stop") == 3
+    assert Pong.from_event(events[-1]).text == "x"
+
+
+def test_unknown_events_and_voices_do_no_harm(server):
+    events = talk(server, Event("run-satellite", {"a": 1}), Event("audio-chunk", {"rate": 1}, b"\0" * 100000),
+                  Synthesize(text=TEXT, voice=SynthesizeVoice(name="en_US-lessac")), until="audio-stop")
+    assert len(sound_of(events)) >= 3840
+
+
+def test_nothing_to_say_is_answered_too(server):
+    events = talk(server, SynthesizeStart(), SynthesizeStop(), until="synthesize-stopped")
+    assert [e.type for e in events] == ["synthesize-stopped"]
+
+
+def test_what_is_no_event_is_told_and_closed(server):
+    for wrong in (b"nonsense\n", b"{}\n", b'{"type": 3}\n', b'{"type":"x","data_length":-1}\n',
+                  b'{"type":"x","data_length":3}\nabc', b"x" * 70000, b'{"type":"x","data_length":99999999}\n'):
+        with socket.create_connection(("127.0.0.1", server.wyoming_port), timeout=10) as s:
+            s.sendall(wrong)
+            received = b""
+            while piece := s.recv(65536):
+                received += piece
+        assert json.loads(received.split(b"\n")[0])["type"] == "error", wrong

@@ -23,6 +23,9 @@ int run_serve(int argc, char **argv)
 
 #else
 
+#include "marking.h"
+#include "model_notes.h"
+#include "model_path.h"
 #include "options.h"
 #include "server.h"
 
@@ -33,7 +36,7 @@ static const char help[] =
     "                           machine a key is demanded, or --no-auth\n"
     "  --port P                 8080; 0 takes any that is free\n"
     "  --wyoming-port P         and Wyoming for Home Assistant there\n"
-    "  --model-path DIR         default: the embedded voice\n"
+    "  --model-path DIR|ORG/NAME  default: the embedded voice\n"
     "  --engine E --device D    auto, native, mlx, torch, cuda; cpu, gpu, cuda:0, mps\n"
     "  --strategy S             auto, pure, exact, hybrid\n"
     "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n"
@@ -48,7 +51,8 @@ static const char help[] =
     "  --no-auth                ask for no key, wherever it listens\n"
     "  --allow-origin O         pages of that origin may ask, * all; repeatable\n"
     "  --tls-cert F --tls-key F PEM files: https\n"
-    "  --mark | --no-mark       whether the sound says that a machine made it (mark)\n"
+    "  --mark | --no-mark       whether the sound carries the mark of generated speech (mark)\n"
+    "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
     "  --log-format text|json   of the lines on standard error\n"
     "  --log-text               log what is said, too\n\n"
     "One line \"listening on http://HOST:PORT\" on standard output when it can answer.\n"
@@ -58,8 +62,8 @@ struct arguments {
     struct serve_options serve;
     const char *strategy, *dtype, *voices_dir, *log_format;
     struct option_list origins, aliases;
-    bool is_marked, is_unmarked;
-    int n_threads;
+    struct marking marking;
+    bool is_unmarked;
 };
 
 static bool check(const struct arguments *a)
@@ -76,8 +80,10 @@ static bool check(const struct arguments *a)
         wrong = "--max-sockets: expected 8 or more";
     else if (s->max_text == 0)
         wrong = "--max-text: expected 1 or more";
-    else if (a->is_marked && a->is_unmarked)
+    else if (a->marking.is_on && a->is_unmarked)
         wrong = "expected one of --mark and --no-mark";
+    else if (a->is_unmarked && a->marking.key_file != NULL)
+        wrong = "--mark-key: expected no --no-mark with it";
     else if (s->is_open && s->api_key_file != NULL)
         wrong = "expected one of --api-key-file and --no-auth";
     else if (strcmp(a->log_format, "text") != 0 && strcmp(a->log_format, "json") != 0)
@@ -106,13 +112,14 @@ static enum parsed parse(int argc, char **argv, struct arguments *a)
         {"max-text", OPTION_SIZE, &s->max_text},
         {"voices-dir", OPTION_TEXT, &a->voices_dir},
         {"alias", OPTION_LIST, &a->aliases},
-        {"api-key-file", OPTION_TEXT, &s->api_key_file},
+        {"api-key-file", OPTION_IN, &s->api_key_file},
         {"no-auth", OPTION_FLAG, &s->is_open},
         {"allow-origin", OPTION_LIST, &a->origins},
-        {"tls-cert", OPTION_TEXT, &s->tls_cert},
-        {"tls-key", OPTION_TEXT, &s->tls_key},
-        {"mark", OPTION_FLAG, &a->is_marked},
+        {"tls-cert", OPTION_IN, &s->tls_cert},
+        {"tls-key", OPTION_IN, &s->tls_key},
+        {"mark", OPTION_FLAG, &a->marking.is_on},
         {"no-mark", OPTION_FLAG, &a->is_unmarked},
+        {"mark-key", OPTION_IN, &a->marking.key_file},
         {"log-format", OPTION_TEXT, &a->log_format},
         {"log-text", OPTION_FLAG, &s->logs_text},
         {NULL, OPTION_FLAG, NULL},
@@ -145,6 +152,7 @@ int run_serve(int argc, char **argv)
     s->aliases = a.aliases.items;
     s->n_aliases = a.aliases.n;
     s->is_marked = !a.is_unmarked;
+    s->on_open = warn_of_model;
     s->is_json_log = strcmp(a.log_format, "json") == 0;
     /* Where the library looks for them; before there is another thread. */
     if (a.voices_dir != NULL && setenv("CSM_VOICES", a.voices_dir, 1) != 0) {
@@ -152,7 +160,14 @@ int run_serve(int argc, char **argv)
         return EXIT_ENGINE;
     }
     csm_error err;
-    const csm_status st = serve(s, &err);
+    char *downloaded = NULL;
+    csm_status st = marking_read(&a.marking, &err);
+    s->mark_key = a.marking.key_file != NULL ? a.marking.key : NULL;
+    if (st == CSM_OK)
+        st = model_path_resolve(&s->model_path, true, &downloaded, &err);
+    if (st == CSM_OK)
+        st = serve(s, &err);
+    csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }
 

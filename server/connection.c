@@ -24,7 +24,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "complain.h"
 
 enum { LINGER_MS = 2000, FLUSH_MS = 60000, READ_HIGH_WATER = 256 * 1024, MAX_LISTENERS = 16 };
 
@@ -249,7 +248,7 @@ csm_status connections_new(struct event_base *base, const struct connection_limi
         all->bury = event_new(base, -1, 0, on_bury, all);
     if (all == NULL || all->bury == NULL) {
         free(all);
-        return complain(err, CSM_NO_MEMORY, "connections: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "connections: out of memory");
     }
     all->base = base;
     all->limits = *limits;
@@ -294,11 +293,11 @@ csm_status connections_listen(struct connections *all, const char *host, int por
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
     const int wrong = getaddrinfo(host, service, &hints, &found);
     if (wrong != 0)
-        return complain(err, CSM_BAD_FILE, "%s: %s, expected an address of this machine", host,
+        return csm_fail(err, CSM_BAD_FILE, "%s: %s, expected an address of this machine", host,
                         gai_strerror(wrong));
     csm_status st = CSM_OK;
     if (all->n_listeners == MAX_LISTENERS) {
-        st = complain(err, CSM_BAD_FILE, "%s: more than %d listening sockets", host, MAX_LISTENERS);
+        st = csm_fail(err, CSM_BAD_FILE, "%s: more than %d listening sockets", host, MAX_LISTENERS);
     } else {
         struct listener *l = &all->listeners[all->n_listeners];
         *l = (struct listener){.on_accept = accepted, .user = user, .all = all};
@@ -306,7 +305,7 @@ csm_status connections_listen(struct connections *all, const char *host, int por
             all->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC,
             1024, found->ai_addr, (int)found->ai_addrlen);
         if (l->socket == NULL) {
-            st = complain(err, CSM_BAD_FILE, "%s:%d: %s", host, port, strerror(errno));
+            st = csm_fail(err, CSM_BAD_FILE, "%s:%d: %s", host, port, strerror(errno));
         } else {
             evconnlistener_set_error_cb(l->socket, on_accept_error);
             *bound = bound_port(evconnlistener_get_fd(l->socket));
@@ -322,7 +321,7 @@ csm_status connections_use_tls(struct connections *all, const char *cert, const 
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
     if (tls == NULL)
-        return complain(err, CSM_NO_MEMORY, "TLS: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "TLS: out of memory");
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
     const char *wrong = NULL;
     if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
@@ -333,7 +332,7 @@ csm_status connections_use_tls(struct connections *all, const char *cert, const 
     if (wrong != NULL) {
         const char *reason = ERR_reason_error_string(ERR_get_error());
         SSL_CTX_free(tls);
-        return complain(err, CSM_BAD_FILE, "%s: %s, expected PEM: a certificate and its key", wrong,
+        return csm_fail(err, CSM_BAD_FILE, "%s: %s, expected PEM: a certificate and its key", wrong,
                         reason != NULL ? reason : "not usable");
     }
     all->tls = tls;

@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "bytes.h"
-#include "complain.h"
 
 enum { MAX_CHUNK_LINE = 256, MAX_TRAILERS = 8192 };
 
@@ -72,7 +71,7 @@ csm_status http_new(const struct http_limits *limits, const struct http_handlers
 {
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL)
-        return complain(err, CSM_NO_MEMORY, "http: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "http: out of memory");
     http->limits = *limits;
     http->handlers = *handlers;
     *out = http;

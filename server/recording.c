@@ -9,7 +9,6 @@
 #include <csm/audio.h>
 #include <csm/codec.h>
 
-#include "complain.h"
 
 /* Sound is read from files: an unlinked one, by the name that its descriptor has. */
 static csm_status read_sound(const csm_model_info *info, const void *bytes, size_t n,
@@ -18,7 +17,7 @@ static csm_status read_sound(const csm_model_info *info, const void *bytes, size
     FILE *file = tmpfile();
     if (file == NULL || fwrite(bytes, 1, n, file) != n || fflush(file) != 0) {
         const csm_status st =
-            complain(err, CSM_BAD_FILE, "the recording: no temporary file: %s", strerror(errno));
+            csm_fail(err, CSM_BAD_FILE, "the recording: no temporary file: %s", strerror(errno));
         if (file != NULL)
             fclose(file);
         return st;
@@ -33,7 +32,7 @@ static csm_status read_sound(const csm_model_info *info, const void *bytes, size
                                    n_samples, &inner);
     fclose(file);
     if (st == CSM_BAD_FILE || st == CSM_BAD_FORMAT)
-        return complain(err, CSM_BAD_FORMAT,
+        return csm_fail(err, CSM_BAD_FORMAT,
                         "the recording: expected a sound file (WAV, FLAC, Ogg, MP3) with sound in it");
     if (st != CSM_OK)
         *err = inner;
@@ -45,7 +44,7 @@ csm_status recording_encode(csm_model *model, const void *bytes, size_t n, doubl
 {
     const csm_model_info *info = csm_model_describe(model);
     if (!info->has_codec)
-        return complain(err, CSM_BAD_FORMAT, "the recording: this model has no codec to encode it");
+        return csm_fail(err, CSM_BAD_FORMAT, "the recording: this model has no codec to encode it");
     float *samples;
     size_t n_samples;
     csm_status st = read_sound(info, bytes, n, &samples, &n_samples, err);
@@ -55,10 +54,10 @@ csm_status recording_encode(csm_model *model, const void *bytes, size_t n, doubl
     const size_t frames = (n_samples + info->frame_samples - 1) / info->frame_samples;
     int32_t *made = NULL;
     if (length_s > longest_s)
-        st = complain(err, CSM_BAD_FORMAT, "the recording: %.1f s, expected at most %.0f", length_s,
+        st = csm_fail(err, CSM_BAD_FORMAT, "the recording: %.1f s, expected at most %.0f", length_s,
                       longest_s);
     if (st == CSM_OK && (made = malloc(frames * info->n_codebooks * sizeof *made)) == NULL)
-        st = complain(err, CSM_NO_MEMORY, "the recording: out of memory");
+        st = csm_fail(err, CSM_NO_MEMORY, "the recording: out of memory");
     if (st == CSM_OK)
         st = csm_codec_encode(csm_model_codec(model), samples, n_samples, info->n_codebooks, made, err);
     csm_free(samples);

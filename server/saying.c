@@ -7,7 +7,6 @@
 #include <csm/text.h>
 
 #include "bytes.h"
-#include "complain.h"
 #include "log.h"
 #include "reply.h"
 #include "sound.h"
@@ -57,10 +56,15 @@ static void fail_status(struct saying *s, csm_status status, const char *message
 
 static csm_status begin_sound(struct saying *s, csm_error *err)
 {
+    const struct serve_options *options = s->service->options;
+    csm_mark_options mark = csm_mark_defaults();
+    mark.key = options->mark_key;
+    mark.rate_hz = s->service->info->sample_rate_hz;
+    mark.payload = csm_mark_payload_of(s->service->info->digest);
     const struct sound_setup setup = {.format = s->request.format,
                                       .rate_hz = s->service->info->sample_rate_hz,
                                       .speed = s->request.speed,
-                                      .is_marked = s->service->options->is_marked,
+                                      .mark = options->is_marked ? &mark : NULL,
                                       .is_whole = !s->request.is_streamed};
     return s->sound != NULL ? CSM_OK : sound_open(&setup, &s->sound, err);
 }

@@ -14,7 +14,6 @@
 
 #include <event2/thread.h>
 
-#include "complain.h"
 #include "log.h"
 #include "router.h"
 #include "service.h"
@@ -50,7 +49,7 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
 {
     FILE *file = fopen(path, "r");
     if (file == NULL)
-        return complain(err, CSM_BAD_FILE, "%s: %s, expected a file with a key a line", path,
+        return csm_fail(err, CSM_BAD_FILE, "%s: %s, expected a file with a key a line", path,
                         strerror(errno));
     char line[512];
     csm_status st = CSM_OK;
@@ -59,7 +58,7 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
         if (n == 0 || line[0] == '#')
             continue;
         if (n == sizeof line - 1)
-            st = complain(err, CSM_BAD_FORMAT, "%s: a key longer than 510 characters", path);
+            st = csm_fail(err, CSM_BAD_FORMAT, "%s: a key longer than 510 characters", path);
         line[n] = '\0';
         char **grown = realloc(service->keys, (service->n_keys + 1) * sizeof *grown);
         char *key = malloc(n + 1);
@@ -67,7 +66,7 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
             service->keys = grown;
         if (grown == NULL || key == NULL) {
             free(key);
-            st = complain(err, CSM_NO_MEMORY, "%s: out of memory", path);
+            st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
             break;
         }
         memcpy(key, line, n + 1);
@@ -75,19 +74,19 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
     }
     fclose(file);
     if (st == CSM_OK && service->n_keys == 0)
-        st = complain(err, CSM_BAD_FORMAT, "%s: no key, expected one a line", path);
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s: no key, expected one a line", path);
     return st;
 }
 
 static csm_status check_options(const struct serve_options *o, csm_error *err)
 {
     if (o->api_key_file == NULL && !o->is_open && !router_is_loopback(o->host))
-        return complain(err, CSM_BAD_ARG,
+        return csm_fail(err, CSM_BAD_ARG,
                         "--host %s: others can reach it: expected --api-key-file F, or --no-auth", o->host);
     if ((o->tls_cert == NULL) != (o->tls_key == NULL))
-        return complain(err, CSM_BAD_ARG, "expected --tls-cert and --tls-key together");
+        return csm_fail(err, CSM_BAD_ARG, "expected --tls-cert and --tls-key together");
     if (o->wyoming_port >= 0 && !o->is_open && !router_is_loopback(o->host))
-        return complain(err, CSM_BAD_ARG,
+        return csm_fail(err, CSM_BAD_ARG,
                         "--wyoming-port: its protocol has no keys: expected --no-auth, or a loopback "
                         "--host");
     return CSM_OK;
@@ -122,8 +121,10 @@ static csm_status start_speaking(struct service *service, csm_error *err)
 {
     const struct serve_options *o = service->options;
     service->info = csm_model_describe(service->model);
+    if (o->on_open != NULL)
+        o->on_open(service->model);
     if (!service->info->has_codec)
-        return complain(err, CSM_BAD_FILE, "%s: no codec: without one there is no sound to serve",
+        return csm_fail(err, CSM_BAD_FILE, "%s: no codec: without one there is no sound to serve",
                         service->info->path);
     csm_status st =
         voice_store_open(service->model, o->aliases, o->n_aliases, &service->voices, err);
@@ -218,13 +219,13 @@ static csm_status open_parts(struct server *server, csm_error *err)
     service->base = event_base_new();
     service->metrics = metrics_new();
     if (service->base == NULL || service->metrics == NULL)
-        return complain(err, CSM_NO_MEMORY, "serve: no event loop");
+        return csm_fail(err, CSM_NO_MEMORY, "serve: no event loop");
     server->interrupt = evsignal_new(service->base, SIGINT, on_signal, server);
     server->terminate = evsignal_new(service->base, SIGTERM, on_signal, server);
     server->ending = evtimer_new(service->base, on_ending, server);
     if (server->interrupt == NULL || server->terminate == NULL || server->ending == NULL ||
         event_add(server->interrupt, NULL) != 0 || event_add(server->terminate, NULL) != 0)
-        return complain(err, CSM_NO_MEMORY, "serve: no events");
+        return csm_fail(err, CSM_NO_MEMORY, "serve: no events");
     csm_status st = connections_new(service->base, &connection_limits, &service->connections, err);
     if (st == CSM_OK)
         st = workers_new(service->base, N_WORKERS, &service->workers, err);
@@ -288,7 +289,7 @@ csm_status serve(const struct serve_options *options, csm_error *err)
     if (st == CSM_OK)
         st = listen_all(&server, err);
     if (st == CSM_OK && !workers_do(server.service.workers, open_model, on_model, &server))
-        st = complain(err, CSM_NO_MEMORY, "serve: out of memory");
+        st = csm_fail(err, CSM_NO_MEMORY, "serve: out of memory");
     if (st == CSM_OK)
         event_base_dispatch(server.service.base);
     if (st == CSM_OK && server.status != CSM_OK && !server.service.is_ending) {

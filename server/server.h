@@ -23,6 +23,8 @@ struct serve_options {
     size_t n_aliases;
     const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS */
     bool is_marked;   /* what is said carries the mark */
+    const unsigned char *mark_key; /* CSM_MARK_KEY_BYTES of them; NULL: the public key */
+    void (*on_open)(const csm_model *model); /* called when the model is open; NULL: not */
     bool is_json_log; /* the log's lines are JSON objects */
     bool logs_text;   /* and have the texts */
 };

@@ -6,6 +6,7 @@
 #define CSM_SERVER_SOUND_H
 
 #include <csm/audio.h>
+#include <csm/mark.h>
 
 struct sound;
 
@@ -13,7 +14,7 @@ struct sound_setup {
     csm_audio_format format;
     int rate_hz;
     double speed;   /* 1: as it is; 2: twice as fast, at the same pitch */
-    bool is_marked; /* csm/mark.h */
+    const csm_mark_options *mark; /* NULL: it is not marked */
     bool is_whole;  /* the header may be put right at the end: nothing is taken before */
 };
 

@@ -12,7 +12,6 @@
 
 #include <csm/text.h>
 
-#include "complain.h"
 
 enum {
     MAX_SENTENCE_BYTES = 240, /* some 16 s; models are trained on less */
@@ -287,7 +286,7 @@ static csm_status open_generation(struct speech *s, struct notice *n, csm_error 
     const size_t n_voice = s->setup.prompt != NULL ? s->setup.prompt->n : 0;
     csm_turn *turns = calloc(n_voice + 1, sizeof *turns);
     if (turns == NULL)
-        return complain(err, CSM_NO_MEMORY, "speech: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "speech: out of memory");
     for (size_t i = 0; i < n_voice; i++)
         turns[i] = s->setup.prompt->turns[i];
     if (s->last != NULL)
@@ -305,7 +304,7 @@ static bool begin_sentence(struct speech *s)
     struct notice *n = calloc(1, sizeof *n);
     csm_status st = CSM_NO_MEMORY;
     if (n == NULL) {
-        fail(s, complain(&s->error, st, "speech: out of memory"));
+        fail(s, csm_fail(&s->error, st, "speech: out of memory"));
         return false;
     }
     n->all = s->all;
@@ -439,12 +438,12 @@ static struct speech_piece take_frame(struct speech *s, const csm_frame *frame)
 {
     s->tally.n_frames++;
     if (!keep_codes(s, frame))
-        return failed(s, complain(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
+        return failed(s, csm_fail(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
     if (!s->setup.is_joined)
         return sound(s, frame->samples, frame->n_samples);
     give_held(s);
     if (!hold(s, frame->samples, frame->n_samples))
-        return failed(s, complain(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
+        return failed(s, csm_fail(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
     return sound(s, s->given, s->n_given);
 }
 
@@ -452,7 +451,7 @@ static struct speech_piece take_end(struct speech *s)
 {
     const bool is_last = s->next + 1 == s->n_texts && s->is_complete;
     if (!end_sentence(s) || (s->setup.is_joined && !give_ending(s, is_last)))
-        return failed(s, complain(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
+        return failed(s, csm_fail(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
     s->is_ending = true;
     return s->setup.is_joined ? sound(s, s->given, s->n_given) : sound(s, NULL, 0);
 }
@@ -520,7 +519,7 @@ static csm_status add_sentence(struct speech *s, const char *text, size_t n, csm
     }
     if (plain == NULL || s->n_texts == s->capacity) {
         free(plain);
-        return complain(err, CSM_NO_MEMORY, "speech: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "speech: out of memory");
     }
     memcpy(plain, start, n);
     plain[n] = '\0';
@@ -548,7 +547,7 @@ csm_status speech_add(struct speech *s, const char *text, bool is_split, csm_err
     }
     if (st == CSM_OK && s->next < s->n_texts && !s->has_failed) {
         if (s->all->is_stopped && s->place == IDLE) {
-            fail(s, complain(&s->error, CSM_CANCELLED, "the server is ending"));
+            fail(s, csm_fail(&s->error, CSM_CANCELLED, "the server is ending"));
             tell(s);
         } else {
             want_stream(s);
@@ -591,7 +590,7 @@ csm_status speech_open(struct speeches *all, const struct speech_setup *setup,
 {
     struct speech *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return complain(err, CSM_NO_MEMORY, "speech: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "speech: out of memory");
     s->all = all;
     s->setup = *setup;
     s->setup.prompt = prompt_keep(setup->prompt);
@@ -630,7 +629,7 @@ csm_status speeches_new(struct event_base *base, csm_model *model, struct worker
         all->news = event_new(base, -1, 0, on_news, all);
     if (all == NULL || all->news == NULL) {
         free(all);
-        return complain(err, CSM_NO_MEMORY, "speeches: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "speeches: out of memory");
     }
     all->model = model;
     all->info = csm_model_describe(model);
@@ -673,7 +672,7 @@ void speeches_stop(struct speeches *all)
     all->is_stopped = true;
     struct speech *s;
     while ((s = TAILQ_FIRST(&all->queue)) != NULL) {
-        fail(s, complain(&s->error, CSM_CANCELLED, "the server is ending"));
+        fail(s, csm_fail(&s->error, CSM_CANCELLED, "the server is ending"));
         tell(s);
     }
 }

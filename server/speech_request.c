@@ -243,11 +243,11 @@ static bool read_lengths(const json_t *object, const csm_model_info *info,
 static bool read_others(const json_t *object, const csm_model_info *info,
                         struct speech_request *out, struct refusal *why)
 {
-    json_int_t rate = info->sample_rate_hz, seed = -1;
+    json_int_t rate = info->sample_rate_hz, seed = 0;
     const json_t *split = given(object, "split");
     const char *how = json_string_value(split);
     if (!read_real(object, "speed", 0.25, 4, &out->speed, why) ||
-        !read_whole(object, "seed", 0, INT64_MAX, &seed, why) ||
+        !read_whole(object, "seed", INT64_MIN, INT64_MAX, &seed, why) ||
         !read_whole(object, "sample_rate", rate, rate, &rate, why) ||
         !read_flag(object, "normalize", &out->is_normalized, why) ||
         !read_flag(object, "guard", &out->options.has_guard, why))
@@ -260,7 +260,7 @@ static bool read_others(const json_t *object, const csm_model_info *info,
         return refuse_value(why, "instructions", "a text");
     if (given(object, "model") != NULL && !json_is_string(given(object, "model")))
         return refuse_value(why, "model", "a name");
-    if (seed >= 0) {
+    if (given(object, "seed") != NULL) { /* negative ones as torch.manual_seed takes them */
         out->has_seed = true;
         out->options.seed = (uint64_t)seed;
     }

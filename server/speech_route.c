@@ -51,7 +51,7 @@ static void begin(struct spoken *s)
 {
     const struct speech_request *asked = saying_request(s->saying);
     s->has_begun = true;
-    http_header(s->r, "X-Seed", "%llu", (unsigned long long)saying_report(s->saying).seed);
+    http_header(s->r, "X-Seed", "%lld", (long long)saying_report(s->saying).seed);
     if (asked->is_sse) {
         http_header(s->r, "Cache-Control", "no-cache");
         http_begin(s->r, 200, "text/event-stream", "");
@@ -144,7 +144,7 @@ static void on_end(void *owner)
     } else if (asked->is_streamed) {
         http_end(s->r, tail);
     } else {
-        http_header(s->r, "X-Seed", "%llu", (unsigned long long)r.seed);
+        http_header(s->r, "X-Seed", "%lld", (long long)r.seed);
         http_header(s->r, "X-Finish-Reason", "%s", r.finish);
         http_header(s->r, "X-Prompt-Tokens", "%zu", r.n_text + r.n_prompt);
         http_header(s->r, "X-Completion-Tokens", "%zu", r.n_frames);

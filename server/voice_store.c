@@ -9,7 +9,6 @@
 #include <csm/session.h>
 #include <csm/tensors.h>
 
-#include "complain.h"
 
 /* The names that OpenAI's clients know; some accept no others. */
 static const char *const openai_names[] = {"alloy", "ash",  "ballad", "cedar", "coral",
@@ -74,13 +73,13 @@ static csm_status read_recording(csm_model *model, struct voice *voice, const ch
     for (size_t i = 0; turns != NULL && i < n; i++)
         turns[i] = csm_session_turn(session, i);
     if (st == CSM_OK && n == 0)
-        st = complain(err, CSM_BAD_FORMAT, "%s: a voice without a turn", path);
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s: a voice without a turn", path);
     if (st == CSM_OK && turns != NULL) {
         voice->speaker = turns[n - 1].speaker;
         voice->prompt = prompt_new(turns, n, csm_model_describe(model)->n_codebooks);
     }
     if (st == CSM_OK && voice->prompt == NULL)
-        st = complain(err, CSM_NO_MEMORY, "%s: out of memory", path);
+        st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     free(turns);
     csm_session_close(session);
     return st == CSM_OK ? read_papers(voice, path, err) : st;
@@ -95,7 +94,7 @@ static csm_status read_voices(struct voice_store *store, csm_error *err)
         return st;
     store->voices = calloc(n + 1, sizeof *store->voices);
     if (store->voices == NULL)
-        st = complain(err, CSM_NO_MEMORY, "voices: %zu of them", n);
+        st = csm_fail(err, CSM_NO_MEMORY, "voices: %zu of them", n);
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
         struct voice *voice = &store->voices[store->n++];
         memcpy(voice->name, found[i].name, sizeof voice->name);
@@ -133,17 +132,17 @@ static csm_status read_aliases(struct voice_store *store, const char *const *giv
 {
     store->aliases = calloc(N_OPENAI + n, sizeof *store->aliases);
     if (store->aliases == NULL)
-        return complain(err, CSM_NO_MEMORY, "voices: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "voices: out of memory");
     for (size_t i = 0; i < n; i++) {
         const char *equals = strchr(given[i], '=');
         struct alias *alias = &store->aliases[store->n_aliases];
         if (equals == NULL || equals == given[i] || equals - given[i] > 64 ||
             strlen(equals + 1) > 64)
-            return complain(err, CSM_BAD_ARG, "--alias: '%s', expected NAME=VOICE", given[i]);
+            return csm_fail(err, CSM_BAD_ARG, "--alias: '%s', expected NAME=VOICE", given[i]);
         snprintf(alias->name, sizeof alias->name, "%.*s", (int)(equals - given[i]), given[i]);
         snprintf(alias->voice, sizeof alias->voice, "%s", equals + 1);
         if (find(store, alias->voice) == NULL && find_number(store, alias->voice) == NULL)
-            return complain(err, CSM_BAD_ARG, "--alias: '%s': there is no voice '%s'", given[i],
+            return csm_fail(err, CSM_BAD_ARG, "--alias: '%s': there is no voice '%s'", given[i],
                             alias->voice);
         store->n_aliases++;
     }
@@ -169,7 +168,7 @@ csm_status voice_store_open(csm_model *model, const char *const *aliases, size_t
 {
     struct voice_store *store = calloc(1, sizeof *store);
     if (store == NULL)
-        return complain(err, CSM_NO_MEMORY, "voices: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "voices: out of memory");
     store->model = model;
     csm_status st = read_voices(store, err);
     if (st == CSM_OK)
@@ -281,7 +280,7 @@ csm_status voice_store_add(struct voice_store *store, const char *name, const cs
     if (grown != NULL)
         store->voices = grown;
     if (grown == NULL || added.prompt == NULL || added.created == NULL)
-        st = complain(err, CSM_NO_MEMORY, "voice '%s': out of memory", name);
+        st = csm_fail(err, CSM_NO_MEMORY, "voice '%s': out of memory", name);
     if (st == CSM_OK)
         st = write_recording(store, path, turn, &added, err);
     if (st != CSM_OK) {
@@ -302,7 +301,7 @@ csm_status voice_store_remove(struct voice_store *store, const char *name, csm_e
 {
     struct voice *voice = find(store, name);
     if (voice == NULL || !voice->is_recording)
-        return complain(err, CSM_BAD_ARG, "voice '%s': no recording of that name", name);
+        return csm_fail(err, CSM_BAD_ARG, "voice '%s': no recording of that name", name);
     const csm_status st = csm_voice_remove(name, err);
     if (st != CSM_OK)
         return st;

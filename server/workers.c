@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "complain.h"
 
 struct job {
     void (*work)(void *), (*done)(void *);
@@ -86,7 +85,7 @@ csm_status workers_new(struct event_base *base, size_t n_threads, struct workers
 {
     struct workers *w = calloc(1, sizeof *w);
     if (w == NULL)
-        return complain(err, CSM_NO_MEMORY, "workers: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "workers: out of memory");
     w->given.end = &w->given.first;
     w->finished.end = &w->finished.first;
     pthread_mutex_init(&w->mutex, NULL);
@@ -98,7 +97,7 @@ csm_status workers_new(struct event_base *base, size_t n_threads, struct workers
         w->n_threads++;
     if (w->n_threads < n_threads) {
         workers_free(w);
-        return complain(err, CSM_NO_MEMORY, "workers: no thread could be made");
+        return csm_fail(err, CSM_NO_MEMORY, "workers: no thread could be made");
     }
     *out = w;
     return CSM_OK;

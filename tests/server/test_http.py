@@ -129,7 +129,7 @@ def test_curl_speaks(server, tmp_path):
                            "-d", json.dumps({"model": "tts-1", "input": TEXT, "voice": "alloy"})],
                           capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "audio/mpeg"
-    assert out.read_bytes().startswith(b"ID3")
+    assert out.read_bytes().startswith(b"\xff\xf3")
 
 
 def test_models_health_and_metrics(server):

@@ -11,10 +11,10 @@ import av
 import openai
 import pytest
 
-from conftest import TEXT, data_uri, generate, recording
+from conftest import TEXT, Server, data_uri, generate, recording
 
 LONG = "Hello there. This is the second sentence, which is longer. And here are 3 more words!"
-FORMATS = {"mp3": ("audio/mpeg", b"ID3", 3 * 1152), "opus": ("audio/ogg", b"OggS", 3 * 1152),
+FORMATS = {"mp3": ("audio/mpeg", b"\xff\xf3", 3 * 1152), "opus": ("audio/ogg", b"OggS", 3 * 1152),
            "aac": ("audio/aac", b"\xff\xf1", 3 * 1152), "flac": ("audio/flac", b"fLaC", 0),
            "wav": ("audio/wav", b"RIFF", 0), "pcm": ("audio/pcm;rate=24000;channels=1", b"", 0)}
 VOICES = "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse".split()
@@ -148,7 +148,7 @@ WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), (
          ({"input": "🎉"}, "input"), ({"input": "x" * 4097}, "input"), ({"voice": "nobody"}, "voice"),
          ({"voice": 3}, "voice"), ({"voice": {}}, "voice"), ({"response_format": "ogg"}, "response_format"),
          ({"speed": 0.1}, "speed"), ({"speed": "fast"}, "speed"), ({"stream_format": "x"}, "stream_format"),
-         ({"seed": -1}, "seed"), ({"seed": 1.5}, "seed"), ({"temperature": -1}, "temperature"),
+         ({"seed": 1.5}, "seed"), ({"temperature": -1}, "temperature"),
          ({"top_p": 0}, "top_p"), ({"top_k": -1}, "top_k"), ({"max_audio_ms": 1}, "max_audio_ms"),
          ({"speaker": -1}, "speaker"), ({"ref_text": "x"}, "ref_text"), ({"ref_audio": "AAAA"}, "ref_audio"),
          ({"ref_audio": "https://example.org/a.wav", "ref_text": "x"}, "ref_audio"),
@@ -191,6 +191,22 @@ def test_context_is_the_conversation_so_far(server, tmp_path):
     sound = server.speak(seed=3, context=[{"text": "Good day.", "audio": data_uri(sample), "speaker": 2}])
     assert sound == generate(TEXT, 3, "--context-audio", tmp_path / "sample.wav", "--context-text",
                              "Good day.", "--context-speaker", 2)
+
+
+def test_what_is_said_is_marked_unless_told_otherwise(csm, tmp_path):
+    s = Server(voices=tmp_path / "v")
+    text = " ".join([LONG] * 3)
+    for format in ("wav", "mp3"):
+        status, _, sound = s.request("POST", "/v1/audio/speech",
+                                     {"input": text, "response_format": format, "seed": 1})
+        (tmp_path / f"marked.{format}").write_bytes(sound)
+        assert b"AI-generated" in sound or format == "mp3"
+    assert s.stop() == 0
+    assert csm("detect", tmp_path / "marked.wav", tmp_path / "marked.mp3").returncode == 0
+    csm("generate", "--text", text, "--seed", 1, "--mark", "--output", tmp_path / "same.wav", "--quiet")
+    assert (tmp_path / "same.wav").read_bytes() == (tmp_path / "marked.wav").read_bytes()
+    csm("generate", "--text", text, "--seed", 1, "--output", tmp_path / "plain.wav", "--quiet")
+    assert csm("detect", tmp_path / "plain.wav", check=False).returncode == 1
 
 
 def test_batch_says_each_with_its_own_settings(server):

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# The part SERVER, csm serve: all of its libraries, or none of it. Two of them have no
+# file for pkg-config.
+set(CSM_WITH_SERVER ${csm_feature_default} CACHE STRING "csm serve: AUTO, ON or OFF")
+set_property(CACHE CSM_WITH_SERVER PROPERTY STRINGS AUTO ON OFF)
+set(SERVER_FOUND FALSE)
+if(CSM_WITH_SERVER)
+  if(CSM_WITH_SERVER STREQUAL AUTO)
+    set(csm_needed QUIET)
+  else()
+    set(csm_needed REQUIRED)
+  endif()
+  pkg_check_modules(LIBEVENT ${csm_needed} IMPORTED_TARGET libevent libevent_openssl libevent_pthreads)
+  pkg_check_modules(OPENSSL ${csm_needed} IMPORTED_TARGET openssl)
+  find_path(CSM_WSLAY_INCLUDE wslay/wslay.h)
+  find_library(CSM_WSLAY_LIBRARY wslay)
+  find_path(CSM_SONIC_INCLUDE sonic.h)
+  find_library(CSM_SONIC_LIBRARY sonic)
+  if(LIBEVENT_FOUND AND OPENSSL_FOUND AND CSM_WSLAY_INCLUDE AND CSM_WSLAY_LIBRARY AND
+     CSM_SONIC_INCLUDE AND CSM_SONIC_LIBRARY)
+    set(SERVER_FOUND TRUE)
+  elseif(NOT CSM_WITH_SERVER STREQUAL AUTO)
+    message(FATAL_ERROR "CSM_WITH_SERVER: libwslay or libsonic was not found")
+  endif()
+endif()
+if(NOT SERVER_FOUND)
+  list(APPEND csm_left_out "csm serve (CSM_WITH_SERVER: libevent openssl libwslay libsonic)")
+endif()

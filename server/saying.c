@@ -23,7 +23,7 @@ struct saying {
     struct service *service;
     struct speech_request request;
     enum saying_shape shape;
-    bool is_joined;
+    enum speech_joint joint;
     struct saying_hooks hooks;
     void *owner;
     struct casting *casting; /* NULL: done, or never needed */
@@ -195,7 +195,7 @@ static csm_status speak(struct saying *s, const struct cast *cast, csm_error *er
                                        .options = r->options,
                                        .max_frames = r->max_frames,
                                        .is_normalized = r->is_normalized,
-                                       .is_joined = s->is_joined};
+                                       .joint = s->joint};
     csm_status st = speech_open(s->service->speeches, &setup, on_news, s, &s->speech, err);
     for (size_t i = 0; st == CSM_OK && i < s->n_early; i++)
         st = speech_add(s->speech, s->early[i].text, s->early[i].is_split, err);
@@ -237,9 +237,9 @@ bool saying_open(struct service *service, struct speech_request *request, const 
                          .began_us = http_now_us(),
                          .outcome = "gone"};
     *request = (struct speech_request){0};
-    /* A request whose text is known is one sound even of one sentence, and not touched. */
-    s->is_joined = shape == SAYING_ONE_SOUND && (s->request.input == NULL ||
-                   (s->request.is_split && speech_has_sentences(s->request.input)));
+    s->joint = shape == SAYING_EACH_A_SOUND    ? SPEECH_APART
+               : s->request.input != NULL ? SPEECH_JOINED_IF_DIVIDED
+                                          : SPEECH_JOINED;
     struct cast cast = {0};
     csm_error err;
     csm_status st = CSM_OK;

@@ -17,6 +17,8 @@ enum {
     MAX_SENTENCE_BYTES = 240, /* some 16 s; models are trained on less */
     SENTENCE_MS = 10000,      /* the longest that a sentence may take where nothing else is asked */
     PAUSE_MS = 160,
+    MAX_SILENCE_MS = 60000, /* that texts may ask for */
+    MAX_SOUND_MS = 600000,
     N_AHEAD = 4
 };
 
@@ -29,6 +31,11 @@ struct notice {
     struct notice *next;
 };
 
+struct sentence {
+    char *text;   /* as it is spoken, not empty */
+    int pause_ms; /* that is asked for after it; 0: none */
+};
+
 enum place { IDLE, QUEUED, RUNNING };
 
 struct speech {
@@ -37,9 +44,11 @@ struct speech {
     void (*on_news)(void *owner);
     void *owner;
 
-    char **texts; /* [n_texts] as they are spoken */
-    size_t n_texts, capacity, next;
-    bool is_complete;
+    struct sentence *sentences; /* [n_sentences] */
+    size_t n_sentences, capacity, next;
+    int lead_ms;          /* of silence before the first */
+    int silence_left_ms;  /* that its texts may still ask for */
+    bool is_joined, is_complete;
 
     enum place place;
     TAILQ_ENTRY(speech) entry; /* of the queue */
@@ -51,7 +60,7 @@ struct speech {
     int32_t *codes;        /* [n_codes] of the sentence under way */
     size_t n_codes, codes_capacity;
     struct prompt *last; /* the sentence before */
-    size_t frames_left;  /* of max_frames */
+    size_t frames_left;  /* of all that may be drawn */
 
     float *held, *given; /* a frame that is handed over when the next is there */
     size_t n_held, n_given, held_capacity, given_capacity;
@@ -257,9 +266,9 @@ static size_t count_positions(const struct speeches *all, const struct prompt *p
 static size_t choose_frames(struct speech *s, const char *text)
 {
     const struct speeches *all = s->all;
-    size_t wanted = (size_t)(SENTENCE_MS / all->info->frame_ms);
-    if (s->setup.max_frames > 0)
-        wanted = s->frames_left;
+    const size_t usual = (size_t)(SENTENCE_MS / all->info->frame_ms);
+    const size_t wanted =
+        s->setup.max_frames == 0 && usual < s->frames_left ? usual : s->frames_left;
     const size_t n_text = count_tokens(all, text, s->setup.speaker);
     const size_t n_voice = count_positions(all, s->setup.prompt);
     s->tally.n_text += n_text;
@@ -274,7 +283,7 @@ static size_t choose_frames(struct speech *s, const char *text)
 
 static csm_status open_generation(struct speech *s, struct notice *n, csm_error *err)
 {
-    const char *text = s->texts[s->next];
+    const char *text = s->sentences[s->next].text;
     csm_generate_options options = s->setup.options;
     options.seed += s->next;
     options.max_frames = choose_frames(s, text);
@@ -365,11 +374,11 @@ static void give_held(struct speech *s)
     s->n_held = 0;
 }
 
-/* The end of a sentence among others: its last 10 ms fade, then silence up to the next. */
-static bool give_ending(struct speech *s, bool is_last)
+/* What is held, its last 10 ms faded where something follows, then silence. */
+static bool give_pause(struct speech *s, int pause_ms)
 {
     const size_t rate = (size_t)s->all->info->sample_rate_hz, n_fade = rate / 100;
-    const size_t n_silent = is_last ? 0 : rate * PAUSE_MS / 1000;
+    const size_t n_silent = rate * (size_t)pause_ms / 1000;
     give_held(s);
     float *grown = realloc(s->given, (s->n_given + n_silent + 1) * sizeof *grown);
     if (grown == NULL)
@@ -392,10 +401,9 @@ static bool end_sentence(struct speech *s)
     s->tally.is_cut = s->tally.is_cut || (!report.has_ended && report.guarded[0] == '\0');
     if (report.guarded[0] != '\0')
         s->tally.guarded = report.guarded;
-    if (s->setup.max_frames > 0)
-        s->frames_left -= n_frames < s->frames_left ? n_frames : s->frames_left;
+    s->frames_left -= n_frames < s->frames_left ? n_frames : s->frames_left;
     if (n_frames > 0) {
-        const csm_turn turn = {.text = s->texts[s->next],
+        const csm_turn turn = {.text = s->sentences[s->next].text,
                                .speaker = s->setup.speaker,
                                .codes = s->codes,
                                .n_frames = n_frames};
@@ -414,7 +422,7 @@ static struct speech_piece piece(const struct speech *s, enum speech_kind kind)
 {
     return (struct speech_piece){.kind = kind,
                                  .sentence = s->next,
-                                 .text = s->next < s->n_texts ? s->texts[s->next] : "",
+                                 .text = s->next < s->n_sentences ? s->sentences[s->next].text : "",
                                  .status = s->status,
                                  .message = s->has_failed ? s->error.text : ""};
 }
@@ -439,7 +447,7 @@ static struct speech_piece take_frame(struct speech *s, const csm_frame *frame)
     s->tally.n_frames++;
     if (!keep_codes(s, frame))
         return failed(s, csm_fail(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
-    if (!s->setup.is_joined)
+    if (!s->is_joined)
         return sound(s, frame->samples, frame->n_samples);
     give_held(s);
     if (!hold(s, frame->samples, frame->n_samples))
@@ -449,11 +457,13 @@ static struct speech_piece take_frame(struct speech *s, const csm_frame *frame)
 
 static struct speech_piece take_end(struct speech *s)
 {
-    const bool is_last = s->next + 1 == s->n_texts && s->is_complete;
-    if (!end_sentence(s) || (s->setup.is_joined && !give_ending(s, is_last)))
+    const bool is_last = s->next + 1 == s->n_sentences && s->is_complete;
+    const int asked_ms = s->sentences[s->next].pause_ms;
+    const int pause_ms = asked_ms > 0 ? asked_ms : s->is_joined && !is_last ? PAUSE_MS : 0;
+    if (!end_sentence(s) || !give_pause(s, pause_ms))
         return failed(s, csm_fail(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
     s->is_ending = true;
-    return s->setup.is_joined ? sound(s, s->given, s->n_given) : sound(s, NULL, 0);
+    return sound(s, s->given, s->n_given);
 }
 
 static struct speech_piece take_from_generation(struct speech *s)
@@ -468,6 +478,16 @@ static struct speech_piece take_from_generation(struct speech *s)
     return found == CSM_POLL_FRAME ? take_frame(s, frame) : take_end(s);
 }
 
+/* The silence before the first sentence. */
+static struct speech_piece take_lead(struct speech *s)
+{
+    const int lead_ms = s->lead_ms;
+    s->lead_ms = 0;
+    if (!give_pause(s, lead_ms))
+        return failed(s, csm_fail(&s->error, CSM_NO_MEMORY, "speech: out of memory"));
+    return sound(s, s->given, s->n_given);
+}
+
 struct speech_piece speech_take(struct speech *s)
 {
     if (s->has_failed)
@@ -480,12 +500,13 @@ struct speech_piece speech_take(struct speech *s)
     }
     if (s->notice != NULL)
         return take_from_generation(s);
-    const bool has_room = s->setup.max_frames == 0 || s->frames_left > 0;
-    if (s->next < s->n_texts && !has_room)
+    if (s->next < s->n_sentences && s->frames_left == 0)
         s->tally.is_cut = true;
-    if (s->next < s->n_texts && has_room) {
+    if (s->next < s->n_sentences && s->frames_left > 0) {
         if (s->place != RUNNING)
             return piece(s, SPEECH_NOTHING);
+        if (s->lead_ms > 0)
+            return take_lead(s);
         return begin_sentence(s) ? piece(s, SPEECH_SENTENCE) : piece(s, SPEECH_FAILED);
     }
     leave_stream(s);
@@ -499,53 +520,74 @@ static const char *skip_space(const char *p)
     return p + strspn(p, " \t\r\n");
 }
 
-/* Append text [n] as it is spoken; white space alone is nothing. */
-static csm_status add_sentence(struct speech *s, const char *text, size_t n, csm_error *err)
+/* Silence that is asked for, as much of it as there may be. */
+static int take_silence(struct speech *s, int pause_ms)
 {
-    const char *start = skip_space(text);
-    n = start < text + n ? (size_t)(text + n - start) : 0;
-    while (n > 0 && strchr(" \t\r\n", start[n - 1]) != NULL)
-        n--;
-    if (n == 0)
+    const int taken = pause_ms < s->silence_left_ms ? pause_ms : s->silence_left_ms;
+    s->silence_left_ms -= taken;
+    return taken;
+}
+
+/* Append a sentence; its text is the speech's from here on. Silence alone lengthens the
+ * pause before it. */
+static csm_status append(struct speech *s, char *text, int pause_ms, csm_error *err)
+{
+    pause_ms = take_silence(s, pause_ms);
+    if (*skip_space(text) == '\0') {
+        *(s->n_sentences > s->next ? &s->sentences[s->n_sentences - 1].pause_ms : &s->lead_ms) +=
+            pause_ms;
+        csm_free(text);
         return CSM_OK;
-    char *plain = malloc(n + 1), *spoken = NULL;
-    if (s->n_texts == s->capacity) {
+    }
+    if (s->n_sentences == s->capacity) {
         const size_t capacity = 2 * s->capacity + 8;
-        char **grown = realloc(s->texts, capacity * sizeof *grown);
-        if (grown != NULL) {
-            s->texts = grown;
-            s->capacity = capacity;
+        struct sentence *grown = realloc(s->sentences, capacity * sizeof *grown);
+        if (grown == NULL) {
+            csm_free(text);
+            return csm_fail(err, CSM_NO_MEMORY, "speech: out of memory");
         }
+        s->sentences = grown;
+        s->capacity = capacity;
     }
-    if (plain == NULL || s->n_texts == s->capacity) {
-        free(plain);
-        return csm_fail(err, CSM_NO_MEMORY, "speech: out of memory");
-    }
-    memcpy(plain, start, n);
-    plain[n] = '\0';
-    if (!s->setup.is_normalized) {
-        s->texts[s->n_texts++] = plain;
-        return CSM_OK;
-    }
-    const csm_status st = csm_text_normalize(plain, &spoken, err);
-    free(plain);
-    if (st == CSM_OK && *skip_space(spoken) == '\0') {
-        csm_free(spoken);
-    } else if (st == CSM_OK) {
-        s->texts[s->n_texts++] = spoken;
+    s->sentences[s->n_sentences++] = (struct sentence){text, pause_ms};
+    return CSM_OK;
+}
+
+/* As it is written: sentence by sentence, or whole. */
+static csm_status add_plain(struct speech *s, const char *text, bool is_split, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    for (const char *p = skip_space(text); st == CSM_OK && *p != '\0';) {
+        const size_t n = is_split ? csm_text_sentence(p, MAX_SENTENCE_BYTES) : strlen(p);
+        size_t length = n;
+        while (length > 0 && strchr(" \t\r\n", p[length - 1]) != NULL)
+            length--;
+        char *copy = malloc(length + 1);
+        if (copy == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "speech: out of memory");
+        memcpy(copy, p, length);
+        copy[length] = '\0';
+        st = append(s, copy, 0, err);
+        p = skip_space(p + n);
     }
     return st;
 }
 
 csm_status speech_add(struct speech *s, const char *text, bool is_split, csm_error *err)
 {
-    csm_status st = CSM_OK;
-    for (const char *p = skip_space(text); st == CSM_OK && *p != '\0';) {
-        const size_t n = is_split ? csm_text_sentence(p, MAX_SENTENCE_BYTES) : strlen(p);
-        st = add_sentence(s, p, n, err);
-        p = skip_space(p + n);
+    csm_text_piece *pieces = NULL;
+    size_t n = 0;
+    csm_status st =
+        s->setup.is_normalized
+            ? csm_text_pieces(text, is_split ? MAX_SENTENCE_BYTES : 0, &pieces, &n, err)
+            : add_plain(s, text, is_split, err);
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        char *words = pieces[i].text;
+        pieces[i].text = NULL;
+        st = append(s, words, pieces[i].pause_ms, err);
     }
-    if (st == CSM_OK && s->next < s->n_texts && !s->has_failed) {
+    csm_text_pieces_free(pieces, n);
+    if (st == CSM_OK && s->next < s->n_sentences && !s->has_failed) {
         if (s->all->is_stopped && s->place == IDLE) {
             fail(s, csm_fail(&s->error, CSM_CANCELLED, "the server is ending"));
             tell(s);
@@ -556,21 +598,19 @@ csm_status speech_add(struct speech *s, const char *text, bool is_split, csm_err
     return st;
 }
 
-bool speech_has_sentences(const char *text)
-{
-    const char *p = skip_space(text);
-    return *skip_space(p + csm_text_sentence(p, MAX_SENTENCE_BYTES)) != '\0';
-}
-
 void speech_complete(struct speech *s)
 {
+    const bool is_divided = s->n_sentences > 1 || s->lead_ms > 0 ||
+                            (s->n_sentences == 1 && s->sentences[0].pause_ms > 0);
     s->is_complete = true;
+    if (s->setup.joint == SPEECH_JOINED_IF_DIVIDED)
+        s->is_joined = is_divided;
     tell(s);
 }
 
 size_t speech_pending(const struct speech *s)
 {
-    return s->n_texts - s->next;
+    return s->n_sentences - s->next;
 }
 
 const struct speech_tally *speech_counts(const struct speech *s)
@@ -594,7 +634,10 @@ csm_status speech_open(struct speeches *all, const struct speech_setup *setup,
     s->all = all;
     s->setup = *setup;
     s->setup.prompt = prompt_keep(setup->prompt);
-    s->frames_left = setup->max_frames;
+    s->is_joined = setup->joint == SPEECH_JOINED;
+    s->silence_left_ms = MAX_SILENCE_MS;
+    s->frames_left = setup->max_frames > 0 ? setup->max_frames
+                                           : (size_t)(MAX_SOUND_MS / all->info->frame_ms);
     s->on_news = news;
     s->owner = owner;
     s->tally.guarded = "";
@@ -610,9 +653,9 @@ void speech_close(struct speech *s)
     leave_stream(s);
     if (s->has_news)
         TAILQ_REMOVE(&s->all->told, s, told);
-    for (size_t i = 0; i < s->n_texts; i++)
-        csm_free(s->texts[i]);
-    free(s->texts);
+    for (size_t i = 0; i < s->n_sentences; i++)
+        csm_free(s->sentences[i].text);
+    free(s->sentences);
     free(s->codes);
     free(s->held);
     free(s->given);

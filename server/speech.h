@@ -36,13 +36,21 @@ struct speech_piece {
     const char *message;
 };
 
+/* Whether what is taken is one sound: a pause between sentences, their ends faded. Pauses
+ * that the texts ask for are there in any case. */
+enum speech_joint {
+    SPEECH_APART,
+    SPEECH_JOINED,
+    SPEECH_JOINED_IF_DIVIDED /* all of its text is there before the first piece is taken */
+};
+
 struct speech_setup {
     int speaker;
     struct prompt *prompt; /* a reference of the speech's own is taken; NULL: none */
     csm_generate_options options; /* sentence i has seed + i; without callbacks */
-    size_t max_frames; /* of all sentences together; 0: ten seconds each */
+    size_t max_frames; /* of all sentences together; 0: ten seconds each, ten minutes in all */
     bool is_normalized;
-    bool is_joined; /* what is taken is one sound: a pause between sentences, their ends faded */
+    enum speech_joint joint;
 };
 
 struct speech_tally {
@@ -73,11 +81,9 @@ csm_status speech_open(struct speeches *all, const struct speech_setup *setup,
                        void (*on_news)(void *owner), void *owner, struct speech **out,
                        csm_error *err);
 
-/* Append a text, or its sentences. CSM_BAD_ARG (not UTF-8), CSM_NO_MEMORY. */
+/* Append a text's sentences, or what stands between its pauses. CSM_BAD_ARG (not UTF-8),
+ * CSM_NO_MEMORY. */
 csm_status speech_add(struct speech *s, const char *text, bool is_split, csm_error *err);
-
-/* Whether a text has more than one sentence. */
-bool speech_has_sentences(const char *text);
 
 /* No more text will come. */
 void speech_complete(struct speech *s);

@@ -19,5 +19,4 @@ bool choose_stream(const char *name, csm_stream_kind *stream);
 bool choose_named_strategy(const char *name, csm_strategy *strategy); /* auto, pure, ... */
 bool choose_precision(const char *name, csm_precision *precision);    /* f32, ..., q4 */
 
-
 #endif

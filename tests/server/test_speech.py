@@ -106,6 +106,12 @@ def test_settings_are_those_of_csm_generate(server):
     assert server.speak(seed=9, temperature=0) == generate(TEXT, 9, "--temperature", 0)
 
 
+def test_pauses_and_markup_are_those_of_csm_generate(server):
+    text = 'Hello there.<break time="300ms"/> This is **the** second sentence. <break time="200ms"/>'
+    assert server.speak(text, seed=2) == generate(text, 2)
+    assert server.speak('<break time="100ms"/>Hello.', seed=2) == generate('<break time="100ms"/>Hello.', 2)
+
+
 def test_length_limit_is_told(server):
     status, headers, sound = server.request("POST", "/v1/audio/speech", {
         "input": LONG, "response_format": "wav", "max_audio_ms": 400, "seed": 1})

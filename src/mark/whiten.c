@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What stands out by more is cut to it: pulses of the voice, clicks. */
-static const float HIGHEST = 2.5f;
+static const float HIGHEST = 2.0f;
 
 /* A mark stays after a sound that ended; the weight that this gives has a bound. */
 static const float HEAVIEST = 2.0f;
@@ -20,8 +20,8 @@ void whiten_init(struct whiten *w, size_t factor)
 }
 
 /* The step before the newest is made white: by then the shape's window lies around it. A
- * mark in it was made at the level two steps before the newest. With mark amplitude
- * proportional to that and noise to the level now, the best weight is their ratio. */
+ * mark in it was made at a level between that of two steps before the newest and its own:
+ * their geometric mean is taken, and weighed against the noise, which has the level now. */
 void whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
 {
     float x[N_STEP];
@@ -34,7 +34,7 @@ void whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
         for (int i = 0; i < N_STEP; i++)
             x[i] += s->a[k] * now[i - 1 - k];
     const float scale = s->level > 0 ? 1 / s->level : 0;
-    const float weight = fminf(w->levels[1] * scale, HEAVIEST);
+    const float weight = sqrtf(fminf(w->levels[1] * scale, HEAVIEST));
     for (int i = 0; i < N_STEP; i++)
         x[i] = weight * fminf(fmaxf(x[i] * scale, -HIGHEST), HIGHEST);
     w->levels[1] = w->levels[0];

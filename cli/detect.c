@@ -14,12 +14,13 @@
 #include "options.h"
 
 static const char help[] =
-    "usage: csm detect FILE... [--mark-key F] [--json]\n"
+    "usage: csm detect FILE... [--mark-key F] [--fixed-speed] [--json]\n"
     "Whether sound, of any format and rate, carries the mark of generated speech, where in\n"
     "it, and what the mark says. Exit code 0: all files are marked; 1: one is not; 3: one\n"
     "cannot be read.\n\n"
-    "  --mark-key F  a private key, 64 hexadecimal digits; default: the public key\n"
-    "  --json        one JSON object on standard output\n";
+    "  --mark-key F   a private key, 64 hexadecimal digits; default: the public key\n"
+    "  --fixed-speed  only at the speed that it was marked at: faster\n"
+    "  --json         one JSON object on standard output\n";
 
 enum { RATE_HZ = 24000 };
 
@@ -116,9 +117,10 @@ static int detect_all(const char **paths, const csm_mark_options *options, bool 
 int run_detect(int argc, char **argv)
 {
     struct marking marking = {.key_file = NULL};
-    bool is_json = false;
+    bool is_json = false, fixed_speed = false;
     const struct option_spec table[] = {
         {"mark-key", OPTION_IN, &marking.key_file},
+        {"fixed-speed", OPTION_FLAG, &fixed_speed},
         {"json", OPTION_FLAG, &is_json},
         {NULL, OPTION_FLAG, NULL},
     };
@@ -136,7 +138,8 @@ int run_detect(int argc, char **argv)
     } else if ((st = marking_read(&marking, &err)) != CSM_OK) {
         code = report(st, &err);
     } else {
-        const csm_mark_options options = marking_options(&marking, RATE_HZ, NULL);
+        csm_mark_options options = marking_options(&marking, RATE_HZ, NULL);
+        options.fixed_speed = fixed_speed;
         code = detect_all(paths, &options, is_json);
     }
     free(paths);

@@ -18,7 +18,8 @@ class Payload(ctypes.Structure):
 
 
 class Options(ctypes.Structure):
-    _fields_ = [('size', ctypes.c_size_t), ('key', ctypes.c_char_p), ('rate_hz', ctypes.c_int), ('payload', Payload)]
+    _fields_ = [('size', ctypes.c_size_t), ('key', ctypes.c_char_p), ('rate_hz', ctypes.c_int), ('payload', Payload),
+                ('fixed_speed', ctypes.c_bool)]
 
 
 class Found(ctypes.Structure):
@@ -38,8 +39,8 @@ library.csm_detector_result.argtypes = [pointer, ctypes.POINTER(ctypes.POINTER(F
                                         ctypes.POINTER(ctypes.c_double), pointer]
 
 
-def begin(kind, payload=(1, 0, 0), key=None, rate=RATE):
-    options, handle = Options(ctypes.sizeof(Options), key, rate, Payload(*payload)), pointer()
+def begin(kind, payload=(1, 0, 0), key=None, rate=RATE, fixed_speed=False):
+    options, handle = Options(ctypes.sizeof(Options), key, rate, Payload(*payload), fixed_speed), pointer()
     status = getattr(library, f'csm_{kind}_open')(ctypes.byref(options), ctypes.byref(handle), None)
     if status != 0:
         raise ValueError(f'csm_{kind}_open: status {status}')
@@ -58,9 +59,10 @@ def mark(samples, payload=(1, 0, 0), key=None, rate=RATE, chunk=None):
     return out
 
 
-def detect(samples, key=None, rate=RATE):
+def detect(samples, key=None, rate=RATE, fixed_speed=False):
     """(stretches found, smallest bound)"""
-    samples, handle = np.ascontiguousarray(samples, np.float32), begin('detector', key=key, rate=rate)
+    samples, handle = np.ascontiguousarray(samples, np.float32), begin(
+        'detector', key=key, rate=rate, fixed_speed=fixed_speed)
     found, n, p_value = ctypes.POINTER(Found)(), size(), ctypes.c_double()
     status = library.csm_detector_push(handle, samples, len(samples), None)
     status = status or library.csm_detector_result(handle, ctypes.byref(found), ctypes.byref(n),

@@ -39,13 +39,16 @@ typedef struct csm_mark_payload {
 
 enum { CSM_MARK_MAKER_CSM = 1 };
 
-/* How to mark, or how to look for a mark (which ignores the payload). */
+/* How to mark (which ignores fixed_speed), or how to look for a mark (which ignores the
+ * payload). */
 typedef struct csm_mark_options {
     size_t size;              /* of this struct, as the caller knows it */
     const unsigned char *key; /* CSM_MARK_KEY_BYTES bytes, read when opening; NULL: the
                                  public key, by which everybody can detect */
     int rate_hz;              /* 24000; a multiple of 8000 up to 48000 */
     csm_mark_payload payload;
+    bool fixed_speed; /* look for marks at the speed that they were made at alone, which is 30
+                         times as fast; false: from 0.977 to 1.023 */
 } csm_mark_options;
 
 /* Fill all of o that o->size covers with the defaults. */

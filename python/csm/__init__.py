@@ -14,14 +14,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._csm import EngineError, Sampler, __version__, draw_is_certain, noise
+from ._csm import (Detector, EngineError, Marker, Sampler, __version__, draw_is_certain,
+                   noise)
 
 if TYPE_CHECKING:
     from .hub import download
+    from .marks import Detection, Found, Payload, detect, mark
     from .model import Frame, Model, Segment, Speech
 
-__all__ = ["EngineError", "Frame", "Model", "Sampler", "Segment", "Speech", "__version__",
-           "download", "draw_is_certain", "noise"]
+__all__ = ["Detection", "Detector", "EngineError", "Found", "Frame", "Marker", "Model", "Payload",
+           "Sampler", "Segment", "Speech", "__version__", "detect", "download", "draw_is_certain",
+           "mark", "noise"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from . import model
 
         return getattr(model, name)
+    if name in ("Detection", "Found", "Payload", "detect", "mark"):
+        from . import marks
+
+        return getattr(marks, name)
     if name == "download":
         from .hub import download
 

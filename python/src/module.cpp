@@ -44,4 +44,5 @@ NB_MODULE(_csm, m)
     bind_sampling(m);
     bind_model(m);
     bind_hub(m);
+    bind_mark(m);
 }

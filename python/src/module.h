@@ -55,5 +55,6 @@ void bind_tensors(nb::module_ &m);
 void bind_sampling(nb::module_ &m);
 void bind_model(nb::module_ &m);
 void bind_hub(nb::module_ &m);
+void bind_mark(nb::module_ &m);
 
 #endif

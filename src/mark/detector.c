@@ -124,6 +124,7 @@ csm_status csm_detector_open(const csm_mark_options *options, csm_detector **out
     chips_make(o.key, &d->chips);
     whiten_init(&d->whiten, (size_t)o.rate_hz / CHIP_HZ);
     d->search.chips = &d->chips;
+    d->search.fixed_speed = o.fixed_speed;
     d->n_step = N_STEP * (size_t)o.rate_hz / CHIP_HZ;
     d->lowest_p = 1;
     *out = d;

@@ -157,7 +157,7 @@ void search_window(struct search *s, const float *x, size_t n, struct sync *sync
     try_speed(s, x, n, 1, false, sync, &highest, &n_tried);
     if (highest > 0)
         search_confirm(s, x, n, 2 * n_tried, sync);
-    if (sync->p_value <= SURE)
+    if (sync->p_value <= SURE || s->fixed_speed)
         return;
     highest = 0;
     n_tried = 0;

@@ -19,6 +19,7 @@ enum {
 
 struct search {
     const struct chips *chips;
+    bool fixed_speed; /* look at speed 1 alone */
     float stretched[N_PHASES][N_STRETCHED / N_PHASES];
     float matches[N_STRETCHED];
 };

@@ -8,9 +8,9 @@
 enum { N_RISE = 120 };
 static const double PI = 3.14159265358979323846;
 
-/* Added to the power of each sample, so that digital silence has a shape: -90 dB; and
+/* Added to the power of each sample, so that digital silence has a shape: -100 dB; and
  * relative to the power, so that the recursion stays well conditioned: -40 dB. */
-static const float FLOOR = 1e-9f, RELATIVE_FLOOR = 1e-4f;
+static const float FLOOR = 1e-10f, RELATIVE_FLOOR = 1e-4f;
 
 /* Poles are pulled in by this factor: bandwidths grow by 180 Hz. */
 static const float PULL = 0.93f;

@@ -137,6 +137,30 @@ static void a_detector_is_fed_in_any_pieces(void **state)
     free(x);
 }
 
+static void a_fixed_speed_is_all_that_is_looked_at(void **state)
+{
+    (void)state;
+    float *x = make_speech(N), *y = make_marked(x, N, NULL), *z;
+    size_t n, n_found[2];
+    csm_error err;
+    assert_int_equal(
+        csm_audio_resample(CSM_RESAMPLER_TORCHAUDIO, y, N, 24360, RATE, &z, &n, &err), CSM_OK);
+    for (int i = 0; i < 2; i++) {
+        csm_mark_options o = csm_mark_defaults();
+        o.fixed_speed = true;
+        csm_detector *d;
+        const csm_mark_found *found;
+        assert_int_equal(csm_detector_open(&o, &d, &err), CSM_OK);
+        assert_int_equal(csm_detector_push(d, i == 0 ? y : z, i == 0 ? N : n, &err), CSM_OK);
+        assert_int_equal(csm_detector_result(d, &found, &n_found[i], NULL, &err), CSM_OK);
+        csm_detector_close(d);
+    }
+    assert_true(n_found[0] == 1 && n_found[1] == 0);
+    csm_free(z);
+    free(y);
+    free(x);
+}
+
 static void without_the_key_nothing_is_found(void **state)
 {
     (void)state;
@@ -280,6 +304,7 @@ int main(void)
         cmocka_unit_test(the_bits_are_the_same_however_a_sound_is_cut),
         cmocka_unit_test(a_mark_is_found_and_read_and_no_mark_is_not),
         cmocka_unit_test(a_detector_is_fed_in_any_pieces),
+        cmocka_unit_test(a_fixed_speed_is_all_that_is_looked_at),
         cmocka_unit_test(without_the_key_nothing_is_found),
         cmocka_unit_test(the_telephones_rate_and_another_speed_do_not_hide_it),
         cmocka_unit_test(silence_gets_less_than_half_a_step_of_16_bits),

@@ -34,9 +34,17 @@ static const struct {
     {"<\\|[\\w ]{1,40}\\|>", ""},
     {"\\x{3010}[^\\x{3010}\\x{3011}\\n]{0,20}\\x{2020}[^\\x{3010}\\x{3011}\\n]{0,80}\\x{3011}", ""},
     /* footnotes */
-    {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote $2: "},
+    {"(?m)^ {0,3}\\[\\^(\\d{1,4})\\]:[ \\t]*", "\nNote $2: "},
+    {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote: "},
     {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
     {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
+    /* a line break that was written out, and marks of other dialects */
+    {"(?<![\\\\\\w:])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)|(?<=\\w|[.!?:,;])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)", "\n"},
+    {"(?<![\\w=])==(?=\\w)([^=\\n]{1,200}?)(?<=\\S)==(?![\\w=])", "$2"},
+    {"(?<![\\w+])\\+\\+(?=\\w)([^+\\n]{1,200}?)(?<=\\S)\\+\\+(?![\\w+])", "$2"},
+    {"</?[A-Za-z][\\w-]{0,20}:[\\w-]{1,40}(?:\\s[^<>]{0,200})?>", ""}, /* of a name space */
+    {"(?m)^([ \\t]*)\\(?([a-z]|[ivx]{2,4})\\)[ \\t]+(?=\\S)", "$2- $3, "},
+    {"(?m)^([ \\t]*)([ivx]{1,4})\\.[ \\t]+(?=\\S)", "$2- $3, "},
     /* lists by other signs, and cells of tables */
     {"(?m)^([ \\t]*)([1-9])\\x{FE0F}?\\x{20E3}[ \\t]*", "$2$3. "},
     {"(?m)^([ \\t]*)(?:" BULLET "|" PICTURE ")[ \\t]+(?=\\S)", "$2- "},
@@ -50,7 +58,7 @@ static const struct {
     {"(?is)<sub\\s+alias\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,100}>.{0,400}?</sub>", "$2"},
     {"(?i)<img\\b[^<>]{0,400}\\balt\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,400}>", " $2 "},
     {"(?<=[\\w)])<(?=[^<>=/!?\\n]{1,40}\\s[^<>=/!?\\n]{0,40}>)", " \\< "},
-    {"(?s)<(?!(?i:" TAGS ")\\b)([A-Za-z][\\w -]{0,40})>(?!.{0,20000}</\\2>)", " $2 "}, /* <your name> */
+    {"(?s)<(?!(?i:" TAGS ")\\b)([A-Za-z][\\w -]{0,40})>(?!.{0,2000}</\\2>)", " $2 "}, /* <your name> */
     {"(?i)<sup>\\s*(st|nd|rd|th)\\s*</sup>", "$2"},
     {"(?i)(?<=[\\w)])<sup>\\s*(-?\\w{1,8})\\s*</sup>", "^{$2}"},
     /* formulas */
@@ -59,6 +67,8 @@ static const struct {
     {"(?s)\\\\\\[(.{1,2000}?)\\\\\\]", " $2 "},
     {"(?<![\\w$\\\\])\\$(?=[^\\s$])(?=[^$\\n]{0,200}[\\\\^_={}]|[A-Za-z]\\$)([^$\\n]{1,200}?)(?<=\\S)\\$(?!\\w)",
      "$2"},
+    {"\\\\int_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])", " the integral from $2 to $3 of "},
+    {"\\\\sum_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])", " the sum from $2 to $3 of "},
     {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
     {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
     {"\\\\(?:text|mathrm|mathbf|mathit|operatorname|textbf|textit|boxed)\\{([^{}\\n]{0,200})\\}", " $2 "},
@@ -68,6 +78,19 @@ static const struct {
     {"(?<=\\d) ?\\*\\* ?(?=\\d)", "^"},
     {"(?<=[\\d)]) ?\\* ?(?=[\\d(])", "\xC3\x97"},
 };
+
+/* Letters of several in one. */
+static const char *ligature(uint32_t c)
+{
+    static const char *const plain[] = {"ff", "fi", "fl", "ffi", "ffl"};
+    static const char *const circled[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"};
+    static const char *const roman[] = {"I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"};
+    return c >= 0xFB00 && c <= 0xFB04   ? plain[c - 0xFB00]
+           : c >= 0x2460 && c <= 0x2469 ? circled[c - 0x2460]
+           : c >= 0x2160 && c <= 0x2169 ? roman[c - 0x2160]
+           : c == 0x2044                ? "/"
+                                        : NULL;
+}
 
 /* Mathematical letters and digits, full-width and lowered ones, as what they look like. */
 static char plain_letter(uint32_t c)
@@ -92,8 +115,10 @@ static void add_plain(struct csm_builder *out, const char *text)
     while (*text != '\0') {
         uint32_t c;
         const size_t n = csm_utf8_next(text, &c);
-        const char plain = plain_letter(c);
-        if (plain != '\0')
+        const char plain = plain_letter(c), *several = ligature(c);
+        if (several != NULL)
+            csm_builder_add_text(out, several);
+        else if (plain != '\0')
             csm_builder_add(out, &plain, 1);
         else
             csm_builder_add(out, text, n);

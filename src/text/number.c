@@ -134,7 +134,7 @@ const char *csm_magnitude(const char *p, bool with_money, size_t *length)
         {"billion", "billion", false, false},   {"trillion", "trillion", false, false},
         {"hundred", "hundred", false, false},   {"lakh", "lakh", false, false},
         {"crore", "crore", false, false},       {"mln", "million", false, false},
-        {"mn", "million", false, true},         {"bn", "billion", false, false},
+        {"mn", "million", false, false},         {"bn", "billion", false, false},
         {"tn", "trillion", false, true},        {"mil", "million", false, true},
         {"K", "thousand", true, false},         {"k", "thousand", true, false},
         {"M", "million", true, false},          {"MM", "million", true, true},

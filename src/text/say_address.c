@@ -181,6 +181,7 @@ static bool shortcode(struct csm_builder *out, const struct csm_found *found)
 
 const struct csm_say_rule csm_say_addresses[] = {
     {AT_WORD, "(?<!\\w)(?:https?|ftp|wss?|file|ssh|git)://(" PATH ")", url, NULL},
+    {AT_SIGN, "(?<![\\w:/])//(?=[\\w-]+\\.)(" PATH ")", url, NULL},
     {AT_WORD | AT_DIGIT, "(?<![\\w.])(?:mailto:)?([A-Za-z0-9][\\w.+%-]{0,63}@(?:" LABEL "\\.)+[A-Za-z]{2,24})(?!\\w)",
      url, NULL},
     {AT_WORD | AT_DIGIT,

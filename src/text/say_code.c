@@ -108,6 +108,7 @@ const struct csm_say_rule csm_say_codes[] = {
      telephone, NULL},
     {AT_DIGIT, "(?<![\\w.$-])\\d{3}-\\d{4}(?![\\w-]|\\.\\d)", telephone, NULL},
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4} \\d{3,4} \\d{3,4}(?!\\w)", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.-])00\\d{1,3}(?:[ -]\\d{2,10}){1,4}(?!\\w)", telephone, NULL},
     {AT_DIGIT, "(?<!\\w)[3-6]\\d{3}(?:[ -]\\d{4}){3}(?!\\w)", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d{3}-\\d{2}-\\d{4}(?![\\w-])", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d+(?:-\\d+){3,}(?![\\w-])", digit_groups, NULL},

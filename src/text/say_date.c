@@ -98,13 +98,29 @@ static bool with_slashes(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* 21.03.2025: the day first, always. */
+/* 21.03.2025: the day first, but where it cannot be (12.25.2024); 31.12.99 */
 static bool with_points(struct csm_builder *out, const struct csm_found *found)
 {
-    if (!say_month_day(out, csm_group_value(csm_group(found, 2), 12),
-                       csm_group_value(csm_group(found, 1), 31)))
+    int day = csm_group_value(csm_group(found, 1), 31), month = csm_group_value(csm_group(found, 2), 31);
+    if (csm_group(found, 3).n == 2 && day <= 12)
+        return false; /* 1.2.30 may be a version */
+    if (month > 12) {
+        const int swapped = month;
+        month = day;
+        day = swapped;
+    }
+    if (!say_month_day(out, month, day))
         return false;
     say_year(out, csm_group(found, 3));
+    return true;
+}
+
+/* 01/2024 */
+static bool month_over_year(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, months[csm_group_value(csm_group(found, 1), 12) - 1]);
+    const struct csm_number n = csm_number_read(csm_group(found, 2).p);
+    csm_say_year_or_number(out, &n);
     return true;
 }
 
@@ -177,16 +193,34 @@ static bool month_and_year(struct csm_builder *out, const struct csm_found *foun
     return true;
 }
 
+static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday",
+                                   "Friday", "Saturday", "Sunday"};
+
+static void say_full(struct csm_builder *out, struct csm_group name)
+{
+    for (size_t i = 0; i < 7; i++)
+        if (strncmp(days[i], name.p, 3) == 0)
+            csm_builder_add_word(out, days[i]);
+    if (month_of(name) > 0)
+        csm_builder_add_word(out, months[month_of(name) - 1]);
+}
+
+/* Mon-Fri, Jan-Mar */
+static bool name_range(struct csm_builder *out, const struct csm_found *found)
+{
+    for (size_t i = 1; i <= 2; i++) {
+        if (i == 2)
+            csm_builder_add_word(out, "to");
+        say_full(out, csm_group(found, i));
+    }
+    return true;
+}
+
 /* Mon, Tue before a day or a month. */
 static bool weekday(struct csm_builder *out, const struct csm_found *found)
 {
-    static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday",
-                                       "Friday", "Saturday", "Sunday"};
-    for (size_t i = 0; i < 7; i++)
-        if (strncmp(days[i], csm_group(found, 1).p, 3) == 0) {
-            csm_builder_add_word(out, days[i]);
-            csm_builder_add_text(out, ",");
-        }
+    say_full(out, csm_group(found, 1));
+    csm_builder_add_text(out, ",");
     return true;
 }
 
@@ -207,6 +241,8 @@ static bool short_year(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+#define DAY "(?:Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)(?:day)?"
+#define MONTH_NAME "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
 #define YEAR "(1\\d{3}|2\\d{3})"
 #define DASH "\\s?[-\\x{2013}]\\s?"
 
@@ -217,7 +253,9 @@ const struct csm_say_rule csm_say_dates[] = {
     {AT_DIGIT, "(?<![\\w.-])" YEAR "-(0[1-9])(?![\\w-])", year_and_month, NULL},
     {AT_WORD, "(?<!\\w)AD(?= \\d)|(?<=\\d )(?:AD|CE)(?!\\w)", era, NULL},
     {AT_DIGIT, "(?<![\\w./])(\\d{1,2})/(\\d{1,2})/(\\d{4})(?![\\w/])", with_slashes, NULL},
-    {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4})(?!\\w|\\.\\d)", with_points, NULL},
+    {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4}|\\d\\d)(?!\\w|\\.\\d)", with_points, NULL},
+    {AT_DIGIT, "(?<![\\w./-])(\\d{1,2})-(\\d{1,2})-(\\d{4})(?![\\w-])", with_slashes, NULL},
+    {AT_DIGIT, "(?<![\\w./-])(0[1-9]|1[0-2])/(2\\d{3}|1[89]\\d\\d)(?![\\w/])", month_over_year, NULL},
     {AT_WORD,
      "(?<!\\w)" MONTH "[ \\x{A0}](0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?(?:" DASH
      "(0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?)?(?![\\w:]|[.,]\\d)(?:,? " YEAR "(?!\\w|[.,]\\d))?",
@@ -230,5 +268,7 @@ const struct csm_say_rule csm_say_dates[] = {
     {AT_WORD, "(?<!\\w)(?!May)" MONTH "[ -]" YEAR "(?!\\w|[.,]\\d)", month_and_year, NULL},
     {AT_WORD, "(?<!\\w)(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH " \\d)",
      weekday, NULL},
+    {AT_WORD,
+     "(?<!\\w)(" DAY "|" MONTH_NAME ")\\.?" DASH "(" DAY "|" MONTH_NAME ")(?!\\w)", name_range, NULL},
     {AT_SIGN, "(?<!\\w)['\\x{2019}](\\d\\d)(s)?(?!\\w)", short_year, NULL},
     {0}};

@@ -63,13 +63,11 @@ static bool power(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* Raised digits: U+00B2, U+00B3, U+00B9, U+2070..U+2079, U+207B. */
-static bool raised(struct csm_builder *out, const struct csm_found *found)
+/* Raised digits, U+00B2, U+00B3, U+00B9, U+2070..U+2079, and the minus U+207B, as plain ones. */
+static size_t lower(struct csm_group all, char plain[16])
 {
-    const struct csm_group all = csm_group(found, 1);
-    char plain[16];
     size_t n = 0;
-    for (size_t i = 0; i < all.n && n < sizeof plain;) {
+    for (size_t i = 0; i < all.n && n < 16;) {
         const unsigned char *p = (const unsigned char *)all.p + i;
         if (p[0] == 0xC2) {
             plain[n++] = p[1] == 0xB2 ? '2' : p[1] == 0xB3 ? '3' : '1';
@@ -79,8 +77,22 @@ static bool raised(struct csm_builder *out, const struct csm_found *found)
             i += 3;
         }
     }
-    say_power(out, plain, n);
+    return n;
+}
+
+static bool raised(struct csm_builder *out, const struct csm_found *found)
+{
+    char plain[16];
+    say_power(out, plain, lower(csm_group(found, 1), plain));
     *found->n_more = csm_say_unit(out, found->text + found->bounds[1], false);
+    return true;
+}
+
+/* 14 before a C: an isotope. */
+static bool raised_alone(struct csm_builder *out, const struct csm_found *found)
+{
+    char plain[16];
+    csm_spell_cardinal(out, plain, lower(csm_group(found, 1), plain));
     return true;
 }
 
@@ -156,6 +168,7 @@ const struct csm_say_rule csm_say_formulas[] = {
      NULL},
     {AT_SIGN, "(?<=[\\w)\\]])([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}\\x{207B}]{1,8})",
      raised, NULL},
+    {AT_SIGN, "([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}]{1,8})", raised_alone, NULL},
     {AT_WORD, "(?<![\\w'])([fghOPT]|sin|cos|tan|log|ln|exp|sqrt|max|min)\\((?=[\\w-])", function_of, NULL},
     {AT_SIGN, "\\\\([A-Za-z]{2,14})", command, NULL},
     {0}};

@@ -10,6 +10,9 @@ static const struct {
     const char *symbol, *one, *many, *cent, *cents;
 } currencies[] = {
     {"US$", "U S dollar", "U S dollars", "cent", "cents"},
+    {"USD$", "U S dollar", "U S dollars", "cent", "cents"},
+    {"AUD$", "Australian dollar", "Australian dollars", "cent", "cents"},
+    {"CAD$", "Canadian dollar", "Canadian dollars", "cent", "cents"},
     {"A$", "Australian dollar", "Australian dollars", "cent", "cents"},
     {"AU$", "Australian dollar", "Australian dollars", "cent", "cents"},
     {"C$", "Canadian dollar", "Canadian dollars", "cent", "cents"},
@@ -139,7 +142,8 @@ static bool is_attribute(const struct csm_found *found)
 /* $5.20, -$3 million, $20-30, $5K+ */
 static bool symbol_first(struct csm_builder *out, const struct csm_found *found)
 {
-    const size_t c = find(csm_group(found, 2));
+    const struct csm_group code = csm_group(found, 8); /* $5 USD */
+    const size_t c = find(code.n > 0 ? code : csm_group(found, 2));
     if (c == N_CURRENCIES)
         return false;
     struct csm_group sign = csm_group(found, 1);
@@ -188,13 +192,14 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 }
 
 #define SYMBOL                                                                                     \
-    "((?:US|AU?|CA?|HK|NZ|S|R)?\\$|[\\x{A3}\\x{20AC}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}\\x{20BA}"   \
+    "((?:USD?|AUD?|A|CAD?|C|HK|NZ|S|R)?\\$|[\\x{A3}\\x{20AC}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}\\x{20BA}"   \
     "\\x{20B4}\\x{20BF}\\x{E3F}])"
 #define CODE                                                                                       \
     "(USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|BRL|MXN|KRW|SGD|BTC)"
 #define AMOUNT                                                                                     \
     "(\\d{1,3}(?:[,.'\\x{A0}\\x{202F}\\x{2009}]\\d{3})+,\\d\\d(?!\\d)|\\d+(?:,\\d{2,3})*(?:,\\d{3})" \
-    "(?:\\.\\d+)?|\\d{1,3}(?:[.'\\x{A0}\\x{202F}]\\d{3}){2,}|\\d+,\\d\\d(?!\\d)|\\d+(?:\\.\\d+)?)"
+    "(?:\\.\\d+)?|\\d{1,3}(?:[.'\\x{A0}\\x{202F}]\\d{3}){2,}|\\d+,\\d\\d(?!\\d)"       \
+    "|\\d{1,3}(?:['\\x{2019}]\\d{3})+(?:\\.\\d+)?|\\d+(?:\\.\\d+)?)"
 #define MAGNITUDE                                                                                  \
     "((?:[ \\x{A0}-]?(?:hundred|thousand|million|billion|trillion|lakh|crore|mln|mn|bn|tn|mil)|"   \
     "MM|[KkMmBbT])(?!\\w))?"
@@ -203,14 +208,14 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 const struct csm_say_rule csm_say_money[] = {
     {AT_SIGN | AT_WORD,
      "(?<!\\w)([-+\\x{2212}]?)" SYMBOL " ?([-\\x{2212}]?)" FROM "(?:(?<=[-\\x{2013} ])\\2)?" AMOUNT
-         MAGNITUDE "(\\+(?!\\w))?",
+         MAGNITUDE "(\\+(?!\\w))?(?: (USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
-    {AT_WORD, "(?<!\\w)()" CODE " ?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(\\+(?!\\w))?",
+    {AT_WORD, "(?<!\\w)()" CODE " ?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_DIGIT | AT_SIGN,
      "(?<![\\w.,])([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
      "[ \\x{A0}\\x{202F}]?([\\x{20AC}\\x{A3}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}\\x{20BA}\\x{20B4}"
-     "\\x{E3F}](?!\\d)|" CODE "(?!\\w))",
+     "\\x{E3F}$](?!\\d)|" CODE "(?!\\w))",
      symbol_last, NULL},
     {AT_DIGIT, "(?<![\\w.])(\\d+)\\x{A2}", cents, NULL},
     {AT_SIGN, NULL, NULL, per},

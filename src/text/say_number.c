@@ -78,6 +78,21 @@ static bool say_height(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* The unit that stands behind what a pattern found. */
+static void say_unit_behind(struct csm_builder *out, const struct csm_found *found, bool is_singular)
+{
+    *found->n_more = csm_say_unit(out, found->text + found->bounds[1], is_singular);
+}
+
+/* .5 */
+static bool say_below_one(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, "point");
+    csm_spell_digits(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    say_unit_behind(out, found, false);
+    return true;
+}
+
 /* 6.1" screen */
 static bool say_inches(struct csm_builder *out, const struct csm_found *found)
 {
@@ -101,12 +116,6 @@ static void say_parts(struct csm_builder *out, int n, int of)
     }
 }
 
-/* The unit that stands behind what a pattern found. */
-static void say_unit_behind(struct csm_builder *out, const struct csm_found *found, bool is_singular)
-{
-    *found->n_more = csm_say_unit(out, found->text + found->bounds[1], is_singular);
-}
-
 /* 1/2, 5/8, 2 1/2; 8/10 and 95/100 are marks. What else has a slash is said as two numbers. */
 static bool say_fraction(struct csm_builder *out, const struct csm_found *found)
 {
@@ -115,7 +124,8 @@ static bool say_fraction(struct csm_builder *out, const struct csm_found *found)
     const int of = csm_group_value(csm_group(found, 3), 100);
     if (n < 1 || of < 2)
         return false;
-    if (whole.n == 0 && (of == 10 || of == 100) && n <= of) {
+    const bool has_stars = strncmp(found->text + found->bounds[1], " star", 5) == 0;
+    if (whole.n == 0 && (of == 10 || of == 100 || has_stars) && n <= of) {
         csm_say_int(out, n);
         csm_builder_add_word(out, "out of");
         csm_say_int(out, of);
@@ -175,7 +185,8 @@ static size_t sign_at(const char *text, size_t at)
 }
 
 /* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
-static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bool is_in_name)
+static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bool is_in_name,
+                        bool has_unit)
 {
     const char *after = text + at;
     const size_t dash = csm_range_dash(after);
@@ -200,8 +211,11 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
         csm_builder_add_word(out, "times");
         return 1;
     }
-    if (*after == '/' && csm_is_digit(after[1])) /* 24/7, 3/4/2021 */
+    if (*after == '/' && csm_is_digit(after[1])) { /* 24/7, 3/4/2021; 5 l/100 km */
+        if (has_unit)
+            csm_builder_add_word(out, "per");
         return 1;
+    }
     return 0;
 }
 
@@ -239,7 +253,7 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
         out, after + magnitude, csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
     const bool is_in_name = at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2]);
-    return taken + say_joint(out, text, at + taken, is_in_name); /* Llama-3.1-8B is no range */
+    return taken + say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
 }
 
 const struct csm_say_rule csm_say_numbers[] = {
@@ -249,6 +263,7 @@ const struct csm_say_rule csm_say_numbers[] = {
      "(?<![\\w\".])(\\d+(?:\\.\\d+)?)(?:\"|\xE2\x80\xB3)(?= ?(?:x|by|at|tall|wide|long|deep|thick|high|"
      "screen|display|monitor|TV|laptop|tablet|pipe|pizza)\\b)",
      say_inches, NULL},
+    {AT_SIGN, "(?<![\\w.)])\\.(\\d+)(?![\\w.]\\d)", say_below_one, NULL},
     {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)", say_fraction,
      NULL},
     {AT_DIGIT | AT_SIGN, "(\\d{1,3})? ?([\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", say_vulgar, NULL},

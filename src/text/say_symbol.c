@@ -12,6 +12,7 @@
 static const struct {
     const char *symbol, *spoken;
 } symbols[] = {
+    {"\xE2\x81\xBA", "plus"},
     {"&&", "and"},
     {"||", "or"},
     {"&", "and"},
@@ -310,10 +311,11 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?[a-z]? ?[-+=*/])", minus, NULL},
     {AT_SIGN, "(?<=[ (\\d][b-zA-HJ-Z0-9] )-(?= [b-zA-HJ-Z0-9](?!\\w))", minus, NULL},
     {AT_SIGN, "\\(\\)", nothing, NULL}, /* main() */
+    {AT_SIGN, "(?<=(?<!\\w)[A-Z])\\x{2013}(?=[A-Z](?!\\w))|(?<=(?<!\\w)A)-(?=Z(?!\\w))", to, NULL},
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
     {AT_SIGN, "(?<=[\\w.)\"'])/(?=[\\w(\"'])", apart, NULL},
     {AT_SIGN, "/+", slash, NULL},
-    {AT_SIGN, "(?<![\\w-])(-{1,2})(?=[A-Za-z])", flag, NULL},
+    {AT_SIGN, "(?<=[\\s\"'(=]|^)(-{1,2})(?=[A-Za-z])", flag, NULL},
     {AT_SIGN, NULL, NULL, symbol},
     {AT_SIGN, NULL, NULL, pause},
     {AT_SIGN, NULL, NULL, replacement},

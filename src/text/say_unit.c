@@ -94,6 +94,7 @@ static const struct {
     {"wk", "week", "weeks", false},
     {"wks", "week", "weeks", false},
     {"mo", "month", "months", false},
+    {"mos", "month", "months", false},
     {"yr", "year", "years", false},
     {"yrs", "year", "years", false},
     {"GWh", "gigawatt hour", "gigawatt hours", false},

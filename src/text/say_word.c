@@ -35,13 +35,16 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
     return ends_block || (found->use == CSM_ABBREVIATION_MAY_END && ends_text) ? n : n + 1;
 }
 
-/* w/o, w/, b/c, N/A */
-static bool with_slash(struct csm_builder *out, const struct csm_found *found)
+/* w/o, WWII, Dr Smith: what is written short without a full stop. */
+static bool short_form(struct csm_builder *out, const struct csm_found *found)
 {
     static const struct {
         const char *written, *spoken;
     } known[] = {{"w/o", "without"}, {"w/", "with"},           {"b/c", "because"},
-                 {"N/A", "not applicable"}, {"n/a", "not applicable"}, {"c/o", "care of"}};
+                 {"N/A", "not applicable"}, {"n/a", "not applicable"}, {"c/o", "care of"},
+                 {"TL;DR", "T L D R"},     {"WWII", "World War two"},  {"WWI", "World War one"},
+                 {"Dr", "Doctor"},         {"Mr", "Mister"},           {"Mrs", "Missus"},
+                 {"Ms", "Miz"},            {"Prof", "Professor"}};
     char all[8];
     csm_group_copy(csm_group(found, 0), all, sizeof all);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -71,7 +74,7 @@ static bool is_spelled(struct csm_group word)
     static const char *const known[] = {
         "AI",   "API",  "AWS",  "ATM",  "AKA",  "ASAP", "BBC",  "CEO",  "CFO",  "CIA",  "CIO",
         "COO",  "CPU",  "CTO",  "CV",   "DIY",  "DNA",  "EU",   "ETA",  "FAQ",  "FBI",  "FYI",
-        "GDP",  "GPU",  "GUI",  "HIV",  "HR",   "IBM",  "ICU",  "ID",   "IDE",  "IP",   "IPO",
+        "GDP",  "GPU",  "MBA",  "TBA",  "IMO",  "GUI",  "HIV",  "HR",   "IBM",  "ICU",  "ID",   "IDE",  "IP",   "IPO",
         "IQ",   "IRS",  "ISO",  "ISP",  "KPI",  "LA",   "LED",  "LLM",  "MIT",  "MRI",  "NBA",
         "NLP",  "NYC",  "OECD", "OS",   "PIN",  "PR",   "QA",   "QR",   "RNA",  "ROI",  "SDK",
         "SEO",  "SUV",  "TPU",  "UAE",  "UI",   "UK",   "UN",   "URI",  "URL",  "US",   "USA",
@@ -156,7 +159,7 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
                                         "War",     "Phase", "Type",    "Class",  "Title", "Section",
                                         "Level",   "Grade", "Article", "Stage",  "Appendix",
                                         "Episode", "Season", "Figure", "Table",  "Unit", "Bowl",
-                                        "Category", "Tier", "Step",    "Section", "Canto", "Lesson"};
+                                        "Category", "Tier", "Step",    "Vol", "Ch", "Sec", "Pt", "Fig", "Canto", "Lesson"};
     static const char *const plain[] = {"The", "An", "A", "His", "Her", "Its", "My", "Your", "Our",
                                         "Their", "This", "That", "Malcolm", "And", "Or", "In", "On"};
     char name[32];
@@ -172,7 +175,14 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
                           strncmp(after, "\xE2\x80\x99", 3) == 0;
     if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended)))
         return false; /* I is a word, Malcolm X a name */
-    csm_say_as_written(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    const bool has_stop = csm_group(found, 1).p[csm_group(found, 1).n] == '.';
+    const struct csm_abbreviation *full = has_stop ? csm_abbreviation_find(name, strlen(name)) : NULL;
+    if (has_stop && (full == NULL || !is_part))
+        return false;
+    if (full != NULL)
+        csm_builder_add_word(out, full->spoken);
+    else
+        csm_say_as_written(out, csm_group(found, 1).p, csm_group(found, 1).n);
     if (is_ruler) {
         csm_builder_add_word(out, "the");
         csm_say_nth(out, value);
@@ -183,10 +193,11 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
 }
 
 const struct csm_say_rule csm_say_words[] = {
-    {AT_WORD, "(?<!\\w)([A-Z][a-z]+) ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
+    {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
-    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", with_slash,
+    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form,
      NULL},
+    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z])", short_form, NULL},
     {AT_WORD, "(?<![\\w.])((?:[A-Z]\\.){2,6})", initials, NULL},
     {AT_WORD, "(?<![\\w'])([A-Z]{2,6})(s|'s|\\x{2019}s)?(?![A-Za-z_])", acronym, NULL},
     {0}};

@@ -18,15 +18,34 @@ static const struct csm_say_rule *const kinds[] = {
     csm_say_addresses, csm_say_dates,    csm_say_codes,   csm_say_times, csm_say_money,
     csm_say_formulas,  csm_say_numbers,  csm_say_words,   csm_say_symbols};
 
-enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_RULES = 96 };
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+/* A rule, made ready. */
+struct ready {
+    const struct csm_say_rule *rule;
+    pcre2_code *code; /* NULL: it scans */
+};
 
 struct csm_speaker {
-    const struct csm_say_rule *rules[MAX_RULES];
-    pcre2_code *codes[MAX_RULES]; /* NULL: a rule that scans */
+    struct ready *rules;
     size_t n_rules;
     pcre2_match_data *match;
     pcre2_match_context *limits;
 };
+
+static bool is_rule(const struct csm_say_rule *rule)
+{
+    return rule->pattern != NULL || rule->scan != NULL;
+}
+
+static size_t count_rules(void)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < N_KINDS; k++)
+        for (const struct csm_say_rule *r = kinds[k]; is_rule(r); r++)
+            n++;
+    return n;
+}
 
 csm_status csm_speaker_new(struct csm_speaker **out, csm_error *err)
 {
@@ -35,18 +54,19 @@ csm_status csm_speaker_new(struct csm_speaker **out, csm_error *err)
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     s->match = pcre2_match_data_create(16, NULL);
     s->limits = pcre2_match_context_create(NULL);
-    bool has_failed = s->match == NULL || s->limits == NULL;
-    for (size_t k = 0; k < N_KINDS; k++)
-        for (const struct csm_say_rule *r = kinds[k]; r->pattern != NULL || r->scan != NULL; r++) {
+    s->rules = calloc(count_rules(), sizeof *s->rules);
+    bool has_failed = s->match == NULL || s->limits == NULL || s->rules == NULL;
+    for (size_t k = 0; !has_failed && k < N_KINDS; k++)
+        for (const struct csm_say_rule *r = kinds[k]; !has_failed && is_rule(r); r++) {
             int code = 0;
             PCRE2_SIZE offset;
-            const size_t i = s->n_rules++;
-            s->rules[i] = r;
+            struct ready *ready = &s->rules[s->n_rules++];
+            ready->rule = r;
             if (r->pattern == NULL)
                 continue;
-            s->codes[i] = pcre2_compile((PCRE2_SPTR)r->pattern, PCRE2_ZERO_TERMINATED,
+            ready->code = pcre2_compile((PCRE2_SPTR)r->pattern, PCRE2_ZERO_TERMINATED,
                                         PCRE2_UTF | PCRE2_ANCHORED, &code, &offset, NULL);
-            has_failed = has_failed || s->codes[i] == NULL;
+            has_failed = ready->code == NULL;
         }
     if (has_failed) {
         csm_speaker_free(s);
@@ -62,7 +82,8 @@ void csm_speaker_free(struct csm_speaker *s)
     if (s == NULL)
         return;
     for (size_t i = 0; i < s->n_rules; i++)
-        pcre2_code_free(s->codes[i]);
+        pcre2_code_free(s->rules[i].code);
+    free(s->rules);
     pcre2_match_data_free(s->match);
     pcre2_match_context_free(s->limits);
     free(s);
@@ -84,10 +105,10 @@ static unsigned begins(const char *text, size_t at)
 static size_t apply(struct csm_speaker *s, size_t i, const char *text, size_t n, size_t at,
                     struct csm_builder *out)
 {
-    const struct csm_say_rule *rule = s->rules[i];
+    const struct csm_say_rule *rule = s->rules[i].rule;
     if (rule->pattern == NULL)
         return rule->scan(out, text, at);
-    const int found = pcre2_match(s->codes[i], (PCRE2_SPTR)text, n, at, PCRE2_NO_UTF_CHECK, s->match,
+    const int found = pcre2_match(s->rules[i].code, (PCRE2_SPTR)text, n, at, PCRE2_NO_UTF_CHECK, s->match,
                                   s->limits);
     if (found <= 0)
         return 0;
@@ -135,7 +156,7 @@ void csm_speaker_say(struct csm_speaker *s, const char *text, struct csm_builder
         const bool was_opening = ends_in_opening(out);
         size_t taken = 0;
         for (size_t i = 0; taken == 0 && i < s->n_rules; i++)
-            if ((s->rules[i]->begins & here) != 0)
+            if ((s->rules[i].rule->begins & here) != 0)
                 taken = apply(s, i, text, n, at, out);
         if (taken > 0) {
             mend(out, before, was_opening, text + at + taken);

@@ -38,6 +38,8 @@ static void blank_markup(char *text)
             end = strchr(p, ';') != NULL && strchr(p, ';') - p < 10 ? strchr(p, ';') : NULL;
         else if (*p == '\\' && isalpha((unsigned char)p[1]))
             end = p + strcspn(p + 1, " \\{}_^$");
+        else if (strncmp(p, "mailto:", 7) == 0)
+            end = p + 6;
         else if (strncmp(p, "```", 3) == 0)
             end = strchr(p, '\n');
         else if (strncmp(p, "://", 3) == 0) /* and the scheme before it */

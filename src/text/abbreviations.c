@@ -37,7 +37,7 @@ static const struct csm_abbreviation table[] = {
     {"U.S", "U S", MAY_END}, {"U.S.A", "U S A", MAY_END}, {"Univ", "University", MIDDLE},
     {"Vol", "volume", MIDDLE}, {"Wed", "Wednesday", BEFORE_NUMBER}, {"a.k.a", "A K A", MIDDLE}, {"p.a", "per annum", MAY_END},
     {"a.m", "a m", MAY_END}, {"al", "al", MAY_END}, {"approx", "approximately", MIDDLE},
-    {"ca", "circa", BEFORE_NUMBER}, {"cf", "compare", MIDDLE}, {"ch", "chapter", BEFORE_NUMBER},
+    {"c", "circa", BEFORE_NUMBER}, {"ca", "circa", BEFORE_NUMBER}, {"cf", "compare", MIDDLE}, {"ch", "chapter", BEFORE_NUMBER},
     {"dept", "department", MIDDLE}, {"e.g", "for example", MIDDLE}, {"est", "established", MIDDLE},
     {"etc", "et cetera", MAY_END}, {"ext", "extension", BEFORE_NUMBER},
     {"fig", "figure", BEFORE_NUMBER}, {"i.e", "that is", MIDDLE},

@@ -54,5 +54,8 @@ size_t csm_count_digits(const char *p)
 bool csm_ends_word(const char *p, const char *suffix)
 {
     const size_t n = strlen(suffix);
-    return strncmp(p, suffix, n) == 0 && !csm_is_letter(p[n]) && !csm_is_digit(p[n]);
+    if (strncmp(p, suffix, n) != 0)
+        return false;
+    const unsigned char next = (unsigned char)p[n]; /* 0xC2 and 0xE2 begin signs: a degree, a dash */
+    return next == 0xC2 || next == 0xE2 || (!csm_is_letter(p[n]) && !csm_is_digit(p[n]));
 }

@@ -84,7 +84,7 @@ static bool with_slashes(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group first = csm_group(found, 1), second = csm_group(found, 2);
     int month = csm_group_value(first, 31), day = csm_group_value(second, 31);
-    const bool is_padded = first.n == 2 && second.n == 2;
+    const bool is_padded = first.n == 2 && second.n == 2 && csm_group(found, 3).n == 4;
     if (month <= 12 && day <= 12 && month != day && !is_padded)
         return false;
     if (month > 12) {
@@ -252,7 +252,7 @@ const struct csm_say_rule csm_say_dates[] = {
     {AT_DIGIT, "(?<![\\w.,-])" YEAR "[\\x{2013}-](\\d\\d)(?![\\w-]|[.,]\\d)", year_range, NULL},
     {AT_DIGIT, "(?<![\\w.-])" YEAR "-(0[1-9])(?![\\w-])", year_and_month, NULL},
     {AT_WORD, "(?<!\\w)AD(?= \\d)|(?<=\\d )(?:AD|CE)(?!\\w)", era, NULL},
-    {AT_DIGIT, "(?<![\\w./])(\\d{1,2})/(\\d{1,2})/(\\d{4})(?![\\w/])", with_slashes, NULL},
+    {AT_DIGIT, "(?<![\\w./])(\\d{1,2})/(\\d{1,2})/(\\d{4}|\\d\\d)(?![\\w/])", with_slashes, NULL},
     {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4}|\\d\\d)(?!\\w|\\.\\d)", with_points, NULL},
     {AT_DIGIT, "(?<![\\w./-])(\\d{1,2})-(\\d{1,2})-(\\d{4})(?![\\w-])", with_slashes, NULL},
     {AT_DIGIT, "(?<![\\w./-])(0[1-9]|1[0-2])/(2\\d{3}|1[89]\\d\\d)(?![\\w/])", month_over_year, NULL},

@@ -212,7 +212,8 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
         return 1;
     }
     if (*after == '/' && csm_is_digit(after[1])) { /* 24/7, 3/4/2021; 5 l/100 km */
-        if (has_unit)
+        const bool is_degree = at > 1 && strchr("CF", text[at - 1]) != NULL;
+        if (has_unit && !is_degree) /* 350 °F/175 °C is two of them */
             csm_builder_add_word(out, "per");
         return 1;
     }
@@ -252,7 +253,8 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
     const size_t unit = csm_say_unit(
         out, after + magnitude, csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
-    const bool is_in_name = at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2]);
+    const bool is_in_name = (at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2])) ||
+                            (at > 0 && csm_is_letter(text[at - 1]) && (unsigned char)text[at - 1] < 0x80);
     return taken + say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
 }
 

@@ -26,6 +26,8 @@ static const struct {
     {"<-", "from"},
     {">=", "is at least"},
     {"<=", "is at most"},
+    {"!==", "is not"},
+    {"===", "equals"},
     {"!=", "is not"},
     {"==", "equals"},
     {"=", "equals"},
@@ -119,6 +121,13 @@ static bool times(struct csm_builder *out, const struct csm_found *found)
 {
     (void)found;
     csm_builder_add_word(out, "times");
+    return true;
+}
+
+static bool to_the_power(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "to the power of");
     return true;
 }
 
@@ -299,16 +308,17 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=\\w)::(?=\\w)", apart, NULL},
     {AT_SIGN, "(?<=\\w)[<>](?=\\d)", less, NULL},
     {AT_SIGN, "(?<![\\w<>-])[<>] ?(?=[$\\x{A3}\\x{20AC}]?\\d)", more_than, NULL},
+    {AT_SIGN, "(?<=[\\w)] )\\*\\*(?= \\d)", to_the_power, NULL},
     {AT_SIGN, "(?<=[\\w)] )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
     {AT_SIGN, "(?<![\\w~])~ ?(?=[$\\x{A3}\\x{20AC}]?\\d)", about, NULL},
     {AT_SIGN, "(?<=\\w)\\x{B7}(?=\\w)", times, NULL},
     {AT_SIGN, "(?<=\\d )/(?= \\d+(?![\\w,.]))", divided, NULL},
-    {AT_SIGN, " /(?= )", comma, NULL},
+    {AT_SIGN, "(?<!\\d) /(?= )| /(?= (?!\\d+(?![\\w,.])))", comma, NULL},
     {AT_SIGN, "(?<=\\d)\\.{2,3}(?=\\d)", to, NULL},
-    {AT_SIGN, "(?<=(?<!\\w)[a-z])-(?=\\d)", minus, NULL},
+    {AT_SIGN, "(?<=(?<!\\w)[a-z])-(?=\\d)|(?<== |=  )-(?=[a-z](?![\\w-]))", minus, NULL},
     {AT_SIGN, "\\)(?= ?[=+*/^] ?\\w)", apart, NULL},
     {AT_SIGN, "[_\\\\]+", apart, NULL},
-    {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?[a-z]? ?[-+=*/])", minus, NULL},
+    {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?(?:[a-z]? ?[-+=*/]|[a-z]{1,3}(?!\\w)))", minus, NULL},
     {AT_SIGN, "(?<=[ (\\d][b-zA-HJ-Z0-9] )-(?= [b-zA-HJ-Z0-9](?!\\w))", minus, NULL},
     {AT_SIGN, "\\(\\)", nothing, NULL}, /* main() */
     {AT_SIGN, "(?<=(?<!\\w)[A-Z])\\x{2013}(?=[A-Z](?!\\w))|(?<=(?<!\\w)A)-(?=Z(?!\\w))", to, NULL},

@@ -111,6 +111,7 @@ const struct csm_say_rule csm_say_times[] = {
      "(?<![A-SU-Za-z0-9_:])(?<!\\d\\.)(\\d{1,2}):(\\d\\d)(?::(\\d\\d)(?:[.,]\\d+)?)?(?!\\d|:\\d)"
      "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",
      time_of_day, NULL},
+    {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})h([0-5]\\d)()()()()()(?!\\w)", time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})\\.([0-5]\\d)()(?=\\s?([apAP]\\.?[mM])(?!\\w))()()()", time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,4}):(\\d{1,4})(?![\\w:])", ratio, NULL},
     {AT_WORD, "(?<=\\d |[apAP][mM] |m\\. )(" ZONE ")(?!\\w)" OFFSET "?", zone, NULL},

@@ -35,6 +35,14 @@ static const struct {
     {"oz", "ounce", "ounces", false},
     {"ml", "milliliter", "milliliters", false},
     {"mL", "milliliter", "milliliters", false},
+    {"\xC2\xB5L", "microliter", "microliters", false},
+    {"\xCE\xBCL", "microliter", "microliters", false},
+    {"m2", "square meter", "square meters", false},
+    {"m3", "cubic meter", "cubic meters", false},
+    {"cm2", "square centimeter", "square centimeters", false},
+    {"cm3", "cubic centimeter", "cubic centimeters", false},
+    {"km2", "square kilometer", "square kilometers", false},
+    {"ft2", "square foot", "square feet", false},
     {"dL", "deciliter", "deciliters", false},
     {"dl", "deciliter", "deciliters", false},
     {"cl", "centiliter", "centiliters", false},
@@ -236,13 +244,15 @@ size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
     if (i == N_UNITS)
         return 0;
     const bool may_be_word = space > 0 && strcmp(units[i].symbol, "in") == 0; /* 5 in the morning */
-    if (may_be_word && p[space + 2] != '\0' && strchr(".,;:)\n", p[space + 2]) == NULL)
-        return 0;
     const char *raised;
+    if (may_be_word && p[space + 2] != '\0' && strchr(".,;:)\n", p[space + 2]) == NULL &&
+        power(p + space + 2, &raised) == 0)
+        return 0;
     size_t taken = space + strlen(units[i].symbol);
     taken += power(p + taken, &raised);
     if (raised != NULL)
         csm_builder_add_word(out, raised);
     csm_builder_add_word(out, is_singular || is_hyphen ? units[i].one : units[i].many);
-    return taken + say_per(out, p + taken);
+    taken += say_per(out, p + taken);
+    return taken + say_per(out, p + taken); /* mg/kg/h */
 }

@@ -40,7 +40,7 @@ static void blank_markup(char *text)
             end = p + strcspn(p + 1, " \\{}_^$");
         else if (strncmp(p, "mailto:", 7) == 0)
             end = p + 6;
-        else if (strncmp(p, "```", 3) == 0)
+        else if (strncmp(p, "```", 3) == 0 || strncmp(p, "~~~", 3) == 0)
             end = strchr(p, '\n');
         else if (strncmp(p, "://", 3) == 0) /* and the scheme before it */
             for (char *s = p; s > text && isalpha((unsigned char)s[-1]); s--)

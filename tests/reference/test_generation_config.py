@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""generation_config.json as transformers reads it, live: the same tokens with no other
+setting given, what a file leaves out included; the command's own options; and by name
+what this program does not do."""
+
+import json
+import os
+import random
+import shutil
+
+import pytest
+import torch
+import transformers
+
+from transformers_frames import endless_golden, text_ids
+from safetensors.torch import load_file
+
+SEED = int(os.environ.get("CSM_SEED", random.SystemRandom().randrange(10**6)))
+FRAMES = 5
+DRAWN = {"do_sample": True, "depth_decoder_do_sample": True}
+FULL = DRAWN | {"temperature": 0.9, "top_k": 50, "depth_decoder_temperature": 0.9,
+                "depth_decoder_top_k": 50}
+
+FILES = {
+    "nothing in it": {},
+    "no do_sample": {"temperature": 0.9, "top_k": 50},
+    "the backbone alone is sampled": {"do_sample": True, "temperature": 0.9, "top_k": 50},
+    "the depth decoder alone is sampled": {"depth_decoder_do_sample": True},
+    "no temperature": DRAWN | {"top_k": 50},
+    "no top_k": DRAWN | {"temperature": 0.7, "depth_decoder_temperature": 1.2},
+    "nulls": DRAWN | {"temperature": None, "top_k": None, "top_p": None, "min_p": None},
+    "top_k 0": DRAWN | {"top_k": 0, "depth_decoder_top_k": 3},
+    "top_p": FULL | {"top_p": 0.5},
+    "the depth decoder's top_p": FULL | {"depth_decoder_top_p": 0.3},
+    "min_p": FULL | {"min_p": 0.2, "depth_decoder_min_p": 0.05},
+    "top_p and min_p": FULL | {"top_p": 0.9, "min_p": 0.1, "depth_decoder_top_p": 0.8,
+                               "depth_decoder_min_p": 0.1},
+    "temperature alone below": DRAWN | {"temperature": 0.4, "depth_decoder_temperature": 0.4,
+                                        "top_k": 0, "top_p": 0.95},
+    "other keys that change nothing": FULL | {
+        "num_beams": 1, "length_penalty": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0,
+        "repetition_penalty": 1.0, "use_cache": True, "pad_token_id": 518,
+        "encoder_no_repeat_ngram_size": 0, "transformers_version": "4.52.1"},
+    "a greedy file's warpers do not act": {"top_p": 0.5, "typical_p": 0.5, "min_p": 0.5},
+}
+
+REFUSED = {
+    "typical_p": FULL | {"typical_p": 0.5}, "epsilon_cutoff": FULL | {"epsilon_cutoff": 3e-4},
+    "eta_cutoff": FULL | {"eta_cutoff": 2e-3}, "top_h": FULL | {"top_h": 0.4},
+    "depth_decoder_typical_p": FULL | {"depth_decoder_typical_p": 0.5},
+    "repetition_penalty": {"repetition_penalty": 1.2},
+    "depth_decoder_repetition_penalty": {"depth_decoder_repetition_penalty": 1.1},
+    "no_repeat_ngram_size": {"no_repeat_ngram_size": 3}, "num_beams": {"num_beams": 4},
+    "suppress_tokens": FULL | {"suppress_tokens": [1, 2]},
+    "depth_decoder_suppress_tokens": FULL | {"depth_decoder_suppress_tokens": [7]},
+    "bad_words_ids": FULL | {"bad_words_ids": [[5]]},
+    "begin_suppress_tokens": FULL | {"begin_suppress_tokens": [3]},
+    "sequence_bias": {"sequence_bias": [[[3], 1.0]]}, "guidance_scale": {"guidance_scale": 2.0},
+    "forced_bos_token_id": {"forced_bos_token_id": 3}, "penalty_alpha": {"penalty_alpha": 0.6},
+    "renormalize_logits": {"renormalize_logits": True}, "top_p": FULL | {"top_p": 0.0},
+    "min_new_tokens": {"eos_token_id": 3, "min_new_tokens": 4},
+    "watermarking_config": {"watermarking_config": {"greenlist_ratio": 0.25}},
+    "depth_decoder_max_new_tokens": {"depth_decoder_max_new_tokens": 5},
+    "do_sample": {"do_sample": "yes"},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    print(f"CSM_SEED={SEED}")
+    directory = endless_golden(tmp_path_factory.mktemp("model") / "m")
+    (directory / "generation_config.json").unlink()
+    return directory
+
+
+def with_file(made, tmp_path, content):
+    model = shutil.copytree(made, tmp_path / "m")
+    (model / "generation_config.json").write_text(json.dumps(
+        content | {"max_new_tokens": FRAMES}))
+    return model
+
+
+def codes_of(csm, model, *more, check=True):
+    out = model.parent / "t.safetensors"
+    done = csm("generate", "--model-path", model, "--text", "Hello there.", "--engine", "native",
+               "--strategy", "exact", "--dtype", "f32", "--seed", SEED, "--output", "none",
+               "--save-tokens", out, "--quiet", *more, check=False)
+    if not check:
+        return done
+    assert done.returncode == 0, done.stderr
+    return load_file(out)
+
+
+@torch.no_grad()
+def tokens_of(model, **settings):
+    reference = transformers.CsmForConditionalGeneration.from_pretrained(
+        model, dtype=torch.float32).eval()
+    ids = torch.tensor([text_ids(model, "Hello there.", 0)])
+    torch.manual_seed(SEED)
+    return reference.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)[0]
+
+
+def assert_same(got, want):
+    codes = got["codes"].long()
+    assert codes.shape == want.shape
+    for f in range(len(codes)):
+        for k in range(codes.shape[1]):
+            if codes[f, k] != want[f, k]:
+                # Logits of some units, float32's rounding: 1e-4 decides nothing else.
+                assert got["margins"][f, k] < 1e-3, (f, k, float(got["margins"][f, k]))
+                return
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_tokens_are_those_of_transformers(csm, made, tmp_path, case):
+    model = with_file(made, tmp_path, FILES[case])
+    assert_same(codes_of(csm, model, "--max-audio-length-ms", 80 * FRAMES), tokens_of(model))
+
+
+@pytest.mark.parametrize("flags, settings", [
+    (("--top-p", 0.4), {"top_p": 0.4, "depth_decoder_top_p": 0.4}),
+    (("--min-p", 0.3), {"min_p": 0.3, "depth_decoder_min_p": 0.3}),
+    (("--depth-top-p", 0.2), {"depth_decoder_top_p": 0.2}),
+    (("--depth-min-p", 0.4, "--top-p", 0.9), {"top_p": 0.9, "depth_decoder_top_p": 0.9,
+                                              "depth_decoder_min_p": 0.4}),
+    (("--top-p", 1, "--min-p", 0, "--topk", 0), {"top_k": 0, "depth_decoder_top_k": 0})])
+def test_the_commands_options_go_before_the_file(csm, made, tmp_path, flags, settings):
+    model = with_file(made, tmp_path, FULL)
+    got = codes_of(csm, model, "--max-audio-length-ms", 80 * FRAMES, *flags)
+    assert_same(got, tokens_of(model, **settings))
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_what_is_not_done_is_refused_by_name(csm, made, tmp_path, key):
+    done = codes_of(csm, with_file(made, tmp_path, REFUSED[key]), check=False)
+    assert done.returncode == 3 and done.stderr.startswith("csm: generation_config.json: " + key)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--top-p=0", "--top-p=1.5", "--min-p=-0.1", "--depth-top-p=-1",
+                                  "--depth-min-p=2"])
+def test_options_out_of_range_are_refused(csm, made, tmp_path, flag):
+    done = codes_of(csm, with_file(made, tmp_path, FULL), flag, check=False)
+    assert done.returncode == 2 and flag[2:].split("=")[0].removeprefix("depth-") in done.stderr

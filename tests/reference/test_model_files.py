@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which file of a directory is the model, and what of it is used: as transformers decides it,
+live, or said, never dropped. One small random model in the shapes that people keep it in."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from layouts import MLX, SESAME, language, names
+from transformers_frames import Reference, random_model
+
+SEED = int(os.environ.get("CSM_SEED", random.SystemRandom().randrange(10**6)))
+HEAD = "lm_head.weight"
+TABLES = ("backbone_model.embed_tokens.embed_audio_tokens.weight",
+          "depth_decoder.model.embed_tokens.weight")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    print(f"CSM_SEED={SEED}")
+    directory = tmp_path_factory.mktemp("good") / "model"
+    return random_model(directory, SEED, 4, (2, 64, 4, 2, 16, 96), (2, 48, 4, 1, 12, 80))
+
+
+@pytest.fixture
+def model(good, tmp_path):
+    return shutil.copytree(good, tmp_path / "model")
+
+
+def tensors_of(model):
+    return load_file(model / "model.safetensors")
+
+
+def config(model, **changes):
+    path = model / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def speak(csm, model, *more, check=True):
+    """The codes, or what was said instead; and standard error."""
+    out = model.parent / "t.safetensors"
+    done = csm("generate", "--model-path", model, "--text", "Hello", "--engine", "native", "--dtype",
+               "f32", "--strategy", "exact", "--seed", 3, "--temperature", 0.9, "--topk", 50,
+               "--max-audio-length-ms", 320, "--output", "none", "--save-tokens", out, *more,
+               check=False)
+    if check:
+        assert done.returncode == 0, done.stderr
+        return load_file(out)["codes"], done.stderr
+    assert done.returncode == 3, (done.returncode, done.stderr)
+    lines = done.stderr.strip().split("\n")
+    assert len(lines) == 1 and lines[0].startswith("csm: "), done.stderr
+    return lines[0]
+
+
+def notes(csm, model):
+    return json.loads(csm("info", model, "--json").stdout)["notes"]
+
+
+def bound_head(build_dir, model, tmp_path):
+    """The head of code 0 that csm binds."""
+    out = tmp_path / "bound.safetensors"
+    done = subprocess.run([build_dir / "bin" / "dump_checkpoint", model, out, "1"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return load_file(out)["0.17.0"].float()
+
+
+def save_as(model, name, tensors, index=None):
+    save_file({k: v.contiguous() for k, v in tensors.items()}, model / name, {"format": "pt"})
+    if index is not None:
+        (model / index).write_text(json.dumps({"metadata": {},
+                                               "weight_map": dict.fromkeys(tensors, name)}))
+
+
+def tuned(tensors, by):
+    """The same model after some training of its head: told apart by it."""
+    return tensors | {HEAD: tensors[HEAD] * 0 + by}
+
+
+# ---- which file ------------------------------------------------------------------
+
+def stale_shards(model, tensors):
+    """save_pretrained into a snapshot of the hub: the old shards and their index stay."""
+    save_as(model, "transformers-00001-of-00001.safetensors", tuned(tensors, 1),
+            "transformers.safetensors.index.json")
+
+
+def said_by_config(model, tensors):
+    stale_shards(model, tensors)
+    config(model, transformers_weights="transformers.safetensors.index.json")
+
+
+def said_file(model, tensors):
+    save_as(model, "other.safetensors", tuned(tensors, 2))
+    config(model, transformers_weights="other.safetensors")
+
+
+def own_index_before_others(model, tensors):
+    (model / "model.safetensors").unlink()
+    save_as(model, "a-1.safetensors", tuned(tensors, 3), "a.safetensors.index.json")
+    save_as(model, "model-x.safetensors", tuned(tensors, 4), "model.safetensors.index.json")
+
+
+def index_of_absent_shards(model, tensors):
+    (model / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": dict.fromkeys(tensors, "gone.safetensors")}))
+
+
+def forgotten_by_the_map(model, tensors):
+    (model / "model.safetensors").unlink()
+    save_as(model, "m-1.safetensors", tuned(tensors, 5), "model.safetensors.index.json")
+    index = json.loads((model / "model.safetensors.index.json").read_text())
+    del index["weight_map"][HEAD]
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def sesame_before_hf_shards(model, tensors):
+    """csm-1b's own repository: Sesame's file is called model.safetensors."""
+    said_by_config(model, tensors)
+    settings = json.loads((model / "config.json").read_text())
+    save_as(model, "model.safetensors", dict(names(tensors, settings, SESAME)))
+
+
+@pytest.mark.parametrize("change", [stale_shards, said_by_config, said_file,
+                                    own_index_before_others, index_of_absent_shards,
+                                    forgotten_by_the_map, sesame_before_hf_shards])
+def test_the_file_is_the_one_that_transformers_takes(build_dir, model, tmp_path, change):
+    change(model, tensors_of(model))
+    want = transformers.CsmForConditionalGeneration.from_pretrained(model).lm_head.weight
+    assert torch.equal(bound_head(build_dir, model, tmp_path), want.detach().float())
+
+
+@pytest.mark.parametrize("n, stem", [(2, "model"), (3, "pytorch_model"), (5, "merged-16bit")])
+def test_numbered_shards_without_an_index_are_a_set(csm, good, model, n, stem):
+    tensors = tensors_of(model)
+    (model / "model.safetensors").unlink()
+    keys = sorted(tensors)
+    for i in range(n):
+        save_as(model, f"{stem}-{i + 1:05}-of-{n:05}.safetensors",
+                {k: tensors[k] for k in keys[i::n]})
+    assert torch.equal(speak(csm, model)[0], speak(csm, good)[0])
+    missing = model / f"{stem}-{n:05}-of-{n:05}.safetensors"
+    missing.unlink()
+    assert missing.name + ": missing" in speak(csm, model, check=False)
+
+
+def test_a_file_that_config_names_must_be_there_and_inside(csm, model):
+    config(model, transformers_weights="no.safetensors")
+    assert "no.safetensors: missing, expected by config.json" in speak(csm, model, check=False)
+    for name in "../model.safetensors", "model.bin", 3:
+        config(model, transformers_weights=name)
+        assert "transformers_weights: expected" in speak(csm, model, check=False)
+
+
+def test_the_root_of_a_cached_repository_is_told_from_its_snapshots(csm, tmp_path):
+    for name in "blobs", "snapshots", "refs":
+        (tmp_path / "models--a--b" / name).mkdir(parents=True)
+    assert "snapshots/" in speak(csm, tmp_path / "models--a--b", check=False)
+
+
+# ---- names with wrappers around them ----------------------------------------------
+
+WRAPPERS = {
+    "torch.compile": lambda k: "_orig_mod." + k,
+    "DataParallel": lambda k: "module." + k,
+    "PEFT": lambda k: "base_model.model." + k,
+    "PEFT of a compiled one": lambda k: "base_model.model._orig_mod." + k,
+    "DataParallel of a compiled one": lambda k: "module._orig_mod." + k,
+    "Fabric": lambda k: "_forward_module." + k,
+    "FSDP, nested": lambda k: "_fsdp_wrapped_module." + k.replace(
+        ".layers.1.", ".layers.1._fsdp_wrapped_module."),
+    "a compiled backbone": lambda k: re.sub(r"^(backbone\w*)\.", r"\1._orig_mod.", k),
+    "checkpointed layers": lambda k: k.replace(".layers.0.",
+                                               ".layers.0._checkpoint_wrapped_module."),
+    "PEFT's base layers": lambda k: "base_model.model." + k.replace("q_proj.", "q_proj.base_layer."),
+}
+
+
+@pytest.mark.parametrize("layout, wrapper", [("hf", w) for w in WRAPPERS] + [
+    ("sesame", "DataParallel of a compiled one"), ("sesame", "a compiled backbone"),
+    ("mlx", "torch.compile"), ("mlx", "PEFT's base layers")])
+def test_wrappers_are_taken_off_and_said(csm, model, layout, wrapper):
+    tensors = tensors_of(model)
+    settings = json.loads((model / "config.json").read_text())
+    codec = {k.removeprefix("codec_model."): v for k, v in tensors.items()
+             if k.startswith("codec_model.")}
+    if layout != "hf":
+        tensors = dict(names(tensors, settings, SESAME if layout == "sesame" else MLX))
+        save_as(model, "mimi.safetensors", codec)
+    save_as(model, "model.safetensors", tensors)
+    plain, said = speak(csm, model)
+    assert said == ""
+    wrapped = {WRAPPERS[wrapper](k): v for k, v in tensors.items()}
+    assert wrapped.keys() != tensors.keys()
+    save_as(model, "model.safetensors", wrapped)
+    codes, said = speak(csm, model)
+    assert torch.equal(codes, plain)
+    assert said.startswith("csm: model.safetensors: what a wrapper put before names is taken off")
+    assert any(n["is_warning"] and "wrapper" in n["text"] for n in notes(csm, model))
+    assert speak(csm, model, "--quiet")[1] == ""
+
+
+def test_a_lightning_module_holds_the_model(csm, good, model):
+    save_as(model, "model.safetensors", {"model." + k: v for k, v in tensors_of(model).items()})
+    codes, said = speak(csm, model)
+    assert torch.equal(codes, speak(csm, good)[0]) and "model." in said
+
+
+def test_one_name_twice_is_refused(csm, model):
+    tensors = tensors_of(model)
+    save_as(model, "model.safetensors", tensors | {"module." + HEAD: tensors[HEAD].clone()})
+    assert "both are lm_head.weight" in speak(csm, model, check=False)
+
+
+# ---- tensors that no role reads -----------------------------------------------------
+
+LAYER = "backbone_model.layers.1."
+REFUSED = [LAYER + "self_attn.q_proj.bias", LAYER + "self_attn.q_norm.weight",
+           "lm_head.bias", "depth_decoder.model.layers.0.mlp.extra.weight",
+           LAYER + "self_attn.v_proj.lora_A.weight", LAYER + "mlp.up_proj.lora_B.default.weight",
+           "embed_text_tokens.lora_embedding_A", "backbone_model.norm.bias"]
+WARNED = ["backbone_model.layers.2.self_attn.q_proj.weight", "lm_head_2.weight",
+          "backbone_model.adapter_gate.weight", "depth_decoder.model.layers.7.mlp.up_proj.weight",
+          "codec_model.extra.weight"]
+NOTED = ["optimizer.state.0.exp_avg", "global_step", "text_classifier.weight",
+         LAYER + "self_attn.rotary_emb.inv_freq",
+         "codec_model.encoder.layers.0.conv.padding_total"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_change_the_numbers_is_refused_by_name(csm, model, name):
+    save_as(model, "model.safetensors", tensors_of(model) | {name: torch.ones(3, 3)})
+    assert name in speak(csm, model, check=False)
+
+
+@pytest.mark.parametrize("name", WARNED + NOTED)
+def test_what_transformers_ignores_is_said(csm, good, model, name):
+    save_as(model, "model.safetensors", tensors_of(model) | {name: torch.ones(3)})
+    codes, said = speak(csm, model)
+    assert torch.equal(codes, speak(csm, good)[0])
+    assert (name in said) == (name in WARNED)
+    assert [n["is_warning"] for n in notes(csm, model) if name in n["text"]] == [name in WARNED]
+
+
+@pytest.mark.parametrize("a, b", [("lora_A.weight", "lora_B.weight"), ("lora_a", "lora_b"),
+                                  ("lora.down.weight", "lora.up.weight")])
+def test_an_unmerged_pair_of_sesames_names_is_refused(csm, model, a, b):
+    tensors = tensors_of(model)
+    settings = json.loads((model / "config.json").read_text())
+    out = dict(names(tensors, settings, SESAME))
+    stem = "backbone.layers.0.attn.q_proj."
+    save_as(model, "model.safetensors", out | {stem + a: torch.ones(4, 64), stem + b:
+                                               torch.ones(64, 4)})
+    save_as(model, "mimi.safetensors", {k.removeprefix("codec_model."): v for k, v in
+                                        tensors.items() if k.startswith("codec_model.")})
+    assert stem + a in speak(csm, model, check=False)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.1, 1])
+def test_unequal_copies_of_a_tied_table_are_two_as_in_transformers(csm, model, noise):
+    tensors = tensors_of(model)
+    table = tensors.get(TABLES[0], tensors.get(TABLES[1]))
+    torch.manual_seed(SEED)
+    tensors |= {TABLES[0]: table.clone(), TABLES[1]: table + noise * torch.randn(table.shape)}
+    save_as(model, "model.safetensors", tensors)
+    codes, said = speak(csm, model)
+    want, _ = Reference(model, "f32").generate("Hello", len(codes), seed=3)
+    assert np.array_equal(codes.numpy(), want)
+    assert "differ, though config.json ties them" in said
+    save_as(model, "model.safetensors", tensors | {TABLES[1]: table.clone()})
+    assert speak(csm, model)[1] == ""
+
+
+# ---- another port's layout ----------------------------------------------------------
+
+def csm_hf(model, layers, tied_heads):
+    """csm-hf: csm-mlx's names, rows of q and k as halves, two LlamaConfigs."""
+    c = json.loads((model / "config.json").read_text())
+    d = c["depth_decoder_config"]
+    out = {}
+    for (name, _), (old, value) in zip(
+            names(tensors_of(model), c, MLX),
+            ((k, v) for k, v in language(tensors_of(model)).items())):
+        out[name] = value  # as transformers has its rows
+    keys = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+            "num_key_value_heads", "head_dim", "rms_norm_eps", "max_position_embeddings")
+
+    def llama(part):
+        rope = dict(part["rope_parameters"])
+        said = {k: part[k] for k in keys if k in part} | {"model_type": "llama"}
+        return said | {"rope_theta": rope.pop("rope_theta"),
+                       "rope_scaling": rope if rope["rope_type"] != "default" else None}
+
+    codec = {k.removeprefix("codec_model."): v for k, v in tensors_of(model).items()
+             if k.startswith("codec_model.")}
+    save_as(model, "model.safetensors", out)
+    save_as(model, "mimi.safetensors", codec)
+    (model / "config.json").write_text(json.dumps(dict(
+        architectures=["CSMModel"], model_type="csm", audio_num_codebooks=c["num_codebooks"],
+        audio_vocab_size=c["vocab_size"], text_vocab_size=c["text_vocab_size"],
+        backbone_config=llama(c), decoder_config=llama(d), codec_config=c["codec_config"])))
+
+
+@pytest.mark.parametrize("sizes", [((2, 64, 4, 2, 16, 96), (2, 48, 4, 1, 12, 80)),
+                                   ((3, 96, 6, 6, 16, 64), (1, 64, 2, 2, 32, 48)),
+                                   ((1, 64, 8, 1, 8, 128), (3, 32, 2, 1, 16, 64))])
+def test_csm_hf_is_told_from_csm_mlx(csm, tmp_path, sizes):
+    model = random_model(tmp_path / "model", SEED, 4, *sizes, rope=sizes[0][0] != 3)
+    plain, _ = speak(csm, model, "--sampler", "sesame")
+    csm_hf(model, sizes, False)
+    codes, said = speak(csm, model, "--sampler", "sesame")
+    assert torch.equal(codes, plain) and said == ""
+    assert json.loads(csm("info", model, "--json").stdout)["layout"] == "csm-hf"
+
+
+# ---- rotation -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("scaling", [
+    {"rope_type": "default"}, {"type": "default"}, {},
+    {"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+     "original_max_position_embeddings": 64},
+    {"rope_type": "default", "rope_theta": 100.0}])
+def test_rope_scaling_goes_before_rope_parameters(csm, model, scaling):
+    config(model, rope_scaling=scaling, rope_parameters={
+        "rope_type": "llama3", "rope_theta": 1000.0, "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 16})
+    codes, _ = speak(csm, model)
+    want, _ = Reference(model, "f32").generate("Hello", len(codes), seed=3)
+    assert np.array_equal(codes.numpy(), want)

@@ -31,7 +31,8 @@ static const char help[] =
     "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
-    "  --max-audio-length-ms N  at most this long, each utterance (10000)\n"
+    "  --max-audio-length-ms N  at most this long, each utterance; default: the model's\n"
+    "                           max_new_tokens, else 10000\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
     "  --mark                   mark the sound as generated: csm detect finds it again\n"
     "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
@@ -135,9 +136,9 @@ static bool check(const struct arguments *a, const char *operand)
         wrong = "--text: empty, expected what to say";
     else if (s->speaker < 0 && s->speaker != ANY_SPEAKER)
         wrong = "--speaker: expected 0 or more";
-    else if (s->max_ms < 1)
+    else if (s->max_ms < 1 && s->max_ms != LENGTH_OF_MODEL)
         wrong = "--max-audio-length-ms: expected 1 or more";
-    else if (s->min_ms < 0 || s->min_ms > s->max_ms)
+    else if (s->min_ms < 0 || (s->max_ms != LENGTH_OF_MODEL && s->min_ms > s->max_ms))
         wrong = "--min-audio-length-ms: expected 0 up to --max-audio-length-ms";
     else if (a->is_by_sentence + a->is_whole > 1)
         wrong = "expected one of --sentences and --whole";
@@ -332,7 +333,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
 int run_generate(int argc, char **argv)
 {
     struct arguments a = {.speak = {.speaker = ANY_SPEAKER,
-                                    .max_ms = 10000,
+                                    .max_ms = LENGTH_OF_MODEL,
                                     .options = csm_generate_defaults()}};
     const char *operand = NULL;
     enum parsed parsed = parse(argc, argv, &a, &operand);

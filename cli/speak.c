@@ -95,14 +95,21 @@ csm_status speakable(const struct speak *w, const char *text, char **out, csm_er
 csm_status speak_options(const struct speak *w, const csm_model_info *info,
                          csm_generate_options *options, csm_error *err)
 {
-    if ((double)w->max_ms < info->frame_ms)
+    const bool is_said = w->max_ms != LENGTH_OF_MODEL;
+    if (is_said && (double)w->max_ms < info->frame_ms)
         return csm_fail(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
                         w->max_ms, info->frame_ms);
     *options = w->options;
-    options->max_frames = (size_t)((double)w->max_ms / info->frame_ms);
+    options->max_frames =
+        is_said ? (size_t)((double)w->max_ms / info->frame_ms) : info->max_frames;
     if (options->n_forced != 0)
         options->max_frames = options->n_forced;
     options->min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
+    if (options->min_frames > options->max_frames)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "--min-audio-length-ms: %d, expected at most the model's %.0f, or a longer "
+                        "--max-audio-length-ms",
+                        w->min_ms, (double)info->max_frames * info->frame_ms);
     options->without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
     options->keep_logits = w->save_logits;
     options->keep_probs = w->is_debug;

@@ -11,13 +11,13 @@
 #include "context.h"
 #include "sink.h"
 
-enum { ANY_SPEAKER = INT_MIN };
+enum { ANY_SPEAKER = INT_MIN, LENGTH_OF_MODEL = INT_MIN };
 
 struct speak {
     const char *text;
     int speaker; /* 0 or more, or ANY_SPEAKER: the voice's, else the model's default */
     struct context_options context;
-    int min_ms, max_ms;
+    int min_ms, max_ms; /* max_ms: 1 or more, or LENGTH_OF_MODEL */
     bool is_normalized; /* numbers and symbols become words first */
     const char *output; /* a file, "-" or "none" */
     struct written written;

@@ -96,7 +96,9 @@ static csm_status check_out_dir(const char *out_dir, csm_error *err)
     csm_error ignored;
     if (!S_ISDIR(status.st_mode) || csm_listing_read(out_dir, &listing, &ignored) != CSM_OK)
         return csm_fail(err, CSM_BAD_ARG, "merge: %s is there, expected a new directory", out_dir);
-    const size_t n = listing.n;
+    size_t n = 0;
+    for (size_t i = 0; i < listing.n; i++)
+        n += strcmp(listing.names[i], ".") != 0 && strcmp(listing.names[i], "..") != 0;
     csm_listing_free(&listing);
     return n == 0 ? CSM_OK
                   : csm_fail(err, CSM_BAD_ARG,

@@ -97,6 +97,12 @@ bool csm_tensor_floats(const csm_tensor *tensor, size_t first, size_t n, float *
             memcpy(out, (const float *)tensor->data + first, n * sizeof *out);
         return true;
     }
+    if (tensor->dtype == CSM_DTYPE_BF16) { /* a loop of its own, which is vectorised */
+        const uint16_t *halves = (const uint16_t *)tensor->data + first;
+        for (size_t i = 0; i < n; i++)
+            out[i] = csm_from_bf16(halves[i]);
+        return true;
+    }
     for (size_t i = 0; i < n; i++)
         out[i] = csm_element(tensor, first + i);
     return true;

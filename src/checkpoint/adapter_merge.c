@@ -3,20 +3,22 @@
  * adapter_merge.c - base and adapters made one weight, row by row, in float32; the
  * sum is rounded once, to the base's type, as PEFT's merge does.
  *
- * Products go over four rows at a time, so that what is read of the right side is
- * used four times. Each sum runs over the rank in its order, whatever row or thread. */
+ * No bit depends on which thread makes a row, or on the processor (low_rank.h). */
+#define _DEFAULT_SOURCE /* madvise */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/error.h"
 #include "base/numbers.h"
 #include "base/threads.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/low_rank.h"
 #include "checkpoint/weight_row.h"
 
-enum { ROWS = 4, COLUMNS = 512 };
+enum { ROWS = CSM_LOW_RANK_ROWS, HUGE = 1 << 21 };
 
 /* Row of a matrix of q or k in one order as the row of the other: of the base's row
  * r, where the adapter has it. */
@@ -30,28 +32,6 @@ static size_t row_in(size_t r, size_t head_dim, bool base_has_pairs, bool has_pa
     return r - in_head + in;
 }
 
-/* out [ROWS, cols] = left right, for rows at left[0..ROWS-1], each [rank]. */
-static void products(const float *const left[ROWS], const float *right, size_t rank, size_t cols,
-                     float *restrict out)
-{
-    memset(out, 0, ROWS * cols * sizeof *out);
-    for (size_t begin = 0; begin < cols; begin += COLUMNS) {
-        const size_t end = begin + COLUMNS < cols ? begin + COLUMNS : cols;
-        for (size_t k = 0; k < rank; k++) {
-            const float *restrict r = right + k * cols;
-            const float l0 = left[0][k], l1 = left[1][k], l2 = left[2][k], l3 = left[3][k];
-            float *restrict o0 = out, *restrict o1 = out + cols, *restrict o2 = out + 2 * cols,
-                            *restrict o3 = out + 3 * cols;
-            for (size_t c = begin; c < end; c++) {
-                o0[c] += l0 * r[c];
-                o1[c] += l1 * r[c];
-                o2[c] += l2 * r[c];
-                o3[c] += l3 * r[c];
-            }
-        }
-    }
-}
-
 struct job {
     const struct csm_patch *patch;
     const struct csm_weight_source *base;
@@ -61,6 +41,7 @@ struct job {
     csm_dtype dtype;
     char *out;
     float *scratch; /* of each thread: 3 * ROWS * cols, and codes [cols] */
+    csm_low_rank products;
     double **norms; /* of each delta by columns: [cols], of base + delta; else NULL */
 };
 
@@ -91,7 +72,7 @@ static void delta_rows(const struct job *job, const struct csm_patched *patched,
                          patched->has_pairs);
         left[i] = patched->delta.left + rows[i] * patched->delta.rank;
     }
-    products(left, patched->delta.right, patched->delta.rank, job->cols, out);
+    job->products(left, patched->delta.right, patched->delta.rank, job->cols, out);
 }
 
 static double norm_of_sum(const float *a, const float *b, size_t n)
@@ -172,15 +153,29 @@ static csm_status column_norms(struct job *job, size_t d, csm_error *err)
     return CSM_OK;
 }
 
+/* Large pages where the system has them: a weight is written once, from end to end. */
+static void *allocate(size_t n_bytes)
+{
+    void *memory = NULL;
+    if (n_bytes < HUGE)
+        return malloc(n_bytes + 1);
+    if (posix_memalign(&memory, HUGE, n_bytes) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    (void)madvise(memory, n_bytes, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
 /* Memory for a merged weight. An adapter changes all heads or none: they are slices of
  * one tensor, as those of a file are. */
 static char *room_for(struct csm_adapters *adapters, const struct csm_patch *patch,
                       size_t n_heads, size_t n_bytes)
 {
     if (patch->part != CSM_DEPTH || patch->role != CSM_ROLE_HEAD)
-        return malloc(n_bytes + 1);
+        return allocate(n_bytes);
     if (adapters->heads == NULL)
-        adapters->heads = malloc(n_heads * n_bytes);
+        adapters->heads = allocate(n_heads * n_bytes);
     return adapters->heads != NULL ? (char *)adapters->heads + patch->index * n_bytes : NULL;
 }
 
@@ -211,6 +206,7 @@ static csm_status merge(struct csm_adapters *adapters, struct csm_patch *patch,
             is_rotated ? csm_part_transformer(&checkpoint->config, patch->part)->head_dim : 0,
         .base_has_pairs = csm_layout_has_pairs(layout),
         .dtype = csm_weight_dtype(&base),
+        .products = csm_low_rank_best(),
     };
     csm_tensor merged = base.tensor;
     merged.dtype = job.dtype;

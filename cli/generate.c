@@ -29,10 +29,9 @@ static const char help[] =
     "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
     WRITTEN_HELP
     "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
-    "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
+    "  --adapter DIR[:SCALE]    merge a LoRA of PEFT or csm-mlx; repeatable\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
-    "  --max-audio-length-ms N  at most this long, each utterance; default: the model's\n"
-    "                           max_new_tokens, else 10000\n"
+    "  --max-audio-length-ms N  at most this long, each (the model's max_new_tokens)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
     "  --mark                   mark the sound as generated: csm detect finds it again\n"
     "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"

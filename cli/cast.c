@@ -138,10 +138,11 @@ csm_status cast_read(const struct option_list *given, const char *script, csm_mo
             continue;
         st = csm_voice_find(model, role->voice, &voices[i], err);
         if (st == CSM_BAD_ARG && role->voice == role->name)
-            return csm_fail(err, CSM_BAD_ARG,
-                            "--script: [%s]: expected a speaker's number, the name of a voice, or --cast "
-                            "%s=VOICE (csm voice list)",
-                            role->name, role->name);
+            return csm_fail(
+                err, CSM_BAD_ARG,
+                "--script: [%s]: expected a speaker's number, the name of a voice, or --cast "
+                "%s=VOICE (csm voice list)",
+                role->name, role->name);
         role->speaker = st == CSM_OK ? voices[i].speaker : -1;
     }
     int next = 0;

@@ -7,7 +7,7 @@
 #include "context.h"
 
 struct cast_role {
-    char name[65];   /* as the script has it */
+    char name[65];     /* as the script has it */
     const char *voice; /* a voice of csm voice list, or a speaker's number */
     int speaker;
 };

@@ -29,10 +29,14 @@ int run_codec(int argc, char **argv)
     size_t n_codebooks = 0;
     csm_model_options options = csm_model_defaults();
     const struct option_spec table[] = {
-        {"model-path", OPTION_TEXT, &model_path},     {"format", OPTION_TEXT, &written.format_name},
-        {"codebooks", OPTION_SIZE, &n_codebooks},     {"engine", OPTION_TEXT, &options.codec_engine},
-        {"sample-rate", OPTION_INT, &written.rate_hz}, {"title", OPTION_TEXT, &written.title},
-        {"threads", OPTION_INT, &options.n_threads},  {NULL, OPTION_FLAG, NULL},
+        {"model-path", OPTION_TEXT, &model_path},
+        {"format", OPTION_TEXT, &written.format_name},
+        {"codebooks", OPTION_SIZE, &n_codebooks},
+        {"engine", OPTION_TEXT, &options.codec_engine},
+        {"sample-rate", OPTION_INT, &written.rate_hz},
+        {"title", OPTION_TEXT, &written.title},
+        {"threads", OPTION_INT, &options.n_threads},
+        {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, table, help, given, 3);
     if (parsed != PARSED)
@@ -42,7 +46,8 @@ int run_codec(int argc, char **argv)
         fputs("csm: codec: expected encode IN OUT or decode IN OUT; --help tells more\n", stderr);
         return EXIT_USAGE;
     }
-    if (is_encode && (written.format_name != NULL || written.rate_hz != 0 || written.title != NULL)) {
+    if (is_encode &&
+        (written.format_name != NULL || written.rate_hz != 0 || written.title != NULL)) {
         fputs("csm: codec encode: --format, --sample-rate and --title are of decode\n", stderr);
         return EXIT_USAGE;
     }
@@ -56,10 +61,10 @@ int run_codec(int argc, char **argv)
     if (st == CSM_OK)
         st = model_path_resolve(&model_path, false, &downloaded, &err);
     if (st == CSM_OK)
-        st = is_encode ? tokens_from_sound(given[1], model_path, &options, n_codebooks, given[2],
-                                           &err)
-                       : tokens_to_sound(given[1], model_path, &options, given[2],
-                                         &written, &marking, &err);
+        st = is_encode
+                 ? tokens_from_sound(given[1], model_path, &options, n_codebooks, given[2], &err)
+                 : tokens_to_sound(given[1], model_path, &options, given[2], &written, &marking,
+                                   &err);
     csm_free(downloaded);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

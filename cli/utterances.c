@@ -93,7 +93,8 @@ bool is_divided(const struct speak *w, bool is_whole)
     struct utterances u = {0};
     csm_error err;
     const csm_status st = split_text(&u, w, is_whole, 0, &err);
-    const bool is_so = st == CSM_OK && (u.n > 1 || u.lead_ms > 0 || (u.n > 0 && u.items[0].pause_ms > 0));
+    const bool is_so =
+        st == CSM_OK && (u.n > 1 || u.lead_ms > 0 || (u.n > 0 && u.items[0].pause_ms > 0));
     free_utterances(&u);
     return is_so;
 }
@@ -141,7 +142,8 @@ static csm_status split_line(struct utterances *u, const struct speak *w, const 
         const int speaker = n_label > 0 ? cast_speaker(cast, label, n_label) : -1;
         if (speaker < 0)
             return csm_fail(err, CSM_BAD_FORMAT,
-                            "--script: line %zu: expected [speaker] text, as in [0] Hello.", number);
+                            "--script: line %zu: expected [speaker] text, as in [0] Hello.",
+                            number);
         const size_t n = next_turn(cast, text, (size_t)(end - text));
         const size_t n_before = u->n;
         st = add_line(u, w, text, n, speaker, with_pauses, err);

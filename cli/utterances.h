@@ -28,12 +28,11 @@ csm_status split_text(struct utterances *utterances, const struct speak *what, b
                       int speaker, csm_error *err);
 
 /* The lines "[speaker] text" of a script; empty ones count for nothing. A line holds more than
- * one where a name of the cast stands in it in brackets. with_pauses: a line that asks for pauses is several
- * utterances; else its pauses are commas.
- * CSM_BAD_FORMAT with the number of a line that is none; CSM_BAD_ARG, CSM_NO_MEMORY. */
-csm_status split_script(struct utterances *utterances, const struct speak *what,
-                        const char *script, const struct cast *cast, bool with_pauses,
-                        csm_error *err);
+ * one where a name of the cast stands in it in brackets. with_pauses: a line that asks for pauses
+ * is several utterances; else its pauses are commas. CSM_BAD_FORMAT with the number of a line that
+ * is none; CSM_BAD_ARG, CSM_NO_MEMORY. */
+csm_status split_script(struct utterances *utterances, const struct speak *what, const char *script,
+                        const struct cast *cast, bool with_pauses, csm_error *err);
 
 void free_utterances(struct utterances *utterances);
 

@@ -72,10 +72,12 @@ bool written_choose(struct written *w, const char **output)
     w->format = asked;
     const csm_audio_format by_name = csm_audio_format_of_file(*output);
     if (strcmp(*output, "none") == 0 && (w->rate_hz != 0 || w->title != NULL))
-        return wrong(w->rate_hz != 0 ? "--sample-rate" : "--title", "", "--output F with it, a file");
+        return wrong(w->rate_hz != 0 ? "--sample-rate" : "--title", "",
+                     "--output F with it, a file");
     if (by_name == CSM_AUDIO_FORMAT_COUNT && w->format_name == NULL && !is_nameless(*output))
-        return wrong("--output", *output,
-                     "a name that ends in .wav, .flac, .ogg, .opus, .mp3, .aac or .pcm, or --format");
+        return wrong(
+            "--output", *output,
+            "a name that ends in .wav, .flac, .ogg, .opus, .mp3, .aac or .pcm, or --format");
     if (by_name != CSM_AUDIO_FORMAT_COUNT && w->format_name == NULL)
         w->format = by_name;
     else if (by_name != CSM_AUDIO_FORMAT_COUNT && !fit(by_name, asked, &w->format))

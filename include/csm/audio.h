@@ -38,8 +38,9 @@ CSM_API CSM_MUST_USE csm_status csm_audio_resample(csm_resampler resampler, cons
                                                    size_t n_samples, int from_hz, int to_hz,
                                                    float **out, size_t *n_out, csm_error *err);
 
-/* Read a whole file ("-": standard input; a pipe is read to its end, at most 1 GiB) of any format that libsndfile knows (WAV, FLAC, Ogg, MP3,
- * ...): channels averaged, resampled.
+/* Read a whole file of any format that libsndfile knows (WAV, FLAC, Ogg, MP3, ...):
+ * channels averaged, resampled. "-" is standard input; a pipe is read to its end, at most
+ * 1 GiB.
  *
  *   rate_hz             wanted: the model's
  *   resampler           TORCHAUDIO for a model in Sesame's layout, else SOXR
@@ -138,8 +139,8 @@ CSM_API bool csm_audio_format_has_tags(csm_audio_format format);
  *
  * Samples in, bytes out by a callback, as soon as the format allows:
  *
- *     csm_encoder_open(CSM_AUDIO_FORMAT_MP3, 24000, NULL, &(csm_encoder_target){send, NULL, socket},
- *                      &encoder, &err);
+ *     const csm_encoder_target target = {send, NULL, socket};
+ *     csm_encoder_open(CSM_AUDIO_FORMAT_MP3, 24000, NULL, &target, &encoder, &err);
  *     csm_encoder_push(encoder, samples, n, &err);      // calls send(socket, ...)
  *     csm_encoder_finish(encoder, &err);                // and the rest
  *     csm_encoder_close(encoder);

@@ -33,7 +33,8 @@ static csm_status read_pipe(const char *path, int fd, char **bytes, size_t *n, c
         if (n_now == 0)
             return CSM_OK;
         if (*n == MAX_PIPED_BYTES)
-            return csm_fail(err, CSM_BAD_FORMAT, "%s: more than 1 GiB, expected a sound file", path);
+            return csm_fail(err, CSM_BAD_FORMAT, "%s: more than 1 GiB, expected a sound file",
+                            path);
         if (*n < room)
             continue;
         char *grown = realloc(*bytes, room *= 2);

@@ -82,9 +82,9 @@ static csm_status open_encoder(struct aac *a, csm_error *err)
     a->frame->format = AV_SAMPLE_FMT_FLTP;
     a->frame->ch_layout = a->context->ch_layout;
     a->frame->sample_rate = a->to->rate_hz;
-    return a->av_frame_get_buffer(a->frame, 0) < 0 ? csm_fail(err, CSM_NO_MEMORY,
-                                                              "aac: out of memory")
-                                                   : CSM_OK;
+    return a->av_frame_get_buffer(a->frame, 0) < 0
+               ? csm_fail(err, CSM_NO_MEMORY, "aac: out of memory")
+               : CSM_OK;
 }
 
 static csm_status aac_open(struct csm_encoding *to, void **state, csm_error *err)
@@ -102,8 +102,8 @@ static csm_status aac_open(struct csm_encoding *to, void **state, csm_error *err
 static csm_status write_header(struct aac *a, size_t n_bytes, csm_error *err)
 {
     enum { HEADER = 7 };
-    static const int rates[] = {96000, 88200, 64000, 48000, 44100, 32000, 24000,
-                                22050, 16000, 12000, 11025, 8000};
+    static const int rates[] = {96000, 88200, 64000, 48000, 44100, 32000,
+                                24000, 22050, 16000, 12000, 11025, 8000};
     unsigned index = 0;
     while (rates[index] != a->to->rate_hz) /* one of them: csm_format_check_rate */
         index++;
@@ -181,6 +181,5 @@ static void aac_close(void *state)
         dlclose(a->library);
     free(a);
 }
-
 
 const struct csm_encoder_kind csm_encoder_aac = {aac_open, aac_push, aac_finish, aac_close};

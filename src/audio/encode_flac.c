@@ -30,9 +30,8 @@ static FLAC__StreamEncoderWriteStatus write_bytes(const FLAC__StreamEncoder *enc
     (void)frame;
     if (f->is_closing)
         return FLAC__STREAM_ENCODER_WRITE_STATUS_FATAL_ERROR;
-    csm_status status = f->at < f->to->n_bytes
-                            ? csm_encoding_rewrite(f->to, f->at, bytes, n, NULL)
-                            : csm_encoding_write(f->to, bytes, n, NULL);
+    csm_status status = f->at < f->to->n_bytes ? csm_encoding_rewrite(f->to, f->at, bytes, n, NULL)
+                                               : csm_encoding_write(f->to, bytes, n, NULL);
     f->at += n;
     return status == CSM_OK ? FLAC__STREAM_ENCODER_WRITE_STATUS_OK
                             : FLAC__STREAM_ENCODER_WRITE_STATUS_FATAL_ERROR;
@@ -85,15 +84,14 @@ static csm_status flac_open(struct csm_encoding *to, void **state, csm_error *er
         return csm_fail(err, CSM_NO_MEMORY, "flac: out of memory");
     const uint32_t rate = (uint32_t)to->rate_hz;
     const bool can_rewrite = csm_encoding_can_rewrite(to);
-    const bool is_set =
-        FLAC__stream_encoder_set_channels(f->encoder, 1) &&
-        FLAC__stream_encoder_set_bits_per_sample(f->encoder, 16) &&
-        FLAC__stream_encoder_set_sample_rate(f->encoder, rate) &&
-        FLAC__stream_encoder_set_compression_level(f->encoder, 5) &&
-        FLAC__stream_encoder_set_blocksize(f->encoder, BLOCK) &&
-        FLAC__stream_encoder_set_streamable_subset(f->encoder,
-                                                   FLAC__format_sample_rate_is_subset(rate)) &&
-        FLAC__stream_encoder_set_total_samples_estimate(f->encoder, to->n_samples);
+    const bool is_set = FLAC__stream_encoder_set_channels(f->encoder, 1) &&
+                        FLAC__stream_encoder_set_bits_per_sample(f->encoder, 16) &&
+                        FLAC__stream_encoder_set_sample_rate(f->encoder, rate) &&
+                        FLAC__stream_encoder_set_compression_level(f->encoder, 5) &&
+                        FLAC__stream_encoder_set_blocksize(f->encoder, BLOCK) &&
+                        FLAC__stream_encoder_set_streamable_subset(
+                            f->encoder, FLAC__format_sample_rate_is_subset(rate)) &&
+                        FLAC__stream_encoder_set_total_samples_estimate(f->encoder, to->n_samples);
     if (!is_set || FLAC__stream_encoder_init_stream(
                        f->encoder, write_bytes, can_rewrite ? seek : NULL,
                        can_rewrite ? tell : NULL, NULL, f) != FLAC__STREAM_ENCODER_INIT_STATUS_OK)

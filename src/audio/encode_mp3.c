@@ -15,7 +15,7 @@
 struct mp3 {
     struct csm_encoding *to;
     lame_t lame;
-    size_t n_id3;                 /* bytes before the first frame */
+    size_t n_id3;                  /* bytes before the first frame */
     unsigned char bytes[2 * 8192]; /* 1.25 n + 7200 of one push at most */
 };
 
@@ -53,9 +53,9 @@ static bool add_tag(lame_t lame, const char *id, const char *value)
     static const unsigned short no_text[] = {0xfeff, 0};
     unsigned short *text = utf16(value);
     const bool is_added =
-        text != NULL && (strcmp(id, "COMM") == 0
-                             ? id3tag_set_comment_utf16(lame, "eng", no_text, text)
-                             : id3tag_set_textinfo_utf16(lame, id, text)) == 0;
+        text != NULL &&
+        (strcmp(id, "COMM") == 0 ? id3tag_set_comment_utf16(lame, "eng", no_text, text)
+                                 : id3tag_set_textinfo_utf16(lame, id, text)) == 0;
     free(text);
     return is_added;
 }

@@ -22,18 +22,21 @@ struct pcm {
 
 static bool is_wav(csm_audio_format format)
 {
-    return format == CSM_AUDIO_FORMAT_WAV || format == CSM_AUDIO_FORMAT_WAV_F32 || format == CSM_AUDIO_FORMAT_WAV_ULAW ||
-           format == CSM_AUDIO_FORMAT_WAV_ALAW;
+    return format == CSM_AUDIO_FORMAT_WAV || format == CSM_AUDIO_FORMAT_WAV_F32 ||
+           format == CSM_AUDIO_FORMAT_WAV_ULAW || format == CSM_AUDIO_FORMAT_WAV_ALAW;
 }
 
 static size_t width_of(csm_audio_format format)
 {
     switch (format) {
     case CSM_AUDIO_FORMAT_WAV:
-    case CSM_AUDIO_FORMAT_S16LE: return 2;
+    case CSM_AUDIO_FORMAT_S16LE:
+        return 2;
     case CSM_AUDIO_FORMAT_WAV_F32:
-    case CSM_AUDIO_FORMAT_F32LE: return 4;
-    default: return 1;
+    case CSM_AUDIO_FORMAT_F32LE:
+        return 4;
+    default:
+        return 1;
     }
 }
 
@@ -41,10 +44,14 @@ static size_t width_of(csm_audio_format format)
 static uint64_t coding_of(csm_audio_format format)
 {
     switch (format) {
-    case CSM_AUDIO_FORMAT_WAV_F32: return 3;
-    case CSM_AUDIO_FORMAT_WAV_ALAW: return 6;
-    case CSM_AUDIO_FORMAT_WAV_ULAW: return 7;
-    default: return 1; /* PCM */
+    case CSM_AUDIO_FORMAT_WAV_F32:
+        return 3;
+    case CSM_AUDIO_FORMAT_WAV_ALAW:
+        return 6;
+    case CSM_AUDIO_FORMAT_WAV_ULAW:
+        return 7;
+    default:
+        return 1; /* PCM */
     }
 }
 
@@ -120,10 +127,9 @@ static csm_status write_header(struct pcm *p, uint64_t n_bytes, bool is_again, c
 {
     struct csm_builder header = {0};
     make_header(p, n_bytes, &header);
-    csm_status status =
-        header.has_failed ? csm_fail(err, CSM_NO_MEMORY, "wav: out of memory")
-        : is_again        ? csm_encoding_rewrite(p->to, 0, header.text, header.length, err)
-                          : csm_encoding_write(p->to, header.text, header.length, err);
+    csm_status status = header.has_failed ? csm_fail(err, CSM_NO_MEMORY, "wav: out of memory")
+                        : is_again ? csm_encoding_rewrite(p->to, 0, header.text, header.length, err)
+                                   : csm_encoding_write(p->to, header.text, header.length, err);
     p->n_header = header.length;
     csm_builder_clear(&header);
     return status;
@@ -161,12 +167,19 @@ static csm_status pcm_push(void *state, const float *samples, size_t n, csm_erro
             const int16_t integer = csm_to_s16(samples[i]);
             switch (p->to->format) {
             case CSM_AUDIO_FORMAT_WAV_F32:
-            case CSM_AUDIO_FORMAT_F32LE: memcpy(&bits, &samples[i], sizeof bits); break;
+            case CSM_AUDIO_FORMAT_F32LE:
+                memcpy(&bits, &samples[i], sizeof bits);
+                break;
             case CSM_AUDIO_FORMAT_WAV_ULAW:
-            case CSM_AUDIO_FORMAT_ULAW: bits = csm_g711_ulaw(integer); break;
+            case CSM_AUDIO_FORMAT_ULAW:
+                bits = csm_g711_ulaw(integer);
+                break;
             case CSM_AUDIO_FORMAT_WAV_ALAW:
-            case CSM_AUDIO_FORMAT_ALAW: bits = csm_g711_alaw(integer); break;
-            default: bits = (uint16_t)integer;
+            case CSM_AUDIO_FORMAT_ALAW:
+                bits = csm_g711_alaw(integer);
+                break;
+            default:
+                bits = (uint16_t)integer;
             }
             for (size_t b = 0; b < p->width; b++)
                 at[b] = (unsigned char)(bits >> 8 * b);

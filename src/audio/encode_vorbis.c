@@ -74,8 +74,8 @@ static csm_status encode(struct vorbis *v, bool is_all, csm_error *err)
     csm_status status = CSM_OK;
     while (status == CSM_OK && vorbis_analysis_blockout(&v->dsp, &v->block) == 1) {
         ogg_packet packet;
-        bool is_coded = vorbis_analysis(&v->block, NULL) == 0 &&
-                        vorbis_bitrate_addblock(&v->block) == 0;
+        bool is_coded =
+            vorbis_analysis(&v->block, NULL) == 0 && vorbis_bitrate_addblock(&v->block) == 0;
         while (is_coded && vorbis_bitrate_flushpacket(&v->dsp, &packet) != 0)
             is_coded = ogg_stream_packetin(&v->stream, &packet) == 0;
         status = is_coded ? write_pages(v, false, err)

@@ -17,7 +17,7 @@ enum { MAX_TAG_BYTES = 4000, AT_ONCE = 2048 };
 struct csm_encoder {
     struct csm_encoding encoding;
     const struct csm_format *format;
-    void *state; /* of the format */
+    void *state;                          /* of the format */
     struct csm_resample_stream *resample; /* NULL: rates are equal */
     uint64_t n_promised, n_pushed;        /* samples of the sound */
 };
@@ -199,8 +199,8 @@ static csm_status pass(csm_encoder *e, const float *samples, size_t n, bool is_l
     if (e->resample != NULL)
         status = csm_resample_stream_push(e->resample, samples, n, is_last, &samples, &n, err);
     for (size_t at = 0; status == CSM_OK && at < n; at += AT_ONCE)
-        status = e->format->kind->push(e->state, samples + at, n - at < AT_ONCE ? n - at : AT_ONCE,
-                                       err);
+        status =
+            e->format->kind->push(e->state, samples + at, n - at < AT_ONCE ? n - at : AT_ONCE, err);
     return status;
 }
 

@@ -23,7 +23,8 @@ uint8_t csm_g711_ulaw(int16_t sample)
 uint8_t csm_g711_alaw(int16_t sample)
 {
     const unsigned sign = sample < 0 ? 0 : 0x80;
-    const unsigned value = (unsigned)(sample < 0 ? -(int)sample - 1 : sample); /* ones' complement */
+    const unsigned value =
+        (unsigned)(sample < 0 ? -(int)sample - 1 : sample); /* ones' complement */
     const unsigned e = exponent(value, 7);
     const unsigned mantissa = value >> (e == 0 ? 4 : e + 3) & 0x0f;
     return (uint8_t)((sign | e << 4 | mantissa) ^ 0x55);

@@ -22,8 +22,8 @@ csm_status csm_resample_soxr(const float *x, size_t n_x, int from_hz, int to_hz,
     const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
     const soxr_runtime_spec_t one_thread = soxr_runtime_spec(1);
     size_t n_done = 0;
-    soxr_error_t failure = soxr_oneshot(from_hz, to_hz, 1, x, n_x, NULL, y, n_y, &n_done, NULL,
-                                        &quality, &one_thread);
+    soxr_error_t failure =
+        soxr_oneshot(from_hz, to_hz, 1, x, n_x, NULL, y, n_y, &n_done, NULL, &quality, &one_thread);
     if (failure != NULL)
         return csm_fail(err, CSM_NO_MEMORY, "resampling %d to %d Hz: %s", from_hz, to_hz, failure);
     memset(y + n_done, 0, (n_y - n_done) * sizeof *y);
@@ -82,9 +82,8 @@ static csm_status process(struct csm_resample_stream *s, const float *samples, s
         if (status != CSM_OK)
             return status;
         size_t n_now = 0;
-        soxr_error_t failure =
-            soxr_process(s->soxr, samples != NULL ? samples + n_taken : NULL, n - n_taken, &n_now,
-                         s->out + *n_out, ROOM, &n_made);
+        soxr_error_t failure = soxr_process(s->soxr, samples != NULL ? samples + n_taken : NULL,
+                                            n - n_taken, &n_now, s->out + *n_out, ROOM, &n_made);
         if (failure != NULL)
             return csm_fail(err, CSM_NO_MEMORY, "resampling: %s", failure);
         n_taken += n_now;

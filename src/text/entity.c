@@ -24,8 +24,9 @@ void csm_entity_decode(struct csm_builder *out, const char *entity, size_t n)
     csm_builder_add_text(&text, "a");
     csm_builder_add(&text, entity, n);
     csm_builder_add_text(&text, "a");
-    const bool is_done = !text.has_failed && md_html(text.text, (MD_SIZE)text.length, collect, &html,
-                                                     0, 0) == 0 && !html.has_failed;
+    const bool is_done = !text.has_failed &&
+                         md_html(text.text, (MD_SIZE)text.length, collect, &html, 0, 0) == 0 &&
+                         !html.has_failed;
     csm_builder_clear(&text);
     const char *begin = is_done && html.text != NULL ? strstr(html.text, "<p>a") : NULL;
     const char *end = begin != NULL ? strstr(begin, "a</p>") : NULL;

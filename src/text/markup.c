@@ -123,15 +123,22 @@ static int enter_block(MD_BLOCKTYPE type, void *detail, void *user)
                 type == MD_BLOCK_OL ? (long)((MD_BLOCK_OL_DETAIL *)detail)->start : -1;
         r->depth++;
         break;
-    case MD_BLOCK_LI: begin_item(r, detail); break;
-    case MD_BLOCK_CODE: r->is_code = true; break;
+    case MD_BLOCK_LI:
+        begin_item(r, detail);
+        break;
+    case MD_BLOCK_CODE:
+        r->is_code = true;
+        break;
     case MD_BLOCK_HR:
         if (r->blocks->n > 0)
             r->blocks->items[r->blocks->n - 1].is_apart = true;
         break;
     case MD_BLOCK_TH:
-    case MD_BLOCK_TD: add_comma(r); break;
-    default: break;
+    case MD_BLOCK_TD:
+        add_comma(r);
+        break;
+    default:
+        break;
     }
     return r->has_failed;
 }
@@ -148,13 +155,18 @@ static int leave_block(MD_BLOCKTYPE type, void *detail, void *user)
         break;
     case MD_BLOCK_LI:
     case MD_BLOCK_H:
-    case MD_BLOCK_TR: end_block(r, true, 0); break;
-    case MD_BLOCK_P: end_block(r, r->depth > 0, 0); break;
+    case MD_BLOCK_TR:
+        end_block(r, true, 0);
+        break;
+    case MD_BLOCK_P:
+        end_block(r, r->depth > 0, 0);
+        break;
     case MD_BLOCK_CODE:
         end_block(r, true, 0);
         r->is_code = false;
         break;
-    default: break;
+    default:
+        break;
     }
     return r->has_failed;
 }
@@ -190,7 +202,9 @@ static void take_tag(struct reader *r, const char *text, size_t n)
     if (r->n_hidden > 0)
         return;
     switch (tag.kind) {
-    case CSM_TAG_LINE: add_comma(r); break;
+    case CSM_TAG_LINE:
+        add_comma(r);
+        break;
     case CSM_TAG_CELL:
         if (!tag.is_end)
             add_comma(r);
@@ -199,14 +213,21 @@ static void take_tag(struct reader *r, const char *text, size_t n)
         if (r->line.length > 0 && strchr(".!?", r->line.text[r->line.length - 1]) != NULL)
             add(r, " ", 1);
         break;
-    case CSM_TAG_BLOCK: end_block(r, r->depth > 0, 0); break;
-    case CSM_TAG_STOP: end_block(r, true, 0); break;
-    case CSM_TAG_SPELLED: r->is_spelled = !tag.is_end; break;
+    case CSM_TAG_BLOCK:
+        end_block(r, r->depth > 0, 0);
+        break;
+    case CSM_TAG_STOP:
+        end_block(r, true, 0);
+        break;
+    case CSM_TAG_SPELLED:
+        r->is_spelled = !tag.is_end;
+        break;
     case CSM_TAG_PAUSE:
         if (!tag.is_end && tag.pause_ms > 0)
             end_block(r, false, tag.pause_ms);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -226,10 +247,17 @@ static int take_text(MD_TEXTTYPE type, const MD_CHAR *text, MD_SIZE n, void *use
 {
     struct reader *r = user;
     switch (type) {
-    case MD_TEXT_NULLCHAR: break;
-    case MD_TEXT_BR: add_comma(r); break;
-    case MD_TEXT_SOFTBR: add(r, " ", 1); break;
-    case MD_TEXT_HTML: take_tag(r, text, n); break;
+    case MD_TEXT_NULLCHAR:
+        break;
+    case MD_TEXT_BR:
+        add_comma(r);
+        break;
+    case MD_TEXT_SOFTBR:
+        add(r, " ", 1);
+        break;
+    case MD_TEXT_HTML:
+        take_tag(r, text, n);
+        break;
     case MD_TEXT_ENTITY:
         if (r->n_hidden == 0)
             csm_entity_decode(&r->line, text, n);

@@ -11,9 +11,9 @@
 #include <csm/status.h>
 
 struct csm_block {
-    char *text;   /* trimmed; empty only where a pause stands alone */
+    char *text;    /* trimmed; empty only where a pause stands alone */
     bool is_apart; /* a heading, item, row, line of code: it ends like a sentence */
-    int pause_ms; /* of silence after it */
+    int pause_ms;  /* of silence after it */
 };
 
 struct csm_blocks {

@@ -14,10 +14,12 @@
 
 /* Fences and spans of code, which no pattern below may touch; the fence is group 1. */
 #define NOT_IN_CODE                                                                                \
-    "(?:(?m:^ {0,3}(`{3,}|~{3,})[^\\n]*(?:\\n|\\z)(?s:.*?)(?:^ {0,3}\\1[`~]*[ \\t]*$|\\z))"       \
+    "(?:(?m:^ {0,3}(`{3,}|~{3,})[^\\n]*(?:\\n|\\z)(?s:.*?)(?:^ {0,3}\\1[`~]*[ \\t]*$|\\z))"        \
     "|(?<!`)`[^`\\n]+`)(*SKIP)(*F)|"
 #define PICTURE "[\\x{2600}-\\x{27BF}\\x{1F300}-\\x{1FAFF}\\x{2B00}-\\x{2BFF}]\\x{FE0F}?"
-#define BULLET "[\\x{2022}\\x{25E6}\\x{25AA}\\x{25AB}\\x{2023}\\x{25CF}\\x{25CB}\\x{25A0}\\x{25B8}\\x{25BA}\\x{2043}\\x{2219}\\x{00B7}\\x{2013}\\x{2192}]"
+#define BULLET                                                                                     \
+    "[\\x{2022}\\x{25E6}\\x{25AA}\\x{25AB}\\x{2023}\\x{25CF}\\x{25CB}\\x{25A0}\\x{25B8}\\x{25BA}"  \
+    "\\x{2043}\\x{2219}\\x{00B7}\\x{2013}\\x{2192}]"
 
 #define TAGS                                                                                       \
     "a|abbr|article|aside|audio|b|big|blockquote|body|br|button|caption|center|cite|code|dd|del|"  \
@@ -39,7 +41,8 @@ static const struct {
     {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
     {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
     /* a line break that was written out, and marks of other dialects */
-    {"(?<![\\\\\\w:])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)|(?<=\\w|[.!?:,;])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)", "\n"},
+    {"(?<![\\\\\\w:])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)|(?<=\\w|[.!?:,;])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)",
+     "\n"},
     {"(?<![\\w=])==(?=\\w)([^=\\n]{1,200}?)(?<=\\S)==(?![\\w=])", "$2"},
     {"(?<![\\w+])\\+\\+(?=\\w)([^+\\n]{1,200}?)(?<=\\S)\\+\\+(?![\\w+])", "$2"},
     {"</?[A-Za-z][\\w-]{0,20}:[\\w-]{1,40}(?:\\s[^<>]{0,200})?>", ""}, /* of a name space */
@@ -58,21 +61,26 @@ static const struct {
     {"(?is)<sub\\s+alias\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,100}>.{0,400}?</sub>", "$2"},
     {"(?i)<img\\b[^<>]{0,400}\\balt\\s*=\\s*[\"']([^\"'<>]{0,400})[\"'][^<>]{0,400}>", " $2 "},
     {"(?<=[\\w)])<(?=[^<>=/!?\\n]{1,40}\\s[^<>=/!?\\n]{0,40}>)", " \\< "},
-    {"(?s)<(?!(?i:" TAGS ")\\b)([A-Za-z][\\w -]{0,40})>(?!.{0,2000}</\\2>)", " $2 "}, /* <your name> */
+    {"(?s)<(?!(?i:" TAGS ")\\b)([A-Za-z][\\w -]{0,40})>(?!.{0,2000}</\\2>)",
+     " $2 "}, /* <your name> */
     {"(?i)<sup>\\s*(st|nd|rd|th)\\s*</sup>", "$2"},
     {"(?i)(?<=[\\w)])<sup>\\s*(-?\\w{1,8})\\s*</sup>", "^{$2}"},
     /* formulas */
     {"(?s)\\$\\$(.{1,2000}?)\\$\\$", " $2 "},
     {"\\\\\\((.{1,1000}?)\\\\\\)", "$2"},
     {"(?s)\\\\\\[(.{1,2000}?)\\\\\\]", " $2 "},
-    {"(?<![\\w$\\\\])\\$(?=[^\\s$])(?=[^$\\n]{0,200}[\\\\^_={}]|[A-Za-z]\\$)([^$\\n]{1,200}?)(?<=\\S)\\$(?!\\w)",
+    {"(?<![\\w$\\\\])\\$(?=[^\\s$])(?=[^$\\n]{0,200}[\\\\^_={}]|[A-Za-z]\\$)([^$\\n]{1,200}?)(?<="
+     "\\S)\\$(?!\\w)",
      "$2"},
-    {"\\\\int_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])", " the integral from $2 to $3 of "},
-    {"\\\\sum_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])", " the sum from $2 to $3 of "},
+    {"\\\\int_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])",
+     " the integral from $2 to $3 of "},
+    {"\\\\sum_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])",
+     " the sum from $2 to $3 of "},
     {"\\\\sqrt\\{([^{}\\n]{0,200})\\}", "\\\\sqrt $2 "},
     {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
     {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
-    {"\\\\(?:text|mathrm|mathbf|mathit|operatorname|textbf|textit|boxed)\\{([^{}\\n]{0,200})\\}", " $2 "},
+    {"\\\\(?:text|mathrm|mathbf|mathit|operatorname|textbf|textit|boxed)\\{([^{}\\n]{0,200})\\}",
+     " $2 "},
     {"(\\\\[A-Za-z]{2,14})\\{([^{}\\n]{0,200})\\}", "$2 $3 "},
     {"_\\{([^{}\\n]{1,40})\\}", "_$2"},
     /* products and powers with stars, which would be emphasis */
@@ -85,7 +93,8 @@ static const char *ligature(uint32_t c)
 {
     static const char *const plain[] = {"ff", "fi", "fl", "ffi", "ffl"};
     static const char *const circled[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"};
-    static const char *const roman[] = {"I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"};
+    static const char *const roman[] = {"I",  "II",  "III",  "IV", "V",
+                                        "VI", "VII", "VIII", "IX", "X"};
     return c >= 0xFB00 && c <= 0xFB04   ? plain[c - 0xFB00]
            : c >= 0x2460 && c <= 0x2469 ? circled[c - 0x2460]
            : c >= 0x2160 && c <= 0x2169 ? roman[c - 0x2160]
@@ -136,8 +145,8 @@ static csm_status change(char **text, const char *pattern, const char *with,
     PCRE2_SIZE offset, n = strlen(*text) + 64;
     whole[0] = '\0';
     strcat(strcat(whole, NOT_IN_CODE), pattern); /* both are constants of this file, and fit */
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)whole, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code,
-                                         &offset, NULL);
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)whole, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &offset, NULL);
     if (compiled == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
     csm_status status = CSM_OK;
@@ -148,10 +157,11 @@ static csm_status change(char **text, const char *pattern, const char *with,
             break;
         }
         PCRE2_SIZE room = n + 1;
-        const int found = pcre2_substitute(
-            compiled, (PCRE2_SPTR)*text, PCRE2_ZERO_TERMINATED, 0,
-            PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH,
-            NULL, limits, (PCRE2_SPTR)with, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)changed, &room);
+        const int found = pcre2_substitute(compiled, (PCRE2_SPTR)*text, PCRE2_ZERO_TERMINATED, 0,
+                                           PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY |
+                                               PCRE2_SUBSTITUTE_OVERFLOW_LENGTH,
+                                           NULL, limits, (PCRE2_SPTR)with, PCRE2_ZERO_TERMINATED,
+                                           (PCRE2_UCHAR *)changed, &room);
         if (found >= 0) {
             free(*text);
             *text = changed;

@@ -12,21 +12,21 @@ static const struct {
     const char *name;
     enum csm_tag_kind kind;
 } tags[] = {
-    {"br", CSM_TAG_LINE},         {"p", CSM_TAG_BLOCK},        {"div", CSM_TAG_BLOCK},
-    {"section", CSM_TAG_BLOCK},   {"article", CSM_TAG_BLOCK},  {"header", CSM_TAG_BLOCK},
-    {"footer", CSM_TAG_BLOCK},    {"main", CSM_TAG_BLOCK},     {"nav", CSM_TAG_BLOCK},
+    {"br", CSM_TAG_LINE},          {"p", CSM_TAG_BLOCK},       {"div", CSM_TAG_BLOCK},
+    {"section", CSM_TAG_BLOCK},    {"article", CSM_TAG_BLOCK}, {"header", CSM_TAG_BLOCK},
+    {"footer", CSM_TAG_BLOCK},     {"main", CSM_TAG_BLOCK},    {"nav", CSM_TAG_BLOCK},
     {"blockquote", CSM_TAG_BLOCK}, {"pre", CSM_TAG_BLOCK},     {"hr", CSM_TAG_BLOCK},
-    {"ul", CSM_TAG_BLOCK},        {"ol", CSM_TAG_BLOCK},       {"dl", CSM_TAG_BLOCK},
-    {"table", CSM_TAG_BLOCK},     {"speak", CSM_TAG_BLOCK},    {"paragraph", CSM_TAG_BLOCK},
-    {"sentence", CSM_TAG_BLOCK},  {"details", CSM_TAG_BLOCK},  {"figure", CSM_TAG_BLOCK},
-    {"body", CSM_TAG_BLOCK},      {"html", CSM_TAG_BLOCK},     {"form", CSM_TAG_BLOCK},
-    {"h1", CSM_TAG_STOP},         {"h2", CSM_TAG_STOP},        {"h3", CSM_TAG_STOP},
-    {"h4", CSM_TAG_STOP},         {"h5", CSM_TAG_STOP},        {"h6", CSM_TAG_STOP},
-    {"li", CSM_TAG_STOP},         {"tr", CSM_TAG_STOP},        {"dt", CSM_TAG_STOP},
-    {"dd", CSM_TAG_STOP},         {"title", CSM_TAG_STOP},     {"summary", CSM_TAG_STOP},
-    {"figcaption", CSM_TAG_STOP}, {"caption", CSM_TAG_STOP},   {"option", CSM_TAG_STOP},
-    {"td", CSM_TAG_CELL},         {"th", CSM_TAG_CELL},        {"script", CSM_TAG_HIDDEN},
-    {"style", CSM_TAG_HIDDEN},    {"break", CSM_TAG_PAUSE},    {"say-as", CSM_TAG_SPELLED},
+    {"ul", CSM_TAG_BLOCK},         {"ol", CSM_TAG_BLOCK},      {"dl", CSM_TAG_BLOCK},
+    {"table", CSM_TAG_BLOCK},      {"speak", CSM_TAG_BLOCK},   {"paragraph", CSM_TAG_BLOCK},
+    {"sentence", CSM_TAG_BLOCK},   {"details", CSM_TAG_BLOCK}, {"figure", CSM_TAG_BLOCK},
+    {"body", CSM_TAG_BLOCK},       {"html", CSM_TAG_BLOCK},    {"form", CSM_TAG_BLOCK},
+    {"h1", CSM_TAG_STOP},          {"h2", CSM_TAG_STOP},       {"h3", CSM_TAG_STOP},
+    {"h4", CSM_TAG_STOP},          {"h5", CSM_TAG_STOP},       {"h6", CSM_TAG_STOP},
+    {"li", CSM_TAG_STOP},          {"tr", CSM_TAG_STOP},       {"dt", CSM_TAG_STOP},
+    {"dd", CSM_TAG_STOP},          {"title", CSM_TAG_STOP},    {"summary", CSM_TAG_STOP},
+    {"figcaption", CSM_TAG_STOP},  {"caption", CSM_TAG_STOP},  {"option", CSM_TAG_STOP},
+    {"td", CSM_TAG_CELL},          {"th", CSM_TAG_CELL},       {"script", CSM_TAG_HIDDEN},
+    {"style", CSM_TAG_HIDDEN},     {"break", CSM_TAG_PAUSE},   {"say-as", CSM_TAG_SPELLED},
 };
 
 /* The value of an attribute, without its quotes, in a buffer; empty: it has none. */
@@ -58,8 +58,8 @@ static int pause_of(const char *tag, size_t n)
     static const struct {
         const char *strength;
         int ms;
-    } known[] = {{"none", 0}, {"x-weak", 100}, {"weak", 250}, {"medium", 500}, {"strong", 750},
-                 {"x-strong", 1000}};
+    } known[] = {{"none", 0},     {"x-weak", 100}, {"weak", 250},
+                 {"medium", 500}, {"strong", 750}, {"x-strong", 1000}};
     char value[32];
     attribute(tag, n, "time", value, sizeof value);
     if (isdigit((unsigned char)value[0]) || value[0] == '.') {

@@ -104,9 +104,9 @@ static csm_status add_blocks(struct pieces *all, struct csm_speaker *speaker,
         csm_builder_add_text(&stretch, "\n\n");
         if (b->pause_ms == 0 && !is_last)
             continue;
-        status = stretch.has_failed ? csm_fail(err, CSM_NO_MEMORY, "text: out of memory")
-                                    : add_stretch(all, speaker, stretch.text, max_bytes,
-                                                  b->pause_ms, err);
+        status = stretch.has_failed
+                     ? csm_fail(err, CSM_NO_MEMORY, "text: out of memory")
+                     : add_stretch(all, speaker, stretch.text, max_bytes, b->pause_ms, err);
         csm_builder_clear(&stretch);
     }
     csm_builder_clear(&stretch);

@@ -9,8 +9,8 @@
 /* What may stand between groups of digits. */
 static size_t separator(const char *p)
 {
-    static const char *const known[] = {",", "'", "_", "\xC2\xA0", "\xE2\x80\xAF", "\xE2\x80\x89",
-                                        "\xE2\x80\x99"};
+    static const char *const known[] = {
+        ",", "'", "_", "\xC2\xA0", "\xE2\x80\xAF", "\xE2\x80\x89", "\xE2\x80\x99"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncmp(p, known[i], strlen(known[i])) == 0)
             return strlen(known[i]);
@@ -134,7 +134,7 @@ const char *csm_magnitude(const char *p, bool with_money, size_t *length)
         {"billion", "billion", false, false},   {"trillion", "trillion", false, false},
         {"hundred", "hundred", false, false},   {"lakh", "lakh", false, false},
         {"crore", "crore", false, false},       {"mln", "million", false, false},
-        {"mn", "million", false, false},         {"bn", "billion", false, false},
+        {"mn", "million", false, false},        {"bn", "billion", false, false},
         {"tn", "trillion", false, true},        {"mil", "million", false, true},
         {"K", "thousand", true, false},         {"k", "thousand", true, false},
         {"M", "million", true, false},          {"MM", "million", true, true},
@@ -157,11 +157,11 @@ const char *csm_magnitude(const char *p, bool with_money, size_t *length)
 size_t csm_range_dash(const char *p)
 {
     const size_t before = *p == ' ';
-    size_t n = p[before] == '-' ? 1
-               : strncmp(p + before, "\xE2\x80\x93", 3) == 0 ||
-                       strncmp(p + before, "\xE2\x80\x91", 3) == 0
-                   ? 3
-                   : 0;
+    size_t n =
+        p[before] == '-' ? 1
+        : strncmp(p + before, "\xE2\x80\x93", 3) == 0 || strncmp(p + before, "\xE2\x80\x91", 3) == 0
+            ? 3
+            : 0;
     if (n == 0)
         return 0;
     n += before;

@@ -29,7 +29,8 @@ bool csm_follows_article(const char *text, size_t at)
     const bool is_apart = at == 2 || (at > 2 && !csm_is_letter(text[at - 3]));
     if (at >= 2 && text[at - 1] == ' ' && (text[at - 2] == 'a' || text[at - 2] == 'A') && is_apart)
         return true;
-    return at >= 3 && (strncmp(text + at - 3, "an ", 3) == 0 || strncmp(text + at - 3, "An ", 3) == 0) &&
+    return at >= 3 &&
+           (strncmp(text + at - 3, "an ", 3) == 0 || strncmp(text + at - 3, "An ", 3) == 0) &&
            (at == 3 || !csm_is_letter(text[at - 4]));
 }
 
@@ -56,6 +57,7 @@ bool csm_ends_word(const char *p, const char *suffix)
     const size_t n = strlen(suffix);
     if (strncmp(p, suffix, n) != 0)
         return false;
-    const unsigned char next = (unsigned char)p[n]; /* 0xC2 and 0xE2 begin signs: a degree, a dash */
+    const unsigned char next =
+        (unsigned char)p[n]; /* 0xC2 and 0xE2 begin signs: a degree, a dash */
     return next == 0xC2 || next == 0xE2 || (!csm_is_letter(p[n]) && !csm_is_digit(p[n]));
 }

@@ -25,11 +25,13 @@ static const char *sign_of(char c)
     static const struct {
         char sign;
         const char *spoken;
-    } known[] = {{'.', "dot"},   {'/', "slash"},      {'?', "question mark"}, {'=', "equals"},
-                 {'&', "and"},   {'-', "dash"},       {'_', "underscore"},    {'#', "hash"},
-                 {'%', "percent"}, {':', "colon"},    {'~', "tilde"},         {'@', "at"},
-                 {'+', "plus"},  {',', "comma"},      {';', "semicolon"},     {'*', "star"},
-                 {'$', "dollar"}, {'!', "exclamation mark"}, {'\\', "backslash"}};
+    } known[] = {{'.', "dot"},        {'/', "slash"},  {'?', "question mark"},
+                 {'=', "equals"},     {'&', "and"},    {'-', "dash"},
+                 {'_', "underscore"}, {'#', "hash"},   {'%', "percent"},
+                 {':', "colon"},      {'~', "tilde"},  {'@', "at"},
+                 {'+', "plus"},       {',', "comma"},  {';', "semicolon"},
+                 {'*', "star"},       {'$', "dollar"}, {'!', "exclamation mark"},
+                 {'\\', "backslash"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].sign == c)
             return known[i].spoken;
@@ -112,7 +114,8 @@ static void say_name(struct csm_builder *out, struct csm_group name)
                 csm_builder_add_text(out, " ");
             continue;
         }
-        const bool is_hump = i > 0 && isupper((unsigned char)c) && islower((unsigned char)name.p[i - 1]);
+        const bool is_hump =
+            i > 0 && isupper((unsigned char)c) && islower((unsigned char)name.p[i - 1]);
         if (is_hump || c == '_' || c == '-' || c == '.')
             csm_builder_add_text(out, " ");
         if (c != '_' && c != '-' && c != '.')
@@ -173,8 +176,8 @@ static bool shortcode(struct csm_builder *out, const struct csm_found *found)
 
 #define LABEL "[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
 #define TOP                                                                                        \
-    "(?:com|org|net|edu|gov|mil|int|info|biz|io|dev|ai|app|co|uk|de|eu|me|tv|us|ca|fr|jp|ch|nl|"  \
-    "se|au|in|br|gg|ly|so|xyz|tech|cloud|online|site|blog|shop|sh|it|es|at|be|dk|no|fi|pl|ru|cn|" \
+    "(?:com|org|net|edu|gov|mil|int|info|biz|io|dev|ai|app|co|uk|de|eu|me|tv|us|ca|fr|jp|ch|nl|"   \
+    "se|au|in|br|gg|ly|so|xyz|tech|cloud|online|site|blog|shop|sh|it|es|at|be|dk|no|fi|pl|ru|cn|"  \
     "kr|nz|ie|pt|cz|page|wiki|news|example|local|localhost|internal|test)"
 #define PATH_END "[^\\s.,;:!?'\"()<>\\[\\]{}|`*\\x{2019}\\x{201D}]"
 #define PATH "(?:[^\\s<>\"\\[\\]{}|`()\\x{201D}]{0,2000}" PATH_END "|/)"
@@ -182,22 +185,30 @@ static bool shortcode(struct csm_builder *out, const struct csm_found *found)
 const struct csm_say_rule csm_say_addresses[] = {
     {AT_WORD, "(?<!\\w)(?:https?|ftp|wss?|file|ssh|git)://(" PATH ")", url, NULL},
     {AT_SIGN, "(?<![\\w:/])//(?=[\\w-]+\\.)(" PATH ")", url, NULL},
-    {AT_WORD | AT_DIGIT, "(?<![\\w.])(?:mailto:)?([A-Za-z0-9][\\w.+%-]{0,63}@(?:" LABEL "\\.)+[A-Za-z]{2,24})(?!\\w)",
+    {AT_WORD | AT_DIGIT,
+     "(?<![\\w.])(?:mailto:)?([A-Za-z0-9][\\w.+%-]{0,63}@(?:" LABEL "\\.)+[A-Za-z]{2,24})(?!\\w)",
      url, NULL},
     {AT_WORD | AT_DIGIT,
-     "(?<![\\w.@/-])((?:" LABEL "\\.){1,8}" TOP "(?::\\d{1,5})?(?:[/?#]" PATH "?)?)(?![\\w@-]|\\.\\w)", url,
-     NULL},
+     "(?<![\\w.@/-])((?:" LABEL "\\.){1,8}" TOP "(?::\\d{1,5})?(?:[/?#]" PATH
+     "?)?)(?![\\w@-]|\\.\\w)",
+     url, NULL},
     {AT_WORD, "(?<![\\w.])localhost:\\d{1,5}(?:/" PATH "?)?", address, NULL},
     {AT_DIGIT, "(?<![\\w.])(?:\\d{1,3}\\.){3}\\d{1,3}(?:[:/]\\d{1,5})?(?!\\w|\\.\\d)", ip, NULL},
-    {AT_DIGIT | AT_WORD, "(?<![\\w:.])(?=[0-9a-fA-F:]*\\d)(?:[0-9a-fA-F]{1,4}:){1,6}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,5})?(?![\\w:])",
+    {AT_DIGIT | AT_WORD,
+     "(?<![\\w:.])(?=[0-9a-fA-F:]*\\d)(?:[0-9a-fA-F]{1,4}:){1,6}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]"
+     "{1,4}){0,5})?(?![\\w:])",
      ip, NULL},
     {AT_SIGN, "(?<![\\w:.])::(?:1|ffff:[0-9a-fA-F:.]+)(?![\\w:])", ip, NULL},
-    {AT_DIGIT | AT_WORD, "(?<![\\w:.])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\\w:])", ip, NULL},
-    {AT_DIGIT | AT_WORD, "(?<![\\w:.-])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![\\w:-])", ip, NULL},
-    {AT_SIGN, "(?<![\\w/.])(~?(?:/[\\w.+@-]+)+)/?(?![\\w/])", url, NULL},       /* /usr/bin/env */
-    {AT_SIGN, "(?<![\\w/.])(\\.{1,2}(?:/[\\w.+@-]+)+)/?", url, NULL},           /* ./run.sh */
-    {AT_WORD, "(?<![\\w\\\\])[A-Za-z]:\\\\(?:[\\w. -]+\\\\)*[\\w.-]*\\w", address, NULL}, /* C:\Users\me */
-    {AT_WORD, "(?<![\\w./])(?:[\\w+-]+/)+[\\w+-]+\\.[A-Za-z][A-Za-z0-9]{0,7}(?![\\w/])", address, NULL},
+    {AT_DIGIT | AT_WORD, "(?<![\\w:.])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\\w:])", ip,
+     NULL},
+    {AT_DIGIT | AT_WORD, "(?<![\\w:.-])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![\\w:-])", ip,
+     NULL},
+    {AT_SIGN, "(?<![\\w/.])(~?(?:/[\\w.+@-]+)+)/?(?![\\w/])", url, NULL}, /* /usr/bin/env */
+    {AT_SIGN, "(?<![\\w/.])(\\.{1,2}(?:/[\\w.+@-]+)+)/?", url, NULL},     /* ./run.sh */
+    {AT_WORD, "(?<![\\w\\\\])[A-Za-z]:\\\\(?:[\\w. -]+\\\\)*[\\w.-]*\\w", address,
+     NULL}, /* C:\Users\me */
+    {AT_WORD, "(?<![\\w./])(?:[\\w+-]+/)+[\\w+-]+\\.[A-Za-z][A-Za-z0-9]{0,7}(?![\\w/])", address,
+     NULL},
     {AT_WORD | AT_DIGIT,
      "(?<![\\w.@/])([\\w+-]+(?:\\.[\\w+-]+)*)\\.([A-Za-z][A-Za-z0-9]{0,9})(?![\\w@]|\\.\\w)", file,
      NULL},

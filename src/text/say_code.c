@@ -84,15 +84,19 @@ static bool zip_code(struct csm_builder *out, const struct csm_found *found)
 }
 
 #define STATE                                                                                      \
-    "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|"    \
+    "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|"   \
     "T[NX]|UT|V[AT]|W[AIVY]"
 
 const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT | AT_SIGN,
-     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]\\d{4}(?!\\w)", telephone, NULL},
-    {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone, NULL},
+     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]\\d{4}(?!\\w)", telephone,
+     NULL},
+    {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone,
+     NULL},
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4}[ /-]?\\d{5,8}(?!\\w)", telephone, NULL},
-    {AT_WORD, "(?<!\\w)([vV])\\.? ?(\\d+(?:\\.\\d+)*)((?:-?(?:alpha|beta|rc|dev|pre|a|b)\\.?\\d*)?)(?!\\w|\\.\\d)",
+    {AT_WORD,
+     "(?<!\\w)([vV])\\.? "
+     "?(\\d+(?:\\.\\d+)*)((?:-?(?:alpha|beta|rc|dev|pre|a|b)\\.?\\d*)?)(?!\\w|\\.\\d)",
      version, NULL},
     {AT_DIGIT,
      "(?<![\\w.])()(?!\\d{1,3}(?:\\.\\d{3}){2,}(?!\\d))(\\d+\\.\\d+\\.\\d+(?:\\.\\d+)?)"
@@ -104,7 +108,8 @@ const struct csm_say_rule csm_say_codes[] = {
      version, NULL},
     {AT_DIGIT, "(?<!\\w)0[xX][0-9a-fA-F]+(?!\\w)", hexadecimal, NULL},
     {AT_DIGIT | AT_SIGN,
-     "(?<![\\w+])(?:\\+\\d{1,3}[ .\\x{A0}-]?)(?:\\(\\d{1,4}\\)|\\d{1,14})(?:[ .\\x{A0}-]?\\d{2,5}){0,5}(?!\\w)",
+     "(?<![\\w+])(?:\\+\\d{1,3}[ .\\x{A0}-]?)(?:\\(\\d{1,4}\\)|\\d{1,14})(?:[ "
+     ".\\x{A0}-]?\\d{2,5}){0,5}(?!\\w)",
      telephone, NULL},
     {AT_DIGIT, "(?<![\\w.$-])\\d{3}-\\d{4}(?![\\w-]|\\.\\d)", telephone, NULL},
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4} \\d{3,4} \\d{3,4}(?!\\w)", telephone, NULL},

@@ -8,8 +8,9 @@
 #include "text/number.h"
 #include "text/spell.h"
 
-static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
-                                     "August", "September", "October", "November", "December"};
+static const char *const months[] = {"January",   "February", "March",    "April",
+                                     "May",       "June",     "July",     "August",
+                                     "September", "October",  "November", "December"};
 
 #define MONTH                                                                                      \
     "(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|"               \
@@ -101,7 +102,8 @@ static bool with_slashes(struct csm_builder *out, const struct csm_found *found)
 /* 21.03.2025: the day first, but where it cannot be (12.25.2024); 31.12.99 */
 static bool with_points(struct csm_builder *out, const struct csm_found *found)
 {
-    int day = csm_group_value(csm_group(found, 1), 31), month = csm_group_value(csm_group(found, 2), 31);
+    int day = csm_group_value(csm_group(found, 1), 31),
+        month = csm_group_value(csm_group(found, 2), 31);
     if (csm_group(found, 3).n == 2 && day <= 12)
         return false; /* 1.2.30 may be a version */
     if (month > 12) {
@@ -127,7 +129,8 @@ static bool month_over_year(struct csm_builder *out, const struct csm_found *fou
 /* March 21, March 21st, 2025, Mar. 3-5 */
 static bool month_first(struct csm_builder *out, const struct csm_found *found)
 {
-    if (!say_month_day(out, month_of(csm_group(found, 1)), csm_group_value(csm_group(found, 2), 31)) ||
+    if (!say_month_day(out, month_of(csm_group(found, 1)),
+                       csm_group_value(csm_group(found, 2), 31)) ||
         !say_last_day(out, csm_group(found, 3)))
         return false;
     say_year(out, csm_group(found, 4));
@@ -137,8 +140,9 @@ static bool month_first(struct csm_builder *out, const struct csm_found *found)
 /* Whether the words before `at` end in "the", or in "and" after another day. */
 static bool follows_the(const char *text, size_t at)
 {
-    return at >= 4 && (strncmp(text + at - 4, "the ", 4) == 0 || strncmp(text + at - 4, "The ", 4) == 0 ||
-                       strncmp(text + at - 4, "and ", 4) == 0);
+    return at >= 4 &&
+           (strncmp(text + at - 4, "the ", 4) == 0 || strncmp(text + at - 4, "The ", 4) == 0 ||
+            strncmp(text + at - 4, "and ", 4) == 0);
 }
 
 /* 21 March 2025, 3-5 March, 21st of March */
@@ -164,7 +168,8 @@ static bool year_range(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group end = csm_group(found, 2);
     const struct csm_number n = csm_number_read(csm_group(found, 1).p);
-    if (csm_group_value(end, 99) <= csm_group_value((struct csm_group){csm_group(found, 1).p + 2, 2}, 99))
+    if (csm_group_value(end, 99) <=
+        csm_group_value((struct csm_group){csm_group(found, 1).p + 2, 2}, 99))
         return false;
     csm_say_year_or_number(out, &n);
     csm_builder_add_word(out, "to");
@@ -193,7 +198,7 @@ static bool month_and_year(struct csm_builder *out, const struct csm_found *foun
     return true;
 }
 
-static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday",
+static const char *const days[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
                                    "Friday", "Saturday", "Sunday"};
 
 static void say_full(struct csm_builder *out, struct csm_group name)
@@ -247,15 +252,19 @@ static bool short_year(struct csm_builder *out, const struct csm_found *found)
 #define DASH "\\s?[-\\x{2013}]\\s?"
 
 const struct csm_say_rule csm_say_dates[] = {
-    {AT_DIGIT, "(?<![\\w.-])" YEAR "[-/](0?[1-9]|1[0-2])[-/](0?[1-9]|[12]\\d|3[01])(?:(T|,? )(?=\\d\\d?:\\d\\d)|(?![\\w/-]))",
+    {AT_DIGIT,
+     "(?<![\\w.-])" YEAR
+     "[-/](0?[1-9]|1[0-2])[-/](0?[1-9]|[12]\\d|3[01])(?:(T|,? )(?=\\d\\d?:\\d\\d)|(?![\\w/-]))",
      year_first, NULL},
     {AT_DIGIT, "(?<![\\w.,-])" YEAR "[\\x{2013}-](\\d\\d)(?![\\w-]|[.,]\\d)", year_range, NULL},
     {AT_DIGIT, "(?<![\\w.-])" YEAR "-(0[1-9])(?![\\w-])", year_and_month, NULL},
     {AT_WORD, "(?<!\\w)AD(?= \\d)|(?<=\\d )(?:AD|CE)(?!\\w)", era, NULL},
     {AT_DIGIT, "(?<![\\w./])(\\d{1,2})/(\\d{1,2})/(\\d{4}|\\d\\d)(?![\\w/])", with_slashes, NULL},
-    {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4}|\\d\\d)(?!\\w|\\.\\d)", with_points, NULL},
+    {AT_DIGIT, "(?<![\\w.])(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4}|\\d\\d)(?!\\w|\\.\\d)", with_points,
+     NULL},
     {AT_DIGIT, "(?<![\\w./-])(\\d{1,2})-(\\d{1,2})-(\\d{4})(?![\\w-])", with_slashes, NULL},
-    {AT_DIGIT, "(?<![\\w./-])(0[1-9]|1[0-2])/(2\\d{3}|1[89]\\d\\d)(?![\\w/])", month_over_year, NULL},
+    {AT_DIGIT, "(?<![\\w./-])(0[1-9]|1[0-2])/(2\\d{3}|1[89]\\d\\d)(?![\\w/])", month_over_year,
+     NULL},
     {AT_WORD,
      "(?<!\\w)" MONTH "[ \\x{A0}](0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?(?:" DASH
      "(0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?)?(?![\\w:]|[.,]\\d)(?:,? " YEAR "(?!\\w|[.,]\\d))?",
@@ -266,9 +275,11 @@ const struct csm_say_rule csm_say_dates[] = {
      "(?!\\w|[.,]\\d))?",
      day_first, NULL},
     {AT_WORD, "(?<!\\w)(?!May)" MONTH "[ -]" YEAR "(?!\\w|[.,]\\d)", month_and_year, NULL},
-    {AT_WORD, "(?<!\\w)(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH " \\d)",
-     weekday, NULL},
     {AT_WORD,
-     "(?<!\\w)(" DAY "|" MONTH_NAME ")\\.?" DASH "(" DAY "|" MONTH_NAME ")(?!\\w)", name_range, NULL},
+     "(?<!\\w)(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH
+     " \\d)",
+     weekday, NULL},
+    {AT_WORD, "(?<!\\w)(" DAY "|" MONTH_NAME ")\\.?" DASH "(" DAY "|" MONTH_NAME ")(?!\\w)",
+     name_range, NULL},
     {AT_SIGN, "(?<!\\w)['\\x{2019}](\\d\\d)(s)?(?!\\w)", short_year, NULL},
     {0}};

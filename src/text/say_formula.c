@@ -117,14 +117,18 @@ static bool function_of(struct csm_builder *out, const struct csm_found *found)
 {
     static const struct {
         const char *written, *spoken;
-    } known[] = {{"sin", "sine"}, {"cos", "cosine"}, {"tan", "tangent"}, {"ln", "natural log"},
+    } known[] = {{"sin", "sine"},
+                 {"cos", "cosine"},
+                 {"tan", "tangent"},
+                 {"ln", "natural log"},
                  {"sqrt", "square root"}};
     const struct csm_group name = csm_group(found, 1);
     const char *spoken = NULL;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i].written) == name.n && strncmp(known[i].written, name.p, name.n) == 0)
             spoken = known[i].spoken;
-    csm_say_as_written(out, spoken != NULL ? spoken : name.p, spoken != NULL ? strlen(spoken) : name.n);
+    csm_say_as_written(out, spoken != NULL ? spoken : name.p,
+                       spoken != NULL ? strlen(spoken) : name.n);
     csm_builder_add_word(out, "of ");
     return true;
 }
@@ -135,21 +139,51 @@ static bool command(struct csm_builder *out, const struct csm_found *found)
     static const struct {
         const char *name, *spoken;
     } known[] = {
-        {"times", "times"},         {"cdot", "times"},          {"div", "divided by"},
-        {"pm", "plus or minus"},    {"approx", "is approximately"}, {"leq", "is at most"},
-        {"le", "is at most"},       {"geq", "is at least"},     {"ge", "is at least"},
-        {"neq", "is not"},          {"ne", "is not"},           {"sqrt", "the square root of"},
-        {"infty", "infinity"},      {"sum", "the sum of"},      {"prod", "the product of"},
-        {"int", "the integral of"}, {"partial", "partial"},     {"to", "to"},
-        {"rightarrow", "to"},       {"Rightarrow", "implies"},  {"implies", "implies"},
-        {"in", "in"},               {"log", "log"},             {"ln", "natural log"},
-        {"sin", "sine"},            {"cos", "cosine"},          {"tan", "tangent"},
-        {"ldots", ","},             {"dots", ","},              {"cdots", ","},
-        {"quad", ","},              {"left", ""},               {"right", ""},
-        {"text", ""},               {"mathrm", ""},             {"mathbf", ""},
-        {"textbf", ""},             {"boxed", ""},              {"begin", ""},
-        {"end", ""},                {"displaystyle", ""},       {"degree", "degrees"},
-        {"circ", "degrees"},        {"equiv", "is equivalent to"}, {"propto", "is proportional to"},
+        {"times", "times"},
+        {"cdot", "times"},
+        {"div", "divided by"},
+        {"pm", "plus or minus"},
+        {"approx", "is approximately"},
+        {"leq", "is at most"},
+        {"le", "is at most"},
+        {"geq", "is at least"},
+        {"ge", "is at least"},
+        {"neq", "is not"},
+        {"ne", "is not"},
+        {"sqrt", "the square root of"},
+        {"infty", "infinity"},
+        {"sum", "the sum of"},
+        {"prod", "the product of"},
+        {"int", "the integral of"},
+        {"partial", "partial"},
+        {"to", "to"},
+        {"rightarrow", "to"},
+        {"Rightarrow", "implies"},
+        {"implies", "implies"},
+        {"in", "in"},
+        {"log", "log"},
+        {"ln", "natural log"},
+        {"sin", "sine"},
+        {"cos", "cosine"},
+        {"tan", "tangent"},
+        {"ldots", ","},
+        {"dots", ","},
+        {"cdots", ","},
+        {"quad", ","},
+        {"left", ""},
+        {"right", ""},
+        {"text", ""},
+        {"mathrm", ""},
+        {"mathbf", ""},
+        {"textbf", ""},
+        {"boxed", ""},
+        {"begin", ""},
+        {"end", ""},
+        {"displaystyle", ""},
+        {"degree", "degrees"},
+        {"circ", "degrees"},
+        {"equiv", "is equivalent to"},
+        {"propto", "is proportional to"},
     };
     const struct csm_group name = csm_group(found, 1);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -163,12 +197,15 @@ static bool command(struct csm_builder *out, const struct csm_found *found)
 }
 
 const struct csm_say_rule csm_say_formulas[] = {
-    {AT_DIGIT, "(?<![\\w.])(\\d+(?:\\.\\d+)?)[eE]([-+]?)(\\d{1,3})(?!\\w|\\.\\d)", scientific, NULL},
-    {AT_SIGN, "(?<=[\\w)\\]}])\\^(?:\\{(-?[\\w+\\\\ .-]{1,20})\\}|\\(([\\w+-]{1,12})\\)|(-?\\w{1,8}))", power,
+    {AT_DIGIT, "(?<![\\w.])(\\d+(?:\\.\\d+)?)[eE]([-+]?)(\\d{1,3})(?!\\w|\\.\\d)", scientific,
      NULL},
+    {AT_SIGN,
+     "(?<=[\\w)\\]}])\\^(?:\\{(-?[\\w+\\\\ .-]{1,20})\\}|\\(([\\w+-]{1,12})\\)|(-?\\w{1,8}))",
+     power, NULL},
     {AT_SIGN, "(?<=[\\w)\\]])([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}\\x{207B}]{1,8})",
      raised, NULL},
     {AT_SIGN, "([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}]{1,8})", raised_alone, NULL},
-    {AT_WORD, "(?<![\\w'])([fghOPT]|sin|cos|tan|log|ln|exp|sqrt|max|min)\\((?=[\\w-])", function_of, NULL},
+    {AT_WORD, "(?<![\\w'])([fghOPT]|sin|cos|tan|log|ln|exp|sqrt|max|min)\\((?=[\\w-])", function_of,
+     NULL},
     {AT_SIGN, "\\\\([A-Za-z]{2,14})", command, NULL},
     {0}};

@@ -81,7 +81,8 @@ static bool is_zero(const struct csm_number *n)
 }
 
 /* Without a magnitude: dollars and cents; a $5 bill. */
-static void say_coins(struct csm_builder *out, const struct csm_number *n, size_t c, bool is_singular)
+static void say_coins(struct csm_builder *out, const struct csm_number *n, size_t c,
+                      bool is_singular)
 {
     const bool has_cents = n->n_decimals == 2 && currencies[c].cent != NULL;
     struct csm_number whole = *n;
@@ -192,13 +193,14 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 }
 
 #define SYMBOL                                                                                     \
-    "((?:USD?|AUD?|A|CAD?|C|HK|NZ|S|R)?\\$|[\\x{A3}\\x{20AC}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}\\x{20BA}"   \
+    "((?:USD?|AUD?|A|CAD?|C|HK|NZ|S|R)?\\$|[\\x{A3}\\x{20AC}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}"    \
+    "\\x{20BA}"                                                                                    \
     "\\x{20B4}\\x{20BF}\\x{E3F}])"
-#define CODE                                                                                       \
-    "(USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|BRL|MXN|KRW|SGD|BTC)"
+#define CODE "(USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|BRL|MXN|KRW|SGD|BTC)"
 #define AMOUNT                                                                                     \
-    "(\\d{1,3}(?:[,.'\\x{A0}\\x{202F}\\x{2009}]\\d{3})+,\\d\\d(?!\\d)|\\d+(?:,\\d{2,3})*(?:,\\d{3})" \
-    "(?:\\.\\d+)?|\\d{1,3}(?:[.'\\x{A0}\\x{202F}]\\d{3}){2,}|\\d+,\\d\\d(?!\\d)"       \
+    "(\\d{1,3}(?:[,.'\\x{A0}\\x{202F}\\x{2009}]\\d{3})+,\\d\\d(?!\\d)|\\d+(?:,\\d{2,3})*(?:,\\d{"  \
+    "3})"                                                                                          \
+    "(?:\\.\\d+)?|\\d{1,3}(?:[.'\\x{A0}\\x{202F}]\\d{3}){2,}|\\d+,\\d\\d(?!\\d)"                   \
     "|\\d{1,3}(?:['\\x{2019}]\\d{3})+(?:\\.\\d+)?|\\d+(?:\\.\\d+)?)"
 #define MAGNITUDE                                                                                  \
     "((?:[ \\x{A0}-]?(?:hundred|thousand|million|billion|trillion|lakh|crore|mln|mn|bn|tn|mil)|"   \
@@ -207,8 +209,9 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 
 const struct csm_say_rule csm_say_money[] = {
     {AT_SIGN | AT_WORD,
-     "(?<!\\w)([-+\\x{2212}]?)" SYMBOL " ?([-\\x{2212}]?)" FROM "(?:(?<=[-\\x{2013} ])\\2)?" AMOUNT
-         MAGNITUDE "(\\+(?!\\w))?(?: (USD|AUD|CAD|NZD|SGD)(?!\\w))?",
+     "(?<!\\w)([-+\\x{2212}]?)" SYMBOL " ?([-\\x{2212}]?)" FROM
+     "(?:(?<=[-\\x{2013} ])\\2)?" AMOUNT MAGNITUDE
+     "(\\+(?!\\w))?(?: (USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
     {AT_WORD, "(?<!\\w)()" CODE " ?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(\\+(?!\\w))?()",
      symbol_first, NULL},

@@ -27,8 +27,9 @@ static void say_plural(struct csm_builder *out, const struct csm_number *n)
 /* The 4K of screens is no number of thousands. */
 static bool is_screen(const char *p)
 {
-    static const char *const words[] = {"TV", "TVs", "video", "videos", "monitor", "display",
-                                        "resolution", "screen", "footage", "UHD", "HDR", "camera"};
+    static const char *const words[] = {"TV",      "TVs",     "video",      "videos",
+                                        "monitor", "display", "resolution", "screen",
+                                        "footage", "UHD",     "HDR",        "camera"};
     for (size_t i = 0; *p == ' ' && i < sizeof words / sizeof *words; i++)
         if (csm_ends_word(p + 1, words[i]))
             return true;
@@ -38,9 +39,9 @@ static bool is_screen(const char *p)
 /* 2.3B, and 7B before what is counted in billions; 2B is else a room. */
 static bool is_billion(const char *p, const struct csm_number *n)
 {
-    static const char *const counted[] = {"parameter", "parameters", "param", "params", "people",
-                                          "users", "tokens", "views", "downloads", "model",
-                                          "models", "years", "dollars"};
+    static const char *const counted[] = {
+        "parameter", "parameters", "param", "params", "people", "users",  "tokens",
+        "views",     "downloads",  "model", "models", "years",  "dollars"};
     if (!csm_ends_word(p, "B"))
         return false;
     for (size_t i = 0; p[1] == ' ' && i < sizeof counted / sizeof *counted; i++)
@@ -79,7 +80,8 @@ static bool say_height(struct csm_builder *out, const struct csm_found *found)
 }
 
 /* The unit that stands behind what a pattern found. */
-static void say_unit_behind(struct csm_builder *out, const struct csm_found *found, bool is_singular)
+static void say_unit_behind(struct csm_builder *out, const struct csm_found *found,
+                            bool is_singular)
 {
     *found->n_more = csm_say_unit(out, found->text + found->bounds[1], is_singular);
 }
@@ -180,8 +182,9 @@ static size_t sign_at(const char *text, size_t at)
     const char *p = text + at;
     if (!starts_word(text, at))
         return 0;
-    return *p == '-' && csm_is_digit(p[1]) ? 1
-           : strncmp(p, "\xE2\x88\x92", 3) == 0 && csm_is_digit(p[3]) ? 3 : 0;
+    return *p == '-' && csm_is_digit(p[1])                            ? 1
+           : strncmp(p, "\xE2\x88\x92", 3) == 0 && csm_is_digit(p[3]) ? 3
+                                                                      : 0;
 }
 
 /* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
@@ -205,8 +208,9 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
         csm_builder_add_word(out, "by");
         return 2;
     }
-    const bool ends_word = after[0] != '\0' && (after[1] == '\0' || strchr(".,;:!?)-\n", after[1]) != NULL ||
-                                               (after[1] == ' ' && csm_is_letter(after[2])));
+    const bool ends_word =
+        after[0] != '\0' && (after[1] == '\0' || strchr(".,;:!?)-\n", after[1]) != NULL ||
+                             (after[1] == ' ' && csm_is_letter(after[2])));
     if ((*after == 'x' || *after == 'X') && ends_word) { /* 3x faster; 3x + 1 has a variable */
         csm_builder_add_word(out, "times");
         return 1;
@@ -250,24 +254,27 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
     }
     csm_say_year_or_number(out, &n);
     const size_t magnitude = say_magnitude(out, after, &n);
-    const size_t unit = csm_say_unit(
-        out, after + magnitude, csm_number_is_one(&n) || csm_follows_article(text, at));
+    const size_t unit = csm_say_unit(out, after + magnitude,
+                                     csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
-    const bool is_in_name = (at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2])) ||
-                            (at > 0 && csm_is_letter(text[at - 1]) && (unsigned char)text[at - 1] < 0x80);
-    return taken + say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
+    const bool is_in_name =
+        (at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2])) ||
+        (at > 0 && csm_is_letter(text[at - 1]) && (unsigned char)text[at - 1] < 0x80);
+    return taken +
+           say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
 }
 
 const struct csm_say_rule csm_say_numbers[] = {
     {AT_DIGIT, "(?<![\\w.])(\\d{1,3})\\s?['\xE2\x80\xB2]\\s?(\\d{1,2})\\s?(?:\"|''|\xE2\x80\xB3)",
      say_height, NULL},
     {AT_DIGIT,
-     "(?<![\\w\".])(\\d+(?:\\.\\d+)?)(?:\"|\xE2\x80\xB3)(?= ?(?:x|by|at|tall|wide|long|deep|thick|high|"
+     "(?<![\\w\".])(\\d+(?:\\.\\d+)?)(?:\"|\xE2\x80\xB3)(?= "
+     "?(?:x|by|at|tall|wide|long|deep|thick|high|"
      "screen|display|monitor|TV|laptop|tablet|pipe|pizza)\\b)",
      say_inches, NULL},
     {AT_SIGN, "(?<![\\w.)])\\.(\\d+)(?![\\w.]\\d)", say_below_one, NULL},
-    {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)", say_fraction,
-     NULL},
+    {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)",
+     say_fraction, NULL},
     {AT_DIGIT | AT_SIGN, "(\\d{1,3})? ?([\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", say_vulgar, NULL},
     {AT_DIGIT | AT_SIGN, NULL, NULL, number},
     {0}};

@@ -79,11 +79,24 @@ static const struct {
     {"\xC2\xA5", "yen"},
     {"\xC2\xA2", "cents"},
     {"\xE2\x82\xB9", "rupees"},
-    {"\xCE\xB1", "alpha"}, {"\xCE\xB2", "beta"}, {"\xCE\xB3", "gamma"}, {"\xCE\xB4", "delta"},
-    {"\xCE\xB5", "epsilon"}, {"\xCE\xB8", "theta"}, {"\xCE\xBB", "lambda"}, {"\xCE\xBC", "mu"},
-    {"\xC2\xB5", "micro"}, {"\xCF\x80", "pi"}, {"\xCF\x81", "rho"}, {"\xCF\x83", "sigma"},
-    {"\xCF\x84", "tau"}, {"\xCF\x86", "phi"}, {"\xCF\x89", "omega"}, {"\xCE\x94", "delta"},
-    {"\xCE\xA3", "sigma"}, {"\xCE\xA9", "omega"},
+    {"\xCE\xB1", "alpha"},
+    {"\xCE\xB2", "beta"},
+    {"\xCE\xB3", "gamma"},
+    {"\xCE\xB4", "delta"},
+    {"\xCE\xB5", "epsilon"},
+    {"\xCE\xB8", "theta"},
+    {"\xCE\xBB", "lambda"},
+    {"\xCE\xBC", "mu"},
+    {"\xC2\xB5", "micro"},
+    {"\xCF\x80", "pi"},
+    {"\xCF\x81", "rho"},
+    {"\xCF\x83", "sigma"},
+    {"\xCF\x84", "tau"},
+    {"\xCF\x86", "phi"},
+    {"\xCF\x89", "omega"},
+    {"\xCE\x94", "delta"},
+    {"\xCE\xA3", "sigma"},
+    {"\xCE\xA9", "omega"},
 };
 
 static size_t symbol(struct csm_builder *out, const char *text, size_t at)
@@ -203,20 +216,20 @@ static bool flag(struct csm_builder *out, const struct csm_found *found)
 static const struct {
     const char *from, *to;
 } replacements[] = {
-    {"\xE2\x80\x99", "'"},    /* right single quote */
-    {"\xE2\x80\x98", "'"},    /* left single quote */
-    {"\xE2\x80\x9C", "\""},   /* left double quote */
-    {"\xE2\x80\x9D", "\""},   /* right double quote */
-    {"\xE2\x80\x9E", "\""},   /* low double quote */
-    {"\xC2\xAB", "\""},        /* guillemets */
+    {"\xE2\x80\x99", "'"},  /* right single quote */
+    {"\xE2\x80\x98", "'"},  /* left single quote */
+    {"\xE2\x80\x9C", "\""}, /* left double quote */
+    {"\xE2\x80\x9D", "\""}, /* right double quote */
+    {"\xE2\x80\x9E", "\""}, /* low double quote */
+    {"\xC2\xAB", "\""},     /* guillemets */
     {"\xC2\xBB", "\""},
-    {"\xE2\x80\xA6", "..."},  /* ellipsis */
-    {"\xE2\x80\x90", "-"},    /* hyphen */
-    {"\xE2\x80\x91", "-"},    /* no-break hyphen */
-    {"\xC2\xAD", ""},          /* soft hyphen */
-    {"\xC2\xAE", ""},          /* registered */
-    {"\xE2\x84\xA2", ""},     /* trade mark */
-    {"\xE2\x80\xA0", ""},     /* dagger */
+    {"\xE2\x80\xA6", "..."}, /* ellipsis */
+    {"\xE2\x80\x90", "-"},   /* hyphen */
+    {"\xE2\x80\x91", "-"},   /* no-break hyphen */
+    {"\xC2\xAD", ""},        /* soft hyphen */
+    {"\xC2\xAE", ""},        /* registered */
+    {"\xE2\x84\xA2", ""},    /* trade mark */
+    {"\xE2\x80\xA0", ""},    /* dagger */
     {"`", ""},
     {"*", ""},
     {"~", ""},
@@ -238,8 +251,9 @@ static size_t replacement(struct csm_builder *out, const char *text, size_t at)
 /* Bytes of a bracket, a bar, a bullet or a long dash at p; 0: none. */
 static size_t pause_sign(const char *p)
 {
-    static const char *const wide[] = {"\xE2\x80\x93", "\xE2\x80\x94", "\xE2\x80\x95", "\xE2\x80\xA2",
-                                       "\xE3\x80\x90", "\xE3\x80\x91", "\xC2\xB7"};
+    static const char *const wide[] = {"\xE2\x80\x93", "\xE2\x80\x94", "\xE2\x80\x95",
+                                       "\xE2\x80\xA2", "\xE3\x80\x90", "\xE3\x80\x91",
+                                       "\xC2\xB7"};
     if (*p != '\0' && strchr("()[]{}<>|", *p) != NULL)
         return 1;
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
@@ -259,8 +273,9 @@ static size_t pause(struct csm_builder *out, const char *text, size_t at)
         next += *next == ' ' ? 1 : pause_sign(next);
     while (out->length > 0 && !out->has_failed && out->text[out->length - 1] == ' ')
         out->text[--out->length] = '\0';
-    const bool is_needed = out->length > 0 && strchr(".,;:!?", out->text[out->length - 1]) == NULL &&
-                           *next != '\0' && strchr(".,;:!?", *next) == NULL;
+    const bool is_needed = out->length > 0 &&
+                           strchr(".,;:!?", out->text[out->length - 1]) == NULL && *next != '\0' &&
+                           strchr(".,;:!?", *next) == NULL;
     if (is_needed)
         csm_builder_add_text(out, ",");
     if (*after != '\0' && strchr(" \n.,;:!?", *after) == NULL && out->length > 0)
@@ -318,7 +333,8 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=(?<!\\w)[a-z])-(?=\\d)|(?<== |=  )-(?=[a-z](?![\\w-]))", minus, NULL},
     {AT_SIGN, "\\)(?= ?[=+*/^] ?\\w)", apart, NULL},
     {AT_SIGN, "[_\\\\]+", apart, NULL},
-    {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?(?:[a-z]? ?[-+=*/]|[a-z]{1,3}(?!\\w)))", minus, NULL},
+    {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?(?:[a-z]? ?[-+=*/]|[a-z]{1,3}(?!\\w)))", minus,
+     NULL},
     {AT_SIGN, "(?<=[ (\\d][b-zA-HJ-Z0-9] )-(?= [b-zA-HJ-Z0-9](?!\\w))", minus, NULL},
     {AT_SIGN, "\\(\\)", nothing, NULL}, /* main() */
     {AT_SIGN, "(?<=(?<!\\w)[A-Z])\\x{2013}(?=[A-Z](?!\\w))|(?<=(?<!\\w)A)-(?=Z(?!\\w))", to, NULL},

@@ -33,7 +33,8 @@ static bool time_of_day(struct csm_builder *out, const struct csm_found *found)
     csm_say_int(out, hours);
     const bool has_half = csm_group(found, 4).n > 0;
     const char *after = found->text + found->bounds[1];
-    const bool is_told = strncmp(after, " o'clock", 8) == 0 || strncmp(after, " o\xE2\x80\x99", 5) == 0;
+    const bool is_told =
+        strncmp(after, " o'clock", 8) == 0 || strncmp(after, " o\xE2\x80\x99", 5) == 0;
     if (strncmp(minutes.p, "00", 2) == 0) {
         if (!has_half && !is_told && seconds.n == 0)
             csm_builder_add_word(out, "o'clock");
@@ -51,7 +52,8 @@ static bool time_of_day(struct csm_builder *out, const struct csm_found *found)
     }
     const char *zone = csm_group(found, 5).p;
     if (csm_group(found, 5).n > 0)
-        csm_say_characters(out, *zone == 'Z' ? "UTC" : zone, *zone == 'Z' ? 3 : csm_group(found, 5).n);
+        csm_say_characters(out, *zone == 'Z' ? "UTC" : zone,
+                           *zone == 'Z' ? 3 : csm_group(found, 5).n);
     say_offset(out, csm_group(found, 6));
     say_offset(out, csm_group(found, 7));
     return true;
@@ -112,7 +114,8 @@ const struct csm_say_rule csm_say_times[] = {
      "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",
      time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})h([0-5]\\d)()()()()()(?!\\w)", time_of_day, NULL},
-    {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})\\.([0-5]\\d)()(?=\\s?([apAP]\\.?[mM])(?!\\w))()()()", time_of_day, NULL},
+    {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})\\.([0-5]\\d)()(?=\\s?([apAP]\\.?[mM])(?!\\w))()()()",
+     time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,4}):(\\d{1,4})(?![\\w:])", ratio, NULL},
     {AT_WORD, "(?<=\\d |[apAP][mM] |m\\. )(" ZONE ")(?!\\w)" OFFSET "?", zone, NULL},
     {AT_WORD, "(?<!\\w)(UTC|GMT)" OFFSET "(?!\\w)", zone, NULL},

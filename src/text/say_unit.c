@@ -138,9 +138,15 @@ static const struct {
     {"psi", "pound per square inch", "pounds per square inch", false},
     {"mmHg", "millimeter of mercury", "millimeters of mercury", false},
     {"mol", "mole", "moles", false},
-    {"\xC2\xB0" "C", "degree Celsius", "degrees Celsius", false},
-    {"\xC2\xB0" "F", "degree Fahrenheit", "degrees Fahrenheit", false},
-    {"\xC2\xBA" "C", "degree Celsius", "degrees Celsius", false},
+    {"\xC2\xB0"
+     "C",
+     "degree Celsius", "degrees Celsius", false},
+    {"\xC2\xB0"
+     "F",
+     "degree Fahrenheit", "degrees Fahrenheit", false},
+    {"\xC2\xBA"
+     "C",
+     "degree Celsius", "degrees Celsius", false},
     {"\xE2\x84\x83", "degree Celsius", "degrees Celsius", false},
     {"\xE2\x84\x89", "degree Fahrenheit", "degrees Fahrenheit", false},
     {"\xC2\xB0", "degree", "degrees", false},
@@ -156,8 +162,8 @@ static size_t power(const char *p, const char **spoken)
 {
     static const struct {
         const char *written, *spoken;
-    } known[] = {{"\xC2\xB2", "square"}, {"\xC2\xB3", "cubic"}, {"^2", "square"}, {"^3", "cubic"},
-                 {"^{2}", "square"},     {"^{3}", "cubic"}};
+    } known[] = {{"\xC2\xB2", "square"}, {"\xC2\xB3", "cubic"}, {"^2", "square"},
+                 {"^3", "cubic"},        {"^{2}", "square"},    {"^{3}", "cubic"}};
     *spoken = NULL;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncmp(p, known[i].written, strlen(known[i].written)) == 0) {
@@ -191,9 +197,9 @@ static size_t find(const char *p, bool is_apart)
 /* Words that stand behind a slash: $5/month. */
 static const char *period(const char *p, size_t *length)
 {
-    static const char *const known[] = {"second", "minute", "hour", "day", "week", "month",
-                                        "quarter", "year", "night", "person", "user", "seat",
-                                        "item", "piece", "page", "token", "request", "capita"};
+    static const char *const known[] = {
+        "second", "minute", "hour", "day",  "week",  "month", "quarter", "year",    "night",
+        "person", "user",   "seat", "item", "piece", "page",  "token",   "request", "capita"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (csm_ends_word(p, known[i])) {
             *length = strlen(known[i]);
@@ -231,9 +237,10 @@ static size_t say_per(struct csm_builder *out, const char *p)
 
 size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
 {
-    const size_t space = *p == ' ' || *p == '-' ? 1
-                         : strncmp(p, "\xC2\xA0", 2) == 0 ? 2
-                         : strncmp(p, "\xE2\x80\xAF", 3) == 0 ? 3 : 0;
+    const size_t space = *p == ' ' || *p == '-'               ? 1
+                         : strncmp(p, "\xC2\xA0", 2) == 0     ? 2
+                         : strncmp(p, "\xE2\x80\xAF", 3) == 0 ? 3
+                                                              : 0;
     const bool is_hyphen = *p == '-';
     if (space == 0) {
         const size_t per = say_per(out, p);

@@ -40,11 +40,20 @@ static bool short_form(struct csm_builder *out, const struct csm_found *found)
 {
     static const struct {
         const char *written, *spoken;
-    } known[] = {{"w/o", "without"}, {"w/", "with"},           {"b/c", "because"},
-                 {"N/A", "not applicable"}, {"n/a", "not applicable"}, {"c/o", "care of"},
-                 {"TL;DR", "T L D R"},     {"WWII", "World War two"},  {"WWI", "World War one"},
-                 {"Dr", "Doctor"},         {"Mr", "Mister"},           {"Mrs", "Missus"},
-                 {"Ms", "Miz"},            {"Prof", "Professor"}};
+    } known[] = {{"w/o", "without"},
+                 {"w/", "with"},
+                 {"b/c", "because"},
+                 {"N/A", "not applicable"},
+                 {"n/a", "not applicable"},
+                 {"c/o", "care of"},
+                 {"TL;DR", "T L D R"},
+                 {"WWII", "World War two"},
+                 {"WWI", "World War one"},
+                 {"Dr", "Doctor"},
+                 {"Mr", "Mister"},
+                 {"Mrs", "Missus"},
+                 {"Ms", "Miz"},
+                 {"Prof", "Professor"}};
     char all[8];
     csm_group_copy(csm_group(found, 0), all, sizeof all);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -72,18 +81,18 @@ static bool initials(struct csm_builder *out, const struct csm_found *found)
 static bool is_spelled(struct csm_group word)
 {
     static const char *const known[] = {
-        "AI",   "API",  "AWS",  "ATM",  "AKA",  "ASAP", "BBC",  "CEO",  "CFO",  "CIA",  "CIO",
-        "COO",  "CPU",  "CTO",  "CV",   "DIY",  "DNA",  "EU",   "ETA",  "FAQ",  "FBI",  "FYI",
-        "GDP",  "GPU",  "MBA",  "TBA",  "IMO",  "GUI",  "HIV",  "HR",   "IBM",  "ICU",  "ID",   "IDE",  "IP",   "IPO",
-        "IQ",   "IRS",  "ISO",  "ISP",  "KPI",  "LA",   "LED",  "LLM",  "MIT",  "MRI",  "NBA",
-        "NLP",  "NYC",  "OECD", "OS",   "PIN",  "PR",   "QA",   "QR",   "RNA",  "ROI",  "SDK",
-        "SEO",  "SUV",  "TPU",  "UAE",  "UI",   "UK",   "UN",   "URI",  "URL",  "US",   "USA",
-        "USB",  "USD",  "USSR", "UTC",  "UV",   "UX",   "VAT",  "VIP",  "VPN",  "IT",   "AC",
-        "AD",   "BCE",  "CE",   "CEO",  "ADHD", "CAD",  "CIO",  "EV",   "IEEE", "OLED", "UTF",
-        "AMD",  "ARM",  "RGB",  "SSD",  "SMS",  "TTS",  "WTO",  "YMCA", "ADA",  "IUPAC"};
+        "AI",   "API",  "AWS",  "ATM", "AKA",  "ASAP", "BBC", "CEO", "CFO", "CIA", "CIO", "COO",
+        "CPU",  "CTO",  "CV",   "DIY", "DNA",  "EU",   "ETA", "FAQ", "FBI", "FYI", "GDP", "GPU",
+        "MBA",  "TBA",  "IMO",  "GUI", "HIV",  "HR",   "IBM", "ICU", "ID",  "IDE", "IP",  "IPO",
+        "IQ",   "IRS",  "ISO",  "ISP", "KPI",  "LA",   "LED", "LLM", "MIT", "MRI", "NBA", "NLP",
+        "NYC",  "OECD", "OS",   "PIN", "PR",   "QA",   "QR",  "RNA", "ROI", "SDK", "SEO", "SUV",
+        "TPU",  "UAE",  "UI",   "UK",  "UN",   "URI",  "URL", "US",  "USA", "USB", "USD", "USSR",
+        "UTC",  "UV",   "UX",   "VAT", "VIP",  "VPN",  "IT",  "AC",  "AD",  "BCE", "CE",  "CEO",
+        "ADHD", "CAD",  "CIO",  "EV",  "IEEE", "OLED", "UTF", "AMD", "ARM", "RGB", "SSD", "SMS",
+        "TTS",  "WTO",  "YMCA", "ADA", "IUPAC"};
     static const char *const shouted[] = {"IT", "US", "LA", "AD", "CE", "ARM", "PIN", "LED", "ADA"};
     static const char *const murmured[] = {"HM", "HMM", "SH", "SHH", "PSST", "BRR", "PFFT", "GRR",
-                                           "MR", "MRS", "MS", "DR", "ST", "VS", "LTD", "NTH"};
+                                           "MR", "MRS", "MS", "DR",  "ST",   "VS",  "LTD",  "NTH"};
     if (word.n < 2 || word.n > 6)
         return false;
     char text[8];
@@ -117,7 +126,8 @@ static int roman_value(struct csm_group g)
     static const struct {
         const char *written;
         int value;
-    } parts[] = {{"XC", 90}, {"L", 50}, {"XL", 40}, {"X", 10}, {"IX", 9}, {"V", 5}, {"IV", 4}, {"I", 1}};
+    } parts[] = {{"XC", 90}, {"L", 50}, {"XL", 40}, {"X", 10},
+                 {"IX", 9},  {"V", 5},  {"IV", 4},  {"I", 1}};
     int value = 0;
     size_t at = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -145,23 +155,30 @@ static bool is_one_of(const char *word, const char *const *words, size_t n)
 static bool roman(struct csm_builder *out, const struct csm_found *found)
 {
     static const char *const rulers[] = {
-        "Henry", "Louis", "Charles", "George", "Edward", "Elizabeth", "James", "William", "Richard",
-        "Mary", "Philip", "Felipe", "Alexander", "Nicholas", "Peter", "Catherine", "Frederick",
-        "Francis", "Ferdinand", "Pius", "Paul", "Benedict", "Gregory", "Leo", "Clement", "Innocent",
-        "Urban", "Ivan", "Alfonso", "Otto", "Ramesses", "Ramses", "Thutmose", "Ptolemy", "Darius",
-        "Xerxes", "Cleopatra", "Napoleon", "Umberto", "Victor", "Emmanuel", "Haakon", "Christian",
-        "Olaf", "Gustav", "Carl", "Harald", "Margrethe", "Carlos", "Wilhelm", "David", "Robert",
-        "Constantine", "Theodosius", "Mehmed", "Murad", "Selim", "Suleiman", "Rama", "Amenhotep",
-        "Seti", "Baldwin", "Boniface", "Celestine", "Sixtus", "Julius", "Adrian", "Stephen",
-        "Leopold", "Joseph", "Albert", "Rainier", "Willem", "Pedro", "Philippe", "Henri",
-        "Friedrich", "Karl", "Pope", "Sancho", "Casimir", "Sigismund", "Bela", "Harold", "Edgar"};
-    static const char *const parts[] = {"Chapter", "Part",  "Volume",  "Book",   "Act",  "Scene",
-                                        "War",     "Phase", "Type",    "Class",  "Title", "Section",
-                                        "Level",   "Grade", "Article", "Stage",  "Appendix",
-                                        "Episode", "Season", "Figure", "Table",  "Unit", "Bowl",
-                                        "Category", "Tier", "Step",    "Vol", "Ch", "Sec", "Pt", "Fig", "Canto", "Lesson"};
-    static const char *const plain[] = {"The", "An", "A", "His", "Her", "Its", "My", "Your", "Our",
-                                        "Their", "This", "That", "Malcolm", "And", "Or", "In", "On"};
+        "Henry",     "Louis",    "Charles",  "George",    "Edward",      "Elizabeth",
+        "James",     "William",  "Richard",  "Mary",      "Philip",      "Felipe",
+        "Alexander", "Nicholas", "Peter",    "Catherine", "Frederick",   "Francis",
+        "Ferdinand", "Pius",     "Paul",     "Benedict",  "Gregory",     "Leo",
+        "Clement",   "Innocent", "Urban",    "Ivan",      "Alfonso",     "Otto",
+        "Ramesses",  "Ramses",   "Thutmose", "Ptolemy",   "Darius",      "Xerxes",
+        "Cleopatra", "Napoleon", "Umberto",  "Victor",    "Emmanuel",    "Haakon",
+        "Christian", "Olaf",     "Gustav",   "Carl",      "Harald",      "Margrethe",
+        "Carlos",    "Wilhelm",  "David",    "Robert",    "Constantine", "Theodosius",
+        "Mehmed",    "Murad",    "Selim",    "Suleiman",  "Rama",        "Amenhotep",
+        "Seti",      "Baldwin",  "Boniface", "Celestine", "Sixtus",      "Julius",
+        "Adrian",    "Stephen",  "Leopold",  "Joseph",    "Albert",      "Rainier",
+        "Willem",    "Pedro",    "Philippe", "Henri",     "Friedrich",   "Karl",
+        "Pope",      "Sancho",   "Casimir",  "Sigismund", "Bela",        "Harold",
+        "Edgar"};
+    static const char *const parts[] = {
+        "Chapter", "Part",  "Volume",   "Book",    "Act",     "Scene",  "War",
+        "Phase",   "Type",  "Class",    "Title",   "Section", "Level",  "Grade",
+        "Article", "Stage", "Appendix", "Episode", "Season",  "Figure", "Table",
+        "Unit",    "Bowl",  "Category", "Tier",    "Step",    "Vol",    "Ch",
+        "Sec",     "Pt",    "Fig",      "Canto",   "Lesson"};
+    static const char *const plain[] = {"The",     "An",   "A",   "His",   "Her",  "Its",
+                                        "My",      "Your", "Our", "Their", "This", "That",
+                                        "Malcolm", "And",  "Or",  "In",    "On"};
     char name[32];
     csm_group_copy(csm_group(found, 1), name, sizeof name);
     const struct csm_group numeral = csm_group(found, 2);
@@ -176,7 +193,8 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
     if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended)))
         return false; /* I is a word, Malcolm X a name */
     const bool has_stop = csm_group(found, 1).p[csm_group(found, 1).n] == '.';
-    const struct csm_abbreviation *full = has_stop ? csm_abbreviation_find(name, strlen(name)) : NULL;
+    const struct csm_abbreviation *full =
+        has_stop ? csm_abbreviation_find(name, strlen(name)) : NULL;
     if (has_stop && (full == NULL || !is_part))
         return false;
     if (full != NULL)
@@ -195,9 +213,9 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
 const struct csm_say_rule csm_say_words[] = {
     {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
-    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form,
-     NULL},
-    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z])", short_form, NULL},
+    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form, NULL},
+    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z])",
+     short_form, NULL},
     {AT_WORD, "(?<![\\w.])((?:[A-Z]\\.){2,6})", initials, NULL},
     {AT_WORD, "(?<![\\w'])([A-Z]{2,6})(s|'s|\\x{2019}s)?(?![A-Za-z_])", acronym, NULL},
     {0}};

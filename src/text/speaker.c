@@ -15,8 +15,8 @@
 #include "text/say.h"
 
 static const struct csm_say_rule *const kinds[] = {
-    csm_say_addresses, csm_say_dates,    csm_say_codes,   csm_say_times, csm_say_money,
-    csm_say_formulas,  csm_say_numbers,  csm_say_words,   csm_say_symbols};
+    csm_say_addresses, csm_say_dates,   csm_say_codes, csm_say_times,  csm_say_money,
+    csm_say_formulas,  csm_say_numbers, csm_say_words, csm_say_symbols};
 
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -108,8 +108,8 @@ static size_t apply(struct csm_speaker *s, size_t i, const char *text, size_t n,
     const struct csm_say_rule *rule = s->rules[i].rule;
     if (rule->pattern == NULL)
         return rule->scan(out, text, at);
-    const int found = pcre2_match(s->rules[i].code, (PCRE2_SPTR)text, n, at, PCRE2_NO_UTF_CHECK, s->match,
-                                  s->limits);
+    const int found = pcre2_match(s->rules[i].code, (PCRE2_SPTR)text, n, at, PCRE2_NO_UTF_CHECK,
+                                  s->match, s->limits);
     if (found <= 0)
         return 0;
     size_t *bounds = pcre2_get_ovector_pointer(s->match);

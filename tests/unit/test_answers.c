@@ -65,7 +65,8 @@ static void no_word_is_lost(const char *answer, const char *said)
         n = 0;
         while (p[n] >= 'a' && p[n] <= 'z')
             n++;
-        const bool is_alone = (p == text || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[n]);
+        const bool is_alone =
+            (p == text || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[n]);
         if (n >= 5 && is_alone) { /* shorter ones may be units, which are spoken in full */
             const char kept = p[n];
             p[n] = '\0';
@@ -144,7 +145,8 @@ static void sentences_have_the_words_of_the_whole(void **state)
         char words[2][8192];
         csm_error err;
         for (int i = 0; i < 2; i++) {
-            assert_int_equal(csm_text_pieces(answer, i == 0 ? 0 : 240, &pieces[i], &n[i], &err), CSM_OK);
+            assert_int_equal(csm_text_pieces(answer, i == 0 ? 0 : 240, &pieces[i], &n[i], &err),
+                             CSM_OK);
             size_t at = 0;
             for (size_t k = 0; k < n[i]; k++)
                 for (const char *p = pieces[i][k].text; *p != '\0'; p++)

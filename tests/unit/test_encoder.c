@@ -45,8 +45,7 @@ static csm_status append(void *user, const void *data, size_t n, csm_error *err)
     return CSM_OK;
 }
 
-static csm_status overwrite(void *user, uint64_t offset, const void *data, size_t n,
-                            csm_error *err)
+static csm_status overwrite(void *user, uint64_t offset, const void *data, size_t n, csm_error *err)
 {
     struct bytes *b = user;
     (void)err;
@@ -78,7 +77,8 @@ static struct bytes encode(csm_audio_format format, int rate_hz, const csm_audio
     if (opened != CSM_OK)
         fail_msg("%s at %d: %s", csm_audio_format_name(format), rate_hz, err.text);
     for (size_t at = 0; at < n; at += piece)
-        assert_int_equal(csm_encoder_push(e, x + at, n - at < piece ? n - at : piece, &err), CSM_OK);
+        assert_int_equal(csm_encoder_push(e, x + at, n - at < piece ? n - at : piece, &err),
+                         CSM_OK);
     assert_int_equal(csm_encoder_finish(e, &err), CSM_OK);
     csm_encoder_close(e);
     return out;
@@ -113,8 +113,8 @@ static size_t decode(const struct bytes *b, float **samples, int *rate_hz)
 
 static bool is_bare(csm_audio_format f)
 {
-    return f == CSM_AUDIO_FORMAT_S16LE || f == CSM_AUDIO_FORMAT_F32LE || f == CSM_AUDIO_FORMAT_ULAW ||
-           f == CSM_AUDIO_FORMAT_ALAW;
+    return f == CSM_AUDIO_FORMAT_S16LE || f == CSM_AUDIO_FORMAT_F32LE ||
+           f == CSM_AUDIO_FORMAT_ULAW || f == CSM_AUDIO_FORMAT_ALAW;
 }
 
 static double snr(const float *x, const float *y, size_t n)
@@ -133,11 +133,15 @@ static double snr(const float *x, const float *y, size_t n)
 static double least_snr(csm_audio_format f)
 {
     switch (f) {
-    case CSM_AUDIO_FORMAT_WAV_F32: return 250;
+    case CSM_AUDIO_FORMAT_WAV_F32:
+        return 250;
     case CSM_AUDIO_FORMAT_WAV:
-    case CSM_AUDIO_FORMAT_FLAC: return 80;
-    case CSM_AUDIO_FORMAT_MP3: return 25;
-    default: return 33;
+    case CSM_AUDIO_FORMAT_FLAC:
+        return 80;
+    case CSM_AUDIO_FORMAT_MP3:
+        return 25;
+    default:
+        return 33;
     }
 }
 
@@ -147,8 +151,9 @@ static void check_read_back(csm_audio_format f, int rate_hz, const float *x, siz
     float *y = NULL;
     int found_hz;
     const size_t n = decode(&b, &y, &found_hz);
-    if (f == CSM_AUDIO_FORMAT_OPUS && found_hz != rate_hz) { /* which has five rates: 22,050 and 44,100
-                                                       * come back as 24,000 and 48,000 */
+    if (f == CSM_AUDIO_FORMAT_OPUS &&
+        found_hz != rate_hz) { /* which has five rates: 22,050 and 44,100
+                                * come back as 24,000 and 48,000 */
         const double exact = (double)n_x * found_hz / rate_hz;
         assert_true(fabs((double)n - exact) <= 1);
     } else {
@@ -213,12 +218,18 @@ static size_t count_playable(csm_audio_format f, const struct bytes *b, size_t w
 static size_t most_held(csm_audio_format f)
 {
     switch (f) {
-    case CSM_AUDIO_FORMAT_FLAC: return 48 * RATE / 1000;
-    case CSM_AUDIO_FORMAT_OGG: return 80 * RATE / 1000;
-    case CSM_AUDIO_FORMAT_OPUS: return 80 * RATE / 1000;
-    case CSM_AUDIO_FORMAT_MP3: return 48 * RATE / 1000;
-    case CSM_AUDIO_FORMAT_AAC: return 86 * RATE / 1000;
-    default: return 0;
+    case CSM_AUDIO_FORMAT_FLAC:
+        return 48 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_OGG:
+        return 80 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_OPUS:
+        return 80 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_MP3:
+        return 48 * RATE / 1000;
+    case CSM_AUDIO_FORMAT_AAC:
+        return 86 * RATE / 1000;
+    default:
+        return 0;
     }
 }
 
@@ -233,15 +244,17 @@ static void little_is_held_back(void **state)
             csm_error err;
             csm_encoder *e = NULL;
             const csm_encoder_target target = {append, NULL, &b};
-            assert_int_equal(
-                csm_encoder_open((csm_audio_format)f, RATE, NULL, &target, &e, &err), CSM_OK);
+            assert_int_equal(csm_encoder_open((csm_audio_format)f, RATE, NULL, &target, &e, &err),
+                             CSM_OK);
             for (size_t at = 0; at < 25 * FRAME; at += piece) {
                 assert_int_equal(csm_encoder_push(e, x + at, piece, &err), CSM_OK);
-                const size_t width = f == CSM_AUDIO_FORMAT_S16LE ? 2 : f == CSM_AUDIO_FORMAT_F32LE ? 4 : 1;
+                const size_t width = f == CSM_AUDIO_FORMAT_S16LE   ? 2
+                                     : f == CSM_AUDIO_FORMAT_F32LE ? 4
+                                                                   : 1;
                 const size_t n = count_playable((csm_audio_format)f, &b, width);
                 if (n + most_held((csm_audio_format)f) < at + piece)
-                    fail_msg("%s: %zu samples pushed, %zu there", csm_audio_format_name((csm_audio_format)f),
-                             at + piece, n);
+                    fail_msg("%s: %zu samples pushed, %zu there",
+                             csm_audio_format_name((csm_audio_format)f), at + piece, n);
             }
             csm_encoder_close(e);
             free(b.data);
@@ -305,7 +318,8 @@ static void tags_are_where_players_look(void **state)
     static float x[3000];
     make_sound(x, 3000, RATE);
     csm_audio_options options = csm_audio_defaults();
-    options.title = "Gr\xC3\xBC\xC3\x9F" "e, \xE4\xB8\x96\xE7\x95\x8C \xF0\x9F\x8E\xB5";
+    options.title = "Gr\xC3\xBC\xC3\x9F"
+                    "e, \xE4\xB8\x96\xE7\x95\x8C \xF0\x9F\x8E\xB5";
     options.artist = "anna";
     options.software = "csm 0";
     options.comment = "made by a machine";
@@ -323,10 +337,14 @@ static void tags_are_where_players_look(void **state)
         assert_string_equal(sf_get_string(sound, SF_STR_TITLE), options.title);
         assert_string_equal(sf_get_string(sound, SF_STR_ARTIST), options.artist);
         assert_string_equal(sf_get_string(sound, SF_STR_COMMENT), options.comment);
-        if (f != CSM_AUDIO_FORMAT_MP3 && f != CSM_AUDIO_FORMAT_OPUS && f != CSM_AUDIO_FORMAT_OGG && f != CSM_AUDIO_FORMAT_FLAC)
+        if (f != CSM_AUDIO_FORMAT_MP3 && f != CSM_AUDIO_FORMAT_OPUS && f != CSM_AUDIO_FORMAT_OGG &&
+            f != CSM_AUDIO_FORMAT_FLAC)
             assert_string_equal(sf_get_string(sound, SF_STR_SOFTWARE), options.software);
         else
-            assert_non_null(memmem(b.data, b.n, f == CSM_AUDIO_FORMAT_MP3 ? "c\0s\0m\0 \0" "0\0" : "ENCODER=csm 0",
+            assert_non_null(memmem(b.data, b.n,
+                                   f == CSM_AUDIO_FORMAT_MP3 ? "c\0s\0m\0 \0"
+                                                               "0\0"
+                                                             : "ENCODER=csm 0",
                                    f == CSM_AUDIO_FORMAT_MP3 ? 10 : 13));
         assert_int_equal(info.frames, 3000);
         sf_close(sound);
@@ -357,12 +375,17 @@ static void what_cannot_be_is_refused(void **state)
     csm_encoder *e = NULL;
     csm_error err;
     csm_audio_options options = csm_audio_defaults();
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_MP3, 30000, NULL, &target, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_MP3, 30000, NULL, &target, &e, &err),
+                     CSM_BAD_ARG);
     assert_non_null(strstr(err.text, "22050, 24000"));
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_OGG, 4000, NULL, &target, &e, &err), CSM_BAD_ARG);
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, 0, NULL, &target, &e, &err), CSM_BAD_ARG);
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_COUNT, RATE, NULL, &target, &e, &err), CSM_BAD_ARG);
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, NULL, NULL, &e, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_OGG, 4000, NULL, &target, &e, &err),
+                     CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, 0, NULL, &target, &e, &err),
+                     CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_COUNT, RATE, NULL, &target, &e, &err),
+                     CSM_BAD_ARG);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, NULL, NULL, &e, &err),
+                     CSM_BAD_ARG);
     options.rate_hz = 7999;
     assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err),
                      CSM_BAD_ARG);
@@ -378,7 +401,8 @@ static void what_cannot_be_is_refused(void **state)
     options.title = NULL;
     options.n_samples = 5;
     const float x[4] = {0};
-    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err), CSM_OK);
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &options, &target, &e, &err),
+                     CSM_OK);
     assert_int_equal(csm_encoder_push(e, x, 4, &err), CSM_OK);
     assert_int_equal(csm_encoder_finish(e, &err), CSM_BAD_ARG);
     csm_encoder_close(e);

@@ -21,7 +21,9 @@ static void plain_text_comes_back_as_it_was(void **state)
 {
     (void)state;
     const char *const texts[] = {"", "Hello, world!", "Isn't it? Yes; no: \"well\" - so.",
-                                 "Gr\xC3\xBC\xC3\x9F" "e aus K\xC3\xB6ln", "well-known"};
+                                 "Gr\xC3\xBC\xC3\x9F"
+                                 "e aus K\xC3\xB6ln",
+                                 "well-known"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         check(texts[i], texts[i]);
 }
@@ -67,8 +69,9 @@ static void ordinals_and_years_are_read_as_people_do(void **state)
     check("in 1984", "in nineteen eighty four");
     check("1905 1900 2000 2007 2010 2025", "nineteen oh five nineteen hundred two thousand "
                                            "two thousand seven twenty ten twenty twenty five");
-    check("the 1990s, 80s, 747s, 6s", "the nineteen nineties, eighties, seven hundred forty sevens, "
-                                      "sixes");
+    check("the 1990s, 80s, 747s, 6s",
+          "the nineteen nineties, eighties, seven hundred forty sevens, "
+          "sixes");
     check("3D, BA2490, COVID-19", "three D, BA two thousand four hundred ninety, COVID nineteen");
 }
 
@@ -77,19 +80,26 @@ static void money_times_and_units_are_read(void **state)
     (void)state;
     check("$5.20", "five dollars and twenty cents");
     check("$1, $3 million, $2.05", "one dollar, three million dollars, two dollars and five cents");
-    check("\xC2\xA3" "3.01", "three pounds and one penny");
+    check("\xC2\xA3"
+          "3.01",
+          "three pounds and one penny");
     check("10:30", "ten thirty");
     check("9:00", "nine o'clock");
     check("7:05 a.m. and 9:00pm", "seven oh five a m and nine p m");
-    check("5 km, 1kg, 50%, 20 \xC2\xB0" "C", "five kilometers, one kilogram, fifty percent, "
-                                             "twenty degrees Celsius");
+    check("5 km, 1kg, 50%, 20 \xC2\xB0"
+          "C",
+          "five kilometers, one kilogram, fifty percent, "
+          "twenty degrees Celsius");
     check("1/2 or 3/4", "one half or three quarters");
     check("10-20", "ten to twenty");
     check("555-1234", "five five five, one two three four");
     check("1-800-555-0199", "one, eight zero zero, five five five, zero one nine nine");
-    check("24/7, 3/4/2021, 5 km/h", "twenty four seven, three four twenty twenty one, five kilometers "
-                                    "per hour");
-    check("\xC2\xA5" "500", "five hundred yen");
+    check("24/7, 3/4/2021, 5 km/h",
+          "twenty four seven, three four twenty twenty one, five kilometers "
+          "per hour");
+    check("\xC2\xA5"
+          "500",
+          "five hundred yen");
 }
 
 static void abbreviations_and_symbols_become_words(void **state)
@@ -111,7 +121,7 @@ static void letters_beyond_the_first_plane_stay(void **state)
 {
     (void)state;
     check("\xF0\xA0\x80\x80 is Han", "\xF0\xA0\x80\x80 is Han"); /* U+20000 */
-    check("\xF0\x9D\x90\x80\xF0\x9D\x9F\x8E", "A zero");           /* bold A and 0 */
+    check("\xF0\x9D\x90\x80\xF0\x9D\x9F\x8E", "A zero");         /* bold A and 0 */
     check("\xF0\x9F\x87\xA9\xF0\x9F\x87\xAA flag", "flag");
 }
 
@@ -138,12 +148,14 @@ static void pauses_stand_between_pieces(void **state)
 {
     (void)state;
     check_pieces("Hello <break time=\"300ms\"/> there", 0, "Hello[300]|there");
-    check_pieces("a<break/>b<break strength='weak'/>c<break time=\"0.25s\"/>d<break time=\"99s\"/>e", 0,
-                 "a[500]|b[250]|c[250]|d[10000]|e");
+    check_pieces(
+        "a<break/>b<break strength='weak'/>c<break time=\"0.25s\"/>d<break time=\"99s\"/>e", 0,
+        "a[500]|b[250]|c[250]|d[10000]|e");
     check_pieces("<break time=\"1s\"/>Now.", 0, "[1000]|Now.");
     check_pieces("Then.<break time=\"1s\"/><break time=\"1s\"/>", 0, "Then.[2000]");
     check_pieces("<break strength=\"none\"/>So.", 0, "So.");
-    check_pieces("One. Two.<break time=\"200ms\"/> Three. Four.", 240, "One.|Two.[200]|Three.|Four.");
+    check_pieces("One. Two.<break time=\"200ms\"/> Three. Four.", 240,
+                 "One.|Two.[200]|Three.|Four.");
     check_pieces("# Title\n\nFirst. Second.\n\n- a\n- b", 240, "Title.|First.|Second.|a.|b");
     check_pieces("", 240, "");
     check_pieces("***", 0, "");
@@ -155,7 +167,11 @@ static void letters_that_are_not_latin_are_counted(void **state)
 {
     (void)state;
     const char *script = "";
-    assert_int_equal(csm_text_unspoken("Gr\xC3\xBC\xC3\x9F" "e, caf\xC3\xA9, \xC5\x81\xC3\xB3" "d\xC5\xBA, Vi\xE1\xBB\x87t", &script), 0);
+    assert_int_equal(csm_text_unspoken("Gr\xC3\xBC\xC3\x9F"
+                                       "e, caf\xC3\xA9, \xC5\x81\xC3\xB3"
+                                       "d\xC5\xBA, Vi\xE1\xBB\x87t",
+                                       &script),
+                     0);
     assert_null(script);
     assert_int_equal(csm_text_unspoken("\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E", &script), 3);
     assert_string_equal(script, "Han");
@@ -172,7 +188,10 @@ static void text_that_is_not_utf8_is_refused(void **state)
     (void)state;
     char *normalized = NULL;
     csm_error err;
-    assert_int_equal(csm_text_normalize("a\xFF" "b", &normalized, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_text_normalize("a\xFF"
+                                        "b",
+                                        &normalized, &err),
+                     CSM_BAD_ARG);
     assert_null(normalized);
 }
 
@@ -198,7 +217,8 @@ static void sentences_end_where_people_end_them(void **state)
     check_sentences("One. Two! Three? Four", 0, "One.|Two!|Three?|Four");
     check_sentences("Dr. Smith met J. Doe at 5 p.m. on Friday. Then he left.", 0,
                     "Dr. Smith met J. Doe at 5 p.m. on Friday.|Then he left.");
-    check_sentences("\"Really?\" she asked. \"Yes.\" Good.", 0, "\"Really?\" she asked.|\"Yes.\"|Good.");
+    check_sentences("\"Really?\" she asked. \"Yes.\" Good.", 0,
+                    "\"Really?\" she asked.|\"Yes.\"|Good.");
     check_sentences("It cost 3.50... wow. E.g. this, e.g. that. End", 0,
                     "It cost 3.50... wow.|E.g. this, e.g. that.|End");
     check_sentences("No stop here\n\nNew paragraph", 0, "No stop here|New paragraph");
@@ -212,7 +232,9 @@ static void a_long_sentence_is_cut_at_a_clause_or_word(void **state)
     check_sentences("one two, three four five six", 16, "one two,|three four five|six");
     check_sentences("abcdefghijkl", 5, "abcde|fghij|kl");
     check_sentences("\xC3\xA4\xC3\xB6\xC3\xBC", 1, "\xC3\xA4|\xC3\xB6|\xC3\xBC");
-    check_sentences("\xF0\x9F\x98\x80" "a", 2, "\xF0\x9F\x98\x80|a");
+    check_sentences("\xF0\x9F\x98\x80"
+                    "a",
+                    2, "\xF0\x9F\x98\x80|a");
     check_sentences("\xC3\xA4\xC3\xB6\xC3\xBC", 3, "\xC3\xA4|\xC3\xB6|\xC3\xBC");
 }
 

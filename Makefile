@@ -12,9 +12,7 @@ MAKEFLAGS += --no-print-directory
 
 build:  ## build library, command, and engines whose package is there; name what is missing
 	@scripts/install-deps --check
-	@cmake -S . -B $(BUILD) $$(scripts/engines) $(CMAKE_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
-	@rm -f $(BUILD).log
-	@cmake --build $(BUILD) -j $(JOBS)
+	@scripts/build $(BUILD) $(JOBS) $(CMAKE_ARGS)
 
 say: export CSM_TEXT = $(TEXT)
 say: deps  ## make say TEXT="..." [OUT=out.wav]: install, build, speak with the embedded voice

@@ -251,7 +251,8 @@ static void ten_minutes_take_less_than_a_second(void **state)
     double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     print_message("7,500 frames of 32 codes, twice: %.3f s\n", seconds);
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true(seconds < 1);
+    if (getenv("CSM_TEST_IS_EMULATED") == NULL) /* a processor in software keeps no time */
+        assert_true(seconds < 1);
 #endif
     csm_analysis_close(analysis);
     csm_tokens_close(b);

@@ -17,6 +17,13 @@
 
 #include "audio/audio_read.h"
 
+/* The formats of this build; AAC, the last, is there where libavcodec is. */
+#ifdef CSM_HAS_AAC
+enum { N_FORMATS = CSM_AUDIO_FORMAT_COUNT };
+#else
+enum { N_FORMATS = CSM_AUDIO_FORMAT_AAC };
+#endif
+
 enum { RATE = 24000, FRAME = 1920 };
 
 /* Bytes as they come. */
@@ -174,7 +181,7 @@ static void what_is_written_is_read_back_to_the_sample(void **state)
     static float x[30011];
     for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
         for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
-            for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++)
+            for (int f = 0; f < N_FORMATS; f++)
                 if (!is_bare((csm_audio_format)f) && f != CSM_AUDIO_FORMAT_AAC) {
                     make_sound(x, lengths[l], rates[r]);
                     check_read_back((csm_audio_format)f, rates[r], x, lengths[l]);
@@ -185,6 +192,8 @@ static void what_is_written_is_read_back_to_the_sample(void **state)
 static void aac_is_frames_of_1024_samples(void **state)
 {
     (void)state;
+    if (N_FORMATS == CSM_AUDIO_FORMAT_AAC)
+        skip();
     static float x[30011];
     make_sound(x, 30011, RATE);
     static const size_t lengths[] = {1, 1024, 30011};
@@ -238,7 +247,7 @@ static void little_is_held_back(void **state)
     (void)state;
     static float x[25 * FRAME];
     make_sound(x, 25 * FRAME, RATE);
-    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++)
+    for (int f = 0; f < N_FORMATS; f++)
         for (size_t piece = FRAME / 2; piece <= FRAME; piece += FRAME / 2) {
             struct bytes b = {0};
             csm_error err;
@@ -323,7 +332,7 @@ static void tags_are_where_players_look(void **state)
     options.artist = "anna";
     options.software = "csm 0";
     options.comment = "made by a machine";
-    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++) {
+    for (int f = 0; f < N_FORMATS; f++) {
         if (!csm_audio_format_has_tags((csm_audio_format)f))
             continue;
         struct bytes b = encode((csm_audio_format)f, RATE, &options, true, x, 3000, 700);
@@ -356,7 +365,7 @@ static void tags_are_where_players_look(void **state)
 static void names_and_endings_are_found(void **state)
 {
     (void)state;
-    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++)
+    for (int f = 0; f < N_FORMATS; f++)
         assert_int_equal(csm_audio_format_find(csm_audio_format_name((csm_audio_format)f)), f);
     assert_int_equal(csm_audio_format_find("wave"), CSM_AUDIO_FORMAT_COUNT);
     assert_int_equal(csm_audio_format_of_file("a.b/c.MP3"), CSM_AUDIO_FORMAT_MP3);
@@ -416,7 +425,7 @@ static void a_dead_line_ends_the_encoding(void **state)
     (void)state;
     static float x[20000];
     make_sound(x, 20000, RATE);
-    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++) {
+    for (int f = 0; f < N_FORMATS; f++) {
         struct bytes whole = encode((csm_audio_format)f, RATE, NULL, false, x, 20000, 5000);
         for (size_t fail_at = 1; fail_at <= whole.n_calls; fail_at++) {
             struct bytes b = {.fail_at = fail_at};

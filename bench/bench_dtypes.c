@@ -91,7 +91,10 @@ static csm_status speak(csm_model *model, const char *text, uint64_t seed, const
         o.forced = truth->codes;
         o.n_forced = o.max_frames = truth->n_frames;
     }
-    return csm_generate(model, &REQUEST(NULL, 0, text, csm_model_describe(model)->default_speaker), &o, out, err);
+    const csm_request request = {.size = sizeof request,
+                                 .text = text,
+                                 .speaker = csm_model_describe(model)->default_speaker};
+    return csm_generate(model, &request, &o, out, err);
 }
 
 static csm_status run_dtype(const char *dir, csm_precision precision, char **texts, size_t n,

@@ -20,7 +20,7 @@ if(NOT CSM_MINIMAL)
 endif()
 # The parts of the build and their names for pkg-config, as the static library's user looks for them.
 set(csm_static_parts "")
-foreach(name SNDFILE SOXR FLAC VORBIS OPUS XXHASH MINIZIP NETTLE)
+foreach(name IN LISTS csm_linked_parts)
   if(${name}_FOUND)
     string(REPLACE ";" " " modules "${csm_modules_of_${name}}")
     string(APPEND csm_static_parts "  pkg_check_modules(${name} QUIET IMPORTED_TARGET ${modules})\n")

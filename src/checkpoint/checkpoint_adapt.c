@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/numbers.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "files/json_file.h"
@@ -98,24 +97,20 @@ static void untie(struct csm_checkpoint *checkpoint)
 static void change_digest(struct csm_checkpoint *checkpoint, const csm_adapter *adapters,
                           size_t n)
 {
-    XXH3_state_t *state = XXH3_createState();
-    if (state == NULL)
+    struct csm_digest *digest = csm_digest_open();
+    if (digest == NULL)
         return;
-    XXH3_128bits_reset(state);
-    XXH3_128bits_update(state, checkpoint->digest, strlen(checkpoint->digest));
+    csm_digest_add(digest, checkpoint->digest, strlen(checkpoint->digest));
     for (size_t a = 0; a < n; a++) {
         const struct csm_tensor_set *set = checkpoint->adapters.sets[a];
         for (size_t h = 0; h < set->n_headers; h++)
-            XXH3_128bits_update(state, set->headers[h].bytes, set->headers[h].n);
+            csm_digest_add(digest, set->headers[h].bytes, set->headers[h].n);
         for (size_t t = 0; t < set->n; t++)
-            XXH3_128bits_update(state, set->tensors[t].tensor.data, set->tensors[t].tensor.n_bytes);
+            csm_digest_add(digest, set->tensors[t].tensor.data, set->tensors[t].tensor.n_bytes);
         const uint64_t scale = csm_bits_of_double(adapters[a].scale);
-        XXH3_128bits_update(state, &scale, sizeof scale);
+        csm_digest_add(digest, &scale, sizeof scale);
     }
-    const XXH128_hash_t hash = XXH3_128bits_digest(state);
-    (void)csm_format(checkpoint->digest, sizeof checkpoint->digest, "%016llx%016llx",
-                     (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-    XXH3_freeState(state);
+    csm_digest_close(digest, checkpoint->digest);
 }
 
 csm_status csm_checkpoint_adapt(csm_checkpoint *checkpoint, const csm_adapter *adapters, size_t n,

@@ -7,11 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef CSM_HAS_XXHASH
-#include <xxhash.h>
-#endif
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "checkpoint/complete.h"
 #include "checkpoint/config_read.h"
@@ -84,39 +82,21 @@ static csm_status make_identity(struct csm_checkpoint *checkpoint, csm_error *er
     return CSM_OK;
 }
 
-#ifdef CSM_HAS_XXHASH
 static csm_status make_digest(struct csm_checkpoint *checkpoint, csm_error *err)
 {
-    XXH3_state_t *state = XXH3_createState();
     char *config = json_dumps(checkpoint->root, JSON_COMPACT | JSON_SORT_KEYS);
-    csm_status status = CSM_OK;
-    if (state == NULL || config == NULL) {
-        status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", checkpoint->directory);
-    } else {
-        XXH3_128bits_reset(state);
-        XXH3_128bits_update(state, config, strlen(config));
-        for (size_t s = 0; s < 2; s++)
-            for (size_t f = 0; checkpoint->sets[s] != NULL && f < checkpoint->sets[s]->n_headers;
-                 f++) {
-                const struct csm_set_header *header = &checkpoint->sets[s]->headers[f];
-                XXH3_128bits_update(state, header->bytes, header->n);
-            }
-        const XXH128_hash_t hash = XXH3_128bits_digest(state);
-        snprintf(checkpoint->digest, sizeof checkpoint->digest, "%016llx%016llx",
-                 (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-    }
+    if (config == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", checkpoint->directory);
+    struct csm_digest *digest = csm_digest_open();
+    csm_digest_add(digest, config, strlen(config));
+    for (size_t s = 0; s < 2; s++)
+        for (size_t f = 0; checkpoint->sets[s] != NULL && f < checkpoint->sets[s]->n_headers; f++)
+            csm_digest_add(digest, checkpoint->sets[s]->headers[f].bytes,
+                           checkpoint->sets[s]->headers[f].n);
+    csm_digest_close(digest, checkpoint->digest);
     free(config);
-    XXH3_freeState(state);
-    return status;
-}
-#else
-static csm_status make_digest(struct csm_checkpoint *checkpoint, csm_error *err)
-{
-    (void)err;
-    checkpoint->digest[0] = '\0'; /* models have no names by content in this build */
     return CSM_OK;
 }
-#endif
 
 /* config.json, or an empty object; *has_one says which. */
 static csm_status load_config(struct csm_checkpoint *checkpoint, bool *has_one, csm_error *err)

@@ -192,8 +192,9 @@ static void what_is_written_is_read_back_to_the_sample(void **state)
 static void aac_is_frames_of_1024_samples(void **state)
 {
     (void)state;
-    if (N_FORMATS == CSM_AUDIO_FORMAT_AAC)
-        skip();
+#ifndef CSM_HAS_AAC
+    skip();
+#endif
     static float x[30011];
     make_sound(x, 30011, RATE);
     static const size_t lengths[] = {1, 1024, 30011};

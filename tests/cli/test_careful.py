@@ -73,7 +73,7 @@ def test_no_command_writes_over_what_it_reads(csm, tmp_path):
         ["sample", logits, "--output", logits],
         ["analyze", tokens, "--html", tmp_path / "link"],
         ["codec", "encode", sound, sound],
-        ["codec", "decode", tokens, tokens],
+        ["codec", "decode", tokens, tokens, "--format", "wav"],
         ["generate", "--text-file", text, "--output", text],
         ["generate", "--script", text, "--output", text],
         ["generate", "--from-tokens", tokens, "--output", tokens],

@@ -67,3 +67,15 @@ def test_decoded_tokens_are_marked_when_asked(csm, tmp_path):
     csm("generate", "--from-tokens", tmp_path / "t.safetensors", "--mark", "--output",
         tmp_path / "t.wav")
     assert csm("detect", tmp_path / "t.wav").returncode == 0
+
+
+# Bit rates are the command's own for each format; --sample-rate resamples what was marked.
+@pytest.mark.parametrize("name", ["m.mp3", "m.opus", "m.ogg", "m.flac", "m.wav"])
+def test_the_mark_outlives_each_format(csm, tmp_path, name):
+    rate = ["--sample-rate", 16000] if name.endswith((".flac", ".wav")) else []
+    csm("generate", "--text", TEXT, "--mark", "--output", tmp_path / name, *rate)
+    told = json.loads(csm("detect", tmp_path / name, "--json").stdout)["files"][0]
+    assert told["marked"] and told["found"][0]["payload"]["maker"] == 1
+    if name != "m.wav":
+        with soundfile.SoundFile(tmp_path / name) as sound:
+            assert sound.comment == "AI-generated"

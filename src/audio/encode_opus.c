@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * encode_opus.c - Opus in Ogg, by libopusenc: it resamples to Opus's 48 kHz, and the last
- * page says where the sound ends. It gets 20 ms at a time: what it codes depends on how its
- * input was cut. */
+ * page says where the sound ends. It gets 20 ms at a time: what it
+ * codes without delay depends on how its input was cut
+ * (findings/opusenc-low-delay-depends-on-pieces.sh). */
 #include <stdlib.h>
 #include <string.h>
 

@@ -152,7 +152,11 @@ static bool day_first(struct csm_builder *out, const struct csm_found *found)
     const int month = month_of(csm_group(found, 3));
     if (day < 1)
         return false;
-    if (!follows_the(found->text, found->bounds[0]))
+    const struct csm_group whole = csm_group(found, 0);
+    bool has_of = false; /* 4th of July is said as it stands */
+    for (size_t i = 0; i + 4 < whole.n; i++)
+        has_of = has_of || strncmp(whole.p + i, " of ", 4) == 0;
+    if (!has_of && !follows_the(found->text, found->bounds[0]))
         csm_builder_add_word(out, "the");
     csm_say_nth(out, day);
     if (!say_last_day(out, csm_group(found, 2)))

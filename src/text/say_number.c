@@ -95,6 +95,26 @@ static bool say_below_one(struct csm_builder *out, const struct csm_found *found
     return true;
 }
 
+/* 40 degrees 42' 46" N, 74.006 degrees W: an angle, and where it points. */
+static bool say_angle(struct csm_builder *out, const struct csm_found *found)
+{
+    static const char *const names[] = {"degree", "minute", "second"};
+    static const char *const points[] = {"North", "South", "East", "West"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct csm_group part = csm_group(found, i + 1);
+        if (part.n == 0)
+            continue;
+        const struct csm_number n = csm_number_read(part.p);
+        csm_say_number(out, &n);
+        csm_builder_add_word(out, names[i]);
+        csm_builder_add_text(out, csm_number_is_one(&n) ? "" : "s");
+    }
+    for (size_t i = 0; csm_group(found, 4).n > 0 && i < 4; i++)
+        if (*points[i] == *csm_group(found, 4).p)
+            csm_builder_add_word(out, points[i]);
+    return true;
+}
+
 /* 6.1" screen */
 static bool say_inches(struct csm_builder *out, const struct csm_found *found)
 {
@@ -265,6 +285,12 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
 }
 
 const struct csm_say_rule csm_say_numbers[] = {
+    {AT_DIGIT,
+     "(?<![\\w.])(\\d{1,3}(?:\\.\\d+)?) ?\\x{B0} ?(?:(\\d{1,2}(?:\\.\\d+)?) ?['\\x{2032}\\x{2019}] "
+     "?)?"
+     "(?:(\\d{1,2}(?:\\.\\d+)?) ?[\"\\x{2033}\\x{201D}] "
+     "?)?(?:([NSEW])(?!\\w)|(?<=['\\x{2032}\\x{2033}]))",
+     say_angle, NULL},
     {AT_DIGIT, "(?<![\\w.])(\\d{1,3})\\s?['\xE2\x80\xB2]\\s?(\\d{1,2})\\s?(?:\"|''|\xE2\x80\xB3)",
      say_height, NULL},
     {AT_DIGIT,

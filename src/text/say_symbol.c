@@ -144,6 +144,12 @@ static bool to_the_power(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+static bool letter(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_say_as_written(out, csm_group(found, 1).p, 1);
+    return true;
+}
+
 static bool about(struct csm_builder *out, const struct csm_found *found)
 {
     (void)found;
@@ -273,6 +279,8 @@ static size_t pause(struct csm_builder *out, const char *text, size_t at)
         next += *next == ' ' ? 1 : pause_sign(next);
     while (out->length > 0 && !out->has_failed && out->text[out->length - 1] == ' ')
         out->text[--out->length] = '\0';
+    if (strchr(")]}", text[at]) != NULL && (*after == '"' || *after == '\''))
+        return n; /* the quote ends here, too */
     const bool is_needed = out->length > 0 &&
                            strchr(".,;:!?", out->text[out->length - 1]) == NULL && *next != '\0' &&
                            strchr(".,;:!?", *next) == NULL;
@@ -290,9 +298,9 @@ static bool is_silent(uint32_t c)
            (c >= 0x2B00 && c <= 0x2BFF) || (c >= 0x2300 && c <= 0x23FF) ||
            (c >= 0x2500 && c <= 0x25FF) || (c >= 0xFE00 && c <= 0xFE0F) ||
            (c >= 0x200B && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) || c == 0x2060 ||
-           c == 0x20E3 || c == 0xFEFF || c == 0xFFFD || (c >= 0xE0000 && c <= 0xE0FFF) ||
-           (c >= 0xE000 && c <= 0xF8FF) || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') ||
-           c == 0x7F;
+           c == 0x20E3 || c == 0xFFFC || c == 0xFEFF || c == 0xFFFD ||
+           (c >= 0xE0000 && c <= 0xE0FFF) || (c >= 0xE000 && c <= 0xF8FF) ||
+           (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F;
 }
 
 static size_t silent(struct csm_builder *out, const char *text, size_t at)
@@ -324,7 +332,8 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=\\w)[<>](?=\\d)", less, NULL},
     {AT_SIGN, "(?<![\\w<>-])[<>] ?(?=[$\\x{A3}\\x{20AC}]?\\d)", more_than, NULL},
     {AT_SIGN, "(?<=[\\w)] )\\*\\*(?= \\d)", to_the_power, NULL},
-    {AT_SIGN, "(?<=[\\w)] )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
+    {AT_SIGN, "(?<=\\d |\\) |\\W\\w |^\\w )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
+    {AT_WORD, "(?<![\\w.])([A-Z])\\.(?=\\d)", letter, NULL}, /* H.264 */
     {AT_SIGN, "(?<![\\w~])~ ?(?=[$\\x{A3}\\x{20AC}]?\\d)", about, NULL},
     {AT_SIGN, "(?<=\\w)\\x{B7}(?=\\w)", times, NULL},
     {AT_SIGN, "(?<=\\d )/(?= \\d+(?![\\w,.]))", divided, NULL},

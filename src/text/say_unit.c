@@ -3,6 +3,7 @@
  * say_unit.c - units after a number: km, m/s, kg/m^3, MB/s, $5/month's "per". */
 #include <string.h>
 
+#include "text/abbreviations.h"
 #include "text/number.h"
 
 static const struct {
@@ -43,6 +44,13 @@ static const struct {
     {"cm3", "cubic centimeter", "cubic centimeters", false},
     {"km2", "square kilometer", "square kilometers", false},
     {"ft2", "square foot", "square feet", false},
+    {"Tbsp", "tablespoon", "tablespoons", false},
+    {"qt", "quart", "quarts", true},
+    {"pt", "pint", "pints", true},
+    {"deg", "degree", "degrees", false},
+    {"Gbit", "gigabit", "gigabits", false},
+    {"Mbit", "megabit", "megabits", false},
+    {"kbit", "kilobit", "kilobits", false},
     {"dL", "deciliter", "deciliters", false},
     {"dl", "deciliter", "deciliters", false},
     {"cl", "centiliter", "centiliters", false},
@@ -260,6 +268,10 @@ size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
     if (raised != NULL)
         csm_builder_add_word(out, raised);
     csm_builder_add_word(out, is_singular || is_hyphen ? units[i].one : units[i].many);
+    if (p[taken] == '.' &&
+        csm_abbreviation_find(units[i].symbol, strlen(units[i].symbol)) != NULL &&
+        p[taken + 1] == ' ' && csm_is_digit(p[taken + 2]))
+        return taken + 1; /* 1 lb. 4 oz. */
     taken += say_per(out, p + taken);
     return taken + say_per(out, p + taken); /* mg/kg/h */
 }

@@ -167,8 +167,10 @@ void csm_speaker_say(struct csm_speaker *s, const char *text, struct csm_builder
                                  (text[at + 1] == '\0' || strchr(" \n", text[at + 1]) != NULL);
             if (is_mark && !out->has_failed && out->length > 0 && out->text[out->length - 1] == ' ')
                 out->length--; /* no space before it */
-            const bool is_double = text[at] == ',' && !out->has_failed && out->length > 0 &&
-                                   out->text[out->length - 1] == ',';
+            const char last =
+                !out->has_failed && out->length > 0 ? out->text[out->length - 1] : '\0';
+            const bool is_double = (text[at] == ',' && last == ',') ||
+                                   (is_mark && text[at] == '.' && (last == '!' || last == '?'));
             if (!is_double)
                 csm_builder_add(out, text + at, taken);
         }

@@ -9,14 +9,17 @@
 #include <csm/voices.h>
 
 /* A named speaker of the model, or a recording, whose last turn's speaker speaks. */
-static csm_status add_voice(const char *name, csm_model *model, struct context *context,
-                            csm_error *err)
+static csm_status add_voice(const char *name, int speaker, csm_model *model,
+                            struct context *context, csm_error *err)
 {
     csm_voice voice;
     csm_status st = csm_voice_find(model, name, &voice, err);
     if (st != CSM_OK)
         return st;
     context->speaker = voice.speaker;
+    if (voice.path[0] == '\0' && speaker >= 0 && speaker != voice.speaker)
+        return csm_fail(err, CSM_BAD_ARG, "--voice %s with --speaker %d: it is speaker %d of the model",
+                        name, speaker, voice.speaker);
     if (voice.path[0] == '\0')
         return CSM_OK;
     st = csm_session_load(context->session, voice.path, err);
@@ -27,7 +30,8 @@ static csm_status add_voice(const char *name, csm_model *model, struct context *
 }
 
 static csm_status add_recording(const struct context_options *o, size_t i, csm_model *model,
-                                struct context *context, csm_error *err)
+                                struct context *context, struct warnings *warnings,
+                                csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
     const char *speaker = o->speaker.n > 0 ? o->speaker.items[i] : "0";
@@ -43,21 +47,39 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
                                    is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO, &samples,
                                    &turn.n_samples, err);
     turn.samples = samples;
+    csm_remark remark;
+    if (st == CSM_OK && csm_remark_recording(o->audio.items[i], samples, turn.n_samples,
+                                             info->sample_rate_hz, &remark))
+        warn(warnings, &remark);
     if (st == CSM_OK)
         st = csm_session_add(context->session, &turn, err);
     csm_free(samples);
     return st;
 }
 
-csm_status context_read(const struct context_options *options, csm_model *model,
-                        struct context *context, csm_error *err)
+/* Views of all turns there are. */
+static csm_status view_turns(struct context *context, csm_error *err)
+{
+    context->n_turns = csm_session_count(context->session);
+    context->turns = calloc(context->n_turns + 1, sizeof *context->turns);
+    if (context->turns == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "context: %zu turns: out of memory", context->n_turns);
+    for (size_t i = 0; i < context->n_turns; i++)
+        context->turns[i] = csm_session_turn(context->session, i);
+    return CSM_OK;
+}
+
+csm_status context_read(const struct context_options *options, int speaker, csm_model *model,
+                        struct context *context, struct warnings *warnings, csm_error *err)
 {
     *context = (struct context){.speaker = -1};
     csm_status st = csm_session_open(model, &context->session, err);
     if (st == CSM_OK && options->voice != NULL)
-        st = add_voice(options->voice, model, context, err);
+        st = add_voice(options->voice, speaker, model, context, err);
     for (size_t i = 0; st == CSM_OK && i < options->audio.n; i++)
-        st = add_recording(options, i, model, context, err);
+        st = add_recording(options, i, model, context, warnings, err);
+    if (st == CSM_OK)
+        st = view_turns(context, err);
     if (st == CSM_OK)
         csm_session_pin(context->session);
     return st;
@@ -65,6 +87,8 @@ csm_status context_read(const struct context_options *options, csm_model *model,
 
 void context_free(struct context *context)
 {
+    free(context->turns);
+    context->turns = NULL;
     csm_session_close(context->session);
     context->session = NULL;
 }

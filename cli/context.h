@@ -8,6 +8,7 @@
 #include <csm/session.h>
 
 #include "options.h"
+#include "warnings.h"
 
 struct context_options {
     struct option_list audio, text, speaker; /* --context-* */
@@ -17,12 +18,16 @@ struct context_options {
 struct context {
     csm_session *session; /* the turns, pinned */
     int speaker;          /* whom the voice tells to speak as; -1: nobody */
+    csm_turn *turns;      /* [n_turns] what was given: views of the session's pinned turns */
+    size_t n_turns;
 };
 
-/* Read and encode them. `context` is to be freed with context_free, also when this
- * failed. Errors as csm_audio_read, csm_session_add, csm_voice_find. */
-csm_status context_read(const struct context_options *options, csm_model *model,
-                        struct context *context, csm_error *err);
+/* Read and encode them, and warn of recordings that lend no voice. `speaker` is who will
+ * speak, where that was asked for: not as another than a voice of the model's. `context` is
+ * to be freed with context_free, also when this failed. Errors as csm_audio_read,
+ * csm_session_add, csm_voice_find. */
+csm_status context_read(const struct context_options *options, int speaker, csm_model *model,
+                        struct context *context, struct warnings *warnings, csm_error *err);
 void context_free(struct context *context);
 
 #endif

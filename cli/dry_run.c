@@ -68,18 +68,23 @@ static bool asks_for_pauses(const char *text)
     return asks;
 }
 
-void remark_text(const struct speak *w, const struct recite *how, bool is_embedded)
+void remark_text(struct speak *w, const struct recite *how, bool is_embedded)
 {
     const char *text = how->script != NULL ? how->script : w->text, *script;
     const size_t n = is_embedded ? csm_text_unspoken(text, &script) : 0;
-    if (n > 0)
-        fprintf(stderr,
-                "csm: text: %zu letters are not Latin (the first is %s): the embedded voice cannot "
-                "speak them\n",
-                n, script);
+    csm_remark remark;
+    if (n > 0) {
+        csm_remark_write(&remark, "unspoken-letters",
+                         "text: %zu letters are not Latin (the first is %s): the embedded voice "
+                         "cannot speak them",
+                         n, script);
+        warn(&w->warnings, &remark);
+    }
     const bool is_one = w->save_tokens != NULL || (how->script != NULL && how->is_per_turn);
-    if (w->is_normalized && is_one && asks_for_pauses(text))
-        fprintf(stderr, "csm: text: its pauses are commas: %s\n",
-                w->save_tokens != NULL ? "--save-tokens holds one utterance"
-                                       : "--per-turn writes a file for each line");
+    if (w->is_normalized && is_one && asks_for_pauses(text)) {
+        csm_remark_write(&remark, "pauses", "text: its pauses are commas: %s",
+                         w->save_tokens != NULL ? "--save-tokens holds one utterance"
+                                                : "--per-turn writes a file for each line");
+        warn(&w->warnings, &remark);
+    }
 }

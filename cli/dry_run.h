@@ -11,9 +11,9 @@
  * CSM_BAD_FORMAT (nothing to say), CSM_BAD_FILE (standard output). */
 csm_status print_text(const struct speak *what, const struct recite *how, csm_error *err);
 
-/* One line on standard error for what the text asks and will not get: letters that the
+/* Warns of what the text asks and will not get: letters that the
  * embedded voice has not learned, pauses in one utterance of --save-tokens, or in a turn of
  * its own file. */
-void remark_text(const struct speak *what, const struct recite *how, bool is_embedded);
+void remark_text(struct speak *what, const struct recite *how, bool is_embedded);
 
 #endif

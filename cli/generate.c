@@ -15,6 +15,8 @@
 #include "interrupt.h"
 #include "model_notes.h"
 #include "model_path.h"
+#include "option_pairs.h"
+#include "option_ranges.h"
 #include "options.h"
 #include "recite.h"
 #include "text_input.h"
@@ -31,7 +33,8 @@ static const char help[] =
     "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA of PEFT or csm-mlx; repeatable\n"
     "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
-    "  --max-audio-length-ms N  at most this long, each (the model's max_new_tokens)\n"
+    "  --max-audio-length-ms N  at most this long, each utterance; default: 8 s and\n"
+    "                           0.2 s a character, 10 s or more, or what the model says\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
     "  --mark                   mark the sound as generated: csm detect finds it again\n"
     "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
@@ -102,64 +105,34 @@ static bool is_file(const char *output)
     return strcmp(output, "-") != 0 && strcmp(output, "none") != 0;
 }
 
-/* What does not go together. */
+/* What the tables of option_pairs.c and option_ranges.c do not tell: values. */
 static bool check(const struct arguments *a, const char *operand)
 {
     const struct speak *s = &a->speak;
     const char *wrong = NULL;
-    int n_texts = (a->text != NULL) + (a->text_file != NULL) + (operand != NULL) +
-                  (a->script != NULL);
     if (operand != NULL && strcmp(operand, "-") != 0)
         wrong = "an argument that is no option: expected only - (text from standard input)";
-    else if (a->from_tokens == NULL && n_texts == 0)
+    else if (a->from_tokens == NULL && a->text == NULL && a->text_file == NULL && operand == NULL &&
+             a->script == NULL)
         wrong = "nothing to say: expected --text TEXT, --text-file F, --script F or -";
-    else if (n_texts > 1)
-        wrong = "the text: expected one of --text, --text-file, --script and -";
-    else if (a->from_tokens != NULL && (n_texts > 0 || s->save_tokens != NULL || s->is_json))
-        wrong = "--from-tokens only decodes: expected no text, --save-tokens or --json";
-    else if (a->is_exact + a->is_hybrid + (a->strategy != NULL) > 1)
-        wrong = "expected one of --strategy, --use-exact-sampling and --pytorch-tokens";
     else if (s->context.audio.n != s->context.text.n)
         wrong = "expected as many --context-audio as --context-text";
     else if (s->context.speaker.n != 0 && s->context.speaker.n != s->context.audio.n)
         wrong = "expected one --context-speaker for each --context-audio, or none";
-    else if (s->save_logits && s->save_tokens == NULL)
-        wrong = "--save-logits: expected --save-tokens F with it";
-    else if (s->options.hidden_frames != 0 && s->save_tokens == NULL)
-        wrong = "--save-hidden: expected --save-tokens F with it";
-    else if (s->forced_tokens != NULL && s->save_tokens == NULL)
-        wrong = "--forced-tokens: expected --save-tokens F with it";
     else if (s->is_json && strcmp(s->output, "-") == 0)
-        wrong = "--json and --output - both want standard output";
+        wrong = "--json with --output -: both want standard output";
+    else if (a->is_dry && strcmp(s->output, "-") == 0)
+        wrong = "--dry-run with --output -: both want standard output";
     else if (a->text != NULL && a->text[strspn(a->text, " \t\r\n")] == '\0')
         wrong = "--text: empty, expected what to say";
-    else if (s->speaker < 0 && s->speaker != ANY_SPEAKER)
-        wrong = "--speaker: expected 0 or more";
-    else if (s->max_ms < 1 && s->max_ms != LENGTH_OF_MODEL)
-        wrong = "--max-audio-length-ms: expected 1 or more";
-    else if (s->min_ms < 0 || (s->max_ms != LENGTH_OF_MODEL && s->min_ms > s->max_ms))
+    else if (s->max_ms != LENGTH_OF_TEXT && s->min_ms > s->max_ms)
         wrong = "--min-audio-length-ms: expected 0 up to --max-audio-length-ms";
-    else if (a->is_by_sentence + a->is_whole > 1)
-        wrong = "expected one of --sentences and --whole";
-    else if (a->is_normalized + a->is_verbatim > 1)
-        wrong = "expected one of --normalize and --no-normalize";
-    else if (a->is_guarded + a->is_unguarded > 1)
-        wrong = "expected one of --guard and --no-guard";
-    else if (a->recite.cast.n > 0 && a->script == NULL)
-        wrong = "--cast: expected --script F with it";
-    else if (a->script != NULL && (s->save_tokens != NULL || a->is_by_sentence || a->is_whole))
-        wrong = "--script: expected no --save-tokens, --sentences or --whole";
-    else if (a->recite.n_batch > 0 && (a->script != NULL || a->is_whole || s->save_tokens != NULL ||
-                                       s->is_debug))
-        wrong = "--batch: expected no --script, --whole, --save-tokens or --debug";
-    else if (a->is_by_sentence && s->save_tokens != NULL)
-        wrong = "--sentences: expected no --save-tokens, which holds one utterance";
-    else if ((a->recite.is_resumed || a->recite.is_per_turn) && !is_file(s->output))
-        wrong = "--resume and --per-turn: expected --output F, a file";
-    else if (a->recite.is_resumed && a->recite.is_per_turn)
-        wrong = "expected one of --resume and --per-turn";
-    else if (s->marking.key_file != NULL && !s->marking.is_on)
-        wrong = "--mark-key: expected --mark with it";
+    else if (a->recite.is_resumed && !is_file(s->output))
+        wrong = "--resume: expected --output F with it, a file";
+    else if (a->recite.is_per_turn && !is_file(s->output))
+        wrong = "--per-turn: expected --output F with it, a file";
+    else if (s->marking.is_on && strcmp(s->output, "none") == 0 && !s->is_played)
+        wrong = "--mark with --output none: there is no sound to mark";
     if (wrong != NULL)
         fprintf(stderr, "csm: %s\n", wrong);
     return wrong == NULL;
@@ -196,6 +169,24 @@ static csm_status read_text(struct arguments *a, const char *operand, char **tex
     return st;
 }
 
+/* MLX's draws are those of one of its samplers, or of its stream. */
+static csm_status check_mlx_version(const csm_generate_options *o, const csm_model_info *info,
+                                    csm_error *err)
+{
+    const bool is_mlx = o->stream != NULL    ? strcmp(o->stream, "mlx") == 0
+                        : o->sampler != NULL ? strcmp(o->sampler, "csm-mlx") == 0 ||
+                                                   strcmp(o->sampler, "mlx-categorical") == 0
+                                             : info->strategy == CSM_STRATEGY_PURE;
+    if (o->mlx_version == NULL || is_mlx)
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_ARG,
+                    "--mlx-version: strategy %s%s%s%s%s does not draw as MLX, expected --strategy "
+                    "pure, --sampler csm-mlx or --stream mlx with it",
+                    csm_strategy_name(info->strategy), o->sampler != NULL ? " with --sampler " : "",
+                    o->sampler != NULL ? o->sampler : "", o->stream != NULL ? " with --stream " : "",
+                    o->stream != NULL ? o->stream : "");
+}
+
 static csm_status open_and_speak(struct arguments *a, const csm_model_options *options,
                                  const char *operand, csm_error *err)
 {
@@ -207,6 +198,7 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
         remark_text(&a->speak, &a->recite, a->model_path == NULL);
     if (st == CSM_OK && a->is_dry) {
         st = print_text(&a->speak, &a->recite, err);
+        warnings_free(&a->speak.warnings);
         free(text);
         return st;
     }
@@ -216,6 +208,8 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     a->speak.open_ms = clock_ms() - start;
     if (st == CSM_OK && !a->speak.is_quiet)
         warn_of_model(model);
+    if (st == CSM_OK)
+        st = check_mlx_version(&a->speak.options, csm_model_describe(model), err);
     if (st == CSM_OK) {
         bool is_many = a->script != NULL || a->recite.is_resumed || a->recite.is_per_turn ||
                        a->recite.n_batch > 0 ||
@@ -225,6 +219,7 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     }
     csm_model_close(model);
     free(text);
+    warnings_free(&a->speak.warnings);
     interrupt_obey();
     return st;
 }
@@ -240,10 +235,6 @@ static int run(struct arguments *a, const char *operand)
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
-    if (a->from_tokens != NULL && a->adapters.n > 0) {
-        fputs("csm: --from-tokens with --adapter: codes need the codec alone\n", stderr);
-        return EXIT_USAGE;
-    }
     struct adapters adapters;
     if (adapters_read(&a->adapters, &adapters, &err) != CSM_OK)
         return report(CSM_BAD_ARG, &err);
@@ -259,7 +250,9 @@ static int run(struct arguments *a, const char *operand)
                                    &a->speak.written, &a->speak.marking, &err)
                  : open_and_speak(a, &options, operand, &err);
     csm_free(downloaded);
-    return st == CSM_OK ? EXIT_OK : report(st, &err);
+    if (st != CSM_OK)
+        return report(st, &err);
+    return a->from_tokens == NULL && !a->is_dry && !a->speak.has_sound ? EXIT_CHECK_FAILED : EXIT_OK;
 }
 
 static enum parsed parse(int argc, char **argv, struct arguments *a, const char **operand)
@@ -326,13 +319,18 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"quiet", OPTION_FLAG, &s->is_quiet},
         {NULL, OPTION_FLAG, NULL},
     };
-    return parse_options(argc, argv, options, help, operand, 1);
+    bool given[sizeof options / sizeof *options] = {false};
+    enum parsed parsed = parse_options_given(argc, argv, options, help, operand, 1, given);
+    if (parsed == PARSED && (!options_are_in_range(options, given) ||
+                             !options_go_together(options, given, *operand != NULL)))
+        parsed = PARSED_WRONG;
+    return parsed;
 }
 
 int run_generate(int argc, char **argv)
 {
     struct arguments a = {.speak = {.speaker = ANY_SPEAKER,
-                                    .max_ms = LENGTH_OF_MODEL,
+                                    .max_ms = LENGTH_OF_TEXT,
                                     .options = csm_generate_defaults()}};
     const char *operand = NULL;
     enum parsed parsed = parse(argc, argv, &a, &operand);

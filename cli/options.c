@@ -37,7 +37,7 @@ static bool read_int(const char *text, int *value)
     char *end;
     errno = 0;
     long n = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || n < INT_MIN || n > INT_MAX)
+    if (end == text || *end != '\0' || errno != 0 || n <= INT_MIN || n > INT_MAX) /* INT_MIN is csm.h's "not set" */
         return false;
     *value = (int)n;
     return true;
@@ -118,7 +118,7 @@ static const struct option_spec *find(const struct option_spec *options, const c
 
 /* One option at argv[*i], which begins with two dashes; moves *i to its value. */
 static enum parsed parse_one(int argc, char **argv, int *i, const struct option_spec *options,
-                             const char *help)
+                             const char *help, bool *given)
 {
     const char *name = argv[*i] + 2;
     const char *equals = strchr(name, '=');
@@ -154,6 +154,8 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
                     : "a whole number");
         return PARSED_WRONG;
     }
+    if (given != NULL)
+        given[option - options] = true;
     return PARSED;
 }
 
@@ -204,13 +206,20 @@ static bool loses_a_file(const struct option_spec *options, const char **operand
 enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
                           const char *help, const char **operands, size_t n_operands)
 {
+    return parse_options_given(argc, argv, options, help, operands, n_operands, NULL);
+}
+
+enum parsed parse_options_given(int argc, char **argv, const struct option_spec *options,
+                                const char *help, const char **operands, size_t n_operands,
+                                bool *given)
+{
     size_t n = 0;
     bool only_operands = false;
     for (int i = 1; i < argc; i++) {
         if (!only_operands && strcmp(argv[i], "--") == 0) {
             only_operands = true;
         } else if (!only_operands && strncmp(argv[i], "--", 2) == 0) {
-            enum parsed parsed = parse_one(argc, argv, &i, options, help);
+            enum parsed parsed = parse_one(argc, argv, &i, options, help, given);
             if (parsed != PARSED)
                 return parsed;
         } else if (n == n_operands) {

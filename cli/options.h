@@ -50,4 +50,9 @@ bool overwrites(const char *by, const char *out, const char *in);
 enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
                           const char *help, const char **operands, size_t n_operands);
 
+/* The same, and which of them were given: given[i], false before, for options[i]. */
+enum parsed parse_options_given(int argc, char **argv, const struct option_spec *options,
+                                const char *help, const char **operands, size_t n_operands,
+                                bool *given);
+
 #endif

@@ -15,12 +15,13 @@ struct recital {
     const struct recite *how;
     struct speak *what;
     csm_model *model;
-    csm_session *session; /* the voice, pinned, and what else is the next one's context */
+    struct context context; /* the voice, pinned, and in its session what else comes before */
     struct utterances utterances;
     struct part_key *keys; /* of each utterance */
     struct sink sink;      /* of all, or of the one that is spoken now */
     json_t *told;          /* an object an utterance */
     double seconds;
+    size_t n_silent; /* utterances of no frame */
 };
 
 /* Before the sound of utterance i goes to the sink, and after it; the status is that of

@@ -30,8 +30,8 @@ static void add_settings(const struct recital *r, char digest[33])
              o->mlx_version != NULL ? o->mlx_version : "", r->what->min_ms, r->what->max_ms,
              (int)o->has_guard);
     add_text(digest, settings);
-    for (size_t i = 0; i < csm_session_count(r->session); i++) {
-        const csm_turn turn = csm_session_turn(r->session, i);
+    for (size_t i = 0; i < csm_session_count(r->context.session); i++) {
+        const csm_turn turn = csm_session_turn(r->context.session, i);
         add_text(digest, turn.text);
         part_digest(digest, &turn.speaker, sizeof turn.speaker);
         part_digest(digest, turn.codes, turn.n_frames * info->n_codebooks * sizeof *turn.codes);
@@ -78,6 +78,7 @@ void recital_tell(struct recital *r, size_t i, size_t n_frames, const char *ende
                                              "speaker", u->speaker, "frames", (json_int_t)n_frames,
                                              "seconds", seconds, "ended", ended));
     r->seconds += seconds;
+    r->n_silent += n_frames == 0;
 }
 
 const char *recital_ending(const csm_report *report)
@@ -137,7 +138,7 @@ static csm_status take_part(struct recital *r, size_t i, const struct part *part
     const struct utterance *u = &r->utterances.items[i];
     const csm_turn turn = {
         .text = u->text, .speaker = u->speaker, .codes = part->codes, .n_frames = part->n_frames};
-    csm_status st = part->n_frames > 0 ? csm_session_add(r->session, &turn, err) : CSM_OK;
+    csm_status st = part->n_frames > 0 ? csm_session_add(r->context.session, &turn, err) : CSM_OK;
     if (st == CSM_OK)
         st = sink_push(&r->sink, part->samples, part->n_samples, err);
     recital_tell(r, i, part->n_frames, "resumed");
@@ -154,7 +155,7 @@ static csm_status say(struct recital *r, size_t i, csm_error *err)
         return st;
     }
     csm_result *result = NULL;
-    csm_status st = speak_turn(r->what, r->session, u->text, u->speaker,
+    csm_status st = speak_turn(r->what, &r->context, u->text, u->speaker,
                                r->what->options.seed + i, &r->sink, &result, err);
     if (st == CSM_OK) {
         recital_tell(r, i, result->n_frames, recital_ending(result->report));
@@ -171,7 +172,7 @@ static csm_status say_in_turn(struct recital *r, csm_error *err)
     for (size_t i = 0; st == CSM_OK && i < r->utterances.n; i++) {
         recital_show_progress(r, i);
         if (r->how->script == NULL)
-            csm_session_forget(r->session, 1);
+            csm_session_forget(r->context.session, 1);
         st = recital_open_utterance(r, i, err);
         if (st == CSM_OK)
             st = recital_close_utterance(r, i, say(r, i, err), err);
@@ -183,8 +184,8 @@ static csm_status say_in_turn(struct recital *r, csm_error *err)
 
 static csm_status print_json(const struct recital *r, csm_error *err)
 {
-    json_t *all = json_pack("{s:s, s:s, s:f, s:O}", "output", r->what->output, "version",
-                            csm_version(), "seconds", r->seconds, "utterances", r->told);
+    json_t *all = json_pack("{s:s, s:s, s:f, s:O, s:o}", "output", r->what->output, "version",
+                            csm_version(), "seconds", r->seconds, "utterances", r->told, "warnings", warnings_json(&r->what->warnings));
     bool is_printed = all != NULL &&
                       json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) == 0 &&
                       putchar('\n') != EOF && fflush(stdout) == 0;
@@ -193,15 +194,26 @@ static csm_status print_json(const struct recital *r, csm_error *err)
                       : csm_fail(err, CSM_BAD_FILE, "--json: standard output cannot be written");
 }
 
+/* Each speaker once. */
+static void warn_of_speakers(struct recital *r)
+{
+    for (size_t i = 0; i < r->utterances.n; i++) {
+        const int speaker = r->utterances.items[i].speaker;
+        size_t first = 0;
+        while (r->utterances.items[first].speaker != speaker)
+            first++;
+        if (first == i)
+            speak_as(r->what, r->model, r->context.turns, r->context.n_turns, speaker);
+    }
+}
+
 csm_status recite(const struct recite *how, struct speak *w, csm_model *model, csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
     struct recital r = {.how = how, .what = w, .model = model, .told = json_array()};
-    struct context context;
-    csm_status st = context_read(&w->context, model, &context, err);
-    r.session = context.session;
+    csm_status st = context_read(&w->context, w->speaker, model, &r.context, &w->warnings, err);
     int speaker = w->speaker >= 0        ? w->speaker
-                  : context.speaker >= 0 ? context.speaker
+                  : r.context.speaker >= 0 ? r.context.speaker
                                          : info->default_speaker;
     struct cast cast;
     if (st == CSM_OK && how->script != NULL)
@@ -220,11 +232,14 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
     if (st == CSM_OK && r.utterances.lead_ms > 0 && !how->is_per_turn)
         st = sink_pause(&r.sink, r.utterances.lead_ms, err);
     if (st == CSM_OK)
+        warn_of_speakers(&r);
+    if (st == CSM_OK)
         st = make_keys(&r, err);
     if (st == CSM_OK)
         st = how->n_batch > 0 ? say_in_batch(&r, err) : say_in_turn(&r, err);
     if (!how->is_per_turn)
         st = sink_close(&r.sink, st, err);
+    w->has_sound = how->is_per_turn ? r.n_silent == 0 : r.seconds > 0.0;
     if (st == CSM_OK && how->is_resumed)
         parts_remove(w->output);
     if (st == CSM_OK && w->is_json)
@@ -232,6 +247,6 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
     json_decref(r.told);
     free(r.keys);
     free_utterances(&r.utterances);
-    context_free(&context);
+    context_free(&r.context);
     return st;
 }

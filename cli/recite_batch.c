@@ -33,7 +33,7 @@ static csm_status deliver_ready(struct batch *b, csm_error *err)
             st = recital_close_utterance(r, i, sink_push(&r->sink, samples, n_samples, err), err);
         if (result != NULL) {
             recital_tell(r, i, result->n_frames, recital_ending(result->report));
-            speak_remarks(r->what, result->report);
+            speak_remarks(r->what, result->report, csm_model_describe(r->model)->frame_ms);
         } else {
             recital_tell(r, i, part.n_frames, "resumed");
         }
@@ -88,7 +88,15 @@ static csm_status draw_missing(struct batch *b, csm_utterance *missing, const cs
 {
     struct recital *r = b->recital;
     csm_generate_options options;
-    csm_status st = speak_options(r->what, csm_model_describe(r->model), &options, err);
+    const size_t n = r->utterances.n;
+    const char **texts = calloc(n + 1, sizeof *texts);
+    if (texts == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
+    for (size_t i = 0; i < n; i++)
+        texts[i] = r->utterances.items[i].text;
+    csm_status st = speak_options(r->what, r->model, r->context.turns, r->context.n_turns, texts, n,
+                                  r->utterances.items[0].speaker, &options, err);
+    free(texts);
     if (st != CSM_OK)
         return st;
     options.on_frame = on_frame;
@@ -109,7 +117,7 @@ static csm_status draw_missing(struct batch *b, csm_utterance *missing, const cs
 
 csm_status say_in_batch(struct recital *r, csm_error *err)
 {
-    const size_t n = r->utterances.n, n_context = csm_session_count(r->session);
+    const size_t n = r->utterances.n, n_context = csm_session_count(r->context.session);
     struct batch b = {.recital = r,
                       .drawn = calloc(n, sizeof *b.drawn),
                       .waiting = calloc(n, sizeof *b.waiting)};
@@ -120,7 +128,7 @@ csm_status say_in_batch(struct recital *r, csm_error *err)
         st = csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     if (st == CSM_OK) {
         for (size_t i = 0; i < n_context; i++)
-            context[i] = csm_session_turn(r->session, i);
+            context[i] = csm_session_turn(r->context.session, i);
         st = draw_missing(&b, missing, context, n_context, err);
     }
     for (size_t i = 0; b.waiting != NULL && i < n; i++)

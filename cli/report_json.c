@@ -34,7 +34,8 @@ static bool print(const json_t *all, uint64_t seed)
 }
 
 csm_status report_json(const csm_model_info *info, const csm_result *result, const char *text,
-                       int speaker, const char *output, double open_ms, csm_error *err)
+                       int speaker, const char *output, double open_ms, json_t *warnings,
+                       csm_error *err)
 {
     const csm_report *r = result->report;
     double made_ms = (double)r->n_frames * info->frame_ms;
@@ -51,12 +52,12 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         "depth_temperature", r->depth_temperature, "depth_topk", r->depth_top_k, "depth_top_p",
         r->depth_top_p, "depth_min_p", r->depth_min_p);
     json_t *all = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:f, s:f}",
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f}",
         "text", text,
         "speaker", speaker, "output", output, "model", info->path, "digest", info->digest,
         "version", csm_version(), "prompt_positions", (json_int_t)r->n_prompt, "prompt_reused",
         (json_int_t)r->n_reused, "frames", (json_int_t)r->n_frames, "seconds", made_ms / 1e3,
-        "ended", (int)r->has_ended, "guarded", r->guarded, "choices", choices, "settings",
+        "ended", (int)r->has_ended, "guarded", r->guarded, "warnings", warnings, "choices", choices, "settings",
         settings, "timings_ms", timings(r, open_ms), "frames_per_second",
         r->total_ms > 0.0 ? (double)r->n_frames * 1e3 / r->total_ms : 0.0, "real_time_factor",
         made_ms > 0.0 ? r->total_ms / made_ms : 0.0);

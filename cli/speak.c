@@ -92,42 +92,57 @@ csm_status speakable(const struct speak *w, const char *text, char **out, csm_er
     return CSM_OK;
 }
 
-csm_status speak_options(const struct speak *w, const csm_model_info *info,
+csm_status speak_options(const struct speak *w, const csm_model *model, const csm_turn *voice,
+                         size_t n_voice, const char *const *texts, size_t n_texts, int speaker,
                          csm_generate_options *options, csm_error *err)
 {
-    const bool is_said = w->max_ms != LENGTH_OF_MODEL;
-    if (is_said && (double)w->max_ms < info->frame_ms)
+    const csm_model_info *info = csm_model_describe(model);
+    const bool is_by_text = w->max_ms == LENGTH_OF_TEXT;
+    if (!is_by_text && (double)w->max_ms < info->frame_ms)
         return csm_fail(err, CSM_BAD_ARG, "--max-audio-length-ms: %d, expected a frame's %.0f or more",
                         w->max_ms, info->frame_ms);
     *options = w->options;
-    options->max_frames =
-        is_said ? (size_t)((double)w->max_ms / info->frame_ms) : info->max_frames;
+    options->min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
+    options->max_frames = 0;
+    for (size_t i = 0; is_by_text && i < n_texts; i++) {
+        const size_t n = csm_frames_for_text(model, voice, n_voice, texts[i], speaker);
+        options->max_frames = n > options->max_frames ? n : options->max_frames;
+    }
+    if (is_by_text)
+        options->max_frames += options->min_frames;
+    else
+        options->max_frames = (size_t)((double)w->max_ms / info->frame_ms);
     if (options->n_forced != 0)
         options->max_frames = options->n_forced;
-    options->min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
-    if (options->min_frames > options->max_frames)
-        return csm_fail(err, CSM_BAD_ARG,
-                        "--min-audio-length-ms: %d, expected at most the model's %.0f, or a longer "
-                        "--max-audio-length-ms",
-                        w->min_ms, (double)info->max_frames * info->frame_ms);
     options->without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
     options->keep_logits = w->save_logits;
     options->keep_probs = w->is_debug;
     return CSM_OK;
 }
 
-void speak_remarks(const struct speak *w, const csm_report *r)
+void speak_as(struct speak *w, const csm_model *model, const csm_turn *voice, size_t n_voice,
+              int speaker)
 {
-    if (r->fallback[0] != '\0')
-        fprintf(stderr, "csm: %s\n", r->fallback);
-    if (r->guarded[0] != '\0' && !w->is_quiet)
-        fprintf(stderr, "csm: speech was ended: %s\n", r->guarded);
+    csm_remark remark;
+    if (csm_remark_speaker(model, speaker, voice, n_voice, &remark))
+        warn(&w->warnings, &remark);
 }
 
-csm_status speak_turn(const struct speak *w, csm_session *session, const char *text, int speaker,
+void speak_remarks(struct speak *w, const csm_report *r, double frame_ms)
+{
+    csm_remark remarks[CSM_ENDING_REMARKS];
+    const size_t n = csm_remark_ending(r, frame_ms, remarks);
+    for (size_t i = 0; i < n; i++)
+        if (w->options.n_forced == 0 || strcmp(remarks[i].code, "cut") != 0)
+            warn(&w->warnings, &remarks[i]);
+}
+
+csm_status speak_turn(struct speak *w, const struct context *context, const char *text, int speaker,
                       uint64_t seed, struct sink *sink, csm_result **result, csm_error *err)
 {
-    const csm_model_info *info = csm_model_describe(csm_session_model(session));
+    csm_session *session = context->session;
+    const csm_model *model = csm_session_model(session);
+    const csm_model_info *info = csm_model_describe(model);
     struct display display = {.is_debug = w->is_debug,
                               .has_progress = !w->is_quiet && !w->is_debug && isatty(2),
                               .n_codebooks = info->n_codebooks,
@@ -136,7 +151,8 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
                               .sink = sink,
                               .sink_status = CSM_OK};
     csm_generate_options options;
-    csm_status st = speak_options(w, info, &options, err);
+    csm_status st = speak_options(w, model, context->turns, context->n_turns, &text, 1, speaker,
+                                  &options, err);
     if (st != CSM_OK)
         return st;
     options.seed = seed;
@@ -146,15 +162,19 @@ csm_status speak_turn(const struct speak *w, csm_session *session, const char *t
     st = csm_session_say(session, text, speaker, &options, result, &n_dropped, err);
     if (display.has_progress)
         fputc('\n', stderr);
-    if (n_dropped > 0 && !w->is_quiet)
-        fprintf(stderr, "csm: the oldest %zu turns no longer fit and were dropped\n", n_dropped);
+    if (n_dropped > 0) {
+        csm_remark remark;
+        csm_remark_write(&remark, "turns-dropped",
+                         "the oldest %zu turns no longer fit and were dropped", n_dropped);
+        warn(&w->warnings, &remark);
+    }
     if (display.sink_status != CSM_OK) {
         *err = display.sink_error;
         return display.sink_status;
     }
     if (st != CSM_OK)
         return st;
-    speak_remarks(w, (*result)->report);
+    speak_remarks(w, (*result)->report, info->frame_ms);
     if (w->is_debug)
         show_choices(info, (*result)->report);
     return CSM_OK;
@@ -190,7 +210,7 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
     csm_tokens *forced = NULL;
     char *text = NULL;
     csm_result *result = NULL;
-    st = context_read(&w->context, model, &context, err);
+    st = context_read(&w->context, w->speaker, model, &context, &w->warnings, err);
     int speaker = w->speaker >= 0        ? w->speaker
                   : context.speaker >= 0 ? context.speaker
                                          : info->default_speaker;
@@ -201,12 +221,16 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
     if (st == CSM_OK && text[strspn(text, " \t\r\n")] == '\0')
         st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK)
-        st = speak_turn(w, context.session, text, speaker, w->options.seed, &sink, &result, err);
+        speak_as(w, model, context.turns, context.n_turns, speaker);
+    if (st == CSM_OK)
+        st = speak_turn(w, &context, text, speaker, w->options.seed, &sink, &result, err);
     st = sink_close(&sink, st, err);
     if (st == CSM_OK && w->save_tokens != NULL)
         st = csm_result_save(result, model, text, speaker, w->save_tokens, err);
     if (st == CSM_OK && w->is_json)
-        st = report_json(info, result, text, speaker, w->output, w->open_ms, err);
+        st = report_json(info, result, text, speaker, w->output, w->open_ms,
+                         warnings_json(&w->warnings), err);
+    w->has_sound = st == CSM_OK && result->n_frames > 0;
     csm_result_close(result);
     csm_tokens_close(forced);
     csm_free(text);

@@ -10,14 +10,15 @@
 
 #include "context.h"
 #include "sink.h"
+#include "warnings.h"
 
-enum { ANY_SPEAKER = INT_MIN, LENGTH_OF_MODEL = INT_MIN };
+enum { ANY_SPEAKER = INT_MIN, LENGTH_OF_TEXT = INT_MIN };
 
 struct speak {
     const char *text;
     int speaker; /* 0 or more, or ANY_SPEAKER: the voice's, else the model's default */
     struct context_options context;
-    int min_ms, max_ms; /* max_ms: 1 or more, or LENGTH_OF_MODEL */
+    int min_ms, max_ms; /* max_ms: 1 or more, or LENGTH_OF_TEXT */
     bool is_normalized; /* numbers and symbols become words first */
     const char *output; /* a file, "-" or "none" */
     struct written written;
@@ -28,23 +29,29 @@ struct speak {
     bool save_logits, is_debug, is_quiet, is_json;
     csm_generate_options options; /* seed, temperatures, sampler, stream, guard */
     double open_ms;               /* what opening the model took */
+    struct warnings warnings;
+    bool has_sound; /* afterwards: every file has some */
 };
 
 /* Speak and write all that was asked for. */
 csm_status speak(struct speak *what, csm_model *model, csm_error *err);
 
 /* For whoever speaks more than one utterance: one of them, into a sink that is
- * open, with the session as context, to which it is added. `result` is to be freed
+ * open, with the context's session, to which it is added. `result` is to be freed
  * with csm_result_close. */
-csm_status speak_turn(const struct speak *what, csm_session *session, const char *text, int speaker,
-                      uint64_t seed, struct sink *sink, csm_result **result, csm_error *err);
+csm_status speak_turn(struct speak *what, const struct context *context, const char *text,
+                      int speaker, uint64_t seed, struct sink *sink, csm_result **result, csm_error *err);
 
 /* Its parts, for whoever draws many at a time: the options of csm_generate without
- * seed and callbacks, CSM_BAD_ARG for a length that is none; and what standard
- * error is told of an utterance that is done. */
-csm_status speak_options(const struct speak *what, const csm_model_info *info,
+ * seed and callbacks, for the longest of n texts, CSM_BAD_ARG for a length that is none;
+ * what is warned of before a speaker speaks, and of an utterance that is done.
+ *   voice  [n_voice] the turns of the context as it was given */
+csm_status speak_options(const struct speak *what, const csm_model *model, const csm_turn *voice,
+                         size_t n_voice, const char *const *texts, size_t n_texts, int speaker,
                          csm_generate_options *options, csm_error *err);
-void speak_remarks(const struct speak *what, const csm_report *report);
+void speak_as(struct speak *what, const csm_model *model, const csm_turn *voice, size_t n_voice,
+              int speaker);
+void speak_remarks(struct speak *what, const csm_report *report, double frame_ms);
 
 /* The text as it is spoken: a new string, to be freed with csm_free. */
 csm_status speakable(const struct speak *what, const char *text, char **out, csm_error *err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <csm/audio.h>
+#include <csm/remarks.h>
 #include <csm/voices.h>
 
 #include "command.h"
@@ -38,6 +39,10 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
                                    is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO, &samples,
                                    &turn.n_samples, err);
     turn.samples = samples;
+    csm_remark remark;
+    if (st == CSM_OK && csm_remark_recording(a->audio, samples, turn.n_samples,
+                                             info->sample_rate_hz, &remark))
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s", remark.text);
     if (st == CSM_OK)
         st = csm_voice_add(model, name, &turn, err);
     csm_free(samples);

@@ -48,7 +48,8 @@ CSM_API CSM_MUST_USE csm_status csm_audio_resample(csm_resampler resampler, cons
  *                       with csm_free
  *
  * Returns CSM_OK; CSM_BAD_FILE (cannot be opened); CSM_BAD_FORMAT (no sound file,
- * damaged, empty, or with a sample that is not finite); CSM_BAD_ARG (rate_hz);
+ * damaged, empty, with a sample that is not finite or beyond ten times full scale, or
+ * with channels that cancel each other in the mean); CSM_BAD_ARG (rate_hz);
  * CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_audio_read(const char *path, int rate_hz,
                                                csm_resampler resampler, float **samples,

@@ -3,6 +3,7 @@
  * decode_sndfile.c - a sound file in memory, by libsndfile. A file whose header
  * promises more than there is gives what is there, as other players do. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,20 @@ static sf_count_t stream_tell(void *user)
     return ((struct stream *)user)->at;
 }
 
+/* Numbers as of full scale -1 to 1: loud masters in float may pass it a little, integers that
+ * were written as floats by a lot. */
+static bool is_sample(float x)
+{
+    return x >= -10.0f && x <= 10.0f; /* false for NaN */
+}
+
+/* Whether the mean of the channels has less than a hundredth (-20 dB) of their power. Channels
+ * that know nothing of each other lose 3 dB, a voice in one of six 8 dB. */
+static bool cancels(double mixed_power, double channel_power)
+{
+    return mixed_power < 0.01 * channel_power;
+}
+
 /* Read all frames, channels averaged. */
 static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, float **out,
                             size_t *n_out, csm_error *err)
@@ -57,6 +72,7 @@ static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, 
     float *frames = malloc(FRAMES_AT_ONCE * n_channels * sizeof *frames);
     float *samples = NULL;
     size_t n = 0, capacity = 0;
+    double mixed_power = 0.0, channel_power = 0.0; /* sums of squares, of one channel */
     csm_status status = CSM_OK;
     if (frames == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
@@ -75,9 +91,16 @@ static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, 
         }
         for (sf_count_t f = 0; f < n_read; f++) {
             float sum = 0;
-            for (size_t c = 0; c < n_channels; c++)
-                sum += frames[(size_t)f * n_channels + c];
-            samples[n++] = sum / (float)n_channels;
+            double squares = 0.0;
+            for (size_t c = 0; c < n_channels; c++) {
+                const float x = frames[(size_t)f * n_channels + c];
+                sum += x;
+                squares += (double)x * (double)x;
+            }
+            samples[n] = sum / (float)n_channels;
+            mixed_power += (double)samples[n] * (double)samples[n];
+            channel_power += squares / (double)n_channels;
+            n++;
         }
     }
     free(frames);
@@ -90,6 +113,14 @@ static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, 
             status = csm_fail(err, CSM_BAD_FORMAT,
                               "%s: sample %zu is not finite, expected numbers around -1 to 1", path,
                               i);
+        else if (!is_sample(samples[i]))
+            status = csm_fail(err, CSM_BAD_FORMAT, "%s: sample %zu is %g, expected -1 to 1", path, i,
+                              (double)samples[i]);
+    if (status == CSM_OK && n_channels > 1 && cancels(mixed_power, channel_power))
+        status = csm_fail(err, CSM_BAD_FORMAT,
+                          "%s: its %zu channels cancel each other (opposite phase), expected sound "
+                          "in their mean",
+                          path, n_channels);
     if (status != CSM_OK) {
         free(samples);
         return status;

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * remarks.h - what was asked and does not come out as asked, though nothing failed: for
+ * whoever speaks, to be told to whoever listens. A remark is a code, which stays as it is,
+ * and one line of text for a person, which may change:
+ *
+ *     silent-recording  a recording without sound      csm_remark_recording
+ *     short-recording   shorter than a frame (80 ms)   csm_remark_recording
+ *     other-speaker     the context has another voice  csm_remark_speaker
+ *     unknown-speaker   the model has no such voice    csm_remark_speaker
+ *     no-sound          speech ended before it began   csm_remark_ending
+ *     cut               the limit ended it             csm_remark_ending
+ *     guarded           the guard ended it             csm_remark_ending
+ *     fallback          another engine took over       csm_remark_ending
+ *
+ * Threads: any number at once. */
+#ifndef CSM_REMARKS_H
+#define CSM_REMARKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <csm/csm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct csm_remark {
+    char code[32];
+    char text[576];
+} csm_remark;
+
+/* Write a remark, as printf does; for codes of the caller's own, too. */
+CSM_API void csm_remark_write(csm_remark *remark, const char *code, const char *format, ...)
+    CSM_PRINTF(3, 4);
+
+/* Each of these fills in `remark` and returns true, if there is something to say. */
+
+/* A recording that lends no voice: fewer samples than a frame of 80 ms, or no 80 ms of it
+ * louder than -60 dB of full scale (root mean square). Speech lies at -35 to -15 dB, the
+ * noise of a quiet room and its microphone at -65 to -50: whose loudest syllable is below
+ * that has been recorded by mistake.
+ *
+ *   name     of the recording, the text begins with it
+ *   samples  [n_samples] mono at rate_hz */
+CSM_API bool csm_remark_recording(const char *name, const float *samples, size_t n_samples,
+                                  int rate_hz, csm_remark *remark);
+
+/* A speaker for whom nothing gives a voice: the context has turns, and none is the
+ * speaker's; or it has none, and the model names its speakers (voices.json), this one not. A
+ * model that names none may know any.
+ *
+ *   context  [n_context] what was handed over to sound like, not what was spoken since */
+CSM_API bool csm_remark_speaker(const csm_model *model, int speaker, const csm_turn *context,
+                                size_t n_context, csm_remark *remark);
+
+/* How an utterance ended; the remarks are at most CSM_ENDING_REMARKS.
+ *
+ *   report   of a generation that has ended and was not cancelled nor forced
+ *   remarks  receives them
+ *
+ * Returns how many. */
+enum { CSM_ENDING_REMARKS = 2 };
+CSM_API size_t csm_remark_ending(const csm_report *report, double frame_ms, csm_remark *remarks);
+
+/* How many frames to allow a text for which nobody has set a limit: 8 s, and 0.2 s for each
+ * character, at least ten seconds. Speech has 12 to 20 characters a second, Chinese 4 to 5:
+ * nothing that is read aloud takes so long, and whoever has a guard is ended by that before.
+ * Where the model's own limit (csm_model_info.max_frames) is below 125 frames, its maker has
+ * chosen it, and it counts; 125 is what every csm-1b says, and what it is when the model says
+ * nothing; a higher one is a least one. No more than what the model's positions leave beside
+ * text and context, but 125 at least.
+ *
+ *   context  [n_context] turns that will be there, whatever happens
+ *
+ * Returns the frames; 125 for a text that is none. */
+CSM_API size_t csm_frames_for_text(const csm_model *model, const csm_turn *context,
+                                   size_t n_context, const char *text, int speaker);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

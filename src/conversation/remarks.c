@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <csm/remarks.h>
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <csm/voices.h>
+
+#include "base/error.h"
+
+static const double silent_power = 1e-6; /* mean square: -60 dB */
+
+void csm_remark_write(csm_remark *remark, const char *code, const char *format, ...)
+{
+    va_list arguments;
+    snprintf(remark->code, sizeof remark->code, "%s", code);
+    va_start(arguments, format);
+    vsnprintf(remark->text, sizeof remark->text, format, arguments);
+    va_end(arguments);
+}
+
+/* Mean square of the loudest 80 ms. */
+static double loudest(const float *samples, size_t n_samples, size_t n_frame)
+{
+    double most = 0.0;
+    for (size_t start = 0; start + n_frame <= n_samples; start += n_frame) {
+        double power = 0.0;
+        for (size_t i = 0; i < n_frame; i++)
+            power += (double)samples[start + i] * (double)samples[start + i];
+        most = power > most ? power : most;
+    }
+    return most / (double)n_frame;
+}
+
+bool csm_remark_recording(const char *name, const float *samples, size_t n_samples, int rate_hz,
+                          csm_remark *remark)
+{
+    const size_t n_frame = (size_t)rate_hz * 80 / 1000;
+    if (n_samples < n_frame) {
+        csm_remark_write(remark, "short-recording",
+                         "%s: %.0f ms of sound, less than a frame of 80 ms: no voice can be heard "
+                         "in it",
+                         name, (double)n_samples * 1e3 / rate_hz);
+        return true;
+    }
+    const double power = loudest(samples, n_samples, n_frame);
+    if (power >= silent_power)
+        return false;
+    if (power > 0.0)
+        csm_remark_write(remark, "silent-recording",
+                         "%s: the recording is silent (%.0f dB of full scale where it is loudest): "
+                         "no voice can be heard in it",
+                         name, 10.0 * log10(power));
+    else
+        csm_remark_write(remark, "silent-recording",
+                         "%s: the recording is silent: no voice can be heard in it", name);
+    return true;
+}
+
+/* "0, 2 and 3" of speakers, each once, as far as there is room. */
+static void list_speakers(char *text, size_t size, const csm_turn *context, size_t n)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n && at < size; i++) {
+        bool is_new = true;
+        for (size_t k = 0; k < i; k++)
+            is_new = is_new && context[k].speaker != context[i].speaker;
+        if (is_new)
+            at += (size_t)snprintf(text + at, size - at, "%s%d", at > 0 ? ", " : "",
+                                   context[i].speaker);
+    }
+}
+
+bool csm_remark_speaker(const csm_model *model, int speaker, const csm_turn *context,
+                        size_t n_context, csm_remark *remark)
+{
+    char known[128] = "";
+    for (size_t i = 0; i < n_context; i++)
+        if (context[i].speaker == speaker)
+            return false;
+    if (n_context > 0) {
+        list_speakers(known, sizeof known, context, n_context);
+        csm_remark_write(remark, "other-speaker",
+                         "speaker %d has no turn in the context (which has speaker %s): the voice "
+                         "will not be that of the recording",
+                         speaker, known);
+        return true;
+    }
+    csm_voice *voices = NULL;
+    size_t n = 0, at = 0;
+    bool is_known = true;
+    if (csm_voices_list(model, &voices, &n, NULL) == CSM_OK) {
+        bool has_names = false, is_named = false;
+        for (size_t i = 0; i < n; i++)
+            if (voices[i].path[0] == '\0') {
+                has_names = true;
+                is_named = is_named || voices[i].speaker == speaker;
+                if (at < sizeof known)
+                    at += (size_t)snprintf(known + at, sizeof known - at, "%s%d",
+                                           at > 0 ? ", " : "", voices[i].speaker);
+            }
+        is_known = !has_names || is_named;
+        csm_free(voices);
+    }
+    if (!is_known)
+        csm_remark_write(remark, "unknown-speaker",
+                         "speaker %d: the model was not trained on one, it has %s: the voice is "
+                         "anybody's",
+                         speaker, known);
+    return !is_known;
+}
+
+size_t csm_remark_ending(const csm_report *report, double frame_ms, csm_remark *remarks)
+{
+    size_t n = 0;
+    if (report->fallback[0] != '\0')
+        csm_remark_write(&remarks[n++], "fallback", "%s", report->fallback);
+    if (report->n_frames == 0)
+        csm_remark_write(&remarks[n++], "no-sound",
+                         "the model ended its speech before it began: there is no sound (another "
+                         "seed or a least length may help)");
+    else if (report->guarded[0] != '\0')
+        csm_remark_write(&remarks[n++], "guarded", "speech was ended: %s", report->guarded);
+    else if (!report->has_ended)
+        csm_remark_write(&remarks[n++], "cut",
+                         "speech was cut at %.2f s, the most it may last, before it had ended",
+                         (double)report->n_frames * frame_ms / 1e3);
+    return n;
+}

@@ -154,7 +154,5 @@ csm_status cast_read(const struct option_list *given, const char *script, csm_mo
         cast->roles[i].speaker = next;
         st = add_recording(voices[i].path, next, model, context, err);
     }
-    if (st == CSM_OK)
-        csm_session_pin(context->session);
-    return st;
+    return st == CSM_OK ? context_settle(context, err) : st;
 }

@@ -57,16 +57,23 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     return st;
 }
 
-/* Views of all turns there are. */
-static csm_status view_turns(struct context *context, csm_error *err)
+csm_status context_settle(struct context *context, csm_error *err)
 {
-    context->n_turns = csm_session_count(context->session);
-    context->turns = calloc(context->n_turns + 1, sizeof *context->turns);
-    if (context->turns == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "context: %zu turns: out of memory", context->n_turns);
+    const size_t n = csm_session_count(context->session);
+    csm_turn *turns = realloc(context->turns, (n + 1) * sizeof *turns);
+    if (turns == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "context: %zu turns: out of memory", n);
+    context->turns = turns;
+    context->n_turns = n;
+    csm_session_pin(context->session);
+    return CSM_OK;
+}
+
+const csm_turn *context_turns(const struct context *context)
+{
     for (size_t i = 0; i < context->n_turns; i++)
         context->turns[i] = csm_session_turn(context->session, i);
-    return CSM_OK;
+    return context->turns;
 }
 
 csm_status context_read(const struct context_options *options, int speaker, csm_model *model,
@@ -79,9 +86,7 @@ csm_status context_read(const struct context_options *options, int speaker, csm_
     for (size_t i = 0; st == CSM_OK && i < options->audio.n; i++)
         st = add_recording(options, i, model, context, warnings, err);
     if (st == CSM_OK)
-        st = view_turns(context, err);
-    if (st == CSM_OK)
-        csm_session_pin(context->session);
+        st = context_settle(context, err);
     return st;
 }
 

@@ -18,8 +18,8 @@ struct context_options {
 struct context {
     csm_session *session; /* the turns, pinned */
     int speaker;          /* whom the voice tells to speak as; -1: nobody */
-    csm_turn *turns;      /* [n_turns] what was given: views of the session's pinned turns */
-    size_t n_turns;
+    size_t n_turns;       /* that were given: the first of the session, pinned */
+    csm_turn *turns;      /* [n_turns] room for context_turns */
 };
 
 /* Read and encode them, and warn of recordings that lend no voice. `speaker` is who will
@@ -28,6 +28,14 @@ struct context {
  * csm_session_add, csm_voice_find. */
 csm_status context_read(const struct context_options *options, int speaker, csm_model *model,
                         struct context *context, struct warnings *warnings, csm_error *err);
+
+/* The turns there are now are those that were given: context_read calls it, and who adds
+ * more. CSM_NO_MEMORY. */
+csm_status context_settle(struct context *context, csm_error *err);
+
+/* [n_turns] views of them, valid until the session changes. */
+const csm_turn *context_turns(const struct context *context);
+
 void context_free(struct context *context);
 
 #endif

@@ -31,10 +31,9 @@ static const char help[] =
     "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
     WRITTEN_HELP
     "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
-    "  --adapter DIR[:SCALE]    merge a LoRA of PEFT or csm-mlx; repeatable\n"
-    "  --speaker N              who speaks (0; the embedded voice has its own default)\n"
-    "  --max-audio-length-ms N  at most this long, each utterance; default: 8 s and\n"
-    "                           0.2 s a character, 10 s or more, or what the model says\n"
+    "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
+    "  --speaker N              who speaks (the voice's own, else 0)\n"
+    "  --max-audio-length-ms N  at most this long (8 s and 0.2 s a character)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
     "  --mark                   mark the sound as generated: csm detect finds it again\n"
     "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"

@@ -194,7 +194,8 @@ static csm_status print_json(const struct recital *r, csm_error *err)
                       : csm_fail(err, CSM_BAD_FILE, "--json: standard output cannot be written");
 }
 
-/* Each speaker once. */
+/* Each speaker once. In a script those whom the model knows by name are cast, whoever else has
+ * a recording. */
 static void warn_of_speakers(struct recital *r)
 {
     for (size_t i = 0; i < r->utterances.n; i++) {
@@ -202,8 +203,8 @@ static void warn_of_speakers(struct recital *r)
         size_t first = 0;
         while (r->utterances.items[first].speaker != speaker)
             first++;
-        if (first == i)
-            speak_as(r->what, r->model, r->context.turns, r->context.n_turns, speaker);
+        if (first == i && (r->how->script == NULL || !csm_speaker_is_named(r->model, speaker)))
+            speak_as(r->what, r->model, context_turns(&r->context), r->context.n_turns, speaker);
     }
 }
 
@@ -217,7 +218,7 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
                                          : info->default_speaker;
     struct cast cast;
     if (st == CSM_OK && how->script != NULL)
-        st = cast_read(&how->cast, how->script, model, &context, &cast, err);
+        st = cast_read(&how->cast, how->script, model, &r.context, &cast, err);
     if (st == CSM_OK)
         st = how->script != NULL
                  ? split_script(&r.utterances, w, how->script, &cast, !how->is_per_turn, err)

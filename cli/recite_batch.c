@@ -94,7 +94,7 @@ static csm_status draw_missing(struct batch *b, csm_utterance *missing, const cs
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     for (size_t i = 0; i < n; i++)
         texts[i] = r->utterances.items[i].text;
-    csm_status st = speak_options(r->what, r->model, r->context.turns, r->context.n_turns, texts, n,
+    csm_status st = speak_options(r->what, r->model, context_turns(&r->context), r->context.n_turns, texts, n,
                                   r->utterances.items[0].speaker, &options, err);
     free(texts);
     if (st != CSM_OK)

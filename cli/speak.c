@@ -151,7 +151,7 @@ csm_status speak_turn(struct speak *w, const struct context *context, const char
                               .sink = sink,
                               .sink_status = CSM_OK};
     csm_generate_options options;
-    csm_status st = speak_options(w, model, context->turns, context->n_turns, &text, 1, speaker,
+    csm_status st = speak_options(w, model, context_turns(context), context->n_turns, &text, 1, speaker,
                                   &options, err);
     if (st != CSM_OK)
         return st;
@@ -221,7 +221,7 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
     if (st == CSM_OK && text[strspn(text, " \t\r\n")] == '\0')
         st = csm_fail(err, CSM_BAD_FORMAT, "nothing to say: the text is empty");
     if (st == CSM_OK)
-        speak_as(w, model, context.turns, context.n_turns, speaker);
+        speak_as(w, model, context_turns(&context), context.n_turns, speaker);
     if (st == CSM_OK)
         st = speak_turn(w, &context, text, speaker, w->options.seed, &sink, &result, err);
     st = sink_close(&sink, st, err);

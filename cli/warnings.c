@@ -11,7 +11,7 @@ static const char *hint(const char *code)
         const char *code, *hint;
     } hints[] = {
         {"cut", "; --max-audio-length-ms N allows more"},
-        {"no-sound", ": --seed N, --min-audio-length-ms N"},
+        {"no-sound", " (--seed N, --min-audio-length-ms N)"},
         {"other-speaker", "; --speaker N says who speaks, --context-speaker N who spoke"},
     };
     for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)

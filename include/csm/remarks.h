@@ -55,6 +55,9 @@ CSM_API bool csm_remark_recording(const char *name, const float *samples, size_t
 CSM_API bool csm_remark_speaker(const csm_model *model, int speaker, const csm_turn *context,
                                 size_t n_context, csm_remark *remark);
 
+/* Whether the model names that speaker (voices.json). */
+CSM_API bool csm_speaker_is_named(const csm_model *model, int speaker);
+
 /* How an utterance ended; the remarks are at most CSM_ENDING_REMARKS.
  *
  *   report   of a generation that has ended and was not cancelled nor forced

@@ -73,6 +73,33 @@ static void list_speakers(char *text, size_t size, const csm_turn *context, size
     }
 }
 
+/* Whether the model names the speaker, and in `all` whom it names: "" for nobody. */
+static bool is_named(const csm_model *model, int speaker, char *all, size_t size)
+{
+    csm_voice *voices = NULL;
+    size_t n = 0, at = 0;
+    bool is_there = false;
+    all[0] = '\0';
+    if (csm_voices_list(model, &voices, &n, NULL) != CSM_OK)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (voices[i].path[0] != '\0') /* a recording */
+            continue;
+        is_there = is_there || voices[i].speaker == speaker;
+        if (at < size)
+            at += (size_t)snprintf(all + at, size - at, "%s%d", at > 0 ? ", " : "",
+                                   voices[i].speaker);
+    }
+    csm_free(voices);
+    return is_there;
+}
+
+bool csm_speaker_is_named(const csm_model *model, int speaker)
+{
+    char all[8];
+    return is_named(model, speaker, all, sizeof all);
+}
+
 bool csm_remark_speaker(const csm_model *model, int speaker, const csm_turn *context,
                         size_t n_context, csm_remark *remark)
 {
@@ -88,28 +115,12 @@ bool csm_remark_speaker(const csm_model *model, int speaker, const csm_turn *con
                          speaker, known);
         return true;
     }
-    csm_voice *voices = NULL;
-    size_t n = 0, at = 0;
-    bool is_known = true;
-    if (csm_voices_list(model, &voices, &n, NULL) == CSM_OK) {
-        bool has_names = false, is_named = false;
-        for (size_t i = 0; i < n; i++)
-            if (voices[i].path[0] == '\0') {
-                has_names = true;
-                is_named = is_named || voices[i].speaker == speaker;
-                if (at < sizeof known)
-                    at += (size_t)snprintf(known + at, sizeof known - at, "%s%d",
-                                           at > 0 ? ", " : "", voices[i].speaker);
-            }
-        is_known = !has_names || is_named;
-        csm_free(voices);
-    }
-    if (!is_known)
-        csm_remark_write(remark, "unknown-speaker",
-                         "speaker %d: the model was not trained on one, it has %s: the voice is "
-                         "anybody's",
-                         speaker, known);
-    return !is_known;
+    if (is_named(model, speaker, known, sizeof known) || known[0] == '\0')
+        return false;
+    csm_remark_write(remark, "unknown-speaker",
+                     "speaker %d: the model was not trained on one, it has %s: the voice is anybody's",
+                     speaker, known);
+    return true;
 }
 
 size_t csm_remark_ending(const csm_report *report, double frame_ms, csm_remark *remarks)
@@ -119,8 +130,8 @@ size_t csm_remark_ending(const csm_report *report, double frame_ms, csm_remark *
         csm_remark_write(&remarks[n++], "fallback", "%s", report->fallback);
     if (report->n_frames == 0)
         csm_remark_write(&remarks[n++], "no-sound",
-                         "the model ended its speech before it began: there is no sound (another "
-                         "seed or a least length may help)");
+                         "the model ended its speech before it began: there is no sound; another "
+                         "seed, or a least length, may help");
     else if (report->guarded[0] != '\0')
         csm_remark_write(&remarks[n++], "guarded", "speech was ended: %s", report->guarded);
     else if (!report->has_ended)

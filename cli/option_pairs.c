@@ -9,24 +9,25 @@
 #include <string.h>
 
 #define DRAWS                                                                                      \
-    "seed temperature topk top-p min-p depth-temperature depth-topk depth-top-p depth-min-p "      \
-    "stream sampler mlx-version strategy use-exact-sampling pytorch-tokens dtype "
+    "mlx-version seed temperature topk top-p min-p depth-temperature depth-topk depth-top-p depth-min-p "      \
+    "stream sampler strategy use-exact-sampling pytorch-tokens dtype "
 
-/* Each of the names in `options` excludes each of those in `others`. */
+/* Each of the names in `options` excludes each of those in `others`; those that need others
+ * stand before them, for the first one that was given is named. */
 static const struct {
     const char *options, *others, *reason;
 } exclusions[] = {
     {"text", "text-file script -", "one text at a time"},
     {"text-file", "script -", "one text at a time"},
     {"script", "-", "one text at a time"},
-    {"from-tokens", "text text-file script - dry-run normalize no-normalize sentences whole",
+    {"from-tokens", "text text-file cast script - dry-run normalize no-normalize sentences whole",
      "the codes are there, no text is read"},
     {"from-tokens", DRAWS "adapter guard no-guard max-audio-length-ms min-audio-length-ms",
      "the codes are there, nothing is drawn"},
-    {"from-tokens", "speaker voice context-audio context-text context-speaker",
+    {"from-tokens", "speaker voice context-speaker context-audio context-text",
      "the codes are there, no context is read"},
     {"from-tokens", "per-turn batch resume play", "one file of codes becomes one of sound"},
-    {"from-tokens", "save-tokens save-logits save-hidden forced-tokens json debug",
+    {"from-tokens", "save-logits save-hidden forced-tokens save-tokens json debug",
      "nothing is drawn that it could tell"},
     {"strategy", "use-exact-sampling pytorch-tokens", "both choose the strategy"},
     {"use-exact-sampling", "pytorch-tokens", "both choose the strategy"},
@@ -36,17 +37,17 @@ static const struct {
     {"sentences", "whole", "each is the other's opposite"},
     {"normalize", "no-normalize", "each is the other's opposite"},
     {"guard", "no-guard", "each is the other's opposite"},
-    {"save-tokens save-logits save-hidden forced-tokens", "script sentences batch resume per-turn",
+    {"save-logits save-hidden forced-tokens save-tokens", "cast script sentences batch resume per-turn",
      "a token file holds one utterance"},
     {"forced-tokens", "max-audio-length-ms min-audio-length-ms guard",
      "speech is as long as the file of codes"},
-    {"script", "speaker", "its lines name their speakers"},
-    {"script", "sentences whole", "its lines are the utterances"},
-    {"script", "batch", "each line has those before it as context"},
+    {"cast script", "speaker", "its lines name their speakers"},
+    {"cast script", "sentences whole", "its lines are the utterances"},
+    {"cast script", "batch", "each line has those before it as context"},
     {"batch", "whole", "a batch is of sentences"},
     {"batch", "debug", "what is shown of the draws would be mixed up"},
     {"resume", "per-turn", "what is kept belongs to one output"},
-    {"cast", "text text-file - from-tokens", "it names the speakers of a script"},
+    {"cast", "text text-file -", "it names the speakers of a script"},
     {"dry-run", "json", "it prints what would be spoken, not what was"},
 };
 

@@ -20,15 +20,15 @@ from ._csm import (Detector, EngineError, Marker, Sampler, __version__, draw_is_
 if TYPE_CHECKING:
     from .hub import download
     from .marks import Detection, Found, Payload, detect, mark
-    from .model import Frame, Model, Segment, Speech
+    from .model import Frame, Model, Segment, Speech, SpeechWarning
 
 __all__ = ["Detection", "Detector", "EngineError", "Found", "Frame", "Marker", "Model", "Payload",
-           "Sampler", "Segment", "Speech", "__version__", "detect", "download", "draw_is_certain",
-           "mark", "noise"]
+           "Sampler", "Segment", "Speech", "SpeechWarning", "__version__", "detect", "download",
+           "draw_is_certain", "mark", "noise"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Frame", "Model", "Segment", "Speech"):
+    if name in ("Frame", "Model", "Segment", "Speech", "SpeechWarning"):
         from . import model
 
         return getattr(model, name)

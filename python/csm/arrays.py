@@ -94,6 +94,24 @@ def as_floats(name: str, array: Any) -> np.ndarray:
     return _converted(name, array, np.float32)
 
 
+def as_numbers(name: str, array: Any) -> np.ndarray:
+    """Floats or integers of NumPy, torch, mlx or a list, of their own dtype (bfloat16 as
+    float32)."""
+    if _library("torch", array) is not None:
+        array = _on_cpu(name, array)
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    mx = _library("mlx.core", array)
+    if mx is not None and array.dtype == mx.bfloat16:
+        array = array.astype(mx.float32)
+    values = _converted(name, array, None)
+    if values.dtype.name == "bfloat16":
+        values = values.astype(np.float32)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected an array of numbers, not {type(array).__name__}: dtype "
+                        f"{values.dtype}")
+    return values
+
+
 def as_codes(name: str, array: Any) -> np.ndarray:
     """Codes of NumPy, torch, mlx or a list, as int32 row after row."""
     if _library("torch", array) is not None:

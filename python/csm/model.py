@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -11,14 +12,18 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from . import _csm
+from . import _csm, options
 from .arguments import integer, real
-from .arguments import seed as seed_of
 from .arguments import text as text_of
-from .arrays import as_codes, as_floats
+from .arrays import as_codes
 from .hub import path_of
+from .options import FRAME_MS, Options, name_or_none
+from .sound import SpeechWarning, as_sound, warn, warn_of_recording
+from .speaking import Frame, Speaking
+from .utterances import MAX_SENTENCE_BYTES, Utterances
 
-FRAME_MS = 80
+__all__ = ["FRAME_MS", "Frame", "Model", "ModelOptions", "Options", "Segment", "Speech",
+           "SpeechWarning"]
 
 # Beside the package in a wheel; a source tree sets CSM_VOICE_DIR or passes a path.
 _EMBEDDED_VOICE = pathlib.Path(__file__).parent / "share" / "csm" / "voice"
@@ -32,44 +37,31 @@ class Segment:
     ----------
     speaker : int
     text : str
-    audio : float array [n_samples], mono 24 kHz, of NumPy, torch or mlx; or None
+    audio : sound of NumPy, torch, mlx or a list; or None. Floats of -1 to 1, or integers of
+        8, 16 or 32 bits; [n_samples], [channels, n_samples] or [n_samples, channels]
     codes : int32 array [n_frames, n_codebooks], in place of the audio; or None
+    sampling_rate : of the audio, in Hz; None: the model's, 24000
     """
 
     speaker: int
     text: str
     audio: Any = None
     codes: Any = None
+    sampling_rate: int | None = None
 
-    def _turn(self) -> _csm.Turn:
+    def _turn(self, rate_hz: int, is_torchaudio: bool) -> _csm.Turn:
         if (self.audio is None) == (self.codes is None):
             raise ValueError("context: each segment needs audio or codes, and not both")
-        words, speaker = text_of("context: text", self.text), integer("speaker", self.speaker)
+        words = text_of("context: text", self.text)
+        if not words.strip():
+            raise ValueError("context: text: empty, expected what is said in the recording")
+        speaker = integer("context: speaker", self.speaker, 0)
         if self.codes is not None:
             return _csm.Turn(words, speaker, codes=as_codes("context: codes", self.codes))
-        return _csm.Turn(words, speaker,
-                         samples=as_floats("context: audio", self.audio).reshape(-1))
-
-
-@dataclass
-class Frame:
-    """80 ms of speech as drawn.
-
-    Attributes
-    ----------
-    index : int
-    codes : int32 [n_codebooks]
-    margins, probs : float32 [n_codebooks]; how surely each code was drawn
-    logits : float32 [n_codebooks, vocab], before temperature
-    samples : float32 [1920], or None without sound
-    """
-
-    index: int
-    codes: np.ndarray
-    margins: np.ndarray
-    probs: np.ndarray
-    logits: np.ndarray | None
-    samples: np.ndarray | None
+        sound = as_sound("context: audio", self.audio, self.sampling_rate, rate_hz, is_torchaudio)
+        if sound.size:
+            warn_of_recording("context: audio", sound, rate_hz)
+        return _csm.Turn(words, speaker, samples=sound)
 
 
 @dataclass
@@ -82,7 +74,8 @@ class Speech:
     tokens : int32 [n_frames, n_codebooks]
     margins, probs : float32 [n_frames, n_codebooks]
     logits : float32 [n_frames, n_codebooks, vocab], or None if not asked for
-    report : dict, the choices made and the times taken
+    report : dict, the choices made, the times taken, and "warnings": "code: text" of what was
+        warned of (SpeechWarning)
     """
 
     audio: np.ndarray
@@ -91,19 +84,6 @@ class Speech:
     probs: np.ndarray
     logits: np.ndarray | None = None
     report: dict[str, Any] = field(default_factory=dict)
-
-
-class Options(TypedDict, total=False):
-    """What `generate` takes beside what Sesame's has; as the command's options."""
-
-    seed: int
-    depth_temperature: float | None
-    depth_topk: int | None
-    strategy: str
-    stream: str | None
-    sampler: str | None
-    dtype: str | None
-    mlx_version: str | None
 
 
 class ModelOptions(TypedDict, total=False):
@@ -115,6 +95,7 @@ class ModelOptions(TypedDict, total=False):
     threads: int
     device: str | None
     codec_engine: str | None
+    adapter: str | os.PathLike[str] | Sequence[Any] | None
 
 
 class Model:
@@ -129,13 +110,17 @@ class Model:
     dtype : 'stored', 'f32', 'bf16', 'f16', 'q8' or 'q4', of the language model's matrices
     threads : 0 for one a core
     device : the engine's word for it ('cpu', 'gpu', 'cuda:0', 'mps'), or None
+    adapter : a directory of PEFT's or csm-mlx's to merge into the model, or a list of these, or
+        of (directory, scale)
     """
 
     sample_rate = 24000
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, strategy: str = "auto",
                  engine: str | None = None, dtype: str = "stored", threads: int = 0,
-                 device: str | None = None, codec_engine: str | None = None) -> None:
+                 device: str | None = None, codec_engine: str | None = None,
+                 adapter: str | os.PathLike[str] | Sequence[Any] | None = None) -> None:
+        self._is_embedded = path is None
         if path is None and _EMBEDDED_VOICE.is_dir():
             path = _EMBEDDED_VOICE
         if path is not None and not isinstance(path, (str, os.PathLike)):
@@ -143,9 +128,9 @@ class Model:
                             f"{type(path).__name__}")
         self._model = _csm.Model(
             None if path is None else path_of(path), strategy=text_of("strategy", strategy),
-            engine=_name("engine", engine), dtype=text_of("dtype", dtype),
-            threads=integer("threads", threads), device=_name("device", device),
-            codec_engine=_name("codec_engine", codec_engine))
+            engine=name_or_none("engine", engine), dtype=text_of("dtype", dtype),
+            threads=integer("threads", threads, 0), device=name_or_none("device", device),
+            codec_engine=name_or_none("codec_engine", codec_engine), adapters=_adapters(adapter))
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str] | None = None,
@@ -158,30 +143,27 @@ class Model:
         """What is known of the model: sizes, engine, versions, defaults."""
         return self._model.info()
 
-    def stream(self, text: str, speaker: int = 0, context: Sequence[Segment] = (),
-               max_audio_length_ms: float = 10_000, temperature: float | None = None,
+    def stream(self, text: str, speaker: int | None = None, context: Sequence[Segment] = (),
+               max_audio_length_ms: float | None = None, temperature: float | None = None,
                topk: int | None = None, **options: Unpack[Options]) -> Iterator[Frame]:
-        """Speak, handing over each frame as soon as it is drawn; arguments as `generate`.
+        """Speak, handing over each frame as soon as it is drawn; arguments as `generate`."""
+        return self._start(text, speaker, context, max_audio_length_ms, temperature, topk, options,
+                           logits=True)
 
-        One generation of a model runs at a time: starting another ends it.
-        """
-        return _Frames(self._start(text, speaker, context, max_audio_length_ms, temperature, topk,
-                                   options, logits=True))
-
-    def generate(self, text: str, speaker: int = 0, context: Sequence[Segment] = (),
-                 max_audio_length_ms: float = 10_000, temperature: float | None = None,
+    def generate(self, text: str, speaker: int | None = None, context: Sequence[Segment] = (),
+                 max_audio_length_ms: float | None = None, temperature: float | None = None,
                  topk: int | None = None, **options: Unpack[Options]) -> np.ndarray:
         """Speak: the signature of Sesame's and csm-mlx's generators.
 
         Parameters
         ----------
         text : what to say
-        speaker : as whom
+        speaker : as whom; None: the voice's, else the model's default
         context : earlier turns, oldest first
-        max_audio_length_ms : at most so much sound
+        max_audio_length_ms : at most so much sound, each sentence; None: 8 s and 0.2 s for each
+            character, 10 s or more, or what the model's own settings say
         temperature, topk : None for the model's own; temperature 0 is greedy
-        options : seed, depth_temperature, depth_topk, strategy, stream, sampler, dtype,
-            mlx_version; as the command's
+        options : the command's, under the same names: `Options`
 
         Returns
         -------
@@ -191,18 +173,28 @@ class Model:
         ------
         TypeError, ValueError : names the argument; also of a model that was closed
         csm.EngineError : an engine failed
-        """
-        return self.speak(text, speaker, context, max_audio_length_ms, temperature, topk,
-                          **options).audio
 
-    def speak(self, text: str, speaker: int = 0, context: Sequence[Segment] = (),
-              max_audio_length_ms: float = 10_000, temperature: float | None = None,
+        Warns
+        -----
+        csm.SpeechWarning : what does not come out as asked: cut by the limit, no sound, ...
+        """
+        speaking = self._start(text, speaker, context, max_audio_length_ms, temperature, topk,
+                               options, logits=False)
+        sound = [frame.samples for frame in speaking if frame.samples is not None]
+        return np.concatenate(sound) if sound else np.empty(0, np.float32)
+
+    def speak(self, text: str, speaker: int | None = None, context: Sequence[Segment] = (),
+              max_audio_length_ms: float | None = None, temperature: float | None = None,
               topk: int | None = None, *, logits: bool = False,
               **options: Unpack[Options]) -> Speech:
-        """As `generate`, with the tokens, how surely they were drawn, and the report."""
-        generation = self._start(text, speaker, context, max_audio_length_ms, temperature, topk,
-                                 options, logits)
-        frames = list(_Frames(generation))
+        """As `generate`, with the tokens, how surely they were drawn, and the report: one
+        utterance, never divided into sentences."""
+        if options.get("sentences"):
+            raise ValueError("sentences: speak gives the tokens of one utterance; generate and "
+                             "stream speak sentence by sentence")
+        speaking = self._start(text, speaker, context, max_audio_length_ms, temperature, topk,
+                               options, logits, is_one=True)
+        frames = list(speaking)
         n_codebooks = self.info["n_codebooks"]
 
         def stack(name: str, dtype: type) -> np.ndarray:
@@ -216,15 +208,17 @@ class Model:
             probs=stack("probs", np.float32),
             logits=np.stack([frame.logits for frame in frames if frame.logits is not None])
             if logits and frames else None,
-            report=generation.report())
+            report=speaking.report())
 
     def tokenize(self, text: str, speaker: int = 0) -> np.ndarray:
         """The ids int32 [n] of '[speaker]text' as the prompt has them."""
-        return self._model.tokenize(text_of("text", text), integer("speaker", speaker))
+        return self._model.tokenize(text_of("text", text), integer("speaker", speaker, 0))
 
-    def encode(self, audio: Any) -> np.ndarray:
-        """Codes int32 [n_frames, n_codebooks] of sound [n_samples], mono 24 kHz."""
-        return self._model.encode(as_floats("audio", audio).reshape(-1))
+    def encode(self, audio: Any, sampling_rate: int | None = None) -> np.ndarray:
+        """Codes int32 [n_frames, n_codebooks] of sound: arrays as Segment takes them."""
+        info = self.info
+        return self._model.encode(as_sound("audio", audio, sampling_rate, info["sample_rate"],
+                                           info["layout"] != "hf"))
 
     def decode(self, codes: Any) -> np.ndarray:
         """Sound float32 [n_frames * 1920] of codes [n_frames, n_codebooks]."""
@@ -244,51 +238,76 @@ class Model:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _start(self, text: str, speaker: int, context: Sequence[Segment],
-               max_audio_length_ms: float, temperature: float | None, topk: int | None,
-               options: Options, logits: bool) -> _csm.Generation:
-        unknown = options.keys() - Options.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"{min(unknown)}: no such option; there are "
-                            f"{', '.join(Options.__annotations__)}")
-        length = real("max_audio_length_ms", max_audio_length_ms)
-        if not FRAME_MS <= length < 1e12:
-            raise ValueError(f"max_audio_length_ms: {length:g}, expected at least one frame, "
-                             f"{FRAME_MS}")
+    def _start(self, text: str, speaker: int | None, context: Sequence[Segment],
+               max_audio_length_ms: float | None, temperature: float | None, topk: int | None,
+               given: Options, logits: bool, is_one: bool = False) -> Speaking:
+        options.check_names(given)
+        words = text_of("text", text)
+        if not words.strip():
+            raise ValueError("text: empty, expected what to say")
+        info = self.info
+        is_normalized = options.flag("normalize", given.get("normalize"), self._is_embedded)
+        by_sentence = options.flag("sentences", given.get("sentences"), self._is_embedded)
+        utterances = Utterances(
+            words, None if is_one else MAX_SENTENCE_BYTES if by_sentence else 0, is_normalized)
+        turns, speaker = self._context(context, given.get("voice"), speaker, info)
+        first_seed = options.seed_number(given.get("seed", 0))
+        draws = options.draws(given, temperature, topk)
+        guard = options.flag("guard", given.get("guard"), self._is_embedded)
+        min_frames = math.ceil(options.length_frames("min_audio_length_ms",
+                                                     given.get("min_audio_length_ms", 0), 0))
+        max_frames = None if max_audio_length_ms is None else int(
+            options.length_frames("max_audio_length_ms", max_audio_length_ms, FRAME_MS))
+        if max_frames is not None and min_frames > max_frames:
+            raise ValueError("min_audio_length_ms: expected 0 up to max_audio_length_ms")
+
+        def begin(sentence: str, i: int, before: _csm.Turn | None) -> _csm.Generation:
+            most = max_frames
+            if most is None:
+                most = self._model.frames_for(sentence, speaker, turns) + min_frames
+            return self._model.start(
+                sentence, speaker, [*turns, before] if before is not None else turns,
+                seed=(first_seed + i) & 0xFFFFFFFFFFFFFFFF, max_frames=most, min_frames=min_frames,
+                guard=guard, logits=logits, **draws)
+
+        remarks = [warn(code, line) for code, line in self._model.remarks(speaker, turns)]
+        speaking = Speaking(utterances, speaker, info["sample_rate"], begin)
+        speaking.warnings += remarks
+        return speaking
+
+    def _context(self, context: Sequence[Segment], voice: str | None, speaker: int | None,
+                 info: dict[str, Any]) -> tuple[list[_csm.Turn], int]:
+        """The turns of the voice and the context, and who speaks."""
         if isinstance(context, Segment) or not isinstance(context, Sequence):
             raise TypeError(f"context: expected a list of Segments, not {type(context).__name__}")
-        return self._model.start(
-            text_of("text", text), integer("speaker", speaker), [_turn(turn) for turn in context],
-            seed=seed_of("seed", options.get("seed", 0)),
-            temperature=_temperature("temperature", temperature), top_k=_topk("topk", topk),
-            depth_temperature=_temperature("depth_temperature", options.get("depth_temperature")),
-            depth_top_k=_topk("depth_topk", options.get("depth_topk")),
-            strategy=text_of("strategy", options.get("strategy", "auto")),
-            stream=_name("stream", options.get("stream")),
-            sampler=_name("sampler", options.get("sampler")),
-            dtype=_name("dtype", options.get("dtype")),
-            mlx_version=_name("mlx_version", options.get("mlx_version")),
-            max_frames=int(length / FRAME_MS), logits=logits)
+        asked = None if speaker is None else integer("speaker", speaker, 0)
+        own, turns = None, []
+        if voice is not None:
+            own, recorded = self._model.voice(text_of("voice", voice))
+            turns = [_csm.Turn(words, who, codes=codes) for words, who, codes in recorded]
+            if not turns and asked not in (None, own):
+                raise ValueError(f"voice: {voice!r} is speaker {own} of the model, not speaker "
+                                 f"{asked}")
+        turns += [_turn(turn, info["sample_rate"], info["layout"] != "hf") for turn in context]
+        return turns, next(n for n in (asked, own, info["default_speaker"]) if n is not None)
 
 
-def _name(name: str, value: str | None) -> str | None:
-    return None if value is None else text_of(name, value)
+def _adapters(adapter: Any) -> list[tuple[str, float]]:
+    """One directory, or a list of directories and (directory, scale)."""
+    if adapter is None:
+        return []
+    listed = [adapter] if isinstance(adapter, (str, os.PathLike)) else adapter
+    pairs = []
+    for item in listed:
+        path, scale = item if isinstance(item, tuple) and len(item) == 2 else (item, 1.0)
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError("adapter: expected a directory, or a list of directories or of "
+                            f"(directory, scale), not {type(path).__name__}")
+        pairs.append((os.fspath(path), real("adapter", scale)))
+    return pairs
 
 
-def _temperature(name: str, value: float | None) -> float:
-    if value is None:
-        return _csm.FROM_MODEL
-    temperature = real(name, value)
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"{name}: {temperature:g}, expected 0 (greedy) or above")
-    return temperature
-
-
-def _topk(name: str, value: int | None) -> int:
-    return _csm.FROM_MODEL if value is None else integer(name, value, 0)
-
-
-def _turn(segment: Any) -> _csm.Turn:
+def _turn(segment: Any, rate_hz: int, is_torchaudio: bool) -> _csm.Turn:
     """A turn of ours, or of Sesame's or csm-mlx's Segment: they have the same fields."""
     if not isinstance(segment, Segment):
         try:
@@ -296,17 +315,4 @@ def _turn(segment: Any) -> _csm.Turn:
         except AttributeError:
             raise TypeError("context: expected Segments, not "
                             f"{type(segment).__name__}") from None
-    return segment._turn()
-
-
-class _Frames:
-    """The frames of a generation, as `Frame`s."""
-
-    def __init__(self, generation: _csm.Generation) -> None:
-        self._generation = generation
-
-    def __iter__(self) -> _Frames:
-        return self
-
-    def __next__(self) -> Frame:
-        return Frame(**next(self._generation))
+    return segment._turn(rate_hz, is_torchaudio)

@@ -4,7 +4,11 @@
 #include "module.h"
 
 #include <csm/csm.h>
+#include <csm/remarks.h>
+#include <csm/session.h>
+#include <csm/voices.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -100,6 +104,11 @@ nb::dict report_dict(const csm_report &r)
     d["depth_temperature"] = r.depth_temperature;
     d["top_k"] = r.top_k;
     d["depth_top_k"] = r.depth_top_k;
+    d["top_p"] = r.top_p;
+    d["depth_top_p"] = r.depth_top_p;
+    d["min_p"] = r.min_p;
+    d["depth_min_p"] = r.depth_min_p;
+    d["guarded"] = r.guarded;
     d["n_prompt"] = r.n_prompt;
     d["n_frames"] = r.n_frames;
     d["has_ended"] = r.has_ended;
@@ -114,6 +123,9 @@ nb::dict report_dict(const csm_report &r)
     d["total_ms"] = r.total_ms;
     return d;
 }
+
+/* What csm/remarks.h tells: (code, text) each. */
+using Remarks = std::vector<std::pair<std::string, std::string>>;
 
 /* A copy of what the library lends until its next call; empty for NULL. */
 template <typename T> std::vector<T> copied(const T *data, size_t n)
@@ -195,6 +207,24 @@ public:
         return report_dict(report);
     }
 
+    /* How it ended, once it has: (code, text) each. */
+    Remarks remarks()
+    {
+        csm_report report = {};
+        {
+            nb::gil_scoped_release released;
+            std::lock_guard<std::mutex> lock(handle_->mutex);
+            report = csm_report_of(generation_);
+        }
+        csm_remark found[CSM_ENDING_REMARKS];
+        const size_t n =
+            csm_remark_ending(&report, csm_model_describe(handle_->model)->frame_ms, found);
+        Remarks all;
+        for (size_t i = 0; i < n; i++)
+            all.emplace_back(found[i].code, found[i].text);
+        return all;
+    }
+
 private:
     std::shared_ptr<Handle> handle_;
     csm_generation *generation_;
@@ -204,9 +234,15 @@ class Model {
 public:
     Model(std::optional<std::string> path, const std::string &strategy,
           std::optional<std::string> engine, const std::string &dtype, int threads,
-          std::optional<std::string> device, std::optional<std::string> codec_engine)
+          std::optional<std::string> device, std::optional<std::string> codec_engine,
+          const std::vector<std::pair<std::string, double>> &adapters)
     {
         csm_model_options options = csm_model_defaults();
+        std::vector<csm_adapter> merged;
+        for (const auto &[directory, scale] : adapters)
+            merged.push_back({directory.c_str(), scale});
+        options.adapters = merged.data();
+        options.n_adapters = merged.size();
         options.strategy = strategy_of(strategy);
         options.engine = or_null(engine);
         options.precision = find("dtype", dtype, csm_precision_name, CSM_PRECISION_Q4 + 1);
@@ -261,7 +297,8 @@ public:
 
     Generation *start(const std::string &text, int speaker, const std::vector<Turn> &context,
                       const std::string &strategy, uint64_t seed, double temperature, int top_k,
-                      double depth_temperature, int depth_top_k,
+                      double depth_temperature, int depth_top_k, double top_p, double min_p,
+                      double depth_top_p, double depth_min_p, size_t min_frames, bool guard,
                       std::optional<std::string> stream, std::optional<std::string> sampler,
                       std::optional<std::string> dtype, std::optional<std::string> mlx_version,
                       size_t max_frames, bool sound, bool logits)
@@ -281,6 +318,12 @@ public:
         options.top_k = top_k;
         options.depth_temperature = depth_temperature;
         options.depth_top_k = depth_top_k;
+        options.top_p = top_p;
+        options.min_p = min_p;
+        options.depth_top_p = depth_top_p;
+        options.depth_min_p = depth_min_p;
+        options.min_frames = min_frames;
+        options.has_guard = guard;
         options.stream = or_null(stream);
         options.sampler = or_null(sampler);
         options.dtype = or_null(dtype);
@@ -359,7 +402,62 @@ public:
         return numpy_array(std::move(samples), {n});
     }
 
+    /* csm_frames_for_text */
+    size_t frames_for(const std::string &text, int speaker, const std::vector<Turn> &context)
+    {
+        const std::shared_ptr<Handle> handle = opened(handle_);
+        const std::vector<csm_turn> turns = views(context);
+        return csm_frames_for_text(handle->model, turns.data(), turns.size(), text.c_str(), speaker);
+    }
+
+    /* csm_remark_speaker */
+    Remarks remarks(int speaker, const std::vector<Turn> &context)
+    {
+        const std::shared_ptr<Handle> handle = opened(handle_);
+        const std::vector<csm_turn> turns = views(context);
+        csm_remark found;
+        if (!csm_remark_speaker(handle->model, speaker, turns.data(), turns.size(), &found))
+            return {};
+        return {{found.code, found.text}};
+    }
+
+    /* A voice by name: the speaker, and its turns as (text, speaker, codes). */
+    nb::tuple voice(const std::string &name)
+    {
+        const std::shared_ptr<Handle> handle = opened(handle_);
+        const size_t k = csm_model_describe(handle->model)->n_codebooks;
+        csm_voice voice;
+        csm_session *session = nullptr;
+        csm_error err;
+        csm_status status = csm_voice_find(handle->model, name.c_str(), &voice, &err);
+        if (status == CSM_OK && voice.path[0] != '\0') {
+            status = csm_session_open(handle->model, &session, &err);
+            if (status == CSM_OK)
+                status = csm_session_load(session, voice.path, &err);
+        }
+        nb::list turns;
+        const size_t n = status == CSM_OK && session != nullptr ? csm_session_count(session) : 0;
+        for (size_t i = 0; i < n; i++) {
+            const csm_turn turn = csm_session_turn(session, i);
+            turns.append(nb::make_tuple(turn.text, turn.speaker,
+                                        numpy_array(copied(turn.codes, turn.n_frames * k),
+                                                    {turn.n_frames, k})));
+            voice.speaker = turn.speaker;
+        }
+        csm_session_close(session);
+        check(status, err);
+        return nb::make_tuple(voice.speaker, turns);
+    }
+
 private:
+    static std::vector<csm_turn> views(const std::vector<Turn> &context)
+    {
+        std::vector<csm_turn> turns;
+        for (const Turn &turn : context)
+            turns.push_back(turn.view());
+        return turns;
+    }
+
     std::shared_ptr<Handle> handle_;
 };
 
@@ -382,24 +480,33 @@ void bind_model(nb::module_ &m)
     nb::class_<Generation>(m, "Generation", "Speech under way: iterate over its frames.")
         .def("__iter__", [](nb::handle self) { return self; })
         .def("__next__", &Generation::next)
-        .def("report", &Generation::report);
+        .def("report", &Generation::report)
+        .def("remarks", &Generation::remarks);
 
     nb::class_<Model>(m, "Model", "An open model directory; None: the embedded voice.")
         .def(nb::init<std::optional<std::string>, const std::string &, std::optional<std::string>,
                       const std::string &, int, std::optional<std::string>,
-                      std::optional<std::string>>(),
+                      std::optional<std::string>,
+                      const std::vector<std::pair<std::string, double>> &>(),
              "path"_a = nb::none(), nb::kw_only(), "strategy"_a = "auto", "engine"_a = nb::none(),
              "dtype"_a = "stored", "threads"_a = 0, "device"_a = nb::none(),
-             "codec_engine"_a = nb::none())
+             "codec_engine"_a = nb::none(),
+             "adapters"_a = std::vector<std::pair<std::string, double>>())
         .def("close", &Model::close)
         .def("info", &Model::info)
         .def("start", &Model::start, "text"_a, "speaker"_a, "context"_a, nb::kw_only(),
              "strategy"_a = "auto", "seed"_a = 0, "temperature"_a = double(CSM_FROM_MODEL),
              "top_k"_a = int(CSM_FROM_MODEL), "depth_temperature"_a = double(CSM_FROM_MODEL),
-             "depth_top_k"_a = int(CSM_FROM_MODEL), "stream"_a = nb::none(),
+             "depth_top_k"_a = int(CSM_FROM_MODEL), "top_p"_a = double(CSM_FROM_MODEL),
+             "min_p"_a = double(CSM_FROM_MODEL), "depth_top_p"_a = double(CSM_FROM_MODEL),
+             "depth_min_p"_a = double(CSM_FROM_MODEL), "min_frames"_a = 0, "guard"_a = false,
+             "stream"_a = nb::none(),
              "sampler"_a = nb::none(), "dtype"_a = nb::none(), "mlx_version"_a = nb::none(),
              "max_frames"_a = 125, "sound"_a = true, "logits"_a = false)
         .def("tokenize", &Model::tokenize, "text"_a, "speaker"_a = 0)
+        .def("frames_for", &Model::frames_for, "text"_a, "speaker"_a, "context"_a)
+        .def("remarks", &Model::remarks, "speaker"_a, "context"_a)
+        .def("voice", &Model::voice, "name"_a)
         .def("encode", &Model::encode, "samples"_a)
         .def("decode", &Model::decode, "codes"_a);
 }

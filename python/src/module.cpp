@@ -45,4 +45,5 @@ NB_MODULE(_csm, m)
     bind_model(m);
     bind_hub(m);
     bind_mark(m);
+    bind_speech(m);
 }

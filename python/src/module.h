@@ -56,5 +56,6 @@ void bind_sampling(nb::module_ &m);
 void bind_model(nb::module_ &m);
 void bind_hub(nb::module_ &m);
 void bind_mark(nb::module_ &m);
+void bind_speech(nb::module_ &m);
 
 #endif

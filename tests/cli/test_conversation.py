@@ -187,7 +187,8 @@ def test_a_voice_is_added_used_and_removed(csm, speech, voices, tmp_path):
     (["generate", "--text", "x", "--batch", "4", "--whole"], 2, "--batch"),
     (["generate", "--text", "x", "--output", "none", "--resume"], 2, "--output"),
     (["generate", "--text", "x", "--guard", "--no-guard"], 2, "--guard"),
-    (["generate", "--text", "x", "--min-audio-length-ms", "20000"], 2, "--min-audio-length-ms"),
+    (["generate", "--text", "x", "--min-audio-length-ms", "20000", "--max-audio-length-ms",
+      "10000"], 2, "--min-audio-length-ms"),
     (["generate", "--text", "x", "--format", "wma"], 2, "wma"),
 ])
 def test_wrong_use_is_told(csm, speech, voices, tmp_path, arguments, code, says):
@@ -231,7 +232,7 @@ def test_names_are_cast(csm, speech, voices, tmp_path):
         done = csm("generate", "--script", script, "--output", "none", *more, env=voices, check=False)
         assert done.returncode == 2 and says in done.stderr
     done = csm("generate", "--text", "x", "--cast", "A=1", check=False)
-    assert done.returncode == 2 and "--script" in done.stderr
+    assert done.returncode == 2 and "--cast with --text" in done.stderr
 
 
 def test_a_cast_recording_sounds_as_the_voice_does(csm, speech, voices, tmp_path):

@@ -24,6 +24,7 @@ from ..arguments import seed as seed_of
 from ..arguments import text as text_of
 from ..arrays import DTYPES, as_codes, as_floats
 from ..model import FRAME_MS, Model, Segment
+from ..sound import as_sound
 from .command import COMMAND
 
 # What an implementation gave: tokens int32 [frames, codebooks]; audio float32 [n_samples] or
@@ -224,14 +225,14 @@ def _sound_of(segment: Any) -> Any:
     """The segment's audio, for a program that takes nothing else."""
     if getattr(segment, "audio", None) is None:
         raise ValueError("context: a segment without audio; only our own models take codes")
-    return as_floats("context: audio", segment.audio).reshape(-1)
+    return as_sound("context: audio", segment.audio, getattr(segment, "sampling_rate", None), 24000)
 
 
 def _of_model(model: Model) -> Callable[..., Capture]:
     def run(text: str, speaker: int, context: Sequence[Segment], seed: int, temperature: float,
             topk: int, max_audio_length_ms: float) -> Capture:
         speech = model.speak(text, speaker, context, max_audio_length_ms, temperature, topk,
-                             logits=True, seed=seed)
+                             logits=True, seed=seed, normalize=False, guard=False)
         report = {name: str(speech.report[name])
                   for name in ("strategy", "engine", "stream", "sampler", "dtype")}
         return _capture(speech.tokens, speech.audio, speech.logits, speech.margins,

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * speech.cpp - csm/text.h, and of csm/audio.h and csm/remarks.h what arrays of sound need. */
+#include "module.h"
+
+#include <csm/audio.h>
+#include <csm/remarks.h>
+#include <csm/text.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <utility>
+
+namespace {
+
+using Samples = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+std::string normalize(const std::string &text)
+{
+    char *words = nullptr;
+    csm_error err;
+    check(csm_text_normalize(text.c_str(), &words, &err), err);
+    std::string result(words);
+    csm_free(words);
+    return result;
+}
+
+/* (text, pause_ms after it) each */
+std::vector<std::pair<std::string, int>> pieces(const std::string &text, size_t max_bytes)
+{
+    csm_text_piece *found = nullptr;
+    size_t n = 0;
+    csm_error err;
+    check(csm_text_pieces(text.c_str(), max_bytes, &found, &n, &err), err);
+    std::vector<std::pair<std::string, int>> all;
+    for (size_t i = 0; i < n; i++)
+        all.emplace_back(found[i].text, found[i].pause_ms);
+    csm_text_pieces_free(found, n);
+    return all;
+}
+
+/* How many bytes of a text, which begins with no white space, are its first sentence. */
+size_t sentence(const std::string &text, size_t max_bytes)
+{
+    return csm_text_sentence(text.c_str(), max_bytes);
+}
+
+nb::ndarray<nb::numpy, float> resample(const Samples &samples, int from_hz, int to_hz,
+                                       bool is_torchaudio)
+{
+    float *out = nullptr;
+    size_t n = 0;
+    csm_error err;
+    csm_status status;
+    {
+        nb::gil_scoped_release released;
+        status = csm_audio_resample(is_torchaudio ? CSM_RESAMPLER_TORCHAUDIO : CSM_RESAMPLER_SOXR,
+                                    samples.data(), samples.shape(0), from_hz, to_hz, &out, &n, &err);
+    }
+    check(status, err);
+    std::vector<float> values(out, out + n);
+    csm_free(out);
+    return numpy_array(std::move(values), {n});
+}
+
+/* (code, text), or None */
+std::optional<std::pair<std::string, std::string>> remark_recording(const std::string &name,
+                                                                    const Samples &samples, int rate_hz)
+{
+    csm_remark remark;
+    if (!csm_remark_recording(name.c_str(), samples.data(), samples.shape(0), rate_hz, &remark))
+        return std::nullopt;
+    return std::make_pair(std::string(remark.code), std::string(remark.text));
+}
+
+} // namespace
+
+void bind_speech(nb::module_ &m)
+{
+    using namespace nb::literals;
+    m.def("normalize", &normalize, "text"_a);
+    m.def("pieces", &pieces, "text"_a, "max_bytes"_a);
+    m.def("sentence", &sentence, "text"_a, "max_bytes"_a);
+    m.def("resample", &resample, "samples"_a, "from_hz"_a, "to_hz"_a, "is_torchaudio"_a = false);
+    m.def("remark_recording", &remark_recording, "name"_a, "samples"_a, "rate_hz"_a);
+}

@@ -16,6 +16,7 @@ static const char help[] =
     "  --model-path DIR       measure this model\n"
     "  --random csm-1b        csm-1b's shape with random weights, made in memory (default)\n"
     "  --engine NAME          native (default), mlx, torch\n"
+    "  --device D             cpu, gpu, cuda:0, mps (default: the engine's own)\n"
     "  --dtype f32|bf16|f16|q8|q4   precision of the language model (random: bf16)\n"
     "  --frames N             frames measured (20)\n"
     "  --prompt N             positions of the prompt (32)\n"
@@ -80,6 +81,7 @@ int run_bench(int argc, char **argv)
         {"model-path", OPTION_TEXT, &o.model_path},
         {"random", OPTION_TEXT, &shape},
         {"engine", OPTION_TEXT, &o.engine},
+        {"device", OPTION_TEXT, &o.device},
         {"dtype", OPTION_TEXT, &dtype},
         {"frames", OPTION_SIZE, &o.n_frames},
         {"prompt", OPTION_SIZE, &o.n_prompt},

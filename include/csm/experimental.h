@@ -32,6 +32,7 @@ typedef struct csm_bench_options {
     size_t n_batch;          /* sentences side by side; 0: 1. More than 1: no sound */
     size_t n_prompt;         /* positions of the prompt; 0: 32 */
     bool without_sound;
+    const char *device;      /* NULL: the engine's default; as csm_model_options has it */
 } csm_bench_options;
 
 CSM_API void csm_bench_options_init(csm_bench_options *options); /* size is set */

@@ -296,7 +296,7 @@ def _adapters(adapter: Any) -> list[tuple[str, float]]:
     """One directory, or a list of directories and (directory, scale)."""
     if adapter is None:
         return []
-    listed = [adapter] if isinstance(adapter, (str, os.PathLike)) else adapter
+    listed = adapter if isinstance(adapter, (list, tuple)) else [adapter]
     pairs = []
     for item in listed:
         path, scale = item if isinstance(item, tuple) and len(item) == 2 else (item, 1.0)

@@ -315,6 +315,7 @@ static csm_status open_model(const csm_bench_options *o, csm_model **out, csm_er
 {
     csm_model_options options = csm_model_defaults();
     options.engine = o->engine;
+    options.device = o->device;
     options.precision = o->precision;
     options.n_threads = o->n_threads;
     options.strategy = CSM_STRATEGY_EXACT;

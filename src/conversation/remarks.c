@@ -8,7 +8,7 @@
 
 #include <csm/voices.h>
 
-#include "base/error.h"
+#include "base/numbers.h"
 
 static const double silent_power = 1e-6; /* mean square: -60 dB */
 
@@ -17,7 +17,7 @@ void csm_remark_write(csm_remark *remark, const char *code, const char *format, 
     va_list arguments;
     snprintf(remark->code, sizeof remark->code, "%s", code);
     va_start(arguments, format);
-    vsnprintf(remark->text, sizeof remark->text, format, arguments);
+    csm_vformat(remark->text, sizeof remark->text, format, arguments);
     va_end(arguments);
 }
 

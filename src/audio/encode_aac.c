@@ -177,8 +177,7 @@ static void aac_close(void *state)
         a->av_frame_free(&a->frame);
     if (a->context != NULL)
         a->avcodec_free_context(&a->context);
-    if (a->library != NULL)
-        dlclose(a->library);
+    /* The library stays: what it brings loses memory each time it is unloaded. */
     free(a);
 }
 

@@ -49,6 +49,8 @@ static void blank_markup(char *text)
             end = strchr(strstr(p, "</"), '>');
         for (; end != NULL && p < end; p++)
             *p = ' ';
+        if (*p == '\0')
+            break;
     }
 }
 

@@ -64,3 +64,23 @@ bool choose_precision(const char *name, csm_precision *out)
     fprintf(stderr, "csm: --dtype: '%s', expected f32, bf16, f16, q8 or q4\n", name);
     return false;
 }
+
+bool choose_cuda_threads(size_t asked, csm_stream_kind stream, uint64_t *threads)
+{
+    *threads = asked;
+    if (asked == 0 || stream == CSM_STREAM_TORCH_CUDA)
+        return true;
+    fprintf(stderr, "csm: --cuda-threads with --stream %s: it is torch-cuda's\n",
+            csm_stream_name(stream));
+    return false;
+}
+
+void tell_of_gpu(csm_stream_kind stream, uint64_t threads, size_t n)
+{
+    enum { HOPPER_THREADS = 132 * 2048 };
+    if (stream == CSM_STREAM_TORCH_CUDA && threads == 0 && n > HOPPER_THREADS)
+        fprintf(stderr,
+                "csm: --stream torch-cuda: of %zu numbers in a call those after %d depend on the GPU: "
+                "these are an H100's; --cuda-threads N for another (an A100: 221184)\n",
+                n, HOPPER_THREADS);
+}

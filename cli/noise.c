@@ -18,6 +18,7 @@ static const char help[] =
     "The numbers that a generator gives for a tensor of that shape: exponentials of\n"
     "the torch streams, uniforms of mlx; one a line.\n\n"
     "  --stream S    torch-cpu (default), torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n"
+    "  --cuda-threads N  that torch-cuda's GPU holds at once; default: an H100's\n"
     "  --dtype D     f32 (default), bf16, f16\n"
     "  --seed N      default 0; or random\n"
     "  --shape R,C   or N: one call's shape\n"
@@ -52,16 +53,19 @@ static bool read_shape(const char *text, struct request *r)
 static enum parsed parse(int argc, char **argv, struct request *r)
 {
     const char *dtype = "f32", *stream = "torch-cpu", *shape = NULL;
+    size_t cuda_threads = 0;
     const struct option_spec options[] = {
         {"stream", OPTION_TEXT, &stream},     {"dtype", OPTION_TEXT, &dtype},
         {"seed", OPTION_SEED, &r->state.seed}, {"shape", OPTION_TEXT, &shape},
         {"calls", OPTION_SIZE, &r->calls},    {"output", OPTION_OUT, &r->output},
+        {"cuda-threads", OPTION_SIZE, &cuda_threads},
         {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, options, help, NULL, 0);
     if (parsed != PARSED)
         return parsed;
-    if (!choose_dtype(dtype, &r->dtype) || !choose_stream(stream, &r->state.kind))
+    if (!choose_dtype(dtype, &r->dtype) || !choose_stream(stream, &r->state.kind) ||
+        !choose_cuda_threads(cuda_threads, r->state.kind, &r->state.cuda_threads))
         return PARSED_WRONG;
     if (!read_shape(shape, r)) {
         fprintf(stderr, "csm: --shape: '%s' times %zu calls, expected R,C of 1 or more\n",
@@ -95,6 +99,7 @@ int run_noise(int argc, char **argv)
     csm_stream *stream = NULL;
     size_t n = r.rows * r.cols;
     float *noise = calloc(r.calls, n * sizeof *noise);
+    tell_of_gpu(r.state.kind, r.state.cuda_threads, n);
     csm_status st = csm_stream_open(&r.state, &stream, &err);
     if (st == CSM_OK && noise == NULL)
         st = csm_fail(&err, CSM_NO_MEMORY, "noise: %zu calls of %zu numbers", r.calls, n);

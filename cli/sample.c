@@ -21,6 +21,7 @@ static const char help[] =
     "  --sampler S           transformers (default), sesame, csm-mlx, mlx-categorical\n"
     "  --dtype D             f32 (default), bf16, f16: what the logits are rounded to first\n"
     "  --stream S            torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n"
+    "  --cuda-threads N      that torch-cuda's GPU holds at once; default: an H100's\n"
     "  --seed N              default 0; or random\n"
     "  --topk K              default 50; 0: all\n"
     "  --temperature T       default 0.9\n"
@@ -66,11 +67,13 @@ static bool complete(struct request *r, const char *sampler, const char *dtype, 
 static enum parsed parse(int argc, char **argv, struct request *r)
 {
     const char *sampler = "transformers", *dtype = "f32", *stream = NULL;
+    size_t cuda_threads = 0;
     const struct option_spec options[] = {
         {"tensor", OPTION_TEXT, &r->tensor},
         {"sampler", OPTION_TEXT, &sampler},
         {"dtype", OPTION_TEXT, &dtype},
         {"stream", OPTION_TEXT, &stream},
+        {"cuda-threads", OPTION_SIZE, &cuda_threads},
         {"seed", OPTION_SEED, &r->config.seed},
         {"topk", OPTION_SIZE, &r->config.top_k},
         {"temperature", OPTION_REAL, &r->config.temperature},
@@ -85,7 +88,9 @@ static enum parsed parse(int argc, char **argv, struct request *r)
         {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, options, help, &r->file, 1);
-    if (parsed == PARSED && !complete(r, sampler, dtype, stream))
+    if (parsed == PARSED && (!complete(r, sampler, dtype, stream) ||
+                             !choose_cuda_threads(cuda_threads, r->config.stream,
+                                                  &r->config.cuda_threads)))
         parsed = PARSED_WRONG;
     return parsed;
 }
@@ -165,6 +170,9 @@ int run_sample(int argc, char **argv)
             st = csm_fail(&err, CSM_NO_MEMORY, "sample: %zu rounds of %zu rows", r.rounds,
                           logits.rows);
     }
+    if (st == CSM_OK)
+        tell_of_gpu(r.config.stream, r.config.cuda_threads,
+                    (r.batch < logits.rows ? r.batch : logits.rows) * logits.vocab);
     if (st == CSM_OK)
         st = draw(&r, sampler, &logits, &out, &err);
     if (st == CSM_OK)

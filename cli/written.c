@@ -49,12 +49,12 @@ static const char *default_name(csm_audio_format format)
     return strncmp(name, "wav", 3) == 0 ? names[0] : names[1];
 }
 
-/* Standard output, a pipe, a device: no name to go by. */
+/* Standard output, a pipe, a device: no name to go by. (A directory is refused as such.) */
 static bool is_nameless(const char *output)
 {
     struct stat info;
     return strcmp(output, "-") == 0 || strcmp(output, "none") == 0 ||
-           (stat(output, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+           (stat(output, &info) == 0 && !S_ISREG(info.st_mode));
 }
 
 bool written_choose(struct written *w, const char **output)

@@ -76,7 +76,8 @@ static csm_status check_top_p(csm_sampler_kind sampler, double top_p, csm_error 
     if (!(top_p >= 0.0 && top_p <= 1.0))
         return csm_fail(err, CSM_BAD_ARG, "top-p: %g, expected 0 (none) to 1", top_p);
     if (sampler == CSM_SAMPLER_SESAME && top_p > 0.0 && top_p < 1.0)
-        return csm_fail(err, CSM_BAD_ARG, "top-p with sampler sesame, which has none");
+        return csm_fail(err, CSM_BAD_ARG, "top-p with sampler sesame, which has none: expected sampler "
+                                          "transformers or csm-mlx");
     return CSM_OK;
 }
 
@@ -85,7 +86,8 @@ static csm_status check_min_p(csm_sampler_kind sampler, double min_p, csm_error 
     if (!(min_p >= 0.0 && min_p <= 1.0))
         return csm_fail(err, CSM_BAD_ARG, "min-p: %g, expected 0 (none) to 1", min_p);
     if (sampler == CSM_SAMPLER_SESAME && min_p > 0.0)
-        return csm_fail(err, CSM_BAD_ARG, "min-p with sampler sesame, which has none");
+        return csm_fail(err, CSM_BAD_ARG, "min-p with sampler sesame, which has none: expected sampler "
+                                          "transformers or csm-mlx");
     return CSM_OK;
 }
 

@@ -108,3 +108,27 @@ def test_noise_is_the_same_as_lines_and_as_a_tensor(csm, tmp_path, stream, dtype
     lines = np.array(csm(*call).stdout.split(), np.float32)
     assert np.array_equal(lines, noise.ravel())
     assert np.array_equal(torch.from_numpy(noise).to(DTYPES[dtype]).float().numpy(), noise)
+
+
+@pytest.mark.parametrize("threads", [221184, 65536, 4096])
+def test_the_gpu_shapes_noise_of_more_elements_than_it_holds(csm, tmp_path, threads):
+    # Element i is thread i mod T's number i / T: up to T every GPU has the same ones, and of two
+    # GPUs those between one's T and the other's are others.
+    def noise(*more):
+        done = csm("noise", "--stream", "torch-cuda", "--shape", "3,128256", "--output",
+                   tmp_path / "n.st", *more)
+        raw = (tmp_path / "n.st").read_bytes()
+        return np.frombuffer(raw[-4 * 3 * 128256:], np.float32), done.stderr
+
+    hopper, told = noise()
+    other, silent = noise("--cuda-threads", threads)
+    assert "270336" in told and "--cuda-threads" in told and silent == ""
+    assert np.array_equal(noise("--cuda-threads", 270336)[0], hopper)
+    assert np.array_equal(other[:threads], hopper[:threads])
+    assert np.mean(other[threads:270336] == hopper[threads:270336]) < 0.01
+
+
+@pytest.mark.parametrize("stream", ["torch-cpu", "mlx", "torch-inductor"])
+def test_threads_of_a_gpu_are_of_its_stream(csm, stream):
+    done = csm("noise", "--shape", "3", "--stream", stream, "--cuda-threads", 4096, check=False)
+    assert done.returncode == 2 and "--cuda-threads" in done.stderr and stream in done.stderr

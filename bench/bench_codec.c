@@ -70,12 +70,11 @@ static csm_status timed_linear(void *ctx, const csm_weight *weight, const csm_we
 }
 
 static csm_status timed_attention(void *ctx, const struct csm_attention *block, size_t layer,
-                                  csm_cache *cache, size_t first_lane, size_t n_lanes,
-                                  csm_value *x, csm_error *err)
+                                  const struct csm_rows *rows, size_t n_lanes, csm_value *x,
+                                  csm_error *err)
 {
     double start = now_ms();
-    csm_status st =
-        csm_engine_native.attention(ctx, block, layer, cache, first_lane, n_lanes, x, err);
+    csm_status st = csm_engine_native.attention(ctx, block, layer, rows, n_lanes, x, err);
     took("attention", start);
     return st;
 }
@@ -182,9 +181,9 @@ int main(int argc, char **argv)
     if (st == CSM_OK)
         st = csm_mimi_open(&mimi, &clocked, checkpoint, &err);
     if (st == CSM_OK)
-        st = csm_mimi_decoder_open(&mimi, &many, &err);
+        st = csm_mimi_decoder_open(&mimi, CSM_MIMI_PIECE, &many, &err);
     if (st == CSM_OK)
-        st = csm_mimi_decoder_open(&mimi, &one, &err);
+        st = csm_mimi_decoder_open(&mimi, 1, &one, &err);
     printf("%d threads, %s\n", options.n_threads, csm_kernels_best()->name);
     if (st == CSM_OK)
         st = measure(&many, CSM_MIMI_PIECE, &err);

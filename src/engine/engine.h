@@ -13,12 +13,14 @@
  *            gives it its shape. An engine may evaluate lazily: `read` is what
  *            asks for numbers. `out` may be the same value as an input only
  *            where said.
- *   cache    keys and values of one transformer's layers, for n_lanes
- *            independent sequences (1, or a batch of sentences)
+ *   lane     keys and values of one sequence in one transformer's layers
  *
- * Rows of a value with several lanes: lane-major, T rows for each lane.
+ * Rows of a value that are of several lanes: one lane's after the other's.
  *
- * Threads: one caller at a time per context. Errors: CSM_ENGINE with a message
+ * What an engine can do beside, it states as its traits; above this table nothing asks
+ * for an engine's name.
+ *
+ * Threads: one caller at a time per context, whichever thread that is. Errors: CSM_ENGINE with a message
  * that begins with the engine's name, CSM_NO_MEMORY, CSM_BAD_ARG for what an
  * engine declines. No exception leaves an engine and no engine prints. */
 #ifndef CSM_ENGINE_H
@@ -29,6 +31,7 @@
 #include <stdint.h>
 
 #include <csm/csm.h>
+#include <csm/sampling.h>
 #include <csm/status.h>
 #include <csm/tensors.h>
 
@@ -41,7 +44,7 @@ extern "C" {
 
 typedef struct csm_weight csm_weight;
 typedef struct csm_value csm_value;
-typedef struct csm_cache csm_cache;
+typedef struct csm_lane csm_lane;
 typedef struct csm_conv_state csm_conv_state;
 typedef struct csm_random csm_random; /* an engine's own random stream */
 
@@ -51,6 +54,28 @@ struct csm_engine_options {
     csm_precision precision;
     int n_threads;      /* 0: one per core that this process may use */
     const char *device; /* NULL: the engine's default; else "cpu", "gpu", "cuda:0", "mps" */
+};
+
+/* What an engine can do, of an open context; all zero but own_stream: nothing. */
+struct csm_traits {
+    /* Whose draws OWN ones are: the library's that it is made of. */
+    enum csm_own_draws { CSM_OWN_NONE, CSM_OWN_MLX, CSM_OWN_TORCH } own_draws;
+    /* What random_new makes: MLX's generator, PyTorch's of the device; CSM_STREAM_COUNT: it
+     * has none. */
+    csm_stream_kind own_stream;
+    /* Rows of several lanes are one pass through the weights. Else the model calls lane by
+     * lane, so that a lane's products are those that it has alone. */
+    bool lanes;
+    /* A row's numbers do not depend, in any bit, on the rows beside it in a call. So a
+     * prompt may be read in pieces, beside other lanes' frames, and what was read before
+     * need not be computed again (lane_fork). */
+    bool independent_rows;
+    bool codec;       /* it has the convolutions */
+    bool whole_frame; /* it has `frame` */
+    /* Activations have the checkpoint's dtype, where no precision is asked for; else float32. */
+    bool as_stored;
+    unsigned precisions; /* that it can be opened with: bit 1 << csm_precision */
+    int n_threads;       /* that it uses; 0: its library decides */
 };
 
 /* ---- blocks ------------------------------------------------------------- */
@@ -109,9 +134,19 @@ struct csm_conv {
 
 /* ---- a whole frame ------------------------------------------------------ */
 
+/* What a frame becomes a position of the backbone with. */
+struct csm_step_parts {
+    const csm_weight *codes;               /* [n_codebooks * vocab, width] */
+    const struct csm_attention *attention; /* [n_layers] */
+    const struct csm_mlp *mlp;             /* [n_layers] */
+    size_t n_layers;
+    struct csm_norm norm;
+};
+
 /* What the codes of one frame are made with: the head of codebook 0 over the
  * backbone's last hidden state, then the depth decoder. */
 struct csm_frame_parts {
+    struct csm_step_parts step;
     size_t n_codebooks, vocab;
     const csm_weight *first_head; /* [vocab, width] of codebook 0 */
     const csm_weight *codes;      /* [n_codebooks * vocab, width]: row k * vocab + c is code c of
@@ -124,25 +159,16 @@ struct csm_frame_parts {
     csm_weight *const *heads; /* [n_codebooks - 1], each [vocab, depth width] */
 };
 
-/* What a frame becomes a position of the backbone with. */
-struct csm_step_parts {
-    const csm_weight *codes;               /* [n_codebooks * vocab, width] */
-    const struct csm_attention *attention; /* [n_layers] */
-    const struct csm_mlp *mlp;             /* [n_layers] */
-    size_t n_layers;
-    struct csm_norm norm;
-};
-
 /* How an engine is to draw. Temperature 0 is the largest logit, top_k 0 all.
  *
  * OWN   as the engine's library draws. MLX: csm-mlx's order, logits - logsumexp,
  *       mlx-lm's top-k, times 1 / temperature, mx.random.categorical, one subkey
- *       a draw, codebook 0 first; `key` is the state of the generator,
- *       {seed >> 32, seed} at first, and is moved on. torch: of
- *       `random`, which is moved on; transformers' warpers and torch.multinomial
- *       in float32, or as_sesame, sample_topk, every step in the model's dtype.
+ *       a draw, codebook 0 first. torch: transformers' warpers and torch.multinomial
+ *       in float32, or as_sesame, sample_topk, every step in the model's dtype. Of
+ *       `random`, which is moved on, once a draw that is not greedy.
  * RACE  the index of the largest p / q: p the softmax in `dtype` of what top-k
- *       (ties kept) leaves of logits / temperature, q the row of `noise`. The
+ *       (ties kept) leaves of logits / temperature, q the row of `noise`, or where that
+ *       is NULL, the next row of `random`, the engine's own stream. The
  *       engine's arithmetic is not PyTorch's, so the caller repeats each draw
  *       from the logits with its own sampler; where the two differ, it asks for
  *       the frame again with the codes that are right as `known`. */
@@ -150,13 +176,32 @@ struct csm_frame_draw {
     enum { CSM_DRAW_OWN, CSM_DRAW_RACE } kind;
     double temperature, depth_temperature;
     size_t top_k, depth_top_k;
-    uint32_t key[2];      /* OWN, mlx */
-    csm_random *random;   /* OWN, torch */
-    bool as_sesame;       /* OWN, torch */
-    const float *noise;   /* RACE: [n_codebooks, vocab]; NULL if both temperatures are 0 */
+    csm_random *random;   /* OWN, and RACE without noise; NULL if both temperatures are 0 */
+    bool as_sesame;
+    const float *noise;   /* RACE: [n_codebooks, vocab]; or NULL */
     csm_dtype dtype;      /* RACE: F32, BF16, F16 */
     const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */
     size_t n_known;
+};
+
+/* One lane's frame. */
+struct csm_frame_lane {
+    csm_lane *backbone;
+    csm_lane *depth; /* the depth decoder's; emptied first */
+    /* The codes of the frame before, [n_codebooks], in range: they become the backbone's
+     * next position. NULL: `hidden` stands, after a prompt or when the frame is asked for
+     * again. */
+    const int32_t *feed;
+    csm_value *hidden; /* [1, width] of the backbone's last position, normed; a feed fills it */
+    const struct csm_frame_draw *draw;
+    int32_t *codes; /* receives [n_codebooks] as drawn, known ones included */
+    float *logits;  /* receives [n_codebooks, vocab], before temperature */
+};
+
+/* Rows of a call that are one lane's, n of them. */
+struct csm_rows {
+    csm_lane *lane;
+    size_t n;
 };
 
 /* ---- the table ---------------------------------------------------------- */
@@ -169,6 +214,7 @@ struct csm_engine_ops {
     csm_status (*open)(const struct csm_engine_options *options, void **ctx, csm_error *err);
     void (*close)(void *ctx);
     const char *(*version)(void *ctx);
+    const struct csm_traits *(*traits)(void *ctx); /* lives as long as the context */
 
     /* ---- things that hold data; every *_free takes NULL ---- */
 
@@ -179,20 +225,26 @@ struct csm_engine_ops {
     csm_status (*value_new)(void *ctx, csm_value **out, csm_error *err);
     void (*value_free)(void *ctx, csm_value *value);
 
-    /* Room for `capacity` positions in each of n_lanes lanes of n_layers layers;
-     * blocks[l] is layer l (all share head counts and window). With a window w a
-     * lane may grow without end and the cache is a ring: a call that brings T rows
-     * needs capacity >= w - 1 + T. */
-    csm_status (*cache_new)(void *ctx, const struct csm_attention *blocks, size_t n_layers,
-                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
-    /* Forget all but the first n_positions of a lane; 0 empties it. Other numbers
-     * only without a window. */
-    csm_status (*cache_truncate)(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
-                                 csm_error *err);
-    /* (optional, default: sentences are drawn one after another) Lane `to` becomes
-     * what lane `from` is. Only without a window. */
-    csm_status (*cache_copy)(void *ctx, csm_cache *cache, size_t from, size_t to, csm_error *err);
-    void (*cache_free)(void *ctx, csm_cache *cache);
+    /* An empty lane of n_layers layers; blocks[l] is layer l (all share head counts and
+     * window). It never holds more than `capacity` positions, and takes memory as it
+     * grows where the engine can. With a window w it may grow without end and is a ring: a
+     * call that brings T rows needs capacity >= w - 1 + T. */
+    csm_status (*lane_open)(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                            size_t capacity, csm_lane **out, csm_error *err);
+    /* (with independent_rows, else NULL) A new lane that begins as `from` does, n_positions
+     * of it, at most as many as it has; what both hold is held once. Not with a window. */
+    csm_status (*lane_fork)(void *ctx, const csm_lane *from, size_t n_positions, csm_lane **out,
+                            csm_error *err);
+    /* (optional) Memory for n more positions, so that the next call of so many rows does not
+     * fail for this lane's sake. */
+    csm_status (*lane_reserve)(void *ctx, csm_lane *lane, size_t n, csm_error *err);
+    /* Forget all but the first n_positions; 0 empties it. Other numbers only without a
+     * window. Layers that a failed call left apart are level again. */
+    csm_status (*lane_truncate)(void *ctx, csm_lane *lane, size_t n_positions, csm_error *err);
+    /* (with lane_fork) Bytes of keys and values that end with this lane: what it shares with
+     * k others counts for 1 / (k + 1). */
+    size_t (*lane_bytes)(void *ctx, const csm_lane *lane);
+    void (*lane_close)(void *ctx, csm_lane *lane);
 
     /* ---- host <-> engine, always float32 on the host ---- */
 
@@ -221,11 +273,11 @@ struct csm_engine_ops {
     csm_status (*linear)(void *ctx, const csm_weight *weight, const csm_weight *bias,
                          const csm_value *x, csm_value *out, csm_error *err);
 
-    /* In place. x is [n_lanes * T, width] for lanes first_lane.. of the cache;
-     * layer `layer` of each lane grows by T positions, which begin where that
-     * layer of the lane ended. */
+    /* In place. x is [sum of rows[i].n, width], lane after lane, no lane twice; layer
+     * `layer` of each lane grows by its rows, which begin where that layer of the lane
+     * ended. Without the trait `lanes`, n_lanes is 1. */
     csm_status (*attention)(void *ctx, const struct csm_attention *block, size_t layer,
-                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                            const struct csm_rows *rows, size_t n_lanes, csm_value *x,
                             csm_error *err);
 
     /* In place. */
@@ -249,37 +301,17 @@ struct csm_engine_ops {
     csm_status (*conv)(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err);
 
-    /* (optional, default: the model composes the frame from the parts and draws
-     * from the logits it reads) All codes of one frame, evaluated at once.
-     *
-     *   cache        the depth decoder's, of one lane; emptied first
-     *   last_hidden  [1, width] of the backbone, normed
-     *   codes        receives [n_codebooks] as drawn, known ones included
-     *   logits       receives [n_codebooks, vocab], before temperature */
-    csm_status (*frame)(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
-                        const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
-                        float *logits, csm_error *err);
+    /* (with the trait whole_frame) One frame of each of n lanes, evaluated at once: the
+     * frame before is fed, then all codes are drawn. Without the trait `lanes`, n is 1.
+     * After a failure the lanes' contents are unsure. */
+    csm_status (*frame)(void *ctx, const struct csm_frame_parts *parts,
+                        struct csm_frame_lane *lanes, size_t n, csm_error *err);
 
-    /* (optional, default: the model composes the step from the parts) One position of
-     * the cache's first lane: rows `ids` of the table summed, through all layers, each
-     * of which grows by one, and the norm.
-     *
-     *   ids  [n_ids] rows of parts->codes; in range, the model checked them
-     *   out  [1, width]; until the next step over this cache */
-    csm_status (*step)(void *ctx, const struct csm_step_parts *parts, csm_cache *cache,
-                       const int32_t *ids, size_t n_ids, csm_value *out, csm_error *err);
-
-    /* (optional, both or none, default: OWN draws need no object) The random
-     * stream of OWN draws, as the engine's library seeds one (torch.manual_seed),
-     * moved on by n_calls draws over n_each values. */
+    /* (with the trait own_stream) A generator of the engine's library, as seeding it gives
+     * (torch.manual_seed, mx.random.seed), moved on by n_calls draws over n_each values. */
     csm_status (*random_new)(void *ctx, uint64_t seed, size_t n_calls, size_t n_each,
                              csm_random **out, csm_error *err);
     void (*random_free)(void *ctx, csm_random *random);
-
-    /* (default: false) A row's numbers do not depend, in any bit, on the rows beside
-     * it in a call. So a cache holds the same whichever calls filled it, and what a
-     * new prompt shares with the last one need not be computed again. */
-    bool has_independent_rows;
 };
 
 /* The engine inside libcsm. */
@@ -288,7 +320,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 3
+#define CSM_ENGINE_ABI 4
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

@@ -107,6 +107,11 @@ fail:
     return status;
 }
 
+bool csm_engine_is(const struct csm_engine *engine, const char *name)
+{
+    return engine->ops != NULL && strcmp(engine->ops->name, name) == 0;
+}
+
 void csm_engine_close(struct csm_engine *engine)
 {
     if (engine == NULL)

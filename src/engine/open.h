@@ -37,6 +37,12 @@ struct csm_engine {
 csm_status csm_engine_open(const char *name, const struct csm_engine_options *options,
                            struct csm_engine *out, csm_error *err);
 
+/* The engine over PyTorch, whose draws strategy hybrid needs. */
+#define CSM_ENGINE_TORCH "torch"
+
+/* Whether it is the engine of that name. */
+bool csm_engine_is(const struct csm_engine *engine, const char *name);
+
 /* Close; takes NULL and one that is all zero, and leaves it so. */
 void csm_engine_close(struct csm_engine *engine);
 

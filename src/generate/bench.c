@@ -5,10 +5,12 @@
  * one second to the next. */
 #include <csm/experimental.h>
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "base/threads.h"
@@ -185,129 +187,121 @@ static csm_status warm_codec(csm_model *m, const int32_t *codes, csm_error *err)
     return st;
 }
 
-/* One sentence, through the generation that users run. Codes are forced: a random
- * model would end where chance has it. */
-static csm_status run_generation(struct run *run, const csm_bench_options *o,
-                                 csm_bench_result *result, csm_error *err)
+/* Codes are forced: a random model would end where chance has it. */
+static csm_status make_forced(const csm_model *m, size_t n, int32_t **out, csm_error *err)
 {
-    csm_model *m = run->model;
-    size_t n = o->n_warm_up + o->n_frames, k = m->info.n_codebooks;
+    const size_t k = m->info.n_codebooks;
     int32_t *forced = malloc(n * k * sizeof *forced);
-    csm_generation *g = NULL;
-    struct csm_prompt prompt = {0};
+    if (forced == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "bench: %zu frames", n);
+    for (size_t i = 0; i < n * k; i++)
+        forced[i] = (int32_t)((i * 7 + i / k * 11) % (m->info.vocab - 8)) + 1;
+    *out = forced;
+    return CSM_OK;
+}
+
+static csm_status open_generation(csm_model *m, const csm_bench_options *o, const int32_t *forced,
+                                  size_t n, bool has_sound, csm_generation **out, csm_error *err)
+{
     csm_generate_options options = csm_generate_defaults();
+    struct csm_prompt prompt = {0};
     options.strategy = CSM_STRATEGY_EXACT;
     options.max_frames = n;
     options.n_forced = n;
     options.forced = forced;
-    options.without_sound = o->without_sound || !m->info.has_codec;
+    options.without_sound = !has_sound;
+    options.n_ahead = 1;
     csm_status st = make_prompt(m, o->n_prompt, &prompt, err);
-    if (st == CSM_OK && forced == NULL)
-        st = csm_fail(err, CSM_NO_MEMORY, "bench: %zu frames", n);
-    if (st == CSM_OK) {
-        for (size_t i = 0; i < n * k; i++)
-            forced[i] = (int32_t)((i * 7 + i / k * 11) % (m->info.vocab - 8)) + 1;
-        if (!options.without_sound)
-            st = warm_codec(m, forced, err);
-        if (st == CSM_OK)
-            st = csm_generation_start_prompt(m, &prompt, &options, &g, err);
-    }
+    if (st == CSM_OK)
+        st = csm_generation_open_prompt(m, &prompt, &options, out, err);
+    csm_prompt_free(&prompt);
+    return st;
+}
+
+/* While the caller has the model's turn: what is drawn; gives how many lanes have had a frame. */
+static csm_status take_frames(csm_generation **lanes, size_t n, size_t *n_begun, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    *n_begun = 0;
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
         const csm_frame *frame;
-        csm_report before = csm_report_of(g);
-        double start = csm_now_ms();
-        st = csm_generation_next(g, &frame, err);
-        double took = csm_now_ms() - start;
-        const csm_report after = csm_report_of(g);
-        if (i >= o->n_warm_up && run->n < MAX_SAMPLES) {
-            run->frame[run->n] = took;
-            run->backbone[run->n] = after.backbone_ms - before.backbone_ms;
-            run->depth[run->n] = after.depth_ms - before.depth_ms;
-            run->draw[run->n] = after.draw_ms - before.draw_ms;
-            run->codec[run->n++] = after.codec_ms - before.codec_ms;
-        }
-        if (i + 1 >= o->n_warm_up)
+        csm_poll found;
+        st = csm_generation_poll(lanes[i], 0, &found, &frame, err);
+        if (st == CSM_OK && found == CSM_POLL_END)
+            st = csm_fail(err, CSM_ENGINE, "bench: sentence %zu has ended", i);
+        *n_begun += csm_report_of(lanes[i]).n_frames > 0;
+    }
+    return st;
+}
+
+/* A frame of each, by giving the turn to the scheduler and taking it back; in parts as the
+ * first one's report has them. */
+static void measure_frame(struct run *run, csm_generation *first, bool is_counted)
+{
+    struct csm_turns *turns = &run->model->turns;
+    const csm_report before = csm_report_of(first);
+    while (!csm_turns_are_wanted(turns))
+        sched_yield();
+    const double start = csm_now_ms();
+    csm_turns_give(turns);
+    csm_turns_take(turns);
+    const double took = csm_now_ms() - start;
+    const csm_report after = csm_report_of(first);
+    if (!is_counted || run->n == MAX_SAMPLES)
+        return;
+    run->frame[run->n] = took;
+    run->backbone[run->n] = after.backbone_ms - before.backbone_ms;
+    run->depth[run->n] = after.depth_ms - before.depth_ms;
+    run->draw[run->n] = after.draw_ms - before.draw_ms;
+    run->codec[run->n++] = after.codec_ms - before.codec_ms;
+}
+
+/* Frames until so many were measured of all lanes side by side; the memory is read between
+ * them. In the model's turn. */
+static csm_status run_frames(struct run *run, const csm_bench_options *o, csm_generation **lanes,
+                             csm_error *err)
+{
+    csm_status st = CSM_OK;
+    for (size_t n_begun = 0, n_warm = 0; st == CSM_OK && run->n < o->n_frames;) {
+        const bool is_counted = n_begun == o->n_batch && n_warm >= o->n_warm_up;
+        n_warm += n_begun == o->n_batch;
+        measure_frame(run, lanes[0], is_counted);
+        st = take_frames(lanes, o->n_batch, &n_begun, err);
+        if (n_warm + 1 >= o->n_warm_up)
             read_memory(run);
     }
-    if (st == CSM_OK) {
-        const csm_report report = csm_report_of(g);
-        result->prompt_ms = report.prompt_ms;
-        result->first_audio_ms =
-            options.without_sound ? report.first_frame_ms : report.first_sound_ms;
-    }
-    csm_generation_close(g);
-    csm_prompt_free(&prompt);
-    free(forced);
     return st;
 }
 
-/* Several sentences in step: backbone, then code by code, with draws. */
-static csm_status batch_frame(csm_model *m, struct csm_language_state *state, csm_sampler *sampler,
-                              int32_t *codes, int32_t *column, float *logits, double *draw_ms,
-                              double *depth_ms, csm_error *err)
-{
-    size_t k = m->info.n_codebooks, n = state->n_lanes, vocab = m->info.vocab;
-    csm_status st = csm_backbone_step(state, codes, err);
-    for (size_t i = 0; st == CSM_OK && i < k; i++) {
-        double start = csm_now_ms();
-        st = i == 0 ? csm_backbone_logits(state, logits, err)
-                    : csm_depth_step(state, i, column, logits, err);
-        double drawn = csm_now_ms();
-        *depth_ms += i == 0 ? 0 : drawn - start;
-        if (st == CSM_OK)
-            st = csm_sampler_draw(sampler, logits, n, vocab, column, NULL, NULL, err);
-        *draw_ms += csm_now_ms() - drawn;
-        for (size_t lane = 0; lane < n; lane++) {
-            column[lane] = column[lane] % (int32_t)(vocab - 8);
-            codes[lane * k + i] = column[lane];
-        }
-    }
-    return st;
-}
-
-static csm_status run_batch(struct run *run, const csm_bench_options *o, csm_bench_result *result,
-                            csm_error *err)
+/* Sentences through the generations that users run. */
+static csm_status run_generations(struct run *run, const csm_bench_options *o,
+                                  csm_bench_result *result, csm_error *err)
 {
     csm_model *m = run->model;
-    size_t k = m->info.n_codebooks, lanes = o->n_batch;
-    struct csm_language_state state = {0};
-    struct csm_prompt prompt = {0};
-    csm_sampler *sampler = NULL;
-    const csm_sampler_options config = csm_sampler_defaults();
-    int32_t *codes = calloc(lanes * k, sizeof *codes), *column = calloc(lanes, sizeof *column);
-    float *logits = calloc(lanes * m->info.vocab, sizeof *logits);
-    double start = csm_now_ms();
-    csm_status st = codes == NULL || column == NULL || logits == NULL
-                        ? csm_fail(err, CSM_NO_MEMORY, "bench: %zu sentences", lanes)
-                        : make_prompt(m, o->n_prompt, &prompt, err);
+    /* Sentences whose prompts are read first are some frames ahead. */
+    const size_t n = o->n_warm_up + o->n_frames + (o->n_batch > 1 ? 2 * o->n_batch + 64 : 2);
+    const bool has_sound = !o->without_sound && m->info.has_codec && o->n_batch == 1;
+    int32_t *forced = NULL;
+    csm_generation **lanes = calloc(o->n_batch, sizeof(csm_generation *));
+    csm_status st = lanes != NULL ? make_forced(m, n, &forced, err)
+                                  : csm_fail(err, CSM_NO_MEMORY, "bench: %zu sentences", o->n_batch);
+    if (st == CSM_OK && has_sound)
+        st = warm_codec(m, forced, err);
+    csm_turns_take(&m->turns);
+    for (size_t i = 0; st == CSM_OK && i < o->n_batch; i++)
+        st = open_generation(m, o, forced, n, has_sound, &lanes[i], err);
     if (st == CSM_OK)
-        st = csm_language_state_open(&m->language, lanes, m->info.max_positions, &state, err);
-    for (size_t lane = 0; st == CSM_OK && lane < lanes; lane++)
-        st = csm_backbone_prompt(&state, lane, &prompt, 0, err);
-    result->prompt_ms = csm_now_ms() - start;
-    if (st == CSM_OK)
-        st = csm_sampler_open(&config, &sampler, err);
-    for (size_t i = 0; st == CSM_OK && i < o->n_warm_up + o->n_frames; i++) {
-        double draw_ms = 0, depth_ms = 0, from = csm_now_ms();
-        st = batch_frame(m, &state, sampler, codes, column, logits, &draw_ms, &depth_ms, err);
-        double took = csm_now_ms() - from;
-        if (i == 0)
-            result->first_audio_ms = csm_now_ms() - start;
-        if (i >= o->n_warm_up && run->n < MAX_SAMPLES) {
-            run->frame[run->n] = took;
-            run->depth[run->n] = depth_ms;
-            run->draw[run->n] = draw_ms;
-            run->backbone[run->n++] = took - draw_ms - depth_ms;
-        }
-        if (i + 1 >= o->n_warm_up)
-            read_memory(run);
+        st = run_frames(run, o, lanes, err);
+    csm_turns_give(&m->turns);
+    if (st == CSM_OK) {
+        const csm_report report = csm_report_of(lanes[0]);
+        result->prompt_ms = report.prompt_ms;
+        result->first_audio_ms = has_sound ? report.first_sound_ms : report.first_frame_ms;
     }
-    csm_sampler_close(sampler);
-    csm_language_state_close(&state);
-    csm_prompt_free(&prompt);
-    free(codes);
-    free(column);
-    free(logits);
+    for (size_t i = 0; lanes != NULL && i < o->n_batch; i++)
+        csm_generation_close(lanes[i]);
+    free(lanes);
+    free(forced);
     return st;
 }
 
@@ -322,7 +316,7 @@ static csm_status open_model(const csm_bench_options *o, csm_model **out, csm_er
     if (o->model_path != NULL)
         return csm_model_open(o->model_path, &options, out, err);
     /* The native engine reads a copy, so that matrices may lie over each other. */
-    bool is_copied = strcmp(o->engine, csm_engine_native.name) == 0;
+    bool is_copied = csm_engine_is(&(struct csm_engine){.ops = &csm_engine_native}, o->engine);
     csm_checkpoint *checkpoint;
     csm_status st = csm_checkpoint_random(o->precision == CSM_PRECISION_F32 ? CSM_DTYPE_F32 : CSM_DTYPE_BF16,
                                           is_copied, &checkpoint, err);
@@ -349,7 +343,7 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
     double n_bytes = 0, n_backbone = 0;
     csm_status st = count_bytes(m, o->precision, &n_bytes, &n_backbone, err);
     if (st == CSM_OK)
-        st = o->n_batch > 1 ? run_batch(run, o, result, err) : run_generation(run, o, result, err);
+        st = run_generations(run, o, result, err);
     if (st != CSM_OK)
         return st;
     result->rss_mb = resident_mb() - BUFFER_MB;
@@ -379,14 +373,7 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
     result->n_frames = run->n;
     result->n_batch = o->n_batch;
     result->n_prompt = o->n_prompt;
-    result->engine = csm_engine_native.name;
-    if (strcmp(m->info.engine, "mlx") == 0)
-        result->engine = "mlx";
-    if (strcmp(m->info.engine, "torch") == 0)
-        result->engine = "torch";
-    result->dtype = csm_precision_name(o->precision == CSM_PRECISION_STORED && o->model_path == NULL
-                                           ? CSM_PRECISION_BF16
-                                           : o->precision);
+    result->engine = m->host.engine.ops->name;
     result->kernels = run->reader.kernels->name;
     return CSM_OK;
 }

@@ -12,8 +12,10 @@ struct csm_decoder {
 };
 
 csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
-                          const csm_checkpoint *checkpoint, csm_error *err)
+                          struct csm_turns *turns, const csm_checkpoint *checkpoint,
+                          csm_error *err)
 {
+    codec->turns = turns;
     const struct csm_codec_config *config = &csm_checkpoint_config(checkpoint)->codec;
     codec->info = (csm_codec_info){.sample_rate_hz = config->sample_rate_hz,
                                    .frame_samples = config->frame_samples,
@@ -44,6 +46,7 @@ csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm
     csm_codec *codec = calloc(1, sizeof *codec);
     if (codec == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "codec: %zu bytes", sizeof *codec);
+    csm_turns_open(&codec->own_turns);
     const struct csm_engine_options engine = {.n_threads = options->n_threads,
                                               .device = options->device};
     const char *name = options->codec_engine != NULL ? options->codec_engine : "native";
@@ -51,11 +54,12 @@ csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm
                              err);
     if (st == CSM_OK)
         st = csm_engine_open(name, &engine, &codec->own_engine, err);
-    if (st == CSM_OK && codec->own_engine.ops->conv == NULL)
+    if (st == CSM_OK && !codec->own_engine.ops->traits(codec->own_engine.ctx)->codec)
         st = csm_fail(err, CSM_BAD_ARG, "engine %s: it has no convolutions, expected one for codecs",
                       name);
     if (st == CSM_OK)
-        st = csm_codec_bind(codec, &codec->own_engine, codec->own_checkpoint, err);
+        st = csm_codec_bind(codec, &codec->own_engine, &codec->own_turns, codec->own_checkpoint,
+                            err);
     if (st != CSM_OK) {
         csm_codec_close(codec);
         return st;
@@ -71,6 +75,7 @@ void csm_codec_close(csm_codec *codec)
     csm_codec_release(codec);
     csm_engine_close(&codec->own_engine);
     csm_checkpoint_close(codec->own_checkpoint);
+    csm_turns_close(&codec->own_turns);
     free(codec);
 }
 
@@ -89,7 +94,7 @@ static csm_status check_there(const csm_codec *codec, csm_error *err)
 {
     if (codec == NULL || codec->mimi.engine == NULL)
         return csm_fail(err, CSM_BAD_ARG, "codec: there is none, expected a model that has one");
-    if (codec->mimi.engine->ops->conv == NULL)
+    if (codec->turns == NULL)
         return csm_fail(err, CSM_BAD_ARG,
                         "codec: nothing is loaded, expected a model that was not opened to be "
                         "described only");
@@ -118,10 +123,17 @@ csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_sam
     if (st != CSM_OK)
         return st;
     struct csm_mimi_stream stream = {0};
+    const size_t frame = codec->info.frame_samples, piece = CSM_MIMI_PIECE * frame;
+    csm_turns_take(codec->turns);
     st = csm_mimi_encoder_open(&codec->mimi, &stream, err);
-    if (st == CSM_OK)
-        st = csm_mimi_encode(&stream, samples, n_samples, n_codebooks, NULL, codes, err);
+    for (size_t at = 0; st == CSM_OK && at < n_samples; at += piece) {
+        st = csm_mimi_encode(&stream, samples + at, n_samples - at < piece ? n_samples - at : piece,
+                             n_codebooks, NULL, codes + at / frame * n_codebooks, err);
+        csm_turns_give(codec->turns); /* others have theirs between two pieces */
+        csm_turns_take(codec->turns);
+    }
     csm_mimi_stream_close(&stream);
+    csm_turns_give(codec->turns);
     return st;
 }
 
@@ -147,9 +159,11 @@ csm_status csm_decoder_open(csm_codec *codec, csm_decoder **out, csm_error *err)
     if (decoder == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "decoder: %zu bytes", sizeof *decoder);
     decoder->codec = codec;
-    csm_status st = csm_mimi_decoder_open(&codec->mimi, &decoder->stream, err);
+    csm_turns_take(codec->turns);
+    csm_status st = csm_mimi_decoder_open(&codec->mimi, CSM_MIMI_PIECE, &decoder->stream, err);
+    csm_turns_give(codec->turns);
     if (st != CSM_OK) {
-        csm_decoder_close(decoder);
+        free(decoder);
         return st;
     }
     *out = decoder;
@@ -165,20 +179,31 @@ csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n
         if (codes[i] < 0 || (size_t)codes[i] >= n_entries)
             st = csm_fail(err, CSM_BAD_ARG, "frame %zu, codebook %zu: code %d, expected 0 to %zu",
                           i / n_codebooks, i % n_codebooks, codes[i], n_entries - 1);
-    if (st == CSM_OK)
-        st = csm_mimi_decode(&decoder->stream, codes, n_frames, n_codebooks, NULL, samples, err);
+    const size_t piece = CSM_MIMI_PIECE, frame = decoder->codec->info.frame_samples;
+    for (size_t at = 0; st == CSM_OK && at < n_frames; at += piece) {
+        csm_turns_take(decoder->codec->turns);
+        st = csm_mimi_decode(&decoder->stream, codes + at * n_codebooks,
+                             n_frames - at < piece ? n_frames - at : piece, n_codebooks, NULL,
+                             samples + at * frame, err);
+        csm_turns_give(decoder->codec->turns);
+    }
     return st;
 }
 
 csm_status csm_decoder_reset(csm_decoder *decoder, csm_error *err)
 {
-    return csm_mimi_reset(&decoder->stream, err);
+    csm_turns_take(decoder->codec->turns);
+    csm_status st = csm_mimi_reset(&decoder->stream, err);
+    csm_turns_give(decoder->codec->turns);
+    return st;
 }
 
 void csm_decoder_close(csm_decoder *decoder)
 {
     if (decoder == NULL)
         return;
+    csm_turns_take(decoder->codec->turns);
     csm_mimi_stream_close(&decoder->stream);
+    csm_turns_give(decoder->codec->turns);
     free(decoder);
 }

@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The frame loop: logits of code 0 from the backbone's last position, a draw,
- * the other codes from the depth decoder, sound; then the frame is fed back,
- * when the next one is asked for. */
+ * generation.c - a generation as its reader has it: arguments, frames, the end. What is drawn
+ * is the scheduler's work. */
 #include "generate/generation.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sized.h"
-#include "generate/choose.h"
-#include "generate/fallback.h"
-
-double csm_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 void csm_generate_options_init(csm_generate_options *options)
 {
@@ -44,23 +33,7 @@ void csm_request_init(csm_request *request)
     csm_sized_write(request, &defaults, sizeof defaults);
 }
 
-static csm_status allocate(csm_generation *g, csm_error *err)
-{
-    size_t k = g->model->info.n_codebooks;
-    size_t v = g->model->info.vocab;
-    g->codes = calloc(k, sizeof *g->codes);
-    g->fed = calloc(k, sizeof *g->fed);
-    g->heard = calloc(k, sizeof *g->heard);
-    g->margins = calloc(k, sizeof *g->margins);
-    g->probs = calloc(k, sizeof *g->probs);
-    g->logits = calloc(k * v, sizeof *g->logits);
-    g->all_probs = calloc(k * v, sizeof *g->all_probs);
-    g->samples = calloc(g->model->info.frame_samples, sizeof *g->samples);
-    if (g->codes == NULL || g->fed == NULL || g->heard == NULL || g->margins == NULL ||
-        g->probs == NULL || g->logits == NULL || g->all_probs == NULL || g->samples == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "generation: a frame of %zu codes", k);
-    return CSM_OK;
-}
+/* ---- making one ------------------------------------------------------------- */
 
 static csm_status check_forced(const csm_model *model, const csm_generate_options *options,
                                csm_error *err)
@@ -92,23 +65,12 @@ csm_status csm_check_room(const csm_model *model, size_t n_prompt, size_t max_fr
     return CSM_OK;
 }
 
-/* How much of the prompt the state has read already; at least one position is
- * left, whose hidden state begins the first frame. An observer wants them all. */
-static size_t count_reusable(const csm_generation *g, const struct csm_prompt *prompt)
-{
-    const csm_model *m = g->model;
-    if (!m->language.engine->ops->has_independent_rows || g->options.observe != NULL)
-        return 0;
-    size_t n = csm_prompt_shared(&m->read, prompt, m->info.n_codebooks);
-    return n < prompt->n ? n : prompt->n - 1;
-}
-
 /* Sound in or out is the codec's work. */
-static csm_status check_codec(const csm_model *model, const csm_turn *context, size_t n_context,
-                              bool has_sound, csm_error *err)
+static csm_status check_codec(const csm_model *model, const csm_request *request, bool has_sound,
+                              csm_error *err)
 {
-    for (size_t i = 0; i < n_context; i++)
-        has_sound = has_sound || context[i].codes == NULL;
+    for (size_t i = 0; i < request->n_context; i++)
+        has_sound = has_sound || request->context[i].codes == NULL;
     if (model->info.has_codec || !has_sound)
         return CSM_OK;
     return csm_fail(err, CSM_BAD_FILE,
@@ -117,386 +79,297 @@ static csm_status check_codec(const csm_model *model, const csm_turn *context, s
                     model->path);
 }
 
-/* The prompt, `ready` or built, into the model's state, which this generation now has. */
-static csm_status feed_prompt(csm_generation *g, struct csm_prompt *ready,
-                              const csm_turn *context, size_t n_context, const char *text,
-                              int speaker, csm_error *err)
+static csm_status allocate_slot(const csm_generation *g, struct csm_slot *slot, csm_error *err)
 {
-    csm_model *m = g->model;
-    struct csm_prompt prompt = {0};
-    double start = csm_now_ms();
+    const csm_model_info *info = &g->model->info;
+    const size_t k = info->n_codebooks, n = k * info->vocab;
+    slot->codes = calloc(k, sizeof *slot->codes);
+    slot->margins = calloc(k, sizeof *slot->margins);
+    slot->probs = calloc(k, sizeof *slot->probs);
+    bool is_whole = slot->codes != NULL && slot->margins != NULL && slot->probs != NULL;
+    if (is_whole && g->settings.keep_logits)
+        is_whole = (slot->logits = calloc(n, sizeof *slot->logits)) != NULL;
+    if (is_whole && g->settings.keep_probs)
+        is_whole = (slot->all_probs = calloc(n, sizeof *slot->all_probs)) != NULL;
+    if (is_whole && g->settings.has_sound)
+        is_whole = (slot->samples = calloc(info->frame_samples, sizeof *slot->samples)) != NULL;
+    return is_whole ? CSM_OK : csm_fail(err, CSM_NO_MEMORY, "generation: a frame of %zu codes", k);
+}
+
+static csm_status allocate(csm_generation *g, csm_error *err)
+{
+    const size_t k = g->model->info.n_codebooks;
+    /* No more can wait than are drawn at all. */
+    g->n_slots = g->settings.n_ahead < g->settings.max_frames ? g->settings.n_ahead + 1
+                                                              : g->settings.max_frames + 1;
+    g->slots = calloc(g->n_slots, sizeof *g->slots);
+    g->fed = calloc(k, sizeof *g->fed);
+    g->heard = calloc(k, sizeof *g->heard);
+    if (g->slots == NULL || g->fed == NULL || g->heard == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "generation: %zu frames of %zu codes", g->n_slots, k);
     csm_status st = CSM_OK;
-    if (ready == NULL) {
-        st = csm_prompt_build(m, context, n_context, text, speaker, &prompt, err);
-    } else {
-        prompt = *ready;
-        *ready = (struct csm_prompt){0};
+    for (size_t i = 0; st == CSM_OK && i < g->n_slots; i++)
+        st = allocate_slot(g, &g->slots[i], err);
+    return st;
+}
+
+/* What the caller's pointers point at, copied. */
+static csm_status copy_options(csm_generation *g, csm_error *err)
+{
+    const char **names[] = {&g->options.stream, &g->options.sampler, &g->options.dtype,
+                            &g->options.mlx_version};
+    for (size_t i = 0; i < 4; i++) {
+        if (*names[i] == NULL)
+            continue;
+        *names[i] = g->texts[i] = strdup(*names[i]);
+        if (g->texts[i] == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "generation: options");
     }
-    double built = csm_now_ms();
+    g->n_forced = g->options.n_forced;
+    if (g->n_forced > 0) {
+        const size_t n = g->n_forced * g->model->info.n_codebooks;
+        g->forced = malloc(n * sizeof *g->forced);
+        if (g->forced == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "generation: %zu forced frames", g->n_forced);
+        memcpy(g->forced, g->options.forced, n * sizeof *g->forced);
+    }
+    g->options.forced = NULL;
+    return CSM_OK;
+}
+
+csm_status csm_generation_make(csm_model *model, struct csm_prompt *prompt, size_t n_text,
+                               const csm_generate_options *options, csm_generation **out,
+                               csm_error *err)
+{
+    csm_generation *g = calloc(1, sizeof *g);
+    if (g == NULL) {
+        csm_prompt_free(prompt);
+        return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
+    }
+    csm_cond_open(&g->changed);
+    g->model = model;
+    g->host = &model->host;
+    g->prompt = *prompt;
+    *prompt = (struct csm_prompt){0};
+    g->n_prompt = g->prompt.n;
+    g->options = *options;
+    g->is_auto = options->strategy == CSM_STRATEGY_AUTO;
+    g->on_frame = options->on_frame;
+    g->on_ready = options->on_ready;
+    g->observe = options->observe;
+    g->user = options->user;
+    g->guard.n_text = n_text;
+    g->report.size = g->work.size = sizeof g->report;
+    csm_status st = csm_settings_make(g->host, &model->info, options, &g->settings, err);
     if (st == CSM_OK)
-        st = csm_check_room(m, prompt.n, g->options.max_frames, err);
-    if (st == CSM_OK && m->state.language == NULL)
-        st = csm_language_state_open(&m->language, 1, m->info.max_positions, &m->state, err);
+        st = check_forced(model, options, err);
+    if (st == CSM_OK)
+        st = csm_check_room(model, g->n_prompt, options->max_frames, err);
+    if (st == CSM_OK)
+        st = copy_options(g, err);
+    if (st == CSM_OK)
+        st = allocate(g, err);
+    if (st == CSM_OK)
+        st = csm_settings_sampler(&g->settings, &g->sampler, err);
+    if (st != CSM_OK) {
+        csm_generation_free(g);
+        return st;
+    }
+    *out = g;
+    return CSM_OK;
+}
+
+void csm_generation_free(csm_generation *g)
+{
+    for (size_t i = 0; g->slots != NULL && i < g->n_slots; i++) {
+        free(g->slots[i].codes);
+        free(g->slots[i].margins);
+        free(g->slots[i].probs);
+        free(g->slots[i].logits);
+        free(g->slots[i].all_probs);
+        free(g->slots[i].samples);
+    }
+    free(g->slots);
+    csm_sampler_close(g->sampler);
+    csm_prompt_free(&g->prompt);
+    free(g->fed);
+    free(g->heard);
+    free(g->forced);
+    for (size_t i = 0; i < 4; i++)
+        free(g->texts[i]);
+    pthread_cond_destroy(&g->changed);
+    free(g);
+}
+
+/* Check and build; the generation is in no queue yet. */
+static csm_status open_request(csm_model *model, const csm_request *given,
+                               const csm_generate_options *options, csm_generation **out,
+                               csm_error *err)
+{
+    const double start = csm_now_ms();
+    csm_request request = csm_request_of(NULL, 0);
+    csm_generate_options known = csm_generate_defaults();
+    struct csm_prompt prompt = {0};
+    struct csm_settings unused;
+    csm_status st = csm_sized_read(given, &request, sizeof request, "request", err);
+    if (st == CSM_OK && options != NULL)
+        st = csm_sized_read(options, &known, sizeof known, "generate options", err);
+    if (st == CSM_OK && model->is_described_only)
+        st = csm_fail(err, CSM_BAD_ARG,
+                      "%s: nothing is loaded, expected a model that was not opened to be described "
+                      "only",
+                      model->path);
+    if (st == CSM_OK && request.text == NULL)
+        st = csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
+    if (st == CSM_OK) /* before the context's sound is encoded for nothing */
+        st = csm_settings_make(&model->host, &model->info, &known, &unused, err);
+    if (st == CSM_OK)
+        st = check_codec(model, &request, !known.without_sound, err);
+    if (st == CSM_OK)
+        st = csm_prompt_build(model, &request, &prompt, err);
     if (st != CSM_OK) {
         csm_prompt_free(&prompt);
         return st;
     }
-    m->state.watch = (struct csm_watch){.observe = g->options.observe, .user = g->options.user};
-    g->report.n_prompt = prompt.n;
-    g->report.n_reused = count_reusable(g, &prompt);
-    csm_prompt_free(&m->read);
-    st = csm_language_truncate(&m->state, 0, g->report.n_reused, err);
-    m->read = prompt;
-    if (st == CSM_OK)
-        st = csm_backbone_prompt(&m->state, 0, &m->read, g->report.n_reused, err);
-    if (st != CSM_OK && csm_can_fall_back(g, st))
-        st = csm_fall_back(g, st, err);
-    if (st != CSM_OK)
-        csm_prompt_free(&m->read);
-    g->report.encode_ms = built - start;
-    g->report.prompt_ms = csm_now_ms() - built;
+    st = csm_generation_make(model, &prompt, strlen(request.text), &known, out, err);
+    if (st == CSM_OK) {
+        (*out)->encode_ms = csm_now_ms() - start;
+        (*out)->opened_ms = start;
+    }
     return st;
 }
 
-csm_status csm_generation_prepare(csm_model *model, const csm_turn *context, size_t n_context,
-                                  const char *text, const csm_generate_options *options,
-                                  csm_generation **out, csm_error *err)
+static csm_status enter(csm_generation *g, csm_generation **out, csm_error *err)
 {
-    if (model->info.engine_version[0] == '\0')
-        return csm_fail(err, CSM_BAD_ARG,
-                        "generation: nothing is loaded, expected a model that was not opened to be "
-                        "described only");
-    if (text == NULL)
-        return csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
-    csm_generation *g = calloc(1, sizeof *g);
-    if (g == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "generation: %zu bytes", sizeof *g);
-    g->started_ms = csm_now_ms();
-    g->model = model;
-    g->options = csm_generate_defaults();
-    g->guard.n_text = strlen(text);
-
-    csm_status st = CSM_OK;
-    if (options != NULL)
-        st = csm_sized_read(options, &g->options, sizeof g->options, "generate options", err);
-    if (st == CSM_OK)
-        st = csm_choose(g, err);
-    if (st == CSM_OK)
-        st = check_codec(model, context, n_context, !g->options.without_sound, err);
-    if (st == CSM_OK)
-        st = check_forced(model, &g->options, err);
-    if (st == CSM_OK)
-        st = allocate(g, err);
-    if (st == CSM_OK && !g->options.without_sound)
-        st = csm_mimi_decoder_open(&model->codec.mimi, &g->decoder, err);
-    if (st != CSM_OK) {
-        csm_generation_close(g);
-        return st;
-    }
-    *out = g;
-    return CSM_OK;
-}
-
-static csm_status start(csm_model *model, struct csm_prompt *ready, const csm_turn *context,
-                        size_t n_context, const char *text, int speaker,
-                        const csm_generate_options *options, csm_generation **out, csm_error *err)
-{
-    csm_error unread; /* a fallback tells it in the report */
-    err = err != NULL ? err : &unread;
-    csm_generation *g = NULL;
-    csm_status st = csm_generation_prepare(model, context, n_context, text, options, &g, err);
+    csm_status st = csm_scheduler_enter(&g->model->scheduler, g, err);
     if (st != CSM_OK)
-        return st;
-    st = csm_whole_frame_open(g, err);
-    if (st == CSM_OK) {
-        if (model->generation != NULL)
-            model->generation->is_taken_over = true;
-        model->generation = g;
-        st = feed_prompt(g, ready, context, n_context, text, speaker, err);
-    }
-    if (st != CSM_OK) {
-        csm_generation_close(g);
-        return st;
-    }
-    *out = g;
-    return CSM_OK;
+        csm_generation_free(g);
+    else
+        *out = g;
+    return st;
 }
 
 csm_status csm_generation_open(csm_model *model, const csm_request *request,
                                const csm_generate_options *options, csm_generation **out,
                                csm_error *err)
 {
-    csm_request known = csm_request_of(NULL, 0);
-    csm_status st = csm_sized_read(request, &known, sizeof known, "request", err);
-    return st == CSM_OK ? start(model, NULL, known.context, known.n_context, known.text,
-                                known.speaker, options, out, err)
-                        : st;
+    return csm_generation_open_utterance(model, request, options, 0, NULL, NULL, out, err);
 }
 
-csm_status csm_generation_start_prompt(csm_model *model, struct csm_prompt *prompt,
-                                       const csm_generate_options *options, csm_generation **out,
-                                       csm_error *err)
+csm_status csm_generation_open_utterance(csm_model *model, const csm_request *request,
+                                         const csm_generate_options *options, size_t utterance,
+                                         void (*notify)(void *user), void *notify_user,
+                                         csm_generation **out, csm_error *err)
 {
-    return start(model, prompt, NULL, 0, "", 0, options, out, err);
-}
-
-/* softmax of n logits, for the reader: greedy draws have no race of their own */
-static void softmax(const float *logits, size_t n, float *probs)
-{
-    float most = logits[0];
-    for (size_t i = 1; i < n; i++)
-        most = logits[i] > most ? logits[i] : most;
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++)
-        sum += probs[i] = expf(logits[i] - most);
-    for (size_t i = 0; i < n; i++)
-        probs[i] = (float)(probs[i] / sum);
-}
-
-size_t csm_draws_so_far(const csm_generation *g)
-{
-    size_t a_frame = (g->report.temperature > 0.0) +
-                     (g->report.depth_temperature > 0.0) * (g->model->info.n_codebooks - 1);
-    return g->n_drawn * a_frame;
-}
-
-csm_status csm_generation_draw(csm_generation *g, size_t k, csm_error *err)
-{
-    size_t vocab = g->model->info.vocab;
-    float *logits = g->logits + k * vocab;
-    float *probs = g->all_probs + k * vocab;
-    double temperature = k == 0 ? g->report.temperature : g->report.depth_temperature;
-    int top_k = k == 0 ? g->report.top_k : g->report.depth_top_k;
-    if (k == 0 && g->report.n_frames < g->options.min_frames)
-        logits[0] = -INFINITY; /* the frame of zeros begins with it */
-
-    csm_status st = CSM_OK;
-    if (temperature == 0.0) {
-        st = csm_draw_greedy(logits, 1, vocab, &g->codes[k], &g->margins[k], err);
-        if (st == CSM_OK)
-            softmax(logits, vocab, probs);
-    } else {
-        if (k <= 1) {
-            const bool is_first = k == 0;
-            st = csm_sampler_set_temperature(g->sampler, temperature, err);
-            if (st == CSM_OK)
-                st = csm_sampler_set_top_p(g->sampler,
-                                           is_first ? g->report.top_p : g->report.depth_top_p, err);
-            if (st == CSM_OK)
-                st = csm_sampler_set_min_p(g->sampler,
-                                           is_first ? g->report.min_p : g->report.depth_min_p, err);
-            csm_sampler_set_top_k(g->sampler, (size_t)top_k);
-        }
-        if (st == CSM_OK)
-            st = csm_sampler_draw(g->sampler, logits, 1, vocab, &g->codes[k], &g->margins[k], probs,
-                                  err);
-    }
-    if (st == CSM_BAD_LOGITS && err != NULL) {
-        csm_error inner = *err;
-        return csm_fail(err, st, "frame %zu, codebook %zu: %s", g->n_drawn, k, inner.text);
-    }
-    if (st == CSM_OK)
-        g->probs[k] = probs[g->codes[k]];
-    return st;
-}
-
-/* All codes of one frame. */
-static csm_status draw_frame(csm_generation *g, csm_error *err)
-{
-    csm_model *m = g->model;
-    size_t n_codebooks = m->info.n_codebooks;
-    const int32_t *forced =
-        g->n_drawn < g->options.n_forced ? g->options.forced + g->n_drawn * n_codebooks : NULL;
-    if (g->whole.is_used)
-        return csm_whole_frame_draw(g, forced, err);
-    for (size_t k = 0; k < n_codebooks; k++) {
-        float *logits = g->logits + k * m->info.vocab;
-        double start = csm_now_ms();
-        csm_status st = k == 0 ? csm_backbone_logits(&m->state, logits, err)
-                               : csm_depth_step(&m->state, k, &g->fed[k - 1], logits, err);
-        double drawn = csm_now_ms();
-        *(k == 0 ? &g->report.backbone_ms : &g->report.depth_ms) += drawn - start;
-        if (st == CSM_OK)
-            st = csm_generation_draw(g, k, err);
-        if (st != CSM_OK)
-            return st;
-        g->report.draw_ms += csm_now_ms() - drawn;
-        g->fed[k] = forced != NULL ? forced[k] : g->codes[k];
-    }
-    return CSM_OK;
-}
-
-/* transformers looks at all codes but the last, and what it stops at is sound if
- * the last one is not 0; the others look at all. Frame of zeros: no sound. */
-static void judge_end(csm_generation *g, bool *is_sound)
-{
-    size_t n = g->model->info.n_codebooks;
-    size_t n_zero = 0;
-    while (n_zero < n && g->fed[n_zero] == 0)
-        n_zero++;
-    *is_sound = n_zero < n;
-    size_t wanted = g->sampler_kind == CSM_SAMPLER_TRANSFORMERS && n > 1 ? n - 1 : n;
-    if (n_zero >= wanted && g->n_drawn >= g->options.n_forced) {
-        g->report.has_ended = true;
-        g->is_done = true;
-    } else {
-        *is_sound = true;
-    }
-}
-
-/* The samples of the frame. A code that the codec does not know (the language
- * model has a few more than it) adds nothing to it. */
-static csm_status make_sound(csm_generation *g, csm_error *err)
-{
-    size_t n = g->model->info.n_codebooks;
-    for (size_t k = 0; k < n; k++)
-        g->heard[k] = (size_t)g->fed[k] < g->model->info.n_entries ? g->fed[k] : CSM_MIMI_SILENT;
-    return csm_mimi_decode(&g->decoder, g->heard, 1, n, NULL, g->samples, err);
-}
-
-/* The frame last drawn becomes a position of the state. */
-static csm_status feed_frame(csm_generation *g, csm_error *err)
-{
-    csm_model *m = g->model;
-    csm_status st = csm_prompt_append(&m->read, g->fed, m->info.n_codebooks, err);
-    return st == CSM_OK ? csm_backbone_step(&m->state, g->fed, err) : st;
-}
-
-/* The frame last drawn is fed, the next one drawn, by another engine if this one fails. */
-static csm_status next_codes(csm_generation *g, csm_error *err)
-{
-    csm_model *m = g->model;
-    double start = csm_now_ms();
-    csm_status st = CSM_OK;
-    m->state.watch.frame = g->n_drawn;
-    if (g->n_drawn > 0)
-        st = feed_frame(g, err);
-    g->report.backbone_ms += csm_now_ms() - start;
-    if (st == CSM_OK)
-        st = draw_frame(g, err);
-    if (st != CSM_OK && csm_can_fall_back(g, st)) {
-        st = csm_fall_back(g, st, err);
-        if (st == CSM_OK && (st = draw_frame(g, err)) != CSM_OK) {
-            const csm_error again = *err;
-            csm_fail(err, st, "%s, and failed too: %s", g->report.fallback, again.text);
-        }
-    }
+    csm_generation *g = NULL;
+    csm_status st = open_request(model, request, options, &g, err);
     if (st != CSM_OK)
-        csm_prompt_free(&m->read); /* what the state holds is not sure */
-    return st;
-}
-
-static csm_status take_sound(csm_generation *g, csm_error *err)
-{
-    double drawn = csm_now_ms();
-    if (g->report.n_frames == 0)
-        g->report.first_frame_ms = drawn - g->started_ms;
-    if (g->options.without_sound)
-        return CSM_OK;
-    csm_status st = make_sound(g, err);
-    double sound = csm_now_ms();
-    g->report.codec_ms += sound - drawn;
-    if (g->report.n_frames == 0)
-        g->report.first_sound_ms = sound - g->started_ms;
-    return st;
-}
-
-csm_status csm_generation_take(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
-{
-    csm_model *m = g->model;
-    g->n_drawn++;
-    judge_end(g, has_frame);
-    if (!*has_frame)
-        return CSM_OK;
-    csm_status st = take_sound(g, err);
-    if (st != CSM_OK) {
-        *has_frame = false;
         return st;
-    }
-    *frame = (csm_frame){.generation = g,
-                         .utterance = g->utterance,
-                         .index = g->report.n_frames,
-                         .codes = g->codes,
-                         .margins = g->margins,
-                         .probs = g->probs,
-                         .logits = g->options.keep_logits ? g->logits : NULL,
-                         .samples = g->options.without_sound ? NULL : g->samples,
-                         .n_samples = g->options.without_sound ? 0 : m->info.frame_samples};
-    g->report.n_frames++;
-    if (g->options.has_guard) {
-        const char *why =
-            csm_guard_watch(&g->guard, g->fed[0], frame->samples, frame->n_samples);
-        if (why != NULL) {
-            g->report.guarded = why;
-            g->is_done = true;
-        }
-    }
-    g->report.total_ms = csm_now_ms() - g->started_ms;
-    if (g->options.on_frame != NULL && !g->options.on_frame(g->options.user, frame))
-        st = csm_fail(err, CSM_CANCELLED, "generation: cancelled at frame %zu", frame->index);
-    return st;
+    g->utterance = utterance;
+    g->notify = notify;
+    g->notify_user = notify_user;
+    return enter(g, out, err);
 }
 
-bool csm_generation_is_over(const csm_generation *g)
+csm_status csm_generation_open_prompt(csm_model *model, struct csm_prompt *prompt,
+                                      const csm_generate_options *options, csm_generation **out,
+                                      csm_error *err)
 {
-    return g->is_done || g->report.n_frames >= g->options.max_frames;
-}
-
-static csm_status next_frame(csm_generation *g, csm_frame *frame, bool *has_frame, csm_error *err)
-{
-    csm_error unread; /* a fallback tells it in the report */
-    err = err != NULL ? err : &unread;
-    *has_frame = false;
-    if (g->is_taken_over)
-        return csm_fail(err, CSM_CANCELLED, "generation: another one began on this model");
-    if (atomic_load(&g->is_cancelled))
-        return csm_fail(err, CSM_CANCELLED, "generation: cancelled");
-    if (csm_generation_is_over(g))
-        return CSM_OK;
-    csm_status st = next_codes(g, err);
-    if (st == CSM_OK)
-        st = csm_generation_take(g, frame, has_frame, err);
-    if (!*has_frame)
-        g->report.total_ms = csm_now_ms() - g->started_ms;
+    csm_generation *g = NULL;
+    const double start = csm_now_ms();
+    csm_status st = csm_generation_make(model, prompt, 0, options, &g, err);
     if (st != CSM_OK)
-        g->is_done = true;
-    return st;
+        return st;
+    g->opened_ms = start;
+    return enter(g, out, err);
 }
 
-csm_status csm_generation_next(csm_generation *g, const csm_frame **frame, csm_error *err)
+/* ---- reading ------------------------------------------------------------------ */
+
+/* Under the lock: until there is something to take, or the time has come. */
+static void wait_for(csm_generation *g, int timeout_ms)
 {
-    bool has_frame = false;
-    csm_status st = next_frame(g, &g->frame, &has_frame, err);
-    *frame = has_frame ? &g->frame : NULL;
-    return st;
+    struct csm_scheduler *s = &g->model->scheduler;
+    const double end = csm_now_ms() + timeout_ms;
+    while (g->n_put == g->n_taken && g->phase != CSM_PHASE_OVER && !g->is_cancelled) {
+        if (timeout_ms < 0)
+            pthread_cond_wait(&g->changed, &s->lock);
+        else if (timeout_ms == 0 || !csm_cond_wait(&g->changed, &s->lock, end))
+            return;
+    }
+}
+
+/* Under the lock: what there is. */
+static csm_status take(csm_generation *g, csm_poll *found, const csm_frame **frame, csm_error *err)
+{
+    struct csm_scheduler *s = &g->model->scheduler;
+    *frame = NULL;
+    *found = CSM_POLL_PENDING;
+    if (g->is_cancelled)
+        return csm_fail(err, CSM_CANCELLED, "generation: cancelled");
+    if (g->n_put != g->n_taken) {
+        *found = CSM_POLL_FRAME;
+        *frame = &g->slots[g->n_taken++ % g->n_slots].frame;
+        g->report.n_frames = g->n_taken;
+        csm_scheduler_wake(s); /* a generation that paused goes on */
+        return CSM_OK;
+    }
+    if (g->phase != CSM_PHASE_OVER)
+        return CSM_OK;
+    if (g->status != CSM_OK)
+        return csm_fail(err, g->status, "%s", g->error.text);
+    *found = CSM_POLL_END;
+    return CSM_OK;
 }
 
 csm_status csm_generation_poll(csm_generation *g, int timeout_ms, csm_poll *found,
                                const csm_frame **frame, csm_error *err)
 {
-    (void)timeout_ms;
-    csm_status st = csm_generation_next(g, frame, err);
-    *found = *frame != NULL ? CSM_POLL_FRAME : CSM_POLL_END;
-    return st;
+    struct csm_scheduler *s = &g->model->scheduler;
+    pthread_mutex_lock(&s->lock);
+    wait_for(g, timeout_ms);
+    csm_status st = take(g, found, frame, err);
+    pthread_mutex_unlock(&s->lock);
+    if (*frame == NULL || g->on_frame == NULL || g->on_frame(g->user, *frame))
+        return st;
+    csm_generation_cancel(g);
+    return csm_fail(err, CSM_CANCELLED, "generation: cancelled at frame %zu", (*frame)->index);
+}
+
+csm_status csm_generation_next(csm_generation *g, const csm_frame **frame, csm_error *err)
+{
+    csm_poll found;
+    return csm_generation_poll(g, -1, &found, frame, err);
 }
 
 void csm_generation_cancel(csm_generation *g)
 {
-    atomic_store(&g->is_cancelled, true);
+    struct csm_scheduler *s = &g->model->scheduler;
+    pthread_mutex_lock(&s->lock);
+    if (g->phase != CSM_PHASE_OVER || g->n_put != g->n_taken) {
+        g->is_cancelled = true;
+        pthread_cond_broadcast(&g->changed);
+        csm_scheduler_wake(s);
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 void csm_generation_report(csm_generation *g, csm_report *report)
 {
+    struct csm_scheduler *s = &g->model->scheduler;
+    pthread_mutex_lock(&s->lock);
     csm_sized_write(report, &g->report, sizeof g->report);
+    pthread_mutex_unlock(&s->lock);
 }
 
 size_t csm_generation_candidates(const csm_generation *g, size_t codebook, size_t n, int32_t *codes,
                                  float *probs)
 {
     size_t vocab = g->model->info.vocab;
-    if (codebook >= g->model->info.n_codebooks || !g->options.keep_probs)
+    if (codebook >= g->model->info.n_codebooks || g->n_taken == 0 ||
+        g->slots[0].all_probs == NULL)
         return 0;
-    const float *p = g->all_probs + codebook * vocab;
+    const float *p = g->slots[(g->n_taken - 1) % g->n_slots].all_probs + codebook * vocab;
     size_t count = 0;
     for (size_t v = 0; v < vocab; v++) {
         if (p[v] <= 0.0f || (count == n && (n == 0 || p[v] <= probs[count - 1])))
@@ -516,18 +389,12 @@ void csm_generation_close(csm_generation *g)
 {
     if (g == NULL)
         return;
-    if (g->model->generation == g)
-        g->model->generation = NULL;
-    csm_whole_frame_close(&g->whole);
-    csm_sampler_close(g->sampler);
-    csm_mimi_stream_close(&g->decoder);
-    free(g->codes);
-    free(g->fed);
-    free(g->heard);
-    free(g->margins);
-    free(g->probs);
-    free(g->logits);
-    free(g->all_probs);
-    free(g->samples);
-    free(g);
+    struct csm_scheduler *s = &g->model->scheduler;
+    pthread_mutex_lock(&s->lock);
+    g->is_closing = true;
+    csm_scheduler_wake(s);
+    while (!g->is_let_go)
+        pthread_cond_wait(&g->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    csm_generation_free(g);
 }

@@ -3,11 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/sized.h"
-#include "generate/generation.h"
 #include "generate/nothing.h"
 #include "text/prompt.h"
 
@@ -56,15 +54,17 @@ static const char *known_name(const struct csm_config *config)
                                                                                       : "csm";
 }
 
+static const struct csm_engine *codec_engine(const csm_model *m)
+{
+    return m->codec_engine.ops != NULL ? &m->codec_engine : &m->host.engine;
+}
+
 static void describe(csm_model *m, const csm_model_options *options)
 {
     const struct csm_config *config = csm_checkpoint_config(m->checkpoint);
     struct csm_checkpoint_info files = csm_checkpoint_describe(m->checkpoint);
     bool has_codec = files.codec_layout != CSM_LAYOUT_NONE;
-    const struct csm_engine *language = &m->engines.language;
-    const struct csm_engine *codec =
-        m->engines.codec.ops != NULL ? &m->engines.codec : &m->engines.language;
-    long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const struct csm_engine *language = &m->host.engine, *codec = codec_engine(m);
 
     m->info = (csm_model_info){
         .path = m->path,
@@ -72,9 +72,9 @@ static void describe(csm_model *m, const csm_model_options *options)
         .codec_layout = csm_layout_text(files.codec_layout),
         .digest = files.digest,
         .name = known_name(config),
-        .strategy = m->engines.strategy,
-        .strategy_reason = m->engines.reason,
-        .is_strategy_asked = options->strategy != CSM_STRATEGY_AUTO,
+        .strategy = m->host.strategy,
+        .strategy_reason = m->host.reason,
+        .is_strategy_asked = m->host.is_asked,
         .engine = language->ops->name,
         .engine_version = language->ops->version(language->ctx),
         .codec_engine = has_codec ? codec->ops->name : "none",
@@ -82,7 +82,7 @@ static void describe(csm_model *m, const csm_model_options *options)
         .device = options->device != NULL ? options->device : "",
         .precision = options->precision,
         .stored_dtype = files.stored_dtype,
-        .n_threads = options->n_threads > 0 ? options->n_threads : (int)n_cores,
+        .n_threads = m->host.traits->n_threads,
         .n_codebooks = config->n_codebooks,
         .vocab = config->vocab,
         .text_vocab = config->text_vocab,
@@ -131,28 +131,34 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
     csm_status st = CSM_OK;
     if (m->checkpoint == NULL)
         st = csm_checkpoint_open(m->path, CSM_NEEDS_LANGUAGE, &m->checkpoint, err);
+    m->n_threads = options->n_threads;
+    m->is_described_only = options->describe_only;
     if (st == CSM_OK)
         st = csm_checkpoint_adapt(m->checkpoint, options->adapters, options->n_adapters,
                                   options->n_threads, options->describe_only, err);
     if (st == CSM_OK && options->describe_only)
-        m->engines = (struct csm_engines){.reason = "nothing is loaded",
-                                          .language = {.ops = &csm_engine_nothing}};
+        m->host = (struct csm_host){.reason = "nothing is loaded",
+                                    .engine = {.ops = &csm_engine_nothing},
+                                    .traits = csm_engine_nothing.traits(NULL)};
     else if (st == CSM_OK)
-        st = csm_engines_open(options, &m->engines, err);
+        st = csm_engines_open(options, &m->host, &m->codec_engine, err);
     if (st == CSM_OK)
         st = open_tokenizer(m, err);
     if (st != CSM_OK)
         return st;
     describe(m, options);
-    st = csm_language_open(&m->language, &m->engines.language, m->checkpoint, err);
+    st = options->describe_only
+             ? csm_language_open(&m->host.language, &m->host.engine, m->checkpoint, err)
+             : csm_host_open(&m->host, m->checkpoint, err);
     if (st == CSM_OK && m->info.has_codec)
-        st = csm_codec_bind(&m->codec,
-                            m->engines.codec.ops != NULL ? &m->engines.codec : &m->engines.language,
+        st = csm_codec_bind(&m->codec, codec_engine(m), options->describe_only ? NULL : &m->turns,
                             m->checkpoint, err);
     if (st == CSM_OK && m->info.has_codec && m->info.n_codebooks > m->codec.info.n_codebooks)
         st = csm_fail(err, CSM_BAD_FORMAT,
                       "%s: the codec has %zu codebooks, expected at least the model's %zu", m->path,
                       m->codec.info.n_codebooks, m->info.n_codebooks);
+    if (st == CSM_OK)
+        csm_scheduler_open(&m->scheduler, m, options->max_lanes, options->prefix_cache_bytes);
     return st;
 }
 
@@ -183,6 +189,7 @@ csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoin
         return csm_fail(err, CSM_NO_MEMORY, "model: %zu bytes", sizeof *m);
     }
     m->checkpoint = checkpoint;
+    csm_turns_open(&m->turns);
     csm_status st = open_parts(m, &known, err);
     if (st != CSM_OK) {
         csm_model_close(m);
@@ -220,13 +227,13 @@ void csm_model_close(csm_model *m)
 {
     if (m == NULL)
         return;
-    csm_language_state_close(&m->state);
-    csm_prompt_free(&m->read);
+    csm_scheduler_close(&m->scheduler);
     csm_codec_release(&m->codec);
-    csm_language_close(&m->language);
+    csm_engine_close(&m->codec_engine);
+    csm_host_close(&m->host);
     csm_tokenizer_close(m->tokenizer);
-    csm_engines_close(&m->engines);
     csm_checkpoint_close(m->checkpoint);
+    csm_turns_close(&m->turns);
     free(m->path);
     free(m);
 }
@@ -236,11 +243,6 @@ const csm_model_info *csm_model_describe(const csm_model *model)
     return &model->info;
 }
 
-void csm_model_load(const csm_model *model, csm_load *load)
-{
-    const csm_load now = {.n_running = model->generation != NULL};
-    csm_sized_write(load, &now, sizeof now);
-}
 
 csm_status csm_model_tokenize(const csm_model *model, const char *text, int speaker, int32_t **ids,
                               size_t *n_ids, csm_error *err)

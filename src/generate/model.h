@@ -6,15 +6,20 @@
 
 #include <csm/csm.h>
 
+#include "base/turns.h"
 #include "checkpoint/checkpoint.h"
+#include "generate/prompt.h"
+#include "generate/scheduler.h"
 #include "generate/strategy.h"
-#include "model/language.h"
 #include "model/mimi.h"
 #include "text/tokenizer.h"
 
+/* An engine has one caller at a time: whoever uses the model's, or a codec's, takes a turn. */
 struct csm_codec {
     struct csm_engine own_engine;   /* all zero when the engine is the model's */
     csm_checkpoint *own_checkpoint; /* NULL when the checkpoint is the model's */
+    struct csm_turns own_turns;
+    struct csm_turns *turns; /* NULL: nothing is loaded */
     struct csm_mimi mimi;
     csm_codec_info info;
 };
@@ -23,13 +28,14 @@ struct csm_model {
     csm_model_info info;
     char *path;
     csm_checkpoint *checkpoint;
-    struct csm_engines engines;
     csm_tokenizer *tokenizer; /* NULL when the directory has none */
-    struct csm_language language;
-    struct csm_language_state state; /* opened by the first generation */
-    struct csm_prompt read;          /* the positions that `state` holds; none when unsure */
+    struct csm_turns turns;   /* of the engines below */
+    struct csm_host host;
+    struct csm_engine codec_engine; /* all zero: the host's has the codec too */
     csm_codec codec;
-    csm_generation *generation; /* the one that has the state, or NULL */
+    int n_threads; /* as asked for */
+    bool is_described_only;
+    struct csm_scheduler scheduler;
 };
 
 /* csm_model_open of an open checkpoint, which the model owns from then on, also
@@ -38,25 +44,11 @@ csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoin
                                      const csm_model_options *options, csm_model **out,
                                      csm_error *err);
 
-/* Bind the codec of a checkpoint into `codec` (all zero before); engine and
+/* Bind the codec of a checkpoint into `codec` (all zero before); engine, turns and
  * checkpoint outlive it. Released also when this failed. */
 csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
-                          const csm_checkpoint *checkpoint, csm_error *err);
+                          struct csm_turns *turns, const csm_checkpoint *checkpoint,
+                          csm_error *err);
 void csm_codec_release(csm_codec *codec);
-
-/* The prompt of a conversation, or with text NULL of its context alone; freed with
- * csm_prompt_free, also when this failed. */
-csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_context,
-                            const char *text, int speaker, struct csm_prompt *prompt,
-                            csm_error *err);
-void csm_prompt_free(struct csm_prompt *prompt);
-
-/* How many positions two prompts share at their beginning. */
-size_t csm_prompt_shared(const struct csm_prompt *a, const struct csm_prompt *b,
-                         size_t n_codebooks);
-
-/* Append a frame that was generated. CSM_NO_MEMORY. */
-csm_status csm_prompt_append(struct csm_prompt *prompt, const int32_t *codes, size_t n_codebooks,
-                             csm_error *err);
 
 #endif

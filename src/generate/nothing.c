@@ -28,8 +28,16 @@ static const char *version(void *ctx)
     return "";
 }
 
+static const struct csm_traits *traits(void *ctx)
+{
+    static const struct csm_traits none = {.own_stream = CSM_STREAM_COUNT};
+    (void)ctx;
+    return &none;
+}
+
 const struct csm_engine_ops csm_engine_nothing = {.name = "none",
                                                   .close = close_nothing,
                                                   .version = version,
+                                                  .traits = traits,
                                                   .weight_new = weight_new,
                                                   .weight_free = weight_free};

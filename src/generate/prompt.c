@@ -2,6 +2,8 @@
  *
  * The prompt: for each turn its text, one position a frame of its sound, and one
  * frame of end-of-sound codes; then the text to be spoken. */
+#include "generate/prompt.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,9 @@ void csm_prompt_free(struct csm_prompt *prompt)
 static csm_status grow(struct csm_prompt *prompt, size_t n_codebooks, size_t n_more, csm_error *err)
 {
     size_t n = prompt->n + n_more;
+    if (n <= prompt->n_rooms)
+        return CSM_OK;
+    n += n / 2;
     int32_t *text = realloc(prompt->text, (n + 1) * sizeof *text);
     if (text != NULL)
         prompt->text = text;
@@ -26,6 +31,7 @@ static csm_status grow(struct csm_prompt *prompt, size_t n_codebooks, size_t n_m
         prompt->codes = codes;
     if (text == NULL || codes == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "prompt: %zu positions", n);
+    prompt->n_rooms = n;
     return CSM_OK;
 }
 
@@ -97,19 +103,43 @@ static csm_status add_sound(csm_model *model, size_t turn, const csm_turn *t,
     return st;
 }
 
-csm_status csm_prompt_build(csm_model *model, const csm_turn *context, size_t n_context,
-                            const char *text, int speaker, struct csm_prompt *prompt,
+csm_status csm_prompt_build(csm_model *model, const csm_request *request, struct csm_prompt *prompt,
                             csm_error *err)
 {
+    const csm_turn *context = request->context;
     csm_status st = CSM_OK;
-    for (size_t i = 0; st == CSM_OK && i < n_context; i++) {
+    for (size_t i = 0; st == CSM_OK && i < request->n_context; i++) {
         st = add_text(model, context[i].text, context[i].speaker, prompt, err);
         if (st == CSM_OK)
             st = add_sound(model, i, &context[i], prompt, err);
     }
-    if (st == CSM_OK && text != NULL)
-        st = add_text(model, text, speaker, prompt, err);
+    return st == CSM_OK ? add_text(model, request->text, request->speaker, prompt, err) : st;
+}
+
+static csm_status count_text(const csm_model *model, const char *text, int speaker, size_t *n,
+                             csm_error *err)
+{
+    int32_t *ids;
+    size_t n_ids = 0;
+    csm_status st = csm_model_tokenize(model, text, speaker, &ids, &n_ids, err);
+    if (st == CSM_OK)
+        csm_free(ids);
+    *n += n_ids;
     return st;
+}
+
+csm_status csm_prompt_count(const csm_model *model, const csm_request *request, size_t *n,
+                            csm_error *err)
+{
+    const size_t per_frame = model->info.frame_samples;
+    csm_status st = CSM_OK;
+    *n = 0;
+    for (size_t i = 0; st == CSM_OK && i < request->n_context; i++) {
+        const csm_turn *t = &request->context[i];
+        st = count_text(model, t->text, t->speaker, n, err);
+        *n += 1 + (t->codes != NULL ? t->n_frames : (t->n_samples + per_frame - 1) / per_frame);
+    }
+    return st == CSM_OK ? count_text(model, request->text, request->speaker, n, err) : st;
 }
 
 size_t csm_prompt_shared(const struct csm_prompt *a, const struct csm_prompt *b,

@@ -15,27 +15,39 @@
 #include "generate/hidden.h"
 #include "generate/result.h"
 
+/* An utterance as it is gathered: the result that is handed out is its first member. */
 struct kept {
     csm_result result;
     csm_report report;
     size_t room; /* frames */
     struct csm_hidden_states hidden;
-    const csm_generate_options *options; /* the caller's, while frames are drawn */
+    csm_generate_options asked;
+    csm_generation *generation; /* NULL once it is handed out */
 };
+
+static struct kept *kept_of(csm_result *result)
+{
+    return (struct kept *)(void *)result;
+}
 
 static bool on_frame(void *user, const csm_frame *frame)
 {
     const struct kept *kept = user;
-    return kept->options->on_frame == NULL ||
-           kept->options->on_frame(kept->options->user, frame);
+    return kept->asked.on_frame == NULL || kept->asked.on_frame(kept->asked.user, frame);
+}
+
+static void on_ready(void *user)
+{
+    const struct kept *kept = user;
+    kept->asked.on_ready(kept->asked.user);
 }
 
 static void observe(void *user, const char *name, size_t frame, size_t at, const float *data,
                     size_t rows, size_t cols)
 {
     struct kept *kept = user;
-    if (kept->options->observe != NULL)
-        kept->options->observe(kept->options->user, name, frame, at, data, rows, cols);
+    if (kept->asked.observe != NULL)
+        kept->asked.observe(kept->asked.user, name, frame, at, data, rows, cols);
     csm_hidden_keep(&kept->hidden, name, frame, at, data, rows, cols);
 }
 
@@ -66,25 +78,13 @@ static csm_status grow(struct kept *kept, bool has_sound, bool has_logits, size_
     return CSM_OK;
 }
 
-csm_status csm_result_open(const csm_model *model, csm_result **out, csm_error *err)
+static csm_status append(csm_result *r, const csm_frame *frame, csm_error *err)
 {
-    struct kept *kept = calloc(1, sizeof *kept);
-    if (kept == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "result: %zu bytes", sizeof *kept);
-    kept->result.n_codebooks = model->info.n_codebooks;
-    kept->result.vocab = model->info.vocab;
-    *out = &kept->result;
-    return CSM_OK;
-}
-
-csm_status csm_result_append(csm_result *r, const csm_generation *g, const csm_frame *frame,
-                             csm_error *err)
-{
-    struct kept *kept = (struct kept *)(void *)r; /* its first member */
+    struct kept *kept = kept_of(r);
     size_t n = r->n_codebooks;
     if (r->n_frames == kept->room) {
-        csm_status st = grow(kept, frame->samples != NULL, g->options.keep_logits,
-                             g->model->info.frame_samples, err);
+        csm_status st =
+            grow(kept, frame->samples != NULL, frame->logits != NULL, frame->n_samples, err);
         if (st != CSM_OK)
             return st;
     }
@@ -115,86 +115,111 @@ static csm_status keep_forced(csm_result *r, const csm_generate_options *options
     return CSM_OK;
 }
 
-void csm_result_finish(csm_result *r, const csm_generation *g)
+csm_status csm_utterance_open(csm_model *model, const csm_request *request,
+                              const csm_generate_options *options, size_t utterance,
+                              void (*notify)(void *user), void *user, csm_result **out,
+                              csm_error *err)
 {
-    struct kept *kept = (struct kept *)(void *)r;
-    r->hidden = kept->hidden.tensors;
-    r->n_hidden = kept->hidden.n_tensors;
-    kept->report = g->report;
-    r->report = &kept->report;
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "result: %zu bytes", sizeof *kept);
+    csm_result *result = &kept->result;
+    result->n_codebooks = model->info.n_codebooks;
+    result->vocab = model->info.vocab;
+    result->report = &kept->report;
+    kept->asked = csm_generate_defaults();
+    csm_status st = CSM_OK;
+    if (options != NULL)
+        st = csm_sized_read(options, &kept->asked, sizeof kept->asked, "generate options", err);
+    csm_generate_options own = kept->asked;
+    if (own.hidden_frames != 0) {
+        kept->hidden.n_frames = own.hidden_frames;
+        kept->hidden.n_codebooks = model->info.n_codebooks;
+        own.on_frame = on_frame;
+        own.on_ready = own.on_ready != NULL ? on_ready : NULL;
+        own.observe = observe;
+        own.user = kept;
+    }
+    if (st == CSM_OK)
+        st = csm_generation_open_utterance(model, request, &own, utterance, notify, user,
+                                           &kept->generation, err);
+    if (st != CSM_OK) {
+        csm_result_close(result);
+        return st;
+    }
+    *out = result;
+    return CSM_OK;
+}
+
+csm_status csm_utterance_read(csm_result *result, int timeout_ms, bool *is_over, csm_error *err)
+{
+    csm_poll found = CSM_POLL_FRAME;
+    csm_status st = CSM_OK;
+    while (st == CSM_OK && found == CSM_POLL_FRAME) {
+        const csm_frame *frame;
+        st = csm_generation_poll(kept_of(result)->generation, timeout_ms, &found, &frame, err);
+        if (frame != NULL) {
+            csm_error why;
+            csm_status stored = append(result, frame, &why);
+            if (stored != CSM_OK)
+                st = csm_fail(err, stored, "%s", why.text);
+        }
+    }
+    *is_over = st != CSM_OK || found == CSM_POLL_END;
+    return st;
+}
+
+csm_status csm_utterance_end(csm_result *result, csm_status st, csm_result **out, csm_error *err)
+{
+    struct kept *kept = kept_of(result);
+    csm_error why;
+    kept->report.size = sizeof kept->report;
+    csm_generation_report(kept->generation, &kept->report);
+    csm_generation_close(kept->generation); /* nothing is observed any more */
+    kept->generation = NULL;
+    csm_status copied = st == CSM_OK || st == CSM_CANCELLED
+                            ? keep_forced(result, &kept->asked, &why)
+                            : st;
+    if (copied == CSM_OK && kept->hidden.has_no_memory)
+        copied = csm_fail(&why, CSM_NO_MEMORY, "hidden states of %zu frames: out of memory",
+                          kept->asked.hidden_frames);
+    if (copied != CSM_OK) {
+        if (copied != st)
+            csm_fail(err, copied, "%s", why.text);
+        csm_result_close(result);
+        return copied;
+    }
+    result->hidden = kept->hidden.tensors;
+    result->n_hidden = kept->hidden.n_tensors;
+    *out = result;
+    return st;
 }
 
 csm_status csm_generate(csm_model *model, const csm_request *request,
                         const csm_generate_options *options, csm_result **out, csm_error *err)
 {
-    return csm_generate_utterance(model, request, options, 0, out, err);
-}
-
-csm_status csm_generate_utterance(csm_model *model, const csm_request *request,
-                                  const csm_generate_options *options, size_t utterance,
-                                  csm_result **out, csm_error *err)
-{
-    csm_generation *g = NULL;
     csm_result *result = NULL;
-    csm_status st = csm_result_open(model, &result, err);
+    bool is_over = false;
+    csm_status st = csm_utterance_open(model, request, options, 0, NULL, NULL, &result, err);
     if (st != CSM_OK)
         return st;
-    struct kept *kept = (struct kept *)(void *)result;
-    csm_generate_options asked = csm_generate_defaults();
-    if (options != NULL)
-        st = csm_sized_read(options, &asked, sizeof asked, "generate options", err);
-    csm_generate_options own = asked;
-    if (asked.hidden_frames != 0) {
-        kept->options = &asked;
-        kept->hidden.n_frames = asked.hidden_frames;
-        kept->hidden.n_codebooks = model->info.n_codebooks;
-        own.on_frame = on_frame;
-        own.observe = observe;
-        own.user = kept;
-    }
-    if (st == CSM_OK)
-        st = csm_generation_open(model, request, &own, &g, err);
-    if (st == CSM_OK)
-        g->utterance = utterance;
-    bool has_frame = true;
-    while (st == CSM_OK && has_frame) {
-        const csm_frame *frame;
-        st = csm_generation_next(g, &frame, err);
-        has_frame = frame != NULL;
-        if (has_frame && (st == CSM_OK || st == CSM_CANCELLED)) {
-            csm_status stored = csm_result_append(result, g, frame, err);
-            st = stored != CSM_OK ? stored : st;
-        }
-    }
-    kept->options = NULL;
-    if (st == CSM_OK || st == CSM_CANCELLED) {
-        csm_status copied = keep_forced(result, &asked, err);
-        st = copied != CSM_OK ? copied : st;
-    }
-    if (kept->hidden.has_no_memory && (st == CSM_OK || st == CSM_CANCELLED))
-        st = csm_fail(err, CSM_NO_MEMORY, "hidden states of %zu frames: out of memory",
-                      asked.hidden_frames);
-    if (st == CSM_OK || st == CSM_CANCELLED) {
-        csm_result_finish(result, g);
-        *out = result;
-    } else {
-        csm_result_close(result);
-    }
-    csm_generation_close(g);
-    return st;
+    while (!is_over)
+        st = csm_utterance_read(result, -1, &is_over, err);
+    return csm_utterance_end(result, st, out, err);
 }
 
 void csm_result_close(csm_result *result)
 {
     if (result == NULL)
         return;
+    struct kept *kept = kept_of(result);
+    csm_generation_close(kept->generation); /* before what it writes to */
     free(result->codes);
     free(result->margins);
     free(result->probs);
     free(result->logits);
     free(result->samples);
     free(result->forced);
-    struct kept *kept = (struct kept *)(void *)result; /* its first member */
     csm_hidden_free(&kept->hidden);
     free(kept);
 }
@@ -240,6 +265,14 @@ void csm_result_tell(const csm_result *result, const csm_model_info *info, const
     say_number(words, "topk", "%d", r->top_k);
     say_number(words, "depth_temperature", "%.15g", r->depth_temperature);
     say_number(words, "depth_topk", "%d", r->depth_top_k);
+    if (r->top_p < 1.0 || r->depth_top_p < 1.0) {
+        say_number(words, "top_p", "%.15g", r->top_p);
+        say_number(words, "depth_top_p", "%.15g", r->depth_top_p);
+    }
+    if (r->min_p > 0.0 || r->depth_min_p > 0.0) {
+        say_number(words, "min_p", "%.15g", r->min_p);
+        say_number(words, "depth_min_p", "%.15g", r->depth_min_p);
+    }
     say(words, "mlx_version", r->mlx_version);
     say(words, "model", info->digest);
     say(words, "version", csm_version());

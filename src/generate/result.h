@@ -6,19 +6,19 @@
 
 #include "generate/generation.h"
 
-/* A result as it grows: an empty one, freed with csm_result_close; a frame more; and
- * the report, with strings that outlive the generation. CSM_NO_MEMORY. */
-csm_status csm_result_open(const csm_model *model, csm_result **out, csm_error *err);
-csm_status csm_result_append(csm_result *result, const csm_generation *generation,
-                             const csm_frame *frame, csm_error *err);
-void csm_result_finish(csm_result *result, const csm_generation *generation);
+/* A whole utterance in three steps, so that several may be read in turns: begin; take what
+ * frames there are, waiting no longer than csm_generation_poll would; and end, after which
+ * the result is the caller's, or gone where the status (given, or of the end) is neither
+ * CSM_OK nor CSM_CANCELLED. A result that is not ended is closed by csm_result_close. */
+csm_status csm_utterance_open(csm_model *model, const csm_request *request,
+                              const csm_generate_options *options, size_t utterance,
+                              void (*notify)(void *user), void *user, csm_result **out,
+                              csm_error *err);
+csm_status csm_utterance_read(csm_result *result, int timeout_ms, bool *is_over, csm_error *err);
+csm_status csm_utterance_end(csm_result *result, csm_status status, csm_result **out,
+                             csm_error *err);
 
-/* csm_generate, as one of a batch: its frames tell which. */
-csm_status csm_generate_utterance(csm_model *model, const csm_request *request,
-                                  const csm_generate_options *options, size_t utterance,
-                                  csm_result **out, csm_error *err);
-
-enum { CSM_RESULT_WORDS = 24 };
+enum { CSM_RESULT_WORDS = 32 };
 
 /* Metadata of a token file: pairs of key and value, which live as long as this
  * struct, the result, the model and the text. */

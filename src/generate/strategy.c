@@ -30,82 +30,95 @@ static csm_status open_local(const struct csm_engine_options *options, struct cs
     return csm_engine_open("native", options, out, err);
 }
 
-static csm_status open_language(const csm_model_options *options, struct csm_engines *out,
+/* What AUTO means on the engine that was opened. */
+static void settle(const csm_model_options *options, bool has_fallen_back, struct csm_host *host)
+{
+    host->strategy = options->strategy;
+    host->reason = "asked for";
+    host->is_asked = options->strategy != CSM_STRATEGY_AUTO;
+    if (host->is_asked)
+        return;
+    switch (host->traits->own_draws) {
+    case CSM_OWN_TORCH:
+        host->strategy = CSM_STRATEGY_HYBRID;
+        host->reason = has_fallen_back ? "the engine before it did not start"
+                                       : "the engine is torch";
+        break;
+    case CSM_OWN_MLX:
+        host->strategy = CSM_STRATEGY_PURE;
+        host->reason = options->engine != NULL ? "the engine is mlx" : "mlx is installed";
+        break;
+    case CSM_OWN_NONE:
+        host->strategy = CSM_STRATEGY_EXACT;
+        host->reason = options->engine != NULL ? "the engine has no draws of its own"
+                                               : "the native engine is the fastest here";
+    }
+}
+
+static csm_status open_language(const csm_model_options *options, struct csm_host *host,
                                 csm_error *err)
 {
     const struct csm_engine_options engine = {.precision = options->precision,
                                               .n_threads = options->n_threads,
                                               .device = options->device};
+    const bool is_hybrid = options->strategy == CSM_STRATEGY_HYBRID;
     const char *name = options->engine;
-    bool is_torch = name != NULL && strcmp(name, "torch") == 0;
-    if (options->strategy == CSM_STRATEGY_HYBRID && name != NULL && !is_torch)
-        return csm_fail(err, CSM_BAD_ARG, "strategy hybrid on engine %s: expected torch", name);
-    if (options->strategy == CSM_STRATEGY_HYBRID)
-        name = "torch";
+    if (name == NULL && is_hybrid)
+        name = CSM_ENGINE_TORCH;
     csm_error failure, missing;
-    csm_status st = name != NULL ? csm_engine_open(name, &engine, &out->language, &failure)
-                                 : open_local(&engine, &out->language, &failure);
+    bool has_fallen_back = false;
+    csm_status st = name != NULL ? csm_engine_open(name, &engine, &host->engine, &failure)
+                                 : open_local(&engine, &host->engine, &failure);
     /* AUTO: torch in the place of one that does not start; what is only not
      * installed was asked for by name. */
-    if (st == CSM_ENGINE && options->strategy == CSM_STRATEGY_AUTO && !is_torch &&
-        csm_engine_open("torch", &engine, &out->language, &missing) == CSM_OK) {
-        out->has_fallen_back = true;
-        return CSM_OK;
+    if (st == CSM_ENGINE && options->strategy == CSM_STRATEGY_AUTO &&
+        csm_engine_open(CSM_ENGINE_TORCH, &engine, &host->engine, &missing) == CSM_OK) {
+        has_fallen_back = true;
+        st = CSM_OK;
     }
-    return st == CSM_OK ? CSM_OK : csm_fail(err, st, "%s", failure.text);
-}
-
-/* What AUTO means on the engine that was opened. */
-static void settle(const csm_model_options *options, struct csm_engines *out)
-{
-    const char *name = out->language.ops->name;
-    out->strategy = options->strategy;
-    out->reason = "asked for";
-    if (options->strategy != CSM_STRATEGY_AUTO)
-        return;
-    if (strcmp(name, "torch") == 0) {
-        out->strategy = CSM_STRATEGY_HYBRID;
-        out->reason = out->has_fallen_back ? "the engine before it did not start"
-                                           : "the engine is torch";
-    } else if (strcmp(name, "mlx") == 0) {
-        out->strategy = CSM_STRATEGY_PURE;
-        out->reason = options->engine != NULL ? "the engine is mlx" : "mlx is installed";
-    } else {
-        out->strategy = CSM_STRATEGY_EXACT;
-        out->reason = options->engine != NULL ? "the engine is native"
-                                              : "the native engine is the fastest here";
-    }
-}
-
-csm_status csm_engines_open(const csm_model_options *options, struct csm_engines *out,
-                            csm_error *err)
-{
-    const struct csm_engine_options codec = {.n_threads = options->n_threads};
-    *out = (struct csm_engines){0};
-    csm_status st = open_language(options, out, err);
     if (st != CSM_OK)
-        return st;
-    settle(options, out);
-    if (options->codec_engine != NULL) {
-        if (strcmp(options->codec_engine, out->language.ops->name) != 0)
-            st = csm_engine_open(options->codec_engine, &codec, &out->codec, err);
-    } else if (out->strategy == CSM_STRATEGY_HYBRID || out->language.ops->conv == NULL) {
-        st = open_local(&codec, &out->codec, err);
+        return csm_fail(err, st, "%s", failure.text);
+    host->traits = host->engine.ops->traits(host->engine.ctx);
+    host->precision = options->precision;
+    if (is_hybrid && host->traits->own_draws != CSM_OWN_TORCH)
+        return csm_fail(err, CSM_BAD_ARG, "strategy hybrid on engine %s: expected torch", name);
+    settle(options, has_fallen_back, host);
+    return CSM_OK;
+}
+
+csm_status csm_engines_open(const csm_model_options *options, struct csm_host *host,
+                            struct csm_engine *codec, csm_error *err)
+{
+    const struct csm_engine_options how = {.n_threads = options->n_threads};
+    csm_status st = open_language(options, host, err);
+    if (st == CSM_OK && options->codec_engine != NULL) {
+        if (!csm_engine_is(&host->engine, options->codec_engine))
+            st = csm_engine_open(options->codec_engine, &how, codec, err);
+    } else if (st == CSM_OK &&
+               (host->strategy == CSM_STRATEGY_HYBRID || !host->traits->codec)) {
+        st = open_local(&how, codec, err);
     }
-    const struct csm_engine *sound = out->codec.ops != NULL ? &out->codec : &out->language;
-    if (st == CSM_OK && sound->ops->conv == NULL)
+    const struct csm_engine *sound = codec->ops != NULL ? codec : &host->engine;
+    if (st == CSM_OK && !sound->ops->traits(sound->ctx)->codec)
         st = csm_fail(err, CSM_BAD_ARG,
                       "codec on engine %s: it has no convolutions, expected native",
                       sound->ops->name);
-    if (st != CSM_OK)
-        csm_engines_close(out);
+    if (st != CSM_OK) {
+        csm_engine_close(codec);
+        csm_engine_close(&host->engine);
+    }
     return st;
 }
 
-void csm_engines_close(struct csm_engines *engines)
+csm_status csm_host_open(struct csm_host *host, const csm_checkpoint *checkpoint, csm_error *err)
 {
-    csm_engine_close(&engines->fallback);
-    csm_engine_close(&engines->codec);
-    csm_engine_close(&engines->language);
-    *engines = (struct csm_engines){0};
+    csm_status st = csm_language_open(&host->language, &host->engine, checkpoint, err);
+    return st == CSM_OK ? csm_pass_open(&host->language, &host->pass, err) : st;
+}
+
+void csm_host_close(struct csm_host *host)
+{
+    csm_pass_close(&host->pass);
+    csm_language_close(&host->language);
+    csm_engine_close(&host->engine);
 }

@@ -10,25 +10,33 @@
 #include "engine/engine.h"
 #include "generate/noise_ahead.h"
 
-typedef struct csm_generation csm_generation;
+struct csm_scratch;
+struct csm_slot;
 
 /* All zero: frames are drawn part by part. */
 struct csm_whole_frame {
     bool is_used;
     const struct csm_engine *engine;
-    struct csm_frame_parts parts;
     struct csm_frame_draw draw;
     int32_t *codes;         /* [n_codebooks] as the engine drew them */
+    float *logits;          /* [n_codebooks, vocab] */
     csm_noise_ahead *noise; /* of a race */
+    size_t k;               /* codes of the frame that are settled */
+    const int32_t *forced;  /* of the frame, or NULL */
 };
 
 /* Whether this generation's frames can be drawn whole, and all that it needs:
  * the engine has the operation, nobody watches hidden states, and the sampler is
- * the engine's own or one that races. */
+ * the engine's own or one that races. Nothing is left open when this failed. */
 csm_status csm_whole_frame_open(csm_generation *generation, csm_error *err);
 void csm_whole_frame_close(struct csm_whole_frame *whole);
 
-/* The generation's next frame: codes, logits, margins, probs, fed. */
-csm_status csm_whole_frame_draw(csm_generation *generation, const int32_t *forced, csm_error *err);
+/* Before a frame is asked for: its noise, and what is known of it. */
+csm_status csm_whole_frame_begin(csm_generation *generation, const int32_t *forced, csm_error *err);
+
+/* After the engine gave codes and logits: draw them again, into the slot; all codes are
+ * settled (whole.k is n_codebooks), or the frame is to be asked for again. */
+csm_status csm_whole_frame_judge(csm_generation *generation, struct csm_slot *slot,
+                                 struct csm_scratch *scratch, csm_error *err);
 
 #endif

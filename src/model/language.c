@@ -1,9 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/language.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/error.h"
+
+static void set_parts(struct csm_language *l)
+{
+    l->parts = (struct csm_frame_parts){.step = {.codes = l->audio_table,
+                                                 .attention = l->backbone.attention,
+                                                 .mlp = l->backbone.mlp,
+                                                 .n_layers = l->backbone.n_layers,
+                                                 .norm = l->backbone.norm},
+                                        .n_codebooks = l->n_codebooks,
+                                        .vocab = l->vocab,
+                                        .first_head = l->first_head,
+                                        .codes = l->depth_table,
+                                        .projector = l->projection,
+                                        .attention = l->depth.attention,
+                                        .mlp = l->depth.mlp,
+                                        .n_layers = l->depth.n_layers,
+                                        .norm = l->depth.norm,
+                                        .heads = l->heads};
+}
 
 csm_status csm_language_open(struct csm_language *language, const struct csm_engine *engine,
                              const csm_checkpoint *checkpoint, csm_error *err)
@@ -17,6 +37,10 @@ csm_status csm_language_open(struct csm_language *language, const struct csm_eng
                                       .text_vocab = config->text_vocab,
                                       .width = config->backbone.width,
                                       .depth_width = config->depth.width};
+    if (config->n_codebooks * config->vocab > INT32_MAX) /* rows of a table have 32 bits */
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "config.json: %zu codebooks of %zu codes, expected at most %d in all",
+                        config->n_codebooks, config->vocab, INT32_MAX);
     language->heads = calloc(config->n_codebooks, sizeof(csm_weight *));
     if (language->heads == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "model: %zu heads", config->n_codebooks);
@@ -38,6 +62,7 @@ csm_status csm_language_open(struct csm_language *language, const struct csm_eng
         st = csm_bind(binder, CSM_BACKBONE, CSM_ROLE_HEAD, 0, &language->first_head, err);
     for (size_t k = 1; st == CSM_OK && k < config->n_codebooks; k++)
         st = csm_bind(binder, CSM_DEPTH, CSM_ROLE_HEAD, k - 1, &language->heads[k - 1], err);
+    set_parts(language);
     return st;
 }
 

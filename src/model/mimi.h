@@ -35,18 +35,21 @@ void csm_mimi_close(struct csm_mimi *mimi);
 /* A stream in either direction. */
 struct csm_mimi_stream {
     struct csm_mimi *mimi;
-    csm_cache *cache;
+    csm_lane *lane;
     csm_conv_state *resample; /* up's or down's past */
     struct csm_seanet_state net;
     csm_value *a, *b, *c;
     int32_t *ids;
+    size_t piece; /* frames that go through at once */
 };
 
 /* At most this many frames go through in one piece; longer input is cut. */
 enum { CSM_MIMI_PIECE = 32 };
 
-csm_status csm_mimi_decoder_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
-                                 csm_error *err);
+/* A stream whose calls bring at most n_most frames (up to CSM_MIMI_PIECE count: longer input
+ * is cut). Nothing is left open when this failed. */
+csm_status csm_mimi_decoder_open(struct csm_mimi *mimi, size_t n_most,
+                                 struct csm_mimi_stream *stream, csm_error *err);
 csm_status csm_mimi_encoder_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
                                  csm_error *err);
 csm_status csm_mimi_reset(struct csm_mimi_stream *stream, csm_error *err);

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-static csm_status stream_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
+static csm_status stream_open(struct csm_mimi *mimi, size_t n_most, struct csm_mimi_stream *stream,
                               const struct csm_stack *stack, const struct csm_conv *resample,
                               const struct csm_seanet *net, csm_error *err)
 {
@@ -18,13 +18,14 @@ static csm_status stream_open(struct csm_mimi *mimi, struct csm_mimi_stream *str
     void *ctx = mimi->engine->ctx;
 
     *stream = (struct csm_mimi_stream){.mimi = mimi};
-    stream->ids = malloc(CSM_MIMI_PIECE * mimi->n_codebooks * sizeof *stream->ids);
-    if (stream->ids == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "codec: ids of a piece");
+    stream->piece = n_most < CSM_MIMI_PIECE ? n_most : CSM_MIMI_PIECE;
+    stream->ids = malloc(stream->piece * mimi->n_codebooks * sizeof *stream->ids);
+    csm_status st = stream->ids != NULL ? CSM_OK
+                                        : csm_fail(err, CSM_NO_MEMORY, "codec: ids of a piece");
     /* Two positions a frame; the ring holds a window and the piece on top. */
-    size_t capacity = stack->attention[0].window + 2 * CSM_MIMI_PIECE;
-    csm_status st = ops->cache_new(ctx, stack->attention, stack->n_layers, 1, capacity,
-                                   &stream->cache, err);
+    size_t capacity = stack->attention[0].window + 2 * stream->piece;
+    if (st == CSM_OK)
+        st = ops->lane_open(ctx, stack->attention, stack->n_layers, capacity, &stream->lane, err);
     if (st == CSM_OK)
         st = ops->conv_state_new(ctx, resample, &stream->resample, err);
     if (st == CSM_OK)
@@ -32,25 +33,27 @@ static csm_status stream_open(struct csm_mimi *mimi, struct csm_mimi_stream *str
     csm_value **values[] = {&stream->a, &stream->b, &stream->c};
     for (size_t i = 0; st == CSM_OK && i < 3; i++)
         st = ops->value_new(ctx, values[i], err);
+    if (st != CSM_OK)
+        csm_mimi_stream_close(stream);
     return st;
 }
 
-csm_status csm_mimi_decoder_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
-                                 csm_error *err)
+csm_status csm_mimi_decoder_open(struct csm_mimi *mimi, size_t n_most,
+                                 struct csm_mimi_stream *stream, csm_error *err)
 {
-    return stream_open(mimi, stream, &mimi->decoder_stack, &mimi->up, &mimi->decoder, err);
+    return stream_open(mimi, n_most, stream, &mimi->decoder_stack, &mimi->up, &mimi->decoder, err);
 }
 
 csm_status csm_mimi_encoder_open(struct csm_mimi *mimi, struct csm_mimi_stream *stream,
                                  csm_error *err)
 {
-    return stream_open(mimi, stream, &mimi->encoder_stack, &mimi->down, &mimi->encoder, err);
+    return stream_open(mimi, CSM_MIMI_PIECE, stream, &mimi->encoder_stack, &mimi->down, &mimi->encoder, err);
 }
 
 csm_status csm_mimi_reset(struct csm_mimi_stream *stream, csm_error *err)
 {
     const struct csm_engine *engine = stream->mimi->engine;
-    csm_status st = engine->ops->cache_truncate(engine->ctx, stream->cache, 0, 0, err);
+    csm_status st = engine->ops->lane_truncate(engine->ctx, stream->lane, 0, err);
     if (st == CSM_OK)
         st = engine->ops->conv_state_reset(engine->ctx, stream->resample, err);
     if (st == CSM_OK)
@@ -64,7 +67,7 @@ void csm_mimi_stream_close(struct csm_mimi_stream *stream)
         return;
     const struct csm_engine *engine = stream->mimi->engine;
     csm_seanet_state_close(engine, &stream->net);
-    engine->ops->cache_free(engine->ctx, stream->cache);
+    engine->ops->lane_close(engine->ctx, stream->lane);
     engine->ops->conv_state_free(engine->ctx, stream->resample);
     engine->ops->value_free(engine->ctx, stream->a);
     engine->ops->value_free(engine->ctx, stream->b);
@@ -77,9 +80,8 @@ void csm_mimi_stream_close(struct csm_mimi_stream *stream)
 static csm_status watch(const struct csm_mimi_stream *stream, const struct csm_watch *watch,
                         const char *name, size_t rows, const csm_value *x, csm_error *err)
 {
-    if (watch == NULL)
-        return CSM_OK;
-    return csm_watch_value(stream->mimi->engine, watch, name, rows, stream->mimi->width, x, err);
+    return csm_watch_value(stream->mimi->engine, watch, watch != NULL, name, rows,
+                           stream->mimi->width, x, err);
 }
 
 /* out = the branch's vectors of codes [n, stride] from column `first`, n_used of
@@ -128,7 +130,8 @@ static csm_status decode_piece(struct csm_mimi_stream *stream, const int32_t *co
     if (st == CSM_OK)
         st = watch(stream, w, "upsampled", 2 * n, stream->b, err);
     if (st == CSM_OK)
-        st = csm_stack_run(mimi->engine, &mimi->decoder_stack, stream->cache, 0, 1, 2 * n, w,
+        st = csm_stack_run(mimi->engine, &mimi->decoder_stack,
+                           &(struct csm_rows){stream->lane, 2 * n}, 1, 2 * n, w, w != NULL,
                            stream->b, err);
     if (st == CSM_OK)
         st = watch(stream, w, "transformer", 2 * n, stream->b, err);
@@ -143,8 +146,8 @@ csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes,
                            size_t n_codebooks, const struct csm_watch *w, float *samples,
                            csm_error *err)
 {
-    for (size_t at = 0; at < n_frames; at += CSM_MIMI_PIECE) {
-        size_t n = n_frames - at < CSM_MIMI_PIECE ? n_frames - at : CSM_MIMI_PIECE;
+    for (size_t at = 0; at < n_frames; at += stream->piece) {
+        size_t n = n_frames - at < stream->piece ? n_frames - at : stream->piece;
         csm_status st = decode_piece(stream, codes + at * n_codebooks, n, n_codebooks, w,
                                      samples + at * stream->mimi->frame_samples, err);
         if (st != CSM_OK)
@@ -194,8 +197,9 @@ static csm_status encode_piece(struct csm_mimi_stream *stream, const float *samp
     if (st == CSM_OK)
         st = watch(stream, w, "seanet", n_positions, stream->b, err);
     if (st == CSM_OK)
-        st = csm_stack_run(mimi->engine, &mimi->encoder_stack, stream->cache, 0, 1, n_positions, w,
-                           stream->b, err);
+        st = csm_stack_run(mimi->engine, &mimi->encoder_stack,
+                           &(struct csm_rows){stream->lane, n_positions}, 1, n_positions, w,
+                           w != NULL, stream->b, err);
     if (st == CSM_OK)
         st = watch(stream, w, "transformer", n_positions, stream->b, err);
     if (st == CSM_OK)

@@ -23,44 +23,55 @@ void csm_stack_free(struct csm_stack *stack)
     *stack = (struct csm_stack){0};
 }
 
-csm_status csm_watch_value(const struct csm_engine *engine, const struct csm_watch *watch,
-                           const char *suffix, size_t rows, size_t cols, const csm_value *x,
-                           csm_error *err)
+static bool is_watched(const struct csm_watch *watches, size_t n)
 {
-    if (watch == NULL || watch->observe == NULL)
+    for (size_t i = 0; i < n; i++)
+        if (watches[i].observe != NULL)
+            return true;
+    return false;
+}
+
+csm_status csm_watch_value(const struct csm_engine *engine, const struct csm_watch *watches,
+                           size_t n_watches, const char *suffix, size_t rows, size_t cols,
+                           const csm_value *x, csm_error *err)
+{
+    if (!is_watched(watches, n_watches))
         return CSM_OK;
     float *host = malloc(rows * cols * sizeof *host);
     if (host == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "model: %zu x %zu values to observe", rows, cols);
     csm_status st = engine->ops->read(engine->ctx, x, rows, cols, host, err);
-    if (st == CSM_OK) {
+    for (size_t i = 0; st == CSM_OK && i < n_watches; i++) {
+        const struct csm_watch *w = &watches[i];
         char name[64];
-        snprintf(name, sizeof name, "%s%s", watch->name, suffix);
-        watch->observe(watch->user, name, watch->frame, watch->at, host, rows, cols);
+        if (w->observe == NULL)
+            continue;
+        snprintf(name, sizeof name, "%s%s", w->name, suffix);
+        w->observe(w->user, name, w->frame, w->at, host + w->first * cols,
+                   w->n != 0 ? w->n : rows, cols);
     }
     free(host);
     return st;
 }
 
 csm_status csm_stack_run(const struct csm_engine *engine, const struct csm_stack *stack,
-                         csm_cache *cache, size_t first_lane, size_t n_lanes, size_t rows,
-                         const struct csm_watch *watch, csm_value *x, csm_error *err)
+                         const struct csm_rows *rows, size_t n_lanes, size_t n_rows,
+                         const struct csm_watch *watches, size_t n_watches, csm_value *x,
+                         csm_error *err)
 {
     const struct csm_engine_ops *ops = engine->ops;
     for (size_t l = 0; l < stack->n_layers; l++) {
-        csm_status st = ops->attention(engine->ctx, &stack->attention[l], l, cache, first_lane,
-                                       n_lanes, x, err);
+        csm_status st = ops->attention(engine->ctx, &stack->attention[l], l, rows, n_lanes, x, err);
         if (st == CSM_OK)
             st = ops->mlp(engine->ctx, &stack->mlp[l], x, err);
-        if (st != CSM_OK)
-            return st;
-        if (watch != NULL && watch->observe != NULL) {
+        if (st == CSM_OK && is_watched(watches, n_watches)) {
             char suffix[32];
             snprintf(suffix, sizeof suffix, ".layer%zu", l);
-            st = csm_watch_value(engine, watch, suffix, rows, stack->attention[l].width, x, err);
-            if (st != CSM_OK)
-                return st;
+            st = csm_watch_value(engine, watches, n_watches, suffix, n_rows,
+                                 stack->attention[l].width, x, err);
         }
+        if (st != CSM_OK)
+            return st;
     }
     return CSM_OK;
 }

@@ -19,10 +19,10 @@ struct csm_value {
     float *data;
 };
 
-/* Keys and values, [layer][lane][position mod capacity][kv head * head_dim]. */
-struct csm_cache {
-    size_t n_layers, n_lanes, capacity, width;
-    size_t *length; /* [layer][lane] positions so far */
+/* Keys and values, [layer][position mod capacity][kv head * head_dim]. */
+struct csm_lane {
+    size_t n_layers, capacity, width;
+    size_t *length; /* [layer] positions so far */
     float *k, *v;
 };
 
@@ -133,39 +133,45 @@ static csm_status shape(csm_value *x, size_t rows, size_t cols, csm_error *err)
     return CSM_OK;
 }
 
-static csm_status cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
-                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
+static const struct csm_traits *traits(void *ctx)
+{
+    static const struct csm_traits all = {
+        .own_stream = CSM_STREAM_COUNT, .lanes = true, .codec = true, .precisions = ~0u};
+    (void)ctx;
+    return &all;
+}
+
+static csm_status lane_open(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                            size_t capacity, csm_lane **out, csm_error *err)
 {
     (void)ctx;
-    csm_cache *c = calloc(1, sizeof *c);
+    csm_lane *c = calloc(1, sizeof *c);
     if (c == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "scalar: cache");
-    *c = (csm_cache){.n_layers = n_layers,
-                     .n_lanes = n_lanes,
-                     .capacity = capacity,
-                     .width = blocks[0].n_kv_heads * blocks[0].head_dim};
-    size_t n = n_layers * n_lanes * capacity * c->width;
-    c->length = calloc(n_layers * n_lanes, sizeof *c->length);
+        return csm_fail(err, CSM_NO_MEMORY, "scalar: lane");
+    *c = (csm_lane){.n_layers = n_layers,
+                    .capacity = capacity,
+                    .width = blocks[0].n_kv_heads * blocks[0].head_dim};
+    size_t n = n_layers * capacity * c->width;
+    c->length = calloc(n_layers, sizeof *c->length);
     c->k = calloc(n, sizeof *c->k);
     c->v = calloc(n, sizeof *c->v);
     *out = c;
     return c->length != NULL && c->k != NULL && c->v != NULL
                ? CSM_OK
-               : csm_fail(err, CSM_NO_MEMORY, "scalar: cache");
+               : csm_fail(err, CSM_NO_MEMORY, "scalar: lane");
 }
 
-static csm_status cache_truncate(void *ctx, csm_cache *c, size_t lane, size_t n_positions,
-                                 csm_error *err)
+static csm_status lane_truncate(void *ctx, csm_lane *c, size_t n_positions, csm_error *err)
 {
     (void)ctx;
     (void)err;
     for (size_t l = 0; l < c->n_layers; l++)
-        if (c->length[l * c->n_lanes + lane] > n_positions)
-            c->length[l * c->n_lanes + lane] = n_positions;
+        if (c->length[l] > n_positions)
+            c->length[l] = n_positions;
     return CSM_OK;
 }
 
-static void cache_free(void *ctx, csm_cache *c)
+static void lane_close(void *ctx, csm_lane *c)
 {
     (void)ctx;
     if (c == NULL)
@@ -310,11 +316,11 @@ static void rotate(const struct csm_rope *rope, size_t position, size_t n_heads,
 }
 
 /* One position of one lane: its key and value are in the cache already. */
-static void attend(const struct csm_attention *b, const csm_cache *cache, size_t layer, size_t lane,
-                   size_t position, const float *q, float *out)
+static void attend(const struct csm_attention *b, const csm_lane *cache, size_t layer, size_t position,
+                    const float *q, float *out)
 {
     size_t first = b->window != 0 && position + 1 > b->window ? position + 1 - b->window : 0;
-    size_t base = (layer * cache->n_lanes + lane) * cache->capacity;
+    size_t base = layer * cache->capacity;
     double *score = malloc((position + 1) * sizeof *score);
     for (size_t h = 0; h < b->n_heads; h++) {
         size_t kv = h / (b->n_heads / b->n_kv_heads) * b->head_dim;
@@ -340,49 +346,49 @@ static void attend(const struct csm_attention *b, const csm_cache *cache, size_t
     free(score);
 }
 
-static csm_status attention(void *ctx, const struct csm_attention *b, size_t layer,
-                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
-                            csm_error *err)
+/* One lane's rows. */
+static csm_status attend_rows(const struct csm_attention *b, size_t layer, csm_lane *cache,
+                              size_t n_rows, float *rows, csm_error *err)
 {
-    (void)ctx;
-    size_t n_rows = x->rows / n_lanes;
-    size_t q_width = b->n_heads * b->head_dim;
+    size_t q_width = b->n_heads * b->head_dim, *length = &cache->length[layer];
+    size_t kept = b->window != 0 ? b->window - 1 : *length;
+    if (kept + n_rows > cache->capacity)
+        return csm_fail(err, CSM_BAD_ARG, "scalar: %zu rows, lane of %zu", n_rows, cache->capacity);
     float *normed = malloc((b->width + 2 * q_width + b->width) * sizeof *normed);
     if (normed == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "scalar: attention");
     float *q = normed + b->width, *mixed = q + q_width, *out = mixed + q_width;
-    for (size_t lane = first_lane; lane < first_lane + n_lanes; lane++) {
-        size_t *length = &cache->length[layer * cache->n_lanes + lane];
-        float *rows = x->data + (lane - first_lane) * n_rows * b->width;
-        size_t kept = b->window != 0 ? b->window - 1 : *length;
-        if (kept + n_rows > cache->capacity) {
-            free(normed);
-            return csm_fail(err, CSM_BAD_ARG, "scalar: %zu rows, cache of %zu", n_rows,
-                            cache->capacity);
-        }
-        for (size_t t = 0; t < n_rows; t++) {
-            size_t at = (layer * cache->n_lanes + lane) * cache->capacity +
-                        (*length + t) % cache->capacity;
-            norm_row(&b->norm, rows + t * b->width, b->width, normed);
-            multiply(b->k, normed, cache->k + at * cache->width);
-            multiply(b->v, normed, cache->v + at * cache->width);
-            rotate(&b->rope, *length + t, b->n_kv_heads, b->head_dim,
-                   cache->k + at * cache->width);
-        }
-        for (size_t t = 0; t < n_rows; t++) {
-            norm_row(&b->norm, rows + t * b->width, b->width, normed);
-            multiply(b->q, normed, q);
-            rotate(&b->rope, *length + t, b->n_heads, b->head_dim, q);
-            attend(b, cache, layer, lane, *length + t, q, mixed);
-            multiply(b->o, mixed, out);
-            for (size_t i = 0; i < b->width; i++)
-                rows[t * b->width + i] +=
-                    out[i] * (b->layer_scale != NULL ? b->layer_scale->data[i] : 1.0f);
-        }
-        *length += n_rows;
+    for (size_t t = 0; t < n_rows; t++) {
+        size_t at = layer * cache->capacity + (*length + t) % cache->capacity;
+        norm_row(&b->norm, rows + t * b->width, b->width, normed);
+        multiply(b->k, normed, cache->k + at * cache->width);
+        multiply(b->v, normed, cache->v + at * cache->width);
+        rotate(&b->rope, *length + t, b->n_kv_heads, b->head_dim, cache->k + at * cache->width);
     }
+    for (size_t t = 0; t < n_rows; t++) {
+        norm_row(&b->norm, rows + t * b->width, b->width, normed);
+        multiply(b->q, normed, q);
+        rotate(&b->rope, *length + t, b->n_heads, b->head_dim, q);
+        attend(b, cache, layer, *length + t, q, mixed);
+        multiply(b->o, mixed, out);
+        for (size_t i = 0; i < b->width; i++)
+            rows[t * b->width + i] +=
+                out[i] * (b->layer_scale != NULL ? b->layer_scale->data[i] : 1.0f);
+    }
+    *length += n_rows;
     free(normed);
     return CSM_OK;
+}
+
+static csm_status attention(void *ctx, const struct csm_attention *b, size_t layer,
+                            const struct csm_rows *rows, size_t n_lanes, csm_value *x,
+                            csm_error *err)
+{
+    (void)ctx;
+    csm_status st = CSM_OK;
+    for (size_t i = 0, at = 0; st == CSM_OK && i < n_lanes; at += rows[i++].n)
+        st = attend_rows(b, layer, rows[i].lane, rows[i].n, x->data + at * b->width, err);
+    return st;
 }
 
 static csm_status mlp(void *ctx, const struct csm_mlp *b, csm_value *x, csm_error *err)
@@ -545,9 +551,10 @@ const struct csm_engine_ops scalar_engine = {
     .weight_free = weight_free,
     .value_new = value_new,
     .value_free = value_free,
-    .cache_new = cache_new,
-    .cache_truncate = cache_truncate,
-    .cache_free = cache_free,
+    .traits = traits,
+    .lane_open = lane_open,
+    .lane_truncate = lane_truncate,
+    .lane_close = lane_close,
     .write = put,
     .read = get,
     .embed = embed,

@@ -390,35 +390,34 @@ static void mlps_are_equal(void **state)
     }
 }
 
-/* T rows more for `n_lanes` lanes from `lane` on. */
-static void attend(struct block *b, csm_cache *const cache[], size_t lane, size_t n_lanes, size_t t,
-                   const char *what)
+/* T rows more for a lane. */
+static void attend(struct block *b, csm_lane *const lane[], size_t t, const char *what)
 {
-    size_t rows = n_lanes * t, width = b->attention[0].width;
-    struct value x = random_value(rows, width);
+    size_t width = b->attention[0].width;
+    struct value x = random_value(t, width);
     for EACH (e)
-        CHECK(OPS(e)->attention(CTX(e), &b->attention[e], 0, cache[e], lane, n_lanes, x.in[e],
-                                &err));
-    check_equal(x, rows, width, what);
+        CHECK(OPS(e)->attention(CTX(e), &b->attention[e], 0, &(struct csm_rows){lane[e], t}, 1,
+                                x.in[e], &err));
+    check_equal(x, t, width, what);
     free_value(x);
 }
 
-static void new_cache(struct block *b, size_t n_lanes, size_t capacity, csm_cache *cache[])
+static void open_lane(struct block *b, size_t capacity, csm_lane *lane[])
 {
     for EACH (e)
-        CHECK(OPS(e)->cache_new(CTX(e), &b->attention[e], 1, n_lanes, capacity, &cache[e], &err));
+        CHECK(OPS(e)->lane_open(CTX(e), &b->attention[e], 1, capacity, &lane[e], &err));
 }
 
-static void truncate_cache(csm_cache *cache[], size_t lane, size_t n)
+static void truncate_lane(csm_lane *lane[], size_t n)
 {
     for EACH (e)
-        CHECK(OPS(e)->cache_truncate(CTX(e), cache[e], lane, n, &err));
+        CHECK(OPS(e)->lane_truncate(CTX(e), lane[e], n, &err));
 }
 
-static void free_cache(csm_cache *cache[])
+static void close_lane(csm_lane *lane[])
 {
     for EACH (e)
-        OPS(e)->cache_free(CTX(e), cache[e]);
+        OPS(e)->lane_close(CTX(e), lane[e]);
 }
 
 static void attention_is_equal_over_prompt_steps_and_truncation(void **state)
@@ -428,16 +427,16 @@ static void attention_is_equal_over_prompt_steps_and_truncation(void **state)
         size_t n_kv = pick(1, 3), n_heads = n_kv * pick(1, 3), head_dim = 2 * pick(2, 16);
         struct csm_rope rope = paired(round % 3 ? llama3 : plain_rope, round % 2);
         struct block b = random_block(false, 8 * pick(1, 10), n_heads, n_kv, head_dim, 0, rope);
-        csm_cache *cache[N_ENGINES];
-        new_cache(&b, 1, 64, cache);
-        attend(&b, cache, 0, 1, pick(2, 30), "attention over a prompt");
-        attend(&b, cache, 0, 1, 1, "attention of a step");
-        attend(&b, cache, 0, 1, 3, "attention of three more");
-        truncate_cache(cache, 0, 2);
-        attend(&b, cache, 0, 1, 5, "attention after truncation");
-        truncate_cache(cache, 0, 0);
-        attend(&b, cache, 0, 1, 1, "attention of an emptied cache");
-        free_cache(cache);
+        csm_lane *lane[N_ENGINES];
+        open_lane(&b, 64, lane);
+        attend(&b, lane, pick(2, 30), "attention over a prompt");
+        attend(&b, lane, 1, "attention of a step");
+        attend(&b, lane, 3, "attention of three more");
+        truncate_lane(lane, 2);
+        attend(&b, lane, 5, "attention after truncation");
+        truncate_lane(lane, 0);
+        attend(&b, lane, 1, "attention of an emptied lane");
+        close_lane(lane);
         free_block(b);
     }
 }
@@ -450,44 +449,49 @@ static void attention_with_a_window_forgets(void **state)
         size_t window = pick(2, 9), heads = pick(1, 4);
         struct block b = random_block(true, 16, heads, heads, 8, window,
                                       paired(plain_rope, round % 2));
-        csm_cache *cache[N_ENGINES];
-        new_cache(&b, 1, window - 1 + 25, cache);
+        csm_lane *lane[N_ENGINES];
+        open_lane(&b, window - 1 + 25, lane);
         for (int piece = 0; piece < 8; piece++)
-            attend(&b, cache, 0, 1, piece == 4 ? 25 : pick(1, 3), "attention in a window");
-        truncate_cache(cache, 0, 0);
-        attend(&b, cache, 0, 1, 25, "attention in a window, from the start");
-        free_cache(cache);
+            attend(&b, lane, piece == 4 ? 25 : pick(1, 3), "attention in a window");
+        truncate_lane(lane, 0);
+        attend(&b, lane, 25, "attention in a window, from the start");
+        close_lane(lane);
         free_block(b);
     }
 }
 
-static void lanes_of_a_cache_are_independent(void **state)
+static void lanes_are_independent(void **state)
 {
     (void)state;
     struct block b = random_block(false, 24, 4, 2, 8, 0, paired(llama3, true));
-    csm_cache *cache[N_ENGINES];
-    new_cache(&b, 3, 32, cache);
-    attend(&b, cache, 0, 1, 7, "lane 0");
-    attend(&b, cache, 2, 1, 4, "lane 2");
-    attend(&b, cache, 0, 3, 2, "three lanes of different lengths");
-    truncate_cache(cache, 2, 1);
-    attend(&b, cache, 1, 2, 1, "two lanes");
-    free_cache(cache);
+    csm_lane *first[N_ENGINES], *second[N_ENGINES];
+    open_lane(&b, 32, first);
+    open_lane(&b, 32, second);
+    attend(&b, first, 7, "the first lane");
+    attend(&b, second, 4, "the second lane");
+    attend(&b, first, 2, "the first lane again");
+    truncate_lane(second, 1);
+    attend(&b, second, 1, "the second lane, cut back");
+    attend(&b, first, 1, "the first lane, which was not");
+    close_lane(first);
+    close_lane(second);
     free_block(b);
 }
 
-static void a_full_cache_is_refused(void **state)
+static void a_full_lane_is_refused_and_so_are_two_at_once(void **state)
 {
     (void)state;
     struct block b = random_block(false, 8, 1, 1, 4, 0, llama3);
-    csm_cache *cache;
-    CHECK(OPS(MLX)->cache_new(CTX(MLX), &b.attention[MLX], 1, 1, 4, &cache, &err));
+    csm_lane *lane;
+    CHECK(OPS(MLX)->lane_open(CTX(MLX), &b.attention[MLX], 1, 4, &lane, &err));
     struct value x = random_value(5, 8);
-    assert_int_equal(OPS(MLX)->attention(CTX(MLX), &b.attention[MLX], 0, cache, 0, 1, x.in[MLX],
-                                         &err),
+    const struct csm_rows rows[] = {{lane, 5}, {lane, 0}};
+    assert_int_equal(OPS(MLX)->attention(CTX(MLX), &b.attention[MLX], 0, rows, 1, x.in[MLX], &err),
                      CSM_BAD_ARG);
-    assert_string_equal(err.text, "mlx: cache: 5 positions, room for 4");
-    OPS(MLX)->cache_free(CTX(MLX), cache);
+    assert_string_equal(err.text, "mlx: lane: 5 positions, room for 4");
+    assert_int_equal(OPS(MLX)->attention(CTX(MLX), &b.attention[MLX], 0, rows, 2, x.in[MLX], &err),
+                     CSM_BAD_ARG);
+    OPS(MLX)->lane_close(CTX(MLX), lane);
     free_value(x);
     free_block(b);
 }
@@ -581,7 +585,7 @@ struct small_model {
     struct csm_mlp mlp[LAYERS];
     csm_weight *mlx_heads[CODEBOOKS - 1];
     struct csm_frame_parts parts;
-    csm_cache *cache;
+    csm_lane *lane;
     struct value hidden;
 };
 
@@ -617,12 +621,12 @@ static void point_at_mlx(struct small_model *m)
                                         .n_layers = LAYERS,
                                         .norm = {.scale = m->norm.in[MLX], .eps = 1e-5f},
                                         .heads = m->mlx_heads};
-    CHECK(OPS(MLX)->cache_new(CTX(MLX), m->attention, LAYERS, 1, CODEBOOKS, &m->cache, &err));
+    CHECK(OPS(MLX)->lane_open(CTX(MLX), m->attention, LAYERS, CODEBOOKS, &m->lane, &err));
 }
 
 static void close_small_model(struct small_model *m)
 {
-    OPS(MLX)->cache_free(CTX(MLX), m->cache);
+    OPS(MLX)->lane_close(CTX(MLX), m->lane);
     for (size_t l = 0; l < LAYERS; l++)
         free_block(m->layers[l]);
     for (size_t k = 0; k < CODEBOOKS - 1; k++)
@@ -640,11 +644,11 @@ static void parts_of_native(struct small_model *m, const int32_t *codes, float *
     const struct csm_engine_ops *ops = OPS(NATIVE);
     void *ctx = CTX(NATIVE);
     csm_value *x, *y, *z;
-    csm_cache *cache;
+    csm_lane *lane;
     struct csm_attention attention[LAYERS];
     for (size_t l = 0; l < LAYERS; l++)
         attention[l] = m->layers[l].attention[NATIVE];
-    CHECK(ops->cache_new(ctx, attention, LAYERS, 1, CODEBOOKS, &cache, &err));
+    CHECK(ops->lane_open(ctx, attention, LAYERS, CODEBOOKS, &lane, &err));
     CHECK(ops->value_new(ctx, &x, &err));
     CHECK(ops->value_new(ctx, &y, &err));
     CHECK(ops->value_new(ctx, &z, &err));
@@ -660,7 +664,8 @@ static void parts_of_native(struct small_model *m, const int32_t *codes, float *
             CHECK(ops->linear(ctx, m->projector.in[NATIVE], NULL, y, x, &err));
         }
         for (size_t l = 0; l < LAYERS; l++) {
-            CHECK(ops->attention(ctx, &attention[l], l, cache, 0, 1, x, &err));
+            CHECK(ops->attention(ctx, &attention[l], l, &(struct csm_rows){lane, 1}, 1, x,
+                                 &err));
             CHECK(ops->mlp(ctx, &m->layers[l].mlp[NATIVE], x, &err));
         }
         if (k == 0)
@@ -672,7 +677,7 @@ static void parts_of_native(struct small_model *m, const int32_t *codes, float *
     ops->value_free(ctx, x);
     ops->value_free(ctx, y);
     ops->value_free(ctx, z);
-    ops->cache_free(ctx, cache);
+    ops->lane_close(ctx, lane);
 }
 
 static int32_t largest(const float *x, const float *divisor)
@@ -685,13 +690,23 @@ static int32_t largest(const float *x, const float *divisor)
     return best;
 }
 
+static void ask(struct small_model *m, const struct csm_frame_draw *draw, int32_t *codes,
+                float *logits)
+{
+    struct csm_frame_lane frame = {.depth = m->lane,
+                                   .hidden = m->hidden.in[MLX],
+                                   .draw = draw,
+                                   .codes = codes,
+                                   .logits = logits};
+    CHECK(OPS(MLX)->frame(CTX(MLX), &m->parts, &frame, 1, &err));
+}
+
 static void check_frame(struct small_model *m, struct csm_frame_draw *draw, int32_t *codes,
                         float *logits)
 {
     int32_t fed[CODEBOOKS];
     float expected[CODEBOOKS * VOCAB];
-    CHECK(OPS(MLX)->frame(CTX(MLX), &m->parts, m->cache, m->hidden.in[MLX], draw, codes, logits,
-                          &err));
+    ask(m, draw, codes, logits);
     memcpy(fed, codes, sizeof fed);
     for (size_t k = 0; k < draw->n_known; k++)
         fed[k] = draw->known[k];
@@ -707,11 +722,10 @@ static void a_frame_is_what_its_parts_give(void **state)
     int32_t codes[CODEBOOKS];
     float logits[CODEBOOKS * VOCAB];
 
-    struct csm_frame_draw greedy = {.kind = CSM_DRAW_OWN, .key = {0, 42}};
+    struct csm_frame_draw greedy = {.kind = CSM_DRAW_OWN}; /* no draw, no key */
     check_frame(&m, &greedy, codes, logits);
     for (int k = 0; k < CODEBOOKS; k++)
         assert_int_equal(codes[k], largest(logits + k * VOCAB, NULL));
-    assert_int_equal(greedy.key[1], 42); /* no draw, no key */
 
     float *noise = randoms(CODEBOOKS * VOCAB, 1.0);
     for (size_t i = 0; i < CODEBOOKS * VOCAB; i++)
@@ -729,23 +743,32 @@ static void a_frame_is_what_its_parts_give(void **state)
     close_small_model(&m);
 }
 
-/* Seed 42: key -> split -> (2465931498, 3679230171) kept, as MLX publishes none but
- * every release since 0.0.2 gives. */
-static void own_draws_move_the_key_once_a_draw(void **state)
+/* A stream that was moved on by two draws gives what the third of another gives. */
+static void own_draws_move_the_stream_once_a_draw(void **state)
 {
     (void)state;
     struct small_model m = open_small_model();
     m.parts = (struct csm_frame_parts){0};
     point_at_mlx(&m);
     m.parts.n_codebooks = 1;
-    int32_t codes[CODEBOOKS];
+    int32_t drawn[8], codes[CODEBOOKS];
     float logits[CODEBOOKS * VOCAB];
-    struct csm_frame_draw own = {.kind = CSM_DRAW_OWN, .temperature = 0.9, .top_k = 5,
-                                 .key = {0, 42}};
-    CHECK(OPS(MLX)->frame(CTX(MLX), &m.parts, m.cache, m.hidden.in[MLX], &own, codes, logits,
-                          &err));
-    assert_int_equal(own.key[0], 2465931498u);
-    assert_int_equal(own.key[1], 3679230171u);
+    struct csm_frame_draw own = {.kind = CSM_DRAW_OWN, .temperature = 4.0};
+    for (size_t from = 0; from < 4; from++) {
+        CHECK(OPS(MLX)->random_new(CTX(MLX), 42, from, VOCAB, &own.random, &err));
+        for (size_t i = from; i < 8; i++) {
+            ask(&m, &own, codes, logits);
+            if (from == 0)
+                drawn[i] = codes[0];
+            else
+                assert_int_equal(codes[0], drawn[i]);
+        }
+        OPS(MLX)->random_free(CTX(MLX), own.random);
+    }
+    size_t n_apart = 0; /* the row is the same: only the stream makes them differ */
+    for (size_t i = 1; i < 8; i++)
+        n_apart += drawn[i] != drawn[0];
+    assert_true(n_apart > 3);
     close_small_model(&m);
 }
 
@@ -826,11 +849,11 @@ int main(void)
         cmocka_unit_test_teardown(mlps_are_equal, free_kept),
         cmocka_unit_test_teardown(attention_is_equal_over_prompt_steps_and_truncation, free_kept),
         cmocka_unit_test_teardown(attention_with_a_window_forgets, free_kept),
-        cmocka_unit_test_teardown(lanes_of_a_cache_are_independent, free_kept),
-        cmocka_unit_test_teardown(a_full_cache_is_refused, free_kept),
+        cmocka_unit_test_teardown(lanes_are_independent, free_kept),
+        cmocka_unit_test_teardown(a_full_lane_is_refused_and_so_are_two_at_once, free_kept),
         cmocka_unit_test_teardown(convolutions_are_equal_whole_and_in_pieces, free_kept),
         cmocka_unit_test_teardown(a_frame_is_what_its_parts_give, free_kept),
-        cmocka_unit_test_teardown(own_draws_move_the_key_once_a_draw, free_kept),
+        cmocka_unit_test_teardown(own_draws_move_the_stream_once_a_draw, free_kept),
         cmocka_unit_test_teardown(a_wrong_shape_or_device_is_refused_in_one_line, free_kept),
         cmocka_unit_test_teardown(two_contexts_do_not_know_of_each_other, free_kept),
     };

@@ -8,7 +8,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
+#include <time.h>
 
 #include <csm/csm.h>
 
@@ -74,21 +76,142 @@ static void steps_are_what_the_loop_collects(void **state)
     csm_result_close(whole);
 }
 
-static void a_new_generation_ends_the_one_before(void **state)
+/* Each says what it says alone, whichever is read first. */
+static void two_generations_do_not_know_of_each_other(void **state)
 {
     (void)state;
     csm_error err;
-    const csm_frame *frame;
-    csm_generation *first = NULL, *second = NULL;
     csm_generate_options options = seeded(1, 6);
-    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &first, &err), &err);
-    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &second, &err), &err);
-    assert_int_equal(csm_generation_next(first, &frame, &err), CSM_CANCELLED);
-    assert_null(frame);
-    ok(csm_generation_next(second, &frame, &err), &err);
+    csm_result *alone = run(&options);
+    csm_generation *both[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++)
+        ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &both[i], &err), &err);
+    for (int i = 1; i >= 0; i--) {
+        const csm_frame *frame = NULL;
+        for (size_t f = 0; f < 6; f++) {
+            ok(csm_generation_next(both[i], &frame, &err), &err);
+            assert_non_null(frame);
+            assert_memory_equal(frame->codes, alone->codes + f * alone->n_codebooks,
+                                alone->n_codebooks * sizeof *frame->codes);
+        }
+        ok(csm_generation_next(both[i], &frame, &err), &err);
+        assert_null(frame);
+    }
+    csm_generation_close(both[0]);
+    csm_generation_close(both[1]);
+    csm_result_close(alone);
+}
+
+static void a_cancelled_one_says_so_from_then_on(void **state)
+{
+    (void)state;
+    csm_error err;
+    const csm_frame *frame = NULL;
+    csm_poll found;
+    csm_generation *g = NULL;
+    csm_generate_options options = seeded(1, 300);
+    options.min_frames = 300;
+    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err), &err);
+    ok(csm_generation_next(g, &frame, &err), &err);
     assert_non_null(frame);
-    csm_generation_close(first);
-    csm_generation_close(second);
+    csm_generation_cancel(g);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(csm_generation_next(g, &frame, &err), CSM_CANCELLED);
+        assert_null(frame);
+        assert_int_equal(csm_generation_poll(g, 0, &found, &frame, &err), CSM_CANCELLED);
+    }
+    csm_generation_close(g);
+}
+
+static void a_reader_who_is_slow_loses_nothing(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_generate_options options = seeded(9, 12);
+    csm_result *whole = run(&options);
+    for (size_t n_ahead = 1; n_ahead <= 5; n_ahead += 2) {
+        csm_generation *g = NULL;
+        options.n_ahead = n_ahead;
+        ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err), &err);
+        csm_poll found = CSM_POLL_FRAME;
+        size_t n = 0;
+        while (found != CSM_POLL_END) {
+            const csm_frame *frame;
+            struct timespec pause = {0, 3000000};
+            if (n % 3 == 0)
+                nanosleep(&pause, NULL);
+            ok(csm_generation_poll(g, n % 2 == 0 ? 0 : 1000, &found, &frame, &err), &err);
+            if (found == CSM_POLL_FRAME)
+                assert_memory_equal(frame->codes, whole->codes + n++ * whole->n_codebooks,
+                                    whole->n_codebooks * sizeof *frame->codes);
+        }
+        assert_int_equal(n, whole->n_frames);
+        csm_generation_close(g);
+    }
+    csm_result_close(whole);
+}
+
+/* Each of these was a crash, or a silence, once. */
+static void what_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_result *result = NULL;
+    csm_generation *g = NULL;
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, NULL, 0), NULL, &result, &err),
+                     CSM_BAD_ARG);
+    const csm_turn wordless = {.codes = (int32_t[8]){1}, .n_frames = 1};
+    assert_int_equal(csm_generate(model, &REQUEST(&wordless, 1, text, 0), NULL, &result, &err),
+                     CSM_BAD_ARG);
+    csm_request sizeless = {.text = text};
+    assert_int_equal(csm_generation_open(model, &sizeless, NULL, &g, &err), CSM_BAD_ARG);
+    csm_generate_options options = seeded(0, 4);
+    options.size = sizeof options + 8;
+    assert_int_equal(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err),
+                     CSM_BAD_ARG);
+    options = seeded(0, 4);
+    options.top_k = -1; /* what 0.1 had for the model's own */
+    assert_int_equal(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err),
+                     CSM_BAD_ARG);
+    assert_non_null(strstr(err.text, "-1"));
+    options = seeded(0, 4);
+    options.n_ahead = 0;
+    assert_int_equal(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err),
+                     CSM_BAD_ARG);
+
+    csm_model *described = NULL;
+    csm_model_options how = csm_model_defaults();
+    how.describe_only = true;
+    ok(csm_model_open(dir, &how, &described, &err), &err);
+    assert_int_equal(csm_generate(described, &REQUEST(NULL, 0, text, 0), NULL, &result, &err),
+                     CSM_BAD_ARG);
+    float sound[1920] = {0};
+    int32_t codes[8] = {0};
+    csm_codec *codec = csm_model_codec(described);
+    assert_int_equal(csm_codec_encode(codec, sound, 1920, 8, codes, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_codec_decode(codec, codes, 1, 8, sound, &err), CSM_BAD_ARG);
+    csm_model_close(described);
+    csm_decoder *decoder = NULL;
+    assert_int_equal(csm_decoder_open(NULL, &decoder, &err), CSM_BAD_ARG);
+    assert_int_equal(csm_codec_decode(NULL, codes, 1, 8, sound, &err), CSM_BAD_ARG);
+    assert_null(result);
+    assert_null(g);
+}
+
+static void fewer_options_than_there_are_will_do(void **state)
+{
+    (void)state;
+    csm_error err;
+    csm_generate_options options = seeded(42, 6);
+    csm_result *whole = run(&options), *known = NULL;
+    options.hidden_frames = 7; /* beyond what the caller says to know */
+    options.size = offsetof(csm_generate_options, hidden_frames);
+    ok(csm_generate(model, &REQUEST(NULL, 0, text, 0), &options, &known, &err), &err);
+    assert_int_equal(known->n_hidden, 0);
+    assert_memory_equal(known->codes, whole->codes,
+                        whole->n_frames * whole->n_codebooks * sizeof *whole->codes);
+    csm_result_close(known);
+    csm_result_close(whole);
 }
 
 static void what_does_not_fit_is_refused(void **state)
@@ -249,9 +372,11 @@ static void memory_does_not_grow_with_length(void **state)
         if (f == 100)
             at_100 = in_use();
     }
-    /* What does grow, some 50 bytes a frame: the record of the positions that the
-     * cache holds, and a row of attention scores. One frame's sound is 7,680. */
-    assert_true(in_use() <= at_100 + 300 * 100);
+    /* What does grow: keys and values, and some 100 bytes a frame: the record of the
+     * positions, and a row of attention scores. One frame's sound is 7,680. */
+    const csm_transformer_info *t = &csm_model_describe(model)->backbone;
+    const size_t a_position = 2 * t->n_layers * t->n_kv_heads * t->head_dim * sizeof(float);
+    assert_true(in_use() <= at_100 + 300 * (a_position + 200) + 16 * a_position);
     csm_generation_close(g);
 }
 
@@ -281,7 +406,11 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_are_what_the_loop_collects),
-        cmocka_unit_test(a_new_generation_ends_the_one_before),
+        cmocka_unit_test(two_generations_do_not_know_of_each_other),
+        cmocka_unit_test(a_cancelled_one_says_so_from_then_on),
+        cmocka_unit_test(a_reader_who_is_slow_loses_nothing),
+        cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(fewer_options_than_there_are_will_do),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(forced_codes_are_the_history),
         cmocka_unit_test(candidates_are_sorted_and_hold_the_one_drawn),

@@ -16,7 +16,8 @@
 #include <string.h>
 
 #include "checkpoint/checkpoint.h"
-#include "model/language.h"
+#include "generate/prompt.h"
+#include "model/pass.h"
 #include "model/mimi.h"
 #include "unit/scalar_engine.h"
 
@@ -108,7 +109,8 @@ static void run_case(const char *name, const char *dtype)
     const csm_tensor *mask = csm_tensors_find(inputs, key);
 
     struct csm_language language = {0};
-    struct csm_language_state state = {0};
+    struct csm_sequence sequence = {0}, *const sequences[] = {&sequence};
+    struct csm_pass pass = {0};
     ok(csm_language_open(&language, &engine, checkpoint, &err), &err);
     size_t k = language.n_codebooks, vocab = language.vocab;
     struct csm_prompt prompt = {.n = frames->shape[0]};
@@ -121,10 +123,12 @@ static void run_case(const char *name, const char *dtype)
         memcpy(prompt.codes + i * k, row, k * sizeof *row);
     }
     size_t n_frames = tokens->shape[0];
-    ok(csm_language_state_open(&language, 1, prompt.n + n_frames, &state, &err), &err);
+    ok(csm_pass_open(&language, &pass, &err), &err);
+    ok(csm_sequence_open(&language, prompt.n + n_frames, &sequence, &err), &err);
     struct seen seen = {.prefix = prefix};
-    state.watch = (struct csm_watch){.observe = compare, .user = &seen};
-    ok(csm_backbone_prompt(&state, 0, &prompt, 0, &err), &err);
+    sequence.watch = (struct csm_watch){.observe = compare, .user = &seen};
+    struct csm_feed feed = {&sequence, prompt.text, prompt.codes, prompt.n};
+    ok(csm_pass_feed(&pass, &feed, 1, &err), &err);
 
     const csm_tensor *stored = find(prefix, "greedy.logits");
     const csm_tensor *last = find(prefix, "greedy.backbone_last");
@@ -132,15 +136,16 @@ static void run_case(const char *name, const char *dtype)
     float *hidden = malloc(language.width * sizeof *hidden);
     int32_t *codes = malloc(k * sizeof *codes);
     for (size_t f = 0; f < n_frames; f++) {
-        state.watch.frame = f;
+        sequence.watch.frame = f;
+        feed = (struct csm_feed){&sequence, NULL, codes, 1};
         if (f > 0)
-            ok(csm_backbone_step(&state, codes, &err), &err);
-        ok(engine.ops->read(engine.ctx, state.hidden, 1, language.width, hidden, &err), &err);
+            ok(csm_pass_feed(&pass, &feed, 1, &err), &err);
+        ok(engine.ops->read(engine.ctx, sequence.hidden, 1, language.width, hidden, &err), &err);
         if (last != NULL)
             near(last, f * language.width, hidden, language.width, language_tolerance);
         for (size_t c = 0; c < k; c++) {
-            ok(c == 0 ? csm_backbone_logits(&state, logits, &err)
-                      : csm_depth_step(&state, c, &codes[c - 1], logits, &err),
+            ok(c == 0 ? csm_pass_first(&pass, sequences, 1, logits, &err)
+                      : csm_pass_depth(&pass, sequences, 1, 0, c, &codes[c - 1], logits, &err),
                &err);
             if (f < stored->shape[0])
                 near(stored, (f * k + c) * vocab, logits, vocab, language_tolerance);
@@ -158,7 +163,8 @@ static void run_case(const char *name, const char *dtype)
     free(codes);
     free(prompt.text);
     free(prompt.codes);
-    csm_language_state_close(&state);
+    csm_sequence_close(&sequence);
+    csm_pass_close(&pass);
     csm_language_close(&language);
 }
 
@@ -226,7 +232,7 @@ static void decode(struct csm_mimi *mimi, const csm_tensor *codes, size_t n_code
             turned[t * n_codebooks + k] =
                 ((const int32_t *)codes->data)[k * codes->shape[1] + t];
     struct csm_mimi_stream stream = {0};
-    ok(csm_mimi_decoder_open(mimi, &stream, &err), &err);
+    ok(csm_mimi_decoder_open(mimi, CSM_MIMI_PIECE, &stream, &err), &err);
     for (size_t at = 0; at < n_frames;) {
         size_t n = piece == 0 || piece > n_frames - at ? n_frames - at : piece;
         ok(csm_mimi_decode(&stream, turned + at * n_codebooks, n, n_codebooks, watch,

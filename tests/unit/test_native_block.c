@@ -196,48 +196,71 @@ static void check_attention(bool is_mimi, size_t window, bool interleaved)
     expected_attention(&l, is_mimi, expected, STEPS);
 
     /* all at once */
-    csm_cache *cache = NULL;
-    OK(ops->cache_new(ctx, &l.attention, 1, 2, STEPS + window, &cache, err));
+    csm_lane *lanes[2] = {NULL, NULL};
+    OK(ops->lane_open(ctx, &l.attention, 1, STEPS + window, &lanes[0], err));
     csm_value *v = value_of(ctx, x, STEPS, WIDTH);
-    OK(ops->attention(ctx, &l.attention, 0, cache, 1, 1, v, err));
+    OK(ops->attention(ctx, &l.attention, 0, &(struct csm_rows){lanes[0], STEPS}, 1, v, err));
     float *whole = read_value(ctx, v, STEPS, WIDTH);
     near_all(whole, expected, STEPS * WIDTH, tolerance);
-    ops->cache_free(ctx, cache);
+    ops->lane_close(ctx, lanes[0]);
 
-    /* in pieces, in two lanes of which the second sees the rows twice, through a ring */
-    size_t capacity = window == 0 ? 2 * STEPS : window - 1 + 7;
-    OK(ops->cache_new(ctx, &l.attention, 1, 2, capacity, &cache, err));
-    for (size_t t = 0, n = 1; t < STEPS; t += n, n = n % 7 + 1) {
-        n = t + n > STEPS ? STEPS - t : n;
-        float *both = malloc(2 * n * WIDTH * sizeof *both);
-        memcpy(both, x + t * WIDTH, n * WIDTH * sizeof *both);
-        memcpy(both + n * WIDTH, x + t * WIDTH, n * WIDTH * sizeof *both);
-        OK(ops->write(ctx, both, 2 * n, WIDTH, v, err));
-        OK(ops->attention(ctx, &l.attention, 0, cache, 0, 2, v, err));
-        float *y = read_value(ctx, v, 2 * n, WIDTH);
-        equal_all(y, whole + t * WIDTH, n * WIDTH);
-        equal_all(y + n * WIDTH, whole + t * WIDTH, n * WIDTH);
+    /* in pieces, in two lanes of which each takes other pieces, through a ring */
+    size_t capacity = window == 0 ? 2 * STEPS : window - 1 + 7, at[2] = {0, 0};
+    for (int i = 0; i < 2; i++)
+        OK(ops->lane_open(ctx, &l.attention, 1, capacity, &lanes[i], err));
+    for (size_t round = 0; at[0] < STEPS || at[1] < STEPS; round++) {
+        struct csm_rows rows[2];
+        size_t n_lanes = 0, n_rows = 0, which[2], n;
+        float both[14 * WIDTH];
+        for (size_t i = 0; i < 2; i++) {
+            n = (round * (i + 3) + i) % 7 + 1;
+            n = at[i] + n > STEPS ? STEPS - at[i] : n;
+            if (n == 0)
+                continue;
+            memcpy(both + n_rows * WIDTH, x + at[i] * WIDTH, n * WIDTH * sizeof *both);
+            which[n_lanes] = i;
+            rows[n_lanes++] = (struct csm_rows){lanes[i], n};
+            n_rows += n;
+        }
+        OK(ops->write(ctx, both, n_rows, WIDTH, v, err));
+        OK(ops->attention(ctx, &l.attention, 0, rows, n_lanes, v, err));
+        float *y = read_value(ctx, v, n_rows, WIDTH);
+        for (size_t i = 0, row = 0; i < n_lanes; row += rows[i++].n) {
+            equal_all(y + row * WIDTH, whole + at[which[i]] * WIDTH, rows[i].n * WIDTH);
+            at[which[i]] += rows[i].n;
+        }
         free(y);
-        free(both);
     }
 
-    /* a lane cut back goes on from there; one that is full says so */
+    /* a lane cut back goes on from there; so does a fork, and neither changes the other; one
+     * that is full says so */
     if (window == 0) {
-        OK(ops->cache_truncate(ctx, cache, 0, 10, err));
-        OK(ops->write(ctx, x + 10 * WIDTH, 3, WIDTH, v, err));
-        OK(ops->attention(ctx, &l.attention, 0, cache, 0, 1, v, err));
-        float *y = read_value(ctx, v, 3, WIDTH);
-        equal_all(y, whole + 10 * WIDTH, 3 * WIDTH);
-        free(y);
+        csm_lane *fork = NULL;
+        OK(ops->lane_fork(ctx, lanes[0], 20, &fork, err));
+        OK(ops->lane_truncate(ctx, lanes[0], 10, err));
+        csm_lane *const both[] = {lanes[0], fork, lanes[0]};
+        const size_t from[] = {10, 20, 13};
+        for (size_t i = 0; i < 3; i++) {
+            OK(ops->write(ctx, x + from[i] * WIDTH, 3, WIDTH, v, err));
+            OK(ops->attention(ctx, &l.attention, 0, &(struct csm_rows){both[i], 3}, 1, v, err));
+            float *y = read_value(ctx, v, 3, WIDTH);
+            equal_all(y, whole + from[i] * WIDTH, 3 * WIDTH);
+            free(y);
+        }
+        assert_int_equal(ops->lane_fork(ctx, fork, 24, &fork, NULL), CSM_BAD_ARG);
+        ops->lane_close(ctx, fork);
     } else {
-        assert_int_equal(ops->cache_truncate(ctx, cache, 0, 10, NULL), CSM_BAD_ARG);
+        csm_lane *fork = NULL;
+        assert_int_equal(ops->lane_truncate(ctx, lanes[0], 10, NULL), CSM_BAD_ARG);
+        assert_int_equal(ops->lane_fork(ctx, lanes[0], 1, &fork, NULL), CSM_BAD_ARG);
     }
     float *many = random_floats((capacity + 1) * WIDTH);
     OK(ops->write(ctx, many, capacity + 1, WIDTH, v, err));
-    assert_int_equal(ops->attention(ctx, &l.attention, 0, cache, 0, 1, v, NULL), CSM_BAD_ARG);
-    OK(ops->cache_truncate(ctx, cache, 0, 0, err));
+    const struct csm_rows too_many = {lanes[0], capacity + 1};
+    assert_int_equal(ops->attention(ctx, &l.attention, 0, &too_many, 1, v, NULL), CSM_BAD_ARG);
+    OK(ops->lane_truncate(ctx, lanes[0], 0, err));
     OK(ops->write(ctx, x, 2, WIDTH, v, err));
-    OK(ops->attention(ctx, &l.attention, 0, cache, 0, 1, v, err));
+    OK(ops->attention(ctx, &l.attention, 0, &(struct csm_rows){lanes[0], 2}, 1, v, err));
     float *y = read_value(ctx, v, 2, WIDTH);
     equal_all(y, whole, 2 * WIDTH);
     free(y);
@@ -245,7 +268,8 @@ static void check_attention(bool is_mimi, size_t window, bool interleaved)
     free(many);
     free(whole);
     free(x);
-    ops->cache_free(ctx, cache);
+    for (int i = 0; i < 2; i++)
+        ops->lane_close(ctx, lanes[i]);
     ops->value_free(ctx, v);
     layer_close(&l, ctx);
     ops->close(ctx);

@@ -25,7 +25,10 @@ static int open_session(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     csm_error err;
-    const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .strategy = CSM_STRATEGY_EXACT};
+    const csm_model_options options = {.size = sizeof(csm_model_options),
+                                       .engine = "native",
+                                       .strategy = CSM_STRATEGY_EXACT,
+                                       .prefix_cache_bytes = 1 << 24};
     if (csm_model_open(model_dir, &options, &f->model, &err) != CSM_OK ||
         csm_session_open(f->model, &f->session, &err) != CSM_OK)
         fail_msg("%s", err.text);

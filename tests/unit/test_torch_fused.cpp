@@ -112,10 +112,9 @@ struct model {
         ctx.dtype = kept;
     }
 
-    std::unique_ptr<csm_cache> cache(bool is_fixed)
+    std::unique_ptr<csm_lane> lane(bool is_fixed)
     {
-        return std::unique_ptr<csm_cache>(
-            make_cache(ctx, attention.data(), n_layers, 1, capacity, is_fixed));
+        return make_lane(ctx, attention.data(), n_layers, capacity, is_fixed);
     }
 
     csm_step_parts step_parts() const
@@ -125,7 +124,7 @@ struct model {
 
     csm_frame_parts frame_parts() const
     {
-        return {n_codebooks, static_cast<size_t>(vocab),
+        return {step_parts(),  n_codebooks, static_cast<size_t>(vocab),
                 first_head,  codes,
                 projector,   attention.data(),
                 mlp.data(),  n_layers,
@@ -145,20 +144,20 @@ std::vector<int32_t> random_ids(int64_t n, int64_t below)
 at::Tensor run_backbone(model &m, way how, const std::vector<int32_t> &ids)
 {
     auto per_row = static_cast<size_t>(n_codebooks);
-    auto cache = m.cache(how == FUSED);
+    auto lane = m.lane(how == FUSED);
     at::Tensor x = embed(*m.codes, ids.data(), 5, per_row);
     for (size_t l = 0; l < n_layers; l++)
-        x = mlp(m.mlp[l], attention(m.attention[l], *cache, 0, l, x));
+        x = mlp(m.mlp[l], attention(m.attention[l], *lane, l, x));
 
     std::vector<at::Tensor> rows;
     csm_step_parts parts = m.step_parts();
     std::unique_ptr<fused_backbone> fused;
     if (how == FUSED)
-        fused = std::make_unique<fused_backbone>(m.ctx, parts, *cache, per_row);
+        fused = std::make_unique<fused_backbone>(m.ctx, parts, *lane, per_row);
     for (int64_t at = 5; at < 9; at++) {
         const int32_t *row = ids.data() + static_cast<size_t>(at) * per_row;
         if (how == PLAIN) {
-            rows.push_back(run_step(m.ctx, parts, *cache, row, per_row).view({1, -1}));
+            rows.push_back(run_step(m.ctx, parts, *lane, row, per_row).view({1, -1}));
             continue;
         }
         fused->position.fill_(at);
@@ -235,10 +234,10 @@ static void a_frame_is_as_the_plain_blocks_make_it(void **)
             at::Tensor noise = at::empty({n, vocab}).exponential_();
             check_close(s, dtype, [&](model &m, way how) {
                 csm_frame_parts parts = m.frame_parts();
-                auto cache = m.cache(false);
-                fused_depth depth(m.ctx, parts, *cache);
+                auto lane = m.lane(false);
+                fused_depth depth(m.ctx, parts, *lane);
                 frame_tensors t = frame_inputs(m, hidden, known, noise);
-                run_frame(parts, *cache, how == FUSED ? &depth : nullptr, draw_settings(), t);
+                run_frame(parts, *lane, how == FUSED ? &depth : nullptr, draw_settings(), t);
                 /* Whatever its rounding, a draw is PyTorch's of the logits handed out. */
                 at::Tensor scores = t.logits / 0.9;
                 at::Tensor kth = std::get<0>(at::topk(scores, 20)).slice(1, 19);
@@ -255,18 +254,18 @@ static void a_drawn_code_goes_on_where_none_is_known(void **)
     model m(shapes[0]);
     m.cast(at::kFloat, at::kFloat);
     csm_frame_parts parts = m.frame_parts();
-    auto cache = m.cache(false);
-    fused_depth depth(m.ctx, parts, *cache);
+    auto lane = m.lane(false);
+    fused_depth depth(m.ctx, parts, *lane);
     at::Tensor hidden = at::randn({1, 1, shapes[0].width});
     at::Tensor noise = at::empty({static_cast<int64_t>(n_codebooks), vocab}).exponential_();
     frame_tensors free = frame_inputs(m, hidden, {}, noise);
-    run_frame(parts, *cache, &depth, draw_settings(), free);
+    run_frame(parts, *lane, &depth, draw_settings(), free);
     frame_tensors forced = frame_inputs(m, hidden, free.codes.clone(), noise);
-    run_frame(parts, *cache, &depth, draw_settings(), forced);
+    run_frame(parts, *lane, &depth, draw_settings(), forced);
     assert_true(at::equal(free.logits, forced.logits));
     assert_true(at::equal(free.codes, forced.codes));
     forced.known.fill_(-1);
-    run_frame(parts, *cache, &depth, draw_settings(), forced);
+    run_frame(parts, *lane, &depth, draw_settings(), forced);
     assert_true(at::equal(free.logits, forced.logits));
 }
 

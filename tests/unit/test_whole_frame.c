@@ -51,44 +51,78 @@ static int32_t guess(const float *logits, size_t vocab, double temperature, size
     return best;
 }
 
-static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
-                        const csm_value *last_hidden, struct csm_frame_draw *draw, int32_t *codes,
-                        float *logits, csm_error *error)
+/* Rows through a stack. */
+static void run_rows(void *ctx, const struct csm_attention *attention, const struct csm_mlp *mlp,
+                     size_t n_layers, csm_lane *lane, csm_value *x)
 {
     const struct csm_engine_ops *ops = &csm_engine_native;
-    csm_value *x, *y;
+    for (size_t l = 0; l < n_layers; l++) {
+        CHECK(ops->attention(ctx, &attention[l], l, &(struct csm_rows){lane, 1}, 1, x, &err));
+        CHECK(ops->mlp(ctx, &mlp[l], x, &err));
+    }
+}
+
+static void feed(void *ctx, const struct csm_frame_parts *parts, struct csm_frame_lane *f,
+                 csm_value *x)
+{
+    const struct csm_engine_ops *ops = &csm_engine_native;
+    const struct csm_step_parts *step = &parts->step;
+    int32_t ids[64];
+    for (size_t k = 0; k < parts->n_codebooks; k++)
+        ids[k] = (int32_t)(k * parts->vocab) + f->feed[k];
+    CHECK(ops->embed(ctx, step->codes, ids, 1, parts->n_codebooks, x, &err));
+    run_rows(ctx, step->attention, step->mlp, step->n_layers, f->backbone, x);
+    CHECK(ops->norm(ctx, &step->norm, x, f->hidden, &err));
+}
+
+static void draw(void *ctx, const struct csm_frame_parts *parts, struct csm_frame_lane *f,
+                 csm_value *x, csm_value *y)
+{
+    const struct csm_engine_ops *ops = &csm_engine_native;
+    const struct csm_frame_draw *draw = f->draw;
     int32_t fed = 0;
-    n_calls++;
-    CHECK(ops->cache_truncate(ctx, cache, 0, 0, error));
-    CHECK(ops->value_new(ctx, &x, error));
-    CHECK(ops->value_new(ctx, &y, error));
+    CHECK(ops->lane_truncate(ctx, f->depth, 0, &err));
     for (size_t k = 0; k < parts->n_codebooks; k++) {
-        float *row = logits + k * parts->vocab;
+        float *row = f->logits + k * parts->vocab;
         if (k == 0) {
-            CHECK(ops->linear(ctx, parts->first_head, NULL, last_hidden, y, error));
-            CHECK(ops->read(ctx, y, 1, parts->vocab, row, error));
+            CHECK(ops->linear(ctx, parts->first_head, NULL, f->hidden, y, &err));
+            CHECK(ops->read(ctx, y, 1, parts->vocab, row, &err));
         }
         for (size_t pass = k == 1 ? 0 : 1; k > 0 && pass < 2; pass++) {
             int32_t id = (int32_t)((k - 1) * parts->vocab) + fed;
             if (pass == 1)
-                CHECK(ops->embed(ctx, parts->codes, &id, 1, 1, y, error));
-            CHECK(ops->linear(ctx, parts->projector, NULL, pass == 0 ? last_hidden : y, x, error));
-            for (size_t l = 0; l < parts->n_layers; l++) {
-                CHECK(ops->attention(ctx, &parts->attention[l], l, cache, 0, 1, x, error));
-                CHECK(ops->mlp(ctx, &parts->mlp[l], x, error));
-            }
+                CHECK(ops->embed(ctx, parts->codes, &id, 1, 1, y, &err));
+            CHECK(ops->linear(ctx, parts->projector, NULL, pass == 0 ? f->hidden : y, x, &err));
+            run_rows(ctx, parts->attention, parts->mlp, parts->n_layers, f->depth, x);
         }
         if (k > 0) {
-            CHECK(ops->norm(ctx, &parts->norm, x, y, error));
-            CHECK(ops->linear(ctx, parts->heads[k - 1], NULL, y, x, error));
-            CHECK(ops->read(ctx, x, 1, parts->vocab, row, error));
+            CHECK(ops->norm(ctx, &parts->norm, x, y, &err));
+            CHECK(ops->linear(ctx, parts->heads[k - 1], NULL, y, x, &err));
+            CHECK(ops->read(ctx, x, 1, parts->vocab, row, &err));
         }
-        codes[k] = guess(row, parts->vocab, k == 0 ? draw->temperature : draw->depth_temperature,
-                         k == 0 ? draw->top_k : draw->depth_top_k,
-                         draw->noise != NULL ? draw->noise + k * parts->vocab : NULL);
+        f->codes[k] =
+            guess(row, parts->vocab, k == 0 ? draw->temperature : draw->depth_temperature,
+                  k == 0 ? draw->top_k : draw->depth_top_k,
+                  draw->noise != NULL ? draw->noise + k * parts->vocab : NULL);
         if (lie_every > 0 && ++n_drawn % lie_every == 0)
-            codes[k] = (codes[k] + 1) % (int32_t)parts->vocab;
-        fed = k < draw->n_known ? draw->known[k] : codes[k];
+            f->codes[k] = (f->codes[k] + 1) % (int32_t)parts->vocab;
+        fed = k < draw->n_known ? draw->known[k] : f->codes[k];
+    }
+}
+
+static csm_status frame(void *ctx, const struct csm_frame_parts *parts, struct csm_frame_lane *lanes,
+                        size_t n, csm_error *error)
+{
+    const struct csm_engine_ops *ops = &csm_engine_native;
+    csm_value *x, *y;
+    (void)error;
+    CHECK(ops->value_new(ctx, &x, &err));
+    CHECK(ops->value_new(ctx, &y, &err));
+    for (size_t i = 0; i < n; i++) {
+        n_calls++;
+        if (lanes[i].feed != NULL)
+            feed(ctx, parts, &lanes[i], x);
+        draw(ctx, parts, &lanes[i], x, y);
     }
     ops->value_free(ctx, x);
     ops->value_free(ctx, y);
@@ -106,8 +140,13 @@ static csm_model *open_model(bool is_whole)
     CHECK(csm_model_open(model_dir, &options, &model, &err));
     ops = csm_engine_native;
     ops.frame = frame;
-    if (is_whole)
-        model->engines.language.ops = &ops;
+    static struct csm_traits traits;
+    traits = *model->host.traits;
+    traits.whole_frame = true;
+    if (is_whole) {
+        model->host.engine.ops = &ops;
+        model->host.traits = &traits;
+    }
     return model;
 }
 

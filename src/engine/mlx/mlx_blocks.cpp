@@ -12,7 +12,7 @@
 // What differs is where nothing can: keys and values are not repeated for query
 // groups (each head's products are the same), and the cache has its capacity at
 // once. Evidence: tests/reference/test_mlx.py.
-#include "engine/mlx/mlx_types.h"
+#include "engine/mlx/mlx_engine.h"
 
 #include <cmath>
 #include <limits>
@@ -203,13 +203,13 @@ static mx::array fast_attention(auto stream, const mx::array &q, const mx::array
 }
 
 // One lane: q [1, T, n_heads, hd], k and v [1, T, n_kv_heads, hd] -> [T, n_heads * hd]
-static mx::array attend(context &c, const csm_attention &block, csm_mlx_lane &lane, size_t capacity,
+static mx::array attend(context &c, const csm_attention &block, csm_mlx_layer &lane, size_t capacity,
                         mx::array q, mx::array k, mx::array v)
 {
     const mx::Stream s = c.stream;
     const size_t t = static_cast<size_t>(q.shape(1));
     if (block.window == 0 && lane.length + t > capacity)
-        throw declined("cache: " + std::to_string(lane.length + t) + " positions, room for " +
+        throw declined("lane: " + std::to_string(lane.length + t) + " positions, room for " +
                        std::to_string(capacity));
 
     const rope_table &table = table_for(c, block.rope, block.head_dim, lane.length + t);
@@ -245,28 +245,18 @@ static mx::array residual(context &c, csm_weight *scale, const mx::array &x, con
     return mx::add(x, mx::multiply(following(c, *scale, y), y, c.stream), c.stream);
 }
 
-mx::array attention(context &c, const csm_attention &block, csm_mlx_lane *lanes, size_t n_lanes,
-                    size_t capacity, const mx::array &x)
+mx::array attention(context &c, const csm_attention &block, csm_mlx_layer &layer, size_t capacity,
+                    const mx::array &x)
 {
-    const mx::Stream s = c.stream;
-    const int hd = dim(block.head_dim), lanes_n = dim(n_lanes), t = x.shape(0) / lanes_n;
+    const int hd = dim(block.head_dim), t = x.shape(0);
     mx::array r = norm(c, block.norm, x);
     auto heads = [&](const csm_weight *weight, size_t n) {
-        return mx::reshape(linear(c, *weight, nullptr, r), {lanes_n, t, dim(n), hd}, s);
+        return mx::reshape(linear(c, *weight, nullptr, r), {1, t, dim(n), hd}, c.stream);
     };
     mx::array q = heads(block.q, block.n_heads);
     mx::array k = heads(block.k, block.n_kv_heads);
     mx::array v = heads(block.v, block.n_kv_heads);
-
-    std::vector<mx::array> outs;
-    for (int i = 0; i < lanes_n; i++) {
-        auto of_lane = [&](const mx::array &all) {
-            return n_lanes == 1 ? all
-                                : mx::slice(all, {i, 0, 0, 0}, {i + 1, t, all.shape(2), hd}, s);
-        };
-        outs.push_back(attend(c, block, lanes[i], capacity, of_lane(q), of_lane(k), of_lane(v)));
-    }
-    mx::array out = n_lanes == 1 ? outs[0] : mx::concatenate(outs, 0, s);
+    mx::array out = attend(c, block, layer, capacity, q, k, v);
     return residual(c, block.layer_scale, x, linear(c, *block.o, nullptr, out));
 }
 

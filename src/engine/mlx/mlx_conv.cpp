@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Causal convolutions over time as PyTorch's Mimi has them, whole or in pieces.
-#include "engine/mlx/mlx_types.h"
+#include "engine/mlx/mlx_engine.h"
 
 namespace csm_mlx {
 

@@ -6,7 +6,7 @@
 // Operations, order and shapes are those of csm-mlx's generate_frame: positions
 // 0 and 1 of the depth decoder go in together, the others one by one, and the
 // heads are plain products.
-#include "engine/mlx/mlx_types.h"
+#include "engine/mlx/mlx_engine.h"
 
 #include <algorithm>
 #include <limits>
@@ -63,16 +63,40 @@ static mx::Dtype race_dtype(csm_dtype dtype)
     return dtype == CSM_DTYPE_BF16 ? mx::bfloat16 : dtype == CSM_DTYPE_F16 ? mx::float16 : mx::float32;
 }
 
-void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,
-           const mx::array &last_hidden, csm_frame_draw &draw, int32_t *codes, float *logits)
+// The frame before becomes the backbone's next position.
+static mx::array feed(context &c, const csm_frame_parts &parts, csm_frame_lane &lane)
+{
+    const csm_step_parts &step = parts.step;
+    std::vector<int32_t> ids(parts.n_codebooks);
+    for (size_t k = 0; k < parts.n_codebooks; k++)
+        ids[k] = static_cast<int32_t>(k * parts.vocab) + lane.feed[k];
+    mx::array rows =
+        lookup(c, *step.codes, mx::array(ids.data(), {dim(ids.size())}, mx::int32));
+    mx::array x = mx::sum(mx::reshape(rows, {1, dim(ids.size()), rows.shape(1)}, c.stream), 1,
+                          false, c.stream);
+    for (size_t l = 0; l < step.n_layers; l++) {
+        x = attention(c, step.attention[l], lane.backbone->layers[l], lane.backbone->capacity, x);
+        x = mlp(c, step.mlp[l], x);
+    }
+    return norm(c, step.norm, x);
+}
+
+void frame(context &c, const csm_frame_parts &parts, csm_frame_lane &lane)
 {
     const mx::Stream s = c.stream;
+    const csm_frame_draw &draw = *lane.draw;
     const int n = dim(parts.n_codebooks), vocab = dim(parts.vocab);
     const bool own = draw.kind == csm_frame_draw::CSM_DRAW_OWN;
-    for (csm_mlx_lane &lane : cache.lanes)
-        lane.length = 0;
+    csm_lane &depth = *lane.depth;
+    if (lane.feed != nullptr)
+        lane.hidden->rows = feed(c, parts, lane);
+    const mx::array last_hidden = rows_of(lane.hidden);
+    for (csm_mlx_layer &layer : depth.layers)
+        layer.length = 0;
 
-    mx::array key = mx::array({draw.key[0], draw.key[1]}, mx::uint32);
+    const bool has_key = draw.random != nullptr;
+    mx::array key = has_key ? mx::array({draw.random->key[0], draw.random->key[1]}, mx::uint32)
+                            : mx::array({0u, 0u}, mx::uint32);
     std::optional<mx::array> noise; // none when every draw is greedy
     if (!own && draw.noise != nullptr)
         noise = mx::astype(mx::array(draw.noise, {n, vocab}, mx::float32), race_dtype(draw.dtype), s);
@@ -102,8 +126,7 @@ void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,
         in = k == 1 ? mx::concatenate({last_hidden, embedding(0)}, 0, s) : embedding(k - 1);
         mx::array x = linear(c, *parts.projector, nullptr, in);
         for (size_t l = 0; l < parts.n_layers; l++) {
-            x = attention(c, parts.attention[l], &cache.lanes[l * cache.n_lanes], 1, cache.capacity,
-                          x);
+            x = attention(c, parts.attention[l], depth.layers[l], depth.capacity, x);
             x = mlp(c, parts.mlp[l], x);
         }
         x = mx::slice(x, {x.shape(0) - 1, 0}, {x.shape(0), x.shape(1)}, s);
@@ -113,9 +136,10 @@ void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,
     mx::array drawn = mx::concatenate(all_codes, 0, s);
     mx::array rows = mx::contiguous(mx::concatenate(all_logits, 0, s), false, s);
     mx::eval(drawn, rows, key);
-    std::copy_n(drawn.data<int32_t>(), n, codes);
-    std::copy_n(rows.data<float>(), static_cast<size_t>(n) * parts.vocab, logits);
-    std::copy_n(key.data<uint32_t>(), 2, draw.key);
+    std::copy_n(drawn.data<int32_t>(), n, lane.codes);
+    std::copy_n(rows.data<float>(), static_cast<size_t>(n) * parts.vocab, lane.logits);
+    if (has_key)
+        std::copy_n(key.data<uint32_t>(), 2, draw.random->key);
 }
 
 } // namespace csm_mlx

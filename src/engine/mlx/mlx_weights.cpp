@@ -3,7 +3,7 @@
 // Tensors of a checkpoint as MLX arrays, which are views of the mapped file where
 // MLX can use its pages (Metal, if they are aligned) and copies else, or in
 // another precision where one was asked for.
-#include "engine/mlx/mlx_types.h"
+#include "engine/mlx/mlx_engine.h"
 
 namespace csm_mlx {
 

@@ -3,7 +3,7 @@
  * kernel_attend_text.h - the text of attend with the registers of kernel_tiles_text.h, for
  * every table that has them. The sums of kernel_math.h's attend are chains, one
  * multiply-add waiting for the last: several are taken side by side, each as it is. */
-enum { ATTEND_BLOCKS = 4, ATTEND_PARTS = 4, VALUES_AHEAD = ATTEND_BLOCKS * LANES };
+enum { ATTEND_BLOCKS = 4, ATTEND_PARTS = 4 };
 
 /* The products of q with 16 positions in each of N blocks. Meanwhile as much is asked for of
  * what comes next: the same blocks of the next head, if the caller knows it, since then
@@ -14,14 +14,13 @@ attend_dots(const float *q, const struct kv_view *kv, size_t first, size_t block
 {
     const float *keys[ATTEND_BLOCKS], *next[ATTEND_BLOCKS];
     v16 sums[ATTEND_BLOCKS];
-    size_t each = kv->head_dim * LANES;
     for (int i = 0; i < N; i++) {
         size_t after = block + (size_t)(N + i);
-        keys[i] = kv->keys + (block + (size_t)i) % kv->n_blocks * each;
+        keys[i] = kv->pages[(block + (size_t)i) % kv->n_pages] + kv->keys;
         next[i] = kv->next != 0 ? keys[i] + kv->next
                   : after < end_block
-                      ? kv->keys + after % kv->n_blocks * each
-                      : kv->values + (first / LANES + after - end_block) % kv->n_blocks * each;
+                      ? kv->pages[after % kv->n_pages] + kv->keys
+                      : kv->pages[(first / LANES + after - end_block) % kv->n_pages] + kv->values;
         sums[i] = all(0);
     }
     for (size_t d = 0; d < kv->head_dim; d++) {
@@ -35,25 +34,27 @@ attend_dots(const float *q, const struct kv_view *kv, size_t first, size_t block
         store_part(dots + i * LANES, sums[i], LANES);
 }
 
-/* out[d] = sum of weights times values, for N parts of 16 from d on. */
+/* out[d] = sum of weights times values, for N parts of 16 from d on, page by page. */
 __attribute__((always_inline)) static inline void
 attend_values(const float *weights, const struct kv_view *kv, size_t first, size_t end, size_t d,
               const int N, float *out)
 {
-    size_t n_slots = kv->n_blocks * LANES;
-    size_t ahead = kv->next != 0 ? kv->next : VALUES_AHEAD * kv->head_dim;
     v16 sums[ATTEND_PARTS];
     for (int i = 0; i < N; i++)
         sums[i] = all(0);
-    for (size_t p = first, slot = first % n_slots; p < end; p++) {
-        v16 weight = all(weights[p - first]);
-        const float *values = kv->values + slot * kv->head_dim + d;
-        const float *next = values + ahead;
-        for (int i = 0; i < N; i++) {
-            __builtin_prefetch(next + i * LANES, 0, 2);
-            sums[i] = multiply_add(weight, load_whole(values + i * LANES), sums[i]);
+    for (size_t p = first; p < end;) {
+        const size_t block = p / LANES, last = (block + 1) * LANES < end ? (block + 1) * LANES : end;
+        const float *values = kv->pages[block % kv->n_pages] + kv->values + p % LANES * kv->head_dim + d;
+        const float *next = kv->next != 0 ? values + kv->next
+                                          : kv->pages[(block + ATTEND_BLOCKS) % kv->n_pages] +
+                                                kv->values + p % LANES * kv->head_dim + d;
+        for (; p < last; p++, values += kv->head_dim, next += kv->head_dim) {
+            v16 weight = all(weights[p - first]);
+            for (int i = 0; i < N; i++) {
+                __builtin_prefetch(next + i * LANES, 0, 2);
+                sums[i] = multiply_add(weight, load_whole(values + i * LANES), sums[i]);
+            }
         }
-        slot = slot + 1 == n_slots ? 0 : slot + 1;
     }
     for (int i = 0; i < N; i++)
         store_part(out + d + i * LANES, sums[i], LANES);

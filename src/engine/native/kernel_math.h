@@ -235,7 +235,7 @@ static inline void attend(const float *q, const struct kv_view *kv, size_t first
     size_t dim = kv->head_dim;
     size_t first_block = first / LANES, end_block = (end + LANES - 1) / LANES;
     for (size_t b = first_block; b < end_block; b++) {
-        const float *keys = kv->keys + b % kv->n_blocks * dim * LANES;
+        const float *keys = kv->pages[b % kv->n_pages] + kv->keys;
         float dots[LANES] = {0};
         for (size_t d = 0; d < dim; d++)
             for (size_t l = 0; l < LANES; l++)
@@ -245,7 +245,7 @@ static inline void attend(const float *q, const struct kv_view *kv, size_t first
     float inverse = attend_weights(scores, first_block * LANES, end_block * LANES, first, end, scale);
     memset(out, 0, dim * sizeof *out);
     for (size_t p = first; p < end; p++) {
-        const float *v = kv->values + p % (kv->n_blocks * LANES) * dim;
+        const float *v = kv->pages[p / LANES % kv->n_pages] + kv->values + p % LANES * dim;
         float weight = scores[p - first_block * LANES];
         for (size_t d = 0; d < dim; d++)
             out[d] = fmaf(weight, v[d], out[d]);

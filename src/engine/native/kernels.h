@@ -112,11 +112,12 @@ struct column_tiles {
  * x0 - x2 and x3 - x1 of each; a matrix has the columns that these are multiplied by. */
 enum { CSM_MIXED = 4 };
 
-/* Keys and values of one layer, lane and kv head. Position p lies in slot
- * p % (16 * n_blocks); keys [n_blocks][head_dim][16], values [16 * n_blocks][head_dim]. */
+/* Keys and values of one layer, lane and kv head, in pages of 16 positions: position p lies
+ * in slot p % 16 of page p / 16 % n_pages; from the page's beginning its keys [head_dim][16]
+ * are at `keys`, its values [16][head_dim] at `values`. */
 struct kv_view {
-    const float *keys, *values;
-    size_t n_blocks, head_dim;
+    const float *const *pages;
+    size_t n_pages, keys, values, head_dim;
     size_t next; /* floats from these to those that are needed next; 0: unknown */
 };
 

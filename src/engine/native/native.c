@@ -75,6 +75,7 @@ static void native_close(void *ctx)
     for (int i = 0; i < SCRATCH_COUNT; i++)
         free(native->scratch[i].data);
     csm_native_arena_free(&native->arena);
+    csm_native_angles_free(native);
     free(native->made);
     free(native);
 }
@@ -101,6 +102,12 @@ static csm_status native_open(const struct csm_engine_options *options, void **c
         native_close(native);
         return st;
     }
+    native->traits = (struct csm_traits){.own_stream = CSM_STREAM_COUNT,
+                                         .lanes = true,
+                                         .independent_rows = true,
+                                         .codec = true,
+                                         .precisions = ~0u,
+                                         .n_threads = csm_threads_count(native->threads)};
     *ctx = native;
     return CSM_OK;
 }
@@ -109,6 +116,11 @@ static const char *native_version(void *ctx)
 {
     (void)ctx;
     return csm_version();
+}
+
+static const struct csm_traits *native_traits(void *ctx)
+{
+    return &((struct native *)ctx)->traits;
 }
 
 static csm_status value_new(void *ctx, csm_value **out, csm_error *err)
@@ -276,14 +288,17 @@ const struct csm_engine_ops csm_engine_native = {
     .open = native_open,
     .close = native_close,
     .version = native_version,
+    .traits = native_traits,
     .weight_new = csm_native_weight_new,
     .weight_free = csm_native_weight_free,
     .value_new = value_new,
     .value_free = value_free,
-    .cache_new = csm_native_cache_new,
-    .cache_truncate = csm_native_cache_truncate,
-    .cache_copy = csm_native_cache_copy,
-    .cache_free = csm_native_cache_free,
+    .lane_open = csm_native_lane_open,
+    .lane_fork = csm_native_lane_fork,
+    .lane_reserve = csm_native_lane_reserve,
+    .lane_truncate = csm_native_lane_truncate,
+    .lane_bytes = csm_native_lane_bytes,
+    .lane_close = csm_native_lane_close,
     .write = write_rows,
     .read = read_rows,
     .embed = embed,
@@ -297,5 +312,4 @@ const struct csm_engine_ops csm_engine_native = {
     .conv_state_reset = csm_native_conv_state_reset,
     .conv_state_free = csm_native_conv_state_free,
     .conv = csm_native_conv,
-    .has_independent_rows = true,
 };

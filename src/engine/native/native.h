@@ -31,6 +31,7 @@ enum scratch {
     SCRATCH_SCORES, /* of each thread */
     SCRATCH_WINDOW, /* input of a convolution with its past */
     SCRATCH_MIXED,  /* the same, mixed */
+    SCRATCH_ROWS,   /* at which row the rows of each lane begin */
     SCRATCH_COUNT
 };
 
@@ -54,6 +55,8 @@ struct native {
     csm_precision precision;
     struct buffer scratch[SCRATCH_COUNT];
     struct arena arena;
+    struct native_angles *angles; /* a list: one for each rope */
+    struct csm_traits traits;
     uint64_t turn;            /* counts rows of which every thread makes its own digits, */
     struct native_turn *made; /* [threads]: the last one of which it did */
 };
@@ -172,15 +175,20 @@ csm_status csm_native_norm_rows(struct native *native, const struct csm_norm *no
 csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, csm_error *err);
 
 /* ---- native_attention.c ---- */
-csm_status csm_native_cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
-                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err);
-csm_status csm_native_cache_truncate(void *ctx, csm_cache *cache, size_t lane, size_t n_positions,
-                                 csm_error *err);
-csm_status csm_native_cache_copy(void *ctx, csm_cache *cache, size_t from, size_t to, csm_error *err);
-void csm_native_cache_free(void *ctx, csm_cache *cache);
 csm_status csm_native_attention(void *ctx, const struct csm_attention *block, size_t layer,
-                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
-                            csm_error *err);
+                                const struct csm_rows *rows, size_t n_lanes, csm_value *x,
+                                csm_error *err);
+
+/* ---- native_lane.c ---- */
+csm_status csm_native_lane_open(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                                size_t capacity, csm_lane **out, csm_error *err);
+csm_status csm_native_lane_fork(void *ctx, const csm_lane *from, size_t n_positions,
+                                csm_lane **out, csm_error *err);
+csm_status csm_native_lane_reserve(void *ctx, csm_lane *lane, size_t n, csm_error *err);
+csm_status csm_native_lane_truncate(void *ctx, csm_lane *lane, size_t n_positions, csm_error *err);
+size_t csm_native_lane_bytes(void *ctx, const csm_lane *lane);
+void csm_native_lane_close(void *ctx, csm_lane *lane);
+void csm_native_angles_free(struct native *native);
 
 /* ---- native_conv.c ---- */
 csm_status csm_native_conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,

@@ -108,8 +108,8 @@ at::Tensor mlp(const csm_mlp &block, const at::Tensor &x)
     return x + linear(*block.down, nullptr, h);
 }
 
-csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_layers,
-                      size_t n_lanes, size_t capacity, bool is_fixed)
+std::unique_ptr<csm_lane> make_lane(const context &ctx, const csm_attention *blocks, size_t n_layers,
+                                    size_t capacity, bool is_fixed)
 {
     const csm_attention &block = blocks[0];
     if (block.window != 0 || block.layer_scale != nullptr)
@@ -118,32 +118,31 @@ csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_
     bool as_sesame = block.rope.interleaved;
     auto n = static_cast<int64_t>(capacity);
 
-    csm_cache cache{
-        {}, n_layers, n_lanes, n, is_fixed, {}, rope(block.rope, block.head_dim, ctx, dtype), {}};
-    cache.entries.resize(n_lanes * n_layers);
+    std::unique_ptr<csm_lane> lane(
+        new csm_lane{blocks, {}, n, is_fixed, {}, rope(block.rope, block.head_dim, ctx, dtype), {}});
+    lane->entries.resize(n_layers);
     auto options = at::device(ctx.device).dtype(dtype);
     std::vector<int64_t> shape{0};
     if (as_sesame || is_fixed)
         shape = {1, static_cast<int64_t>(is_fixed ? block.n_kv_heads : block.n_heads), n,
                  static_cast<int64_t>(block.head_dim)};
-    for (csm_cache::entry &entry : cache.entries) {
+    for (csm_lane::entry &entry : lane->entries) {
         entry.keys = at::zeros(shape, options);
         entry.values = at::zeros(shape, options);
     }
     if (as_sesame)
-        cache.causal = at::ones({n, n}, options.dtype(at::kBool)).tril();
-    return new csm_cache(std::move(cache));
+        lane->causal = at::ones({n, n}, options.dtype(at::kBool)).tril();
+    return lane;
 }
 
-void truncate(csm_cache &cache, size_t lane, size_t n_positions)
+void truncate(csm_lane &lane, size_t n_positions)
 {
     auto n = static_cast<int64_t>(n_positions);
-    for (size_t l = 0; l < cache.n_layers; l++) {
-        csm_cache::entry &entry = cache.entries[lane * cache.n_layers + l];
+    for (csm_lane::entry &entry : lane.entries) {
         if (n >= entry.length)
             continue;
         entry.length = n;
-        if (cache.is_fixed || cache.causal.defined())
+        if (lane.is_fixed || lane.causal.defined())
             continue;
         entry.keys = n > 0 ? entry.keys.narrow(2, 0, n) : at::empty({0}, entry.keys.options());
         entry.values = n > 0 ? entry.values.narrow(2, 0, n) : at::empty({0}, entry.values.options());
@@ -151,12 +150,12 @@ void truncate(csm_cache &cache, size_t lane, size_t n_positions)
 }
 
 /* Keys and values [1, heads, T, head_dim] take their place behind the others. */
-static void append(csm_cache &cache, csm_cache::entry &entry, const at::Tensor &keys,
+static void append(csm_lane &cache, csm_lane::entry &entry, const at::Tensor &keys,
                    const at::Tensor &values)
 {
     int64_t n = keys.size(2);
     if (entry.length + n > cache.capacity)
-        throw declined("cache of " + std::to_string(cache.capacity) + " positions is full");
+        throw declined("lane of " + std::to_string(cache.capacity) + " positions is full");
     if (cache.is_fixed || cache.causal.defined()) {
         entry.keys.narrow(2, entry.length, n).copy_(keys);
         entry.values.narrow(2, entry.length, n).copy_(values);
@@ -177,8 +176,8 @@ static at::Tensor repeat(const at::Tensor &x, int64_t times)
 }
 
 /* CsmAttention.forward and sdpa_attention_forward. h [1, T, width] is normed. */
-static at::Tensor attend_as_transformers(const csm_attention &block, csm_cache &cache,
-                                         csm_cache::entry &entry, const at::Tensor &h)
+static at::Tensor attend_as_transformers(const csm_attention &block, csm_lane &cache,
+                                         csm_lane::entry &entry, const at::Tensor &h)
 {
     int64_t n = h.size(1), first = entry.length;
     auto head_dim = static_cast<int64_t>(block.head_dim);
@@ -217,8 +216,8 @@ static at::Tensor attend_as_transformers(const csm_attention &block, csm_cache &
 }
 
 /* MultiHeadAttention.forward with a KVCache, and Sesame's mask over all of it. */
-static at::Tensor attend_as_torchtune(const csm_attention &block, csm_cache &cache,
-                                      csm_cache::entry &entry, const at::Tensor &h)
+static at::Tensor attend_as_torchtune(const csm_attention &block, csm_lane &cache,
+                                      csm_lane::entry &entry, const at::Tensor &h)
 {
     int64_t n = h.size(1), first = entry.length;
     auto head_dim = static_cast<int64_t>(block.head_dim);
@@ -250,10 +249,9 @@ static at::Tensor attend_as_torchtune(const csm_attention &block, csm_cache &cac
     return out.transpose(1, 2).contiguous().view({1, n, -1});
 }
 
-at::Tensor attention(const csm_attention &block, csm_cache &cache, size_t lane, size_t layer,
-                     const at::Tensor &x)
+at::Tensor attention(const csm_attention &block, csm_lane &cache, size_t layer, const at::Tensor &x)
 {
-    csm_cache::entry &entry = cache.entries[lane * cache.n_layers + layer];
+    csm_lane::entry &entry = cache.entries[layer];
     at::Tensor h = rms_norm(block.norm, x);
     h = block.rope.interleaved ? attend_as_torchtune(block, cache, entry, h)
                                : attend_as_transformers(block, cache, entry, h);

@@ -20,6 +20,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/engine.h"
+#include "engine/guard.h"
 
 namespace at::accelerator {
 struct Graph;
@@ -43,10 +44,7 @@ struct csm_random {
 
 namespace csm_torch {
 
-/* Thrown for what this engine declines. */
-struct declined : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
+using csm_engine::declined;
 
 struct frame_graph;
 struct step_graph;
@@ -60,8 +58,15 @@ struct context {
      * first matrix. */
     c10::optional<at::ScalarType> dtype;
     std::string version;
-    std::unique_ptr<frame_graph> graph; /* CUDA: of the last frame drawn */
+    csm_traits traits{};
+    /* CUDA: of the last frames drawn, of so many different settings. */
+    std::vector<std::unique_ptr<frame_graph>> graphs;
+    /* Lanes that are not used: their tensors, and what was captured over them, serve the
+     * next one of their kind. */
+    std::vector<std::unique_ptr<csm_lane>> spare;
 };
+
+enum { MOST_GRAPHS = 8, MOST_SPARE = 4 };
 
 /* cos and sin as the reference makes them. Transformers: each [1, T, head_dim] in
  * the activations' dtype, made at each step of a shape; Sesame: a table of 2048
@@ -87,7 +92,7 @@ private:
 
 } // namespace csm_torch
 
-/* Keys and values of layer l of lane i: entry i * n_layers + l.
+/* Keys and values of each layer.
  * transformers: [1, key heads, length, head_dim], made anew at each step as its
  * DynamicCache does; rows written into a larger tensor would lie at other
  * addresses, and PyTorch's products round by alignment where head_dim is odd.
@@ -95,18 +100,18 @@ private:
  * keys and attends to the whole cache under a mask.
  * CUDA, either: [1, key heads, capacity, head_dim] for good, since a graph knows
  * its tensors by their addresses. */
-struct csm_cache {
+struct csm_lane {
     struct entry {
         at::Tensor keys, values; /* transformers, length 0: [0] */
         int64_t length = 0;
     };
-    std::vector<entry> entries;
-    size_t n_layers, n_lanes;
+    const csm_attention *blocks; /* that it was opened for */
+    std::vector<entry> entries;  /* [n_layers] */
     int64_t capacity;
     bool is_fixed;     /* as on CUDA */
     at::Tensor causal; /* Sesame's mask [capacity, capacity]; else undefined */
     csm_torch::rope rope;
-    std::shared_ptr<csm_torch::step_graph> step; /* CUDA: of its first lane */
+    std::shared_ptr<csm_torch::step_graph> step; /* CUDA: the backbone's */
 };
 
 namespace csm_torch {
@@ -119,12 +124,11 @@ at::Tensor rms_norm(const csm_norm &norm, const at::Tensor &x);
 at::Tensor linear(const csm_weight &weight, const csm_weight *bias, const at::Tensor &x);
 at::Tensor mlp(const csm_mlp &block, const at::Tensor &x);
 
-csm_cache *make_cache(const context &ctx, const csm_attention *blocks, size_t n_layers,
-                      size_t n_lanes, size_t capacity, bool is_fixed);
-void truncate(csm_cache &cache, size_t lane, size_t n_positions);
-/* x [1, T, width] of one lane: its layer grows by T positions. */
-at::Tensor attention(const csm_attention &block, csm_cache &cache, size_t lane, size_t layer,
-                     const at::Tensor &x);
+std::unique_ptr<csm_lane> make_lane(const context &ctx, const csm_attention *blocks, size_t n_layers,
+                                    size_t capacity, bool is_fixed);
+void truncate(csm_lane &lane, size_t n_positions);
+/* x [1, T, width]: the layer grows by T positions. */
+at::Tensor attention(const csm_attention &block, csm_lane &lane, size_t layer, const at::Tensor &x);
 
 /* Kernels that are launched at once, again and again, over the same tensors. */
 class kernel_graph {
@@ -139,8 +143,10 @@ private:
     std::unique_ptr<at::accelerator::Graph> graph;
 };
 
-/* csm_engine_ops.step; on CUDA the replay of a graph that is captured once. */
-at::Tensor run_step(context &ctx, const csm_step_parts &parts, csm_cache &cache, const int32_t *ids,
+/* One position of the backbone: rows `ids` of the table summed, through all layers, and the
+ * norm; [1, 1, width], until the next step of the lane. On CUDA the replay of a graph that is
+ * captured once a lane. */
+at::Tensor run_step(context &ctx, const csm_step_parts &parts, csm_lane &lane, const int32_t *ids,
                     size_t n_ids);
 
 at::Generator make_generator(const context &ctx, uint64_t seed, size_t n_calls, size_t n_each);
@@ -159,9 +165,8 @@ struct frame_tensors {
     at::Tensor logits; /* [n_codebooks, vocab] float32 */
 };
 
-/* csm_engine_ops.frame; on CUDA the replay of a graph that is captured once. */
-void draw_frame(context &ctx, const csm_frame_parts &parts, csm_cache &cache,
-                const at::Tensor &hidden, const csm_frame_draw &how, int32_t *codes, float *logits);
+/* csm_engine_ops.frame of one lane; on CUDA the replay of a graph that is captured once. */
+void draw_frame(context &ctx, const csm_frame_parts &parts, csm_frame_lane &lane);
 
 } // namespace csm_torch
 #endif

@@ -7,6 +7,7 @@
  * graph at the first one. The noise is drawn outside of it, row by row as PyTorch
  * would draw it, into a tensor that the graph reads: that of a frame while the one
  * before it is computed, since noise depends on nothing else. */
+#include <algorithm>
 #include <cstring>
 
 #include "torch_fused.h"
@@ -35,7 +36,7 @@ struct frame_graph {
 context::context() = default;
 context::~context() = default;
 
-fused_depth::fused_depth(const context &ctx, const csm_frame_parts &parts, const csm_cache &cache)
+fused_depth::fused_depth(const context &ctx, const csm_frame_parts &parts, const csm_lane &cache)
     : norm(parts.norm), layers(fuse(parts.attention, parts.mlp, parts.n_layers)),
       rotations(cache.rope.matrices(static_cast<int64_t>(parts.n_codebooks))),
       flash(has_flash(ctx, rotations.scalar_type(), parts.attention[0].head_dim))
@@ -52,20 +53,20 @@ at::Tensor fused_depth::run(at::Tensor x, int64_t first)
 }
 
 /* The same, [1, 1, depth width] for x [1, T, depth width], by the plain blocks. */
-static at::Tensor run_depth(const csm_frame_parts &parts, csm_cache &cache, at::Tensor x)
+static at::Tensor run_depth(const csm_frame_parts &parts, csm_lane &cache, at::Tensor x)
 {
     for (size_t l = 0; l < parts.n_layers; l++) {
-        x = attention(parts.attention[l], cache, 0, l, x);
+        x = attention(parts.attention[l], cache, l, x);
         x = mlp(parts.mlp[l], x);
     }
     return rms_norm(parts.norm, x).slice(1, x.size(1) - 1);
 }
 
-void run_frame(const csm_frame_parts &parts, csm_cache &cache, fused_depth *depth,
+void run_frame(const csm_frame_parts &parts, csm_lane &cache, fused_depth *depth,
                const csm_frame_draw &how, frame_tensors &t)
 {
     auto n = static_cast<int64_t>(parts.n_codebooks), vocab = static_cast<int64_t>(parts.vocab);
-    truncate(cache, 0, 0);
+    truncate(cache, 0);
     at::Tensor row = linear(*parts.first_head, nullptr, t.hidden);
     for (int64_t k = 0;; k++) {
         at::Tensor kept = t.logits.narrow(0, k, 1), code = t.codes.narrow(0, k, 1).view({1, 1});
@@ -114,6 +115,8 @@ static void draw_noise(const csm_frame_draw &how, at::Tensor &noise)
 static void fill_noise(const csm_frame_draw &how, at::Tensor &noise)
 {
     if (how.kind == csm_frame_draw::CSM_DRAW_OWN) {
+        if (how.random == nullptr) /* every draw is greedy */
+            return;
         if (how.random->ahead.defined())
             noise.copy_(how.random->ahead);
         else
@@ -146,38 +149,67 @@ static void hand_out(const frame_tensors &t, int32_t *codes, float *logits)
     std::memcpy(logits, rows.const_data_ptr<float>(), rows.nbytes());
 }
 
-void draw_frame(context &ctx, const csm_frame_parts &parts, csm_cache &cache,
-                const at::Tensor &hidden, const csm_frame_draw &how, int32_t *codes, float *logits)
+/* The graph for these settings: the last one used is the first; new where there is none. */
+static frame_graph &find_graph(context &ctx, const csm_frame_parts &parts, const csm_lane &depth,
+                               const at::Tensor &hidden, const csm_frame_draw &how, bool has_known,
+                               bool *is_new)
 {
+    auto &all = ctx.graphs;
+    auto found = std::find_if(all.begin(), all.end(), [&](const auto &graph) {
+        return graph->fits(parts, how, has_known);
+    });
+    *is_new = found == all.end();
+    if (*is_new) {
+        if (all.size() == MOST_GRAPHS)
+            all.pop_back();
+        all.emplace_back(new frame_graph{parts.first_head,
+                                         how,
+                                         has_known,
+                                         make_tensors(ctx, parts, hidden, how.as_sesame, has_known),
+                                         {ctx, parts, depth},
+                                         {}});
+        found = all.end() - 1;
+    }
+    std::rotate(all.begin(), found, found + 1);
+    return *all.front();
+}
+
+static void feed_frame(context &ctx, const csm_frame_parts &parts, csm_frame_lane &lane)
+{
+    std::vector<int32_t> ids(parts.n_codebooks);
+    for (size_t k = 0; k < parts.n_codebooks; k++)
+        ids[k] = static_cast<int32_t>(k * parts.vocab) + lane.feed[k];
+    lane.hidden->tensor = run_step(ctx, parts.step, *lane.backbone, ids.data(), ids.size());
+}
+
+void draw_frame(context &ctx, const csm_frame_parts &parts, csm_frame_lane &lane)
+{
+    const csm_frame_draw &how = *lane.draw;
     bool is_own = how.kind == csm_frame_draw::CSM_DRAW_OWN;
+    if (lane.feed != nullptr)
+        feed_frame(ctx, parts, lane);
+    const at::Tensor hidden = lane.hidden->tensor;
     if (!ctx.device.is_cuda()) {
         frame_tensors t = make_tensors(ctx, parts, hidden, how.as_sesame, how.n_known > 0);
         fill_inputs(t, hidden, how);
-        run_frame(parts, cache, nullptr, how, t);
-        hand_out(t, codes, logits);
+        run_frame(parts, *lane.depth, nullptr, how, t);
+        hand_out(t, lane.codes, lane.logits);
         return;
     }
     /* A race asks now with known codes, now without: one graph for both. */
-    bool has_known = !is_own || how.n_known > 0;
-    bool is_new = ctx.graph == nullptr || !ctx.graph->fits(parts, how, has_known);
-    if (is_new)
-        ctx.graph.reset(new frame_graph{parts.first_head,
-                                        how,
-                                        has_known,
-                                        make_tensors(ctx, parts, hidden, how.as_sesame, has_known),
-                                        {ctx, parts, cache},
-                                        {}});
-    frame_graph &g = *ctx.graph;
+    bool is_new, has_known = !is_own || how.n_known > 0;
+    frame_graph &g = find_graph(ctx, parts, *lane.depth, hidden, how, has_known, &is_new);
     fill_inputs(g.tensors, hidden, how);
     if (is_new)
-        g.kernels.record(ctx.device, [&] { run_frame(parts, cache, &g.depth, how, g.tensors); });
+        g.kernels.record(ctx.device,
+                         [&] { run_frame(parts, *lane.depth, &g.depth, how, g.tensors); });
     g.kernels.replay();
-    if (is_own) {
+    if (is_own && how.random != nullptr) {
         if (!how.random->ahead.defined())
             how.random->ahead = at::zeros_like(g.tensors.noise);
         draw_noise(how, how.random->ahead);
     }
-    hand_out(g.tensors, codes, logits);
+    hand_out(g.tensors, lane.codes, lane.logits);
 }
 
 } // namespace csm_torch

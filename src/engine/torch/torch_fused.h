@@ -76,7 +76,7 @@ void fused_rows(const fused_layer &layer, static_cache &cache, const at::Tensor 
  * say, once for each run. */
 class fused_backbone {
 public:
-    fused_backbone(const context &ctx, const csm_step_parts &parts, const csm_cache &cache,
+    fused_backbone(const context &ctx, const csm_step_parts &parts, const csm_lane &cache,
                    size_t n_ids);
     void run();
 
@@ -90,7 +90,7 @@ private:
     at::Tensor table;
     csm_norm norm;
     std::vector<fused_layer> layers;
-    std::vector<csm_cache::entry> entries; /* of the first lane */
+    std::vector<csm_lane::entry> entries; /* of the first lane */
     at::Tensor rotations;                  /* [capacity, head_dim, head_dim] */
     at::Tensor positions;                  /* [capacity] int64 */
     at::Tensor query_starts, key_starts;   /* step_place's; undefined without flash */
@@ -101,7 +101,7 @@ private:
 /* The depth decoder over a cache of its own. */
 class fused_depth {
 public:
-    fused_depth(const context &ctx, const csm_frame_parts &parts, const csm_cache &cache);
+    fused_depth(const context &ctx, const csm_frame_parts &parts, const csm_lane &cache);
     /* The normed last row [1, depth width] for x [T, depth width], positions first... */
     at::Tensor run(at::Tensor x, int64_t first);
 
@@ -115,7 +115,7 @@ private:
 
 /* Fill codes and logits of `t`, which has tensors for them. depth NULL: by the plain
  * blocks, over `cache`. */
-void run_frame(const csm_frame_parts &parts, csm_cache &cache, fused_depth *depth,
+void run_frame(const csm_frame_parts &parts, csm_lane &cache, fused_depth *depth,
                const csm_frame_draw &how, frame_tensors &t);
 
 } // namespace csm_torch

@@ -17,7 +17,7 @@ struct step_graph {
 };
 
 fused_backbone::fused_backbone(const context &ctx, const csm_step_parts &parts,
-                               const csm_cache &cache, size_t n_ids)
+                               const csm_lane &cache, size_t n_ids)
     : table(parts.codes->tensor), norm(parts.norm),
       layers(fuse(parts.attention, parts.mlp, parts.n_layers)),
       entries(cache.entries.begin(),
@@ -64,25 +64,25 @@ void fused_backbone::run()
     hidden.copy_(fused_norm(norm, x).view(hidden.sizes()));
 }
 
-static at::Tensor run_parts(const csm_step_parts &parts, csm_cache &cache, const int32_t *ids,
+static at::Tensor run_parts(const csm_step_parts &parts, csm_lane &cache, const int32_t *ids,
                             size_t n_ids)
 {
     at::Tensor x = embed(*parts.codes, ids, 1, n_ids);
     for (size_t l = 0; l < parts.n_layers; l++) {
-        x = attention(parts.attention[l], cache, 0, l, x);
+        x = attention(parts.attention[l], cache, l, x);
         x = mlp(parts.mlp[l], x);
     }
     return rms_norm(parts.norm, x);
 }
 
-at::Tensor run_step(context &ctx, const csm_step_parts &parts, csm_cache &cache, const int32_t *ids,
+at::Tensor run_step(context &ctx, const csm_step_parts &parts, csm_lane &cache, const int32_t *ids,
                     size_t n_ids)
 {
     if (!ctx.device.is_cuda())
         return run_parts(parts, cache, ids, n_ids);
     int64_t length = cache.entries[0].length;
     if (length >= cache.capacity)
-        throw declined("cache of " + std::to_string(cache.capacity) + " positions is full");
+        throw declined("lane of " + std::to_string(cache.capacity) + " positions is full");
 
     bool is_new = cache.step == nullptr || cache.step->captured_for != parts.attention;
     if (is_new)

@@ -17,31 +17,21 @@
 
 using csm_torch::context;
 
-/* Run `body` without autograd and turn what it throws into a status. */
+static bool is_memory(const std::exception &e) noexcept
+{
+    return dynamic_cast<const c10::OutOfMemoryError *>(&e) != nullptr ||
+           strstr(e.what(), "can't allocate memory") != nullptr;
+}
+
+/* Run `body` without autograd, in a thread that has PyTorch's number of threads. */
 template <class Body> static csm_status guarded(csm_error *err, Body &&body) noexcept
 {
-    try {
+    return csm_engine::guarded("torch", is_memory, err, [&] {
+        static thread_local const bool is_ready = (at::init_num_threads(), true);
+        (void)is_ready;
         c10::InferenceMode mode;
         body();
-        return CSM_OK;
-    } catch (const csm_torch::declined &e) {
-        return csm_fail(err, CSM_BAD_ARG, "torch: %s", e.what());
-    } catch (const c10::OutOfMemoryError &e) {
-        return csm_fail(err, CSM_NO_MEMORY, "torch: the device is out of memory");
-    } catch (const c10::Error &e) {
-        const char *what = e.what_without_backtrace();
-        if (strstr(what, "can't allocate memory") != nullptr)
-            return csm_fail(err, CSM_NO_MEMORY, "torch: out of memory");
-        return csm_fail(err, CSM_ENGINE, "torch: %.*s", static_cast<int>(strcspn(what, "\n")),
-                        what);
-    } catch (const std::bad_alloc &) {
-        return csm_fail(err, CSM_NO_MEMORY, "torch: out of memory");
-    } catch (const std::exception &e) {
-        return csm_fail(err, CSM_ENGINE, "torch: %.*s", static_cast<int>(strcspn(e.what(), "\n")),
-                        e.what());
-    } catch (...) {
-        return csm_fail(err, CSM_ENGINE, "torch: unknown exception");
-    }
+    });
 }
 
 static context *of(void *ctx)
@@ -105,8 +95,21 @@ static csm_status open_context(const struct csm_engine_options *options, void **
                        "." + std::to_string(version >> 40 & 255);
         if (options->n_threads > 0)
             at::set_num_threads(options->n_threads);
+        ctx->traits.own_draws = csm_traits::CSM_OWN_TORCH;
+        ctx->traits.own_stream =
+            ctx->device.is_cuda() ? CSM_STREAM_TORCH_CUDA : CSM_STREAM_TORCH_CPU;
+        ctx->traits.whole_frame = true;
+        ctx->traits.as_stored = true;
+        ctx->traits.precisions = 1u << CSM_PRECISION_STORED | 1u << CSM_PRECISION_F32 |
+                                 1u << CSM_PRECISION_BF16 | 1u << CSM_PRECISION_F16;
+        ctx->traits.n_threads = options->n_threads;
         *out = ctx.release();
     });
+}
+
+static const struct csm_traits *traits(void *ctx)
+{
+    return &of(ctx)->traits;
 }
 
 static void close_context(void *ctx)
@@ -144,24 +147,35 @@ static void value_free(void *, csm_value *value)
     delete value;
 }
 
-static csm_status cache_new(void *ctx, const struct csm_attention *blocks, size_t n_layers,
-                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
+static csm_status lane_open(void *ctx, const struct csm_attention *blocks, size_t n_layers,
+                            size_t capacity, csm_lane **out, csm_error *err)
 {
     return guarded(err, [&] {
-        *out = csm_torch::make_cache(*of(ctx), blocks, n_layers, n_lanes, capacity,
-                                     of(ctx)->device.is_cuda());
+        auto &spare = of(ctx)->spare;
+        for (auto lane = spare.begin(); lane != spare.end(); ++lane)
+            if ((*lane)->blocks == blocks && (*lane)->entries.size() == n_layers &&
+                (*lane)->capacity == static_cast<int64_t>(capacity)) {
+                csm_torch::truncate(**lane, 0);
+                *out = lane->release();
+                spare.erase(lane);
+                return;
+            }
+        *out = csm_torch::make_lane(*of(ctx), blocks, n_layers, capacity,
+                                    of(ctx)->device.is_cuda())
+                   .release();
     });
 }
 
-static csm_status cache_truncate(void *, csm_cache *cache, size_t lane, size_t n_positions,
-                                 csm_error *err)
+static csm_status lane_truncate(void *, csm_lane *lane, size_t n_positions, csm_error *err)
 {
-    return guarded(err, [&] { csm_torch::truncate(*cache, lane, n_positions); });
+    return guarded(err, [&] { csm_torch::truncate(*lane, n_positions); });
 }
 
-static void cache_free(void *, csm_cache *cache)
+static void lane_close(void *ctx, csm_lane *lane)
 {
-    delete cache;
+    std::unique_ptr<csm_lane> owned(lane);
+    if (lane != nullptr && of(ctx)->spare.size() < csm_torch::MOST_SPARE)
+        (void)guarded(nullptr, [&] { of(ctx)->spare.push_back(std::move(owned)); });
 }
 
 /* ---- host <-> engine ---------------------------------------------------- */
@@ -231,14 +245,13 @@ static csm_status linear(void *, const csm_weight *weight, const csm_weight *bia
 }
 
 static csm_status attention(void *, const struct csm_attention *block, size_t layer,
-                            csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                            const struct csm_rows *rows, size_t n_lanes, csm_value *x,
                             csm_error *err)
 {
     return guarded(err, [&] {
-        std::vector<at::Tensor> lanes = x->tensor.chunk(static_cast<int64_t>(n_lanes), 1);
-        for (size_t i = 0; i < n_lanes; i++)
-            lanes[i] = csm_torch::attention(*block, *cache, first_lane + i, layer, lanes[i]);
-        x->tensor = n_lanes == 1 ? lanes[0] : at::cat(lanes, 1);
+        if (n_lanes != 1)
+            throw csm_torch::declined(std::to_string(n_lanes) + " lanes at once, expected one");
+        x->tensor = csm_torch::attention(*block, *rows->lane, layer, x->tensor);
     });
 }
 
@@ -267,20 +280,13 @@ static void random_free(void *, csm_random *random)
     delete random;
 }
 
-static csm_status frame(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
-                        const csm_value *last_hidden, struct csm_frame_draw *how, int32_t *codes,
-                        float *logits, csm_error *err)
+static csm_status frame(void *ctx, const struct csm_frame_parts *parts,
+                        struct csm_frame_lane *lanes, size_t n, csm_error *err)
 {
     return guarded(err, [&] {
-        csm_torch::draw_frame(*of(ctx), *parts, *cache, last_hidden->tensor, *how, codes, logits);
+        for (size_t i = 0; i < n; i++)
+            csm_torch::draw_frame(*of(ctx), *parts, lanes[i]);
     });
-}
-
-static csm_status step(void *ctx, const struct csm_step_parts *parts, csm_cache *cache,
-                       const int32_t *ids, size_t n_ids, csm_value *out, csm_error *err)
-{
-    return guarded(
-        err, [&] { out->tensor = csm_torch::run_step(*of(ctx), *parts, *cache, ids, n_ids); });
 }
 
 /* ---- the table ---------------------------------------------------------- */
@@ -296,9 +302,10 @@ static constexpr struct csm_engine_ops make_table()
     ops.weight_free = weight_free;
     ops.value_new = value_new;
     ops.value_free = value_free;
-    ops.cache_new = cache_new;
-    ops.cache_truncate = cache_truncate;
-    ops.cache_free = cache_free;
+    ops.traits = traits;
+    ops.lane_open = lane_open;
+    ops.lane_truncate = lane_truncate;
+    ops.lane_close = lane_close;
     ops.write = write;
     ops.read = read;
     ops.embed = embed;
@@ -311,7 +318,6 @@ static constexpr struct csm_engine_ops make_table()
     ops.random_new = random_new;
     ops.random_free = random_free;
     ops.frame = frame;
-    ops.step = step;
     return ops;
 }
 

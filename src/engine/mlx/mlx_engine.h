@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mlx_types.h - what the opaque types of engine.h are made of here, and the
+// mlx_engine.h - what the opaque types of engine.h are made of here, and the
 // border that no exception crosses.
 //
 // MLX arrays are nodes of a graph that is not evaluated before somebody asks for
 // numbers: of all the engine's operations only read() and frame() ask.
-#ifndef CSM_MLX_TYPES_H
-#define CSM_MLX_TYPES_H
+#ifndef CSM_MLX_ENGINE_H
+#define CSM_MLX_ENGINE_H
 
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <mlx/mlx.h>
 
 #include "engine/engine.h"
+#include "engine/guard.h"
 
 namespace mx = mlx::core;
 
@@ -33,17 +33,21 @@ struct csm_value {
     std::optional<mx::array> rows; // [rows, cols]
 };
 
-// Keys and values of one layer of one lane. Without a window the arrays have
+// Keys and values of one layer. Without a window the arrays have
 // `capacity` rows, of which `length` are used; with one they hold the last
 // window - 1 positions alone.
-struct csm_mlx_lane {
+struct csm_mlx_layer {
     std::optional<mx::array> keys, values; // [1, n_kv_heads, rows, head_dim]
     size_t length = 0;                     // positions so far
 };
 
-struct csm_cache {
-    size_t n_lanes, capacity, window;
-    std::vector<csm_mlx_lane> lanes; // [n_layers, n_lanes]
+struct csm_lane {
+    size_t capacity, window;
+    std::vector<csm_mlx_layer> layers;
+};
+
+struct csm_random {
+    uint32_t key[2];
 };
 
 struct csm_conv_state {
@@ -63,24 +67,16 @@ struct context {
     mx::Stream stream;
     csm_precision precision;
     std::vector<rope_table> ropes;
+    csm_traits traits;
 };
 
-// What an engine declines: CSM_BAD_ARG, not CSM_ENGINE.
-struct declined : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
-};
+using csm_engine::declined;
 
-// Fill err from the exception that is being handled.
-csm_status report(csm_error *err) noexcept;
+bool is_memory(const std::exception &e) noexcept;
 
 template <class Body> csm_status guarded(csm_error *err, Body &&body) noexcept
 {
-    try {
-        body();
-        return CSM_OK;
-    } catch (...) {
-        return report(err);
-    }
+    return csm_engine::guarded("mlx", is_memory, err, static_cast<Body &&>(body));
 }
 
 // MLX's CPU backend writes to what malloc gave it without a look. So this throws
@@ -107,15 +103,14 @@ mx::array linear(context &c, const csm_weight &weight, const csm_weight *bias, c
 // rows of the table for ids [n]
 mx::array lookup(context &c, const csm_weight &table, const mx::array &ids);
 mx::array norm(context &c, const csm_norm &norm, const mx::array &x);
-// x [n_lanes * T, width] -> x + attention; the lanes of the layer grow by T
-mx::array attention(context &c, const csm_attention &block, csm_mlx_lane *lanes, size_t n_lanes,
-                    size_t capacity, const mx::array &x);
+// x [T, width] -> x + attention; the layer grows by T
+mx::array attention(context &c, const csm_attention &block, csm_mlx_layer &layer, size_t capacity,
+                    const mx::array &x);
 mx::array mlp(context &c, const csm_mlp &block, const mx::array &x);
 mx::array convolution(context &c, const csm_conv &conv, csm_conv_state *state, const mx::array &x);
 
-// All codes of one frame: see engine.h.
-void frame(context &c, const csm_frame_parts &parts, csm_cache &cache,
-           const mx::array &last_hidden, csm_frame_draw &draw, int32_t *codes, float *logits);
+// One lane's frame: see engine.h.
+void frame(context &c, const csm_frame_parts &parts, csm_frame_lane &lane);
 
 } // namespace csm_mlx
 #endif

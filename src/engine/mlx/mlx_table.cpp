@@ -6,7 +6,7 @@
 // stream's thread until the process ends, so the shared object is never unloaded
 // (engine/open.c). MLX's CPU backend decides its threads itself: n_threads is
 // not used.
-#include "engine/mlx/mlx_types.h"
+#include "engine/mlx/mlx_engine.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,26 +21,10 @@ using namespace csm_mlx;
 
 namespace csm_mlx {
 
-csm_status report(csm_error *err) noexcept
+// MLX has no type of its own for memory; its messages have this word.
+bool is_memory(const std::exception &e) noexcept
 {
-    try {
-        throw;
-    } catch (const declined &e) {
-        return csm_fail(err, CSM_BAD_ARG, "mlx: %s", e.what());
-    } catch (const std::bad_alloc &) {
-        return csm_fail(err, CSM_NO_MEMORY, "mlx: out of memory");
-    } catch (const std::system_error &) { // what a thread throws that cannot begin
-        return csm_fail(err, CSM_NO_MEMORY, "mlx: no memory for a thread");
-    } catch (const std::exception &e) {
-        // MLX has no type of its own for memory; its messages have this word.
-        bool is_memory = std::strstr(e.what(), "llocat") != nullptr;
-        csm_status status = csm_fail(err, is_memory ? CSM_NO_MEMORY : CSM_ENGINE, "mlx: %s", e.what());
-        if (err != nullptr)
-            std::replace(err->text, err->text + std::strlen(err->text), '\n', ' ');
-        return status;
-    } catch (...) {
-        return csm_fail(err, CSM_ENGINE, "mlx: unknown exception");
-    }
+    return std::strstr(e.what(), "llocat") != nullptr;
 }
 
 void expect_room(size_t n_bytes)
@@ -82,7 +66,15 @@ static csm_status open_context(const struct csm_engine_options *options, void **
                         mx::version(), built);
     return guarded(err, [&] {
         mx::Device device = device_named(options->device);
-        *ctx = new context{mx::new_thread_unsafe_stream(device), options->precision, {}};
+        csm_traits traits{};
+        traits.own_draws = csm_traits::CSM_OWN_MLX;
+        traits.own_stream = CSM_STREAM_MLX;
+        traits.codec = true;
+        traits.whole_frame = true;
+        traits.precisions = 1u << CSM_PRECISION_STORED | 1u << CSM_PRECISION_F32 |
+                            1u << CSM_PRECISION_BF16 | 1u << CSM_PRECISION_F16 |
+                            1u << CSM_PRECISION_Q8 | 1u << CSM_PRECISION_Q4;
+        *ctx = new context{mx::new_thread_unsafe_stream(device), options->precision, {}, traits};
     });
 }
 
@@ -97,6 +89,11 @@ static void close_context(void *ctx)
 static const char *version(void *)
 {
     return mx::version();
+}
+
+static const struct csm_traits *traits(void *ctx)
+{
+    return &of(ctx).traits;
 }
 
 // ---- things that hold data -------------------------------------------------
@@ -122,35 +119,32 @@ static void value_free(void *, csm_value *value)
     delete value;
 }
 
-static csm_status cache_new(void *, const struct csm_attention *blocks, size_t n_layers,
-                            size_t n_lanes, size_t capacity, csm_cache **out, csm_error *err)
+static csm_status lane_open(void *, const struct csm_attention *blocks, size_t n_layers,
+                            size_t capacity, csm_lane **out, csm_error *err)
 {
     return guarded(err, [&] {
-        const size_t n_rows = n_layers * n_lanes * capacity;
-        expect_room(n_rows * blocks[0].n_kv_heads * blocks[0].head_dim * 2 * sizeof(float));
-        *out = new csm_cache{n_lanes, capacity, blocks[0].window,
-                             std::vector<csm_mlx_lane>(n_layers * n_lanes)};
+        expect_room(n_layers * capacity * blocks[0].n_kv_heads * blocks[0].head_dim * 2 *
+                    sizeof(float));
+        *out = new csm_lane{capacity, blocks[0].window, std::vector<csm_mlx_layer>(n_layers)};
     });
 }
 
-static csm_status cache_truncate(void *, csm_cache *cache, size_t lane, size_t n_positions,
-                                 csm_error *err)
+static csm_status lane_truncate(void *, csm_lane *lane, size_t n_positions, csm_error *err)
 {
     return guarded(err, [&] {
-        if (cache->window != 0 && n_positions != 0)
-            throw declined("cache with a window: can only be emptied");
-        for (size_t i = lane; i < cache->lanes.size(); i += cache->n_lanes) {
-            csm_mlx_lane &store = cache->lanes[i];
-            store.length = std::min(store.length, n_positions);
-            if (cache->window != 0)
-                store = csm_mlx_lane{};
+        if (lane->window != 0 && n_positions != 0)
+            throw declined("lane with a window: can only be emptied");
+        for (csm_mlx_layer &layer : lane->layers) {
+            layer.length = std::min(layer.length, n_positions);
+            if (lane->window != 0)
+                layer = csm_mlx_layer{};
         }
     });
 }
 
-static void cache_free(void *, csm_cache *cache)
+static void lane_close(void *, csm_lane *lane)
 {
-    delete cache;
+    delete lane;
 }
 
 static csm_status conv_state_new(void *, const struct csm_conv *, csm_conv_state **out,
@@ -240,12 +234,14 @@ static csm_status linear_op(void *ctx, const csm_weight *weight, const csm_weigh
 }
 
 static csm_status attention_op(void *ctx, const struct csm_attention *block, size_t layer,
-                               csm_cache *cache, size_t first_lane, size_t n_lanes, csm_value *x,
+                               const struct csm_rows *rows, size_t n_lanes, csm_value *x,
                                csm_error *err)
 {
     return guarded(err, [&] {
-        csm_mlx_lane *lanes = &cache->lanes[layer * cache->n_lanes + first_lane];
-        x->rows = attention(of(ctx), *block, lanes, n_lanes, cache->capacity, rows_of(x));
+        if (n_lanes != 1)
+            throw declined(std::to_string(n_lanes) + " lanes at once, expected one");
+        csm_lane &lane = *rows->lane;
+        x->rows = attention(of(ctx), *block, lane.layers[layer], lane.capacity, rows_of(x));
     });
 }
 
@@ -265,19 +261,40 @@ static csm_status conv(void *ctx, const struct csm_conv *conv, csm_conv_state *s
     return guarded(err, [&] { out->rows = convolution(of(ctx), *conv, state, rows_of(x)); });
 }
 
-static csm_status frame_op(void *ctx, const struct csm_frame_parts *parts, csm_cache *cache,
-                           const csm_value *last_hidden, struct csm_frame_draw *draw,
-                           int32_t *codes, float *logits, csm_error *err)
+static csm_status frame_op(void *ctx, const struct csm_frame_parts *parts,
+                           struct csm_frame_lane *lanes, size_t n, csm_error *err)
 {
     return guarded(err, [&] {
-        frame(of(ctx), *parts, *cache, rows_of(last_hidden), *draw, codes, logits);
+        for (size_t i = 0; i < n; i++)
+            frame(of(ctx), *parts, lanes[i]);
     });
+}
+
+// A draw takes one key, whatever its shape.
+static csm_status random_new(void *ctx, uint64_t seed, size_t n_calls, size_t, csm_random **out,
+                             csm_error *err)
+{
+    return guarded(err, [&] {
+        const mx::Stream s = of(ctx).stream;
+        mx::array key({static_cast<uint32_t>(seed >> 32), static_cast<uint32_t>(seed)}, mx::uint32);
+        for (size_t i = 0; i < n_calls; i++) {
+            key = mx::random::split(key, s).first;
+            key.eval();
+        }
+        key.eval();
+        *out = new csm_random{{key.data<uint32_t>()[0], key.data<uint32_t>()[1]}};
+    });
+}
+
+static void random_free(void *, csm_random *random)
+{
+    delete random;
 }
 
 // ---- the table -------------------------------------------------------------
 
-// What is not named is none: frame() draws with MLX's generator, and rows are not
-// independent, since a product of one row is another kernel than one of two.
+// Rows are not independent, since a product of one row is another kernel than one of two: so
+// lanes come one by one.
 static const struct csm_engine_ops ops = [] {
     struct csm_engine_ops table{};
     table.name = "mlx";
@@ -288,9 +305,10 @@ static const struct csm_engine_ops ops = [] {
     table.weight_free = weight_free;
     table.value_new = value_new;
     table.value_free = value_free;
-    table.cache_new = cache_new;
-    table.cache_truncate = cache_truncate;
-    table.cache_free = cache_free;
+    table.traits = traits;
+    table.lane_open = lane_open;
+    table.lane_truncate = lane_truncate;
+    table.lane_close = lane_close;
     table.write = write_value;
     table.read = read_value;
     table.embed = embed;
@@ -305,6 +323,8 @@ static const struct csm_engine_ops ops = [] {
     table.conv_state_free = conv_state_free;
     table.conv = conv;
     table.frame = frame_op;
+    table.random_new = random_new;
+    table.random_free = random_free;
     return table;
 }();
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * turns.h - one at a time, in the order of asking: a lock that nobody starves at, for work
+ * that takes milliseconds. */
+#ifndef CSM_BASE_TURNS_H
+#define CSM_BASE_TURNS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct csm_turns {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    uint64_t n_asked, n_done;
+};
+
+void csm_turns_open(struct csm_turns *turns);
+void csm_turns_close(struct csm_turns *turns);
+
+/* Wait for one's turn; give it up. */
+void csm_turns_take(struct csm_turns *turns);
+void csm_turns_give(struct csm_turns *turns);
+
+/* Whether somebody waits for the turn of the one who has it, and asks. */
+bool csm_turns_are_wanted(struct csm_turns *turns);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "generate/drawing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+/* ---- scratch ------------------------------------------------------------------ */
+
+void csm_scratch_free(struct csm_scratch *x)
+{
+    if (x == NULL)
+        return;
+    free(x->logits);
+    free(x->codes);
+    free(x->feeds);
+    free(x->frames);
+    free(x->sequences);
+    free(x->lanes);
+    free(x->ready);
+    free(x->group);
+    free(x->asked);
+    free(x->masked);
+    free(x->probs);
+    free(x);
+}
+
+csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *model, size_t n,
+                               csm_error *err)
+{
+    if (*scratch != NULL && (*scratch)->n_rooms >= n)
+        return CSM_OK;
+    const size_t vocab = model->info.vocab;
+    struct csm_scratch *x = calloc(1, sizeof *x);
+    if (x != NULL) {
+        *x = (struct csm_scratch){.n_rooms = n,
+                                  .vocab = vocab,
+                                  .n_codebooks = model->info.n_codebooks,
+                                  .logits = malloc(n * vocab * sizeof(float)),
+                                  .codes = malloc(n * sizeof(int32_t)),
+                                  .feeds = malloc(n * sizeof *x->feeds),
+                                  .frames = malloc(n * sizeof *x->frames),
+                                  .sequences = malloc(n * sizeof *x->sequences),
+                                  .lanes = malloc(n * sizeof *x->lanes),
+                                  .ready = malloc(n * sizeof *x->ready),
+                                  .group = malloc(n * sizeof *x->group),
+                                  .asked = malloc(n * sizeof *x->asked),
+                                  .masked = malloc(vocab * sizeof(float)),
+                                  .probs = malloc(vocab * sizeof(float))};
+        if (x->logits != NULL && x->codes != NULL && x->feeds != NULL && x->frames != NULL &&
+            x->sequences != NULL && x->lanes != NULL && x->ready != NULL && x->group != NULL &&
+            x->asked != NULL && x->masked != NULL && x->probs != NULL) {
+            csm_scratch_free(*scratch);
+            *scratch = x;
+            return CSM_OK;
+        }
+    }
+    csm_scratch_free(x);
+    return csm_fail(err, CSM_NO_MEMORY, "generation: %zu side by side", n);
+}
+
+/* ---- beginning and end ------------------------------------------------------------ */
+
+csm_status csm_drawing_start(csm_generation *g, const csm_lane *shared, size_t n, csm_error *err)
+{
+    const size_t capacity = g->model->info.max_positions;
+    csm_status st =
+        shared != NULL
+            ? csm_sequence_fork(&g->host->language, shared, n, capacity, &g->sequence, err)
+            : csm_sequence_open(&g->host->language, capacity, &g->sequence, err);
+    if (st == CSM_OK && g->settings.has_sound && g->decoder.mimi == NULL)
+        st = csm_mimi_decoder_open(&g->model->codec.mimi, 1, &g->decoder, err);
+    if (st == CSM_OK)
+        st = csm_whole_frame_open(g, err);
+    if (st != CSM_OK) {
+        csm_sequence_close(&g->sequence);
+        return st;
+    }
+    g->sequence.watch = (struct csm_watch){.observe = g->observe, .user = g->user};
+    g->work.n_reused = g->sequence.n_positions;
+    g->is_started = true;
+    return CSM_OK;
+}
+
+void csm_drawing_stop(csm_generation *g)
+{
+    csm_whole_frame_close(&g->whole);
+    csm_sequence_close(&g->sequence);
+    csm_mimi_stream_close(&g->decoder);
+    g->is_started = false;
+}
+
+/* ---- a frame ------------------------------------------------------------------------ */
+
+size_t csm_draws_so_far(const csm_generation *g)
+{
+    size_t a_frame = (g->settings.first.temperature > 0.0) +
+                     (g->settings.depth.temperature > 0.0) * (g->model->info.n_codebooks - 1);
+    return g->n_drawn * a_frame;
+}
+
+struct csm_slot *csm_drawing_slot(const csm_generation *g)
+{
+    return &g->slots[g->n_sound % g->n_slots];
+}
+
+const int32_t *csm_drawing_forced(const csm_generation *g)
+{
+    return g->n_drawn < g->n_forced ? g->forced + g->n_drawn * g->model->info.n_codebooks : NULL;
+}
+
+/* softmax of n logits, for the reader: greedy draws have no race of their own */
+static void softmax(const float *logits, size_t n, float *probs)
+{
+    float most = logits[0];
+    for (size_t i = 1; i < n; i++)
+        most = logits[i] > most ? logits[i] : most;
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += probs[i] = expf(logits[i] - most);
+    for (size_t i = 0; i < n; i++)
+        probs[i] = (float)(probs[i] / sum);
+}
+
+static csm_status draw(csm_sampler *sampler, const struct csm_draw_settings *how, size_t k,
+                       const float *logits, size_t vocab, int32_t *code, float *margin,
+                       float *probs, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    if (how->temperature == 0.0) {
+        st = csm_draw_greedy(logits, 1, vocab, code, margin, err);
+        if (st == CSM_OK)
+            softmax(logits, vocab, probs);
+        return st;
+    }
+    if (k <= 1) {
+        csm_sampler_set_top_k(sampler, (size_t)how->top_k);
+        st = csm_sampler_set_temperature(sampler, how->temperature, err);
+        if (st == CSM_OK)
+            st = csm_sampler_set_top_p(sampler, how->top_p, err);
+        if (st == CSM_OK)
+            st = csm_sampler_set_min_p(sampler, how->min_p, err);
+    }
+    return st == CSM_OK ? csm_sampler_draw(sampler, logits, 1, vocab, code, margin, probs, err)
+                        : st;
+}
+
+csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
+                            struct csm_scratch *x, const float **out, csm_error *err)
+{
+    const size_t vocab = g->model->info.vocab;
+    float *probs = slot->all_probs != NULL ? slot->all_probs + k * vocab : x->probs;
+    if (slot->logits != NULL)
+        memcpy(slot->logits + k * vocab, logits, vocab * sizeof *logits);
+    if (k == 0 && g->n_sound < g->settings.min_frames) {
+        memcpy(x->masked, logits, vocab * sizeof *logits);
+        x->masked[csm_checkpoint_config(g->model->checkpoint)->code_eos] = -INFINITY;
+        logits = x->masked;
+    }
+    csm_error why;
+    csm_status st = draw(g->sampler, k == 0 ? &g->settings.first : &g->settings.depth, k, logits,
+                         vocab, &slot->codes[k], &slot->margins[k], probs, &why);
+    if (st == CSM_BAD_LOGITS)
+        return csm_fail(err, st, "frame %zu, codebook %zu: %s", g->n_drawn, k, why.text);
+    if (st != CSM_OK)
+        return csm_fail(err, st, "%s", why.text);
+    slot->probs[k] = probs[slot->codes[k]];
+    if (out != NULL)
+        *out = probs;
+    return CSM_OK;
+}
+
+/* transformers looks at all codes but the last, and what it stops at is sound if
+ * the last one is not the end's; the others look at all. A frame of these alone is no sound. */
+static void judge_end(csm_generation *g, bool *is_sound, bool *is_over)
+{
+    const size_t n = g->model->info.n_codebooks;
+    const int32_t end = csm_checkpoint_config(g->model->checkpoint)->code_eos;
+    size_t n_end = 0;
+    while (n_end < n && g->fed[n_end] == end)
+        n_end++;
+    const size_t wanted = g->settings.sampler == CSM_SAMPLER_TRANSFORMERS && n > 1 ? n - 1 : n;
+    *is_over = n_end >= wanted && g->n_drawn >= g->n_forced;
+    *is_sound = !*is_over || n_end < n;
+    g->work.has_ended = *is_over;
+}
+
+/* The samples of the frame. A code that the codec does not know (the language
+ * model has a few more than it) adds nothing to it. */
+static csm_status make_sound(csm_generation *g, float *samples, csm_error *err)
+{
+    size_t n = g->model->info.n_codebooks;
+    for (size_t k = 0; k < n; k++)
+        g->heard[k] = (size_t)g->fed[k] < g->model->info.n_entries ? g->fed[k] : CSM_MIMI_SILENT;
+    return csm_mimi_decode(&g->decoder, g->heard, 1, n, NULL, samples, err);
+}
+
+static csm_status take_sound(csm_generation *g, struct csm_slot *slot, csm_error *err)
+{
+    double drawn = csm_now_ms();
+    if (g->n_sound == 0)
+        g->work.first_frame_ms = drawn - g->opened_ms;
+    if (!g->settings.has_sound)
+        return CSM_OK;
+    csm_status st = make_sound(g, slot->samples, err);
+    double sound = csm_now_ms();
+    g->work.codec_ms += sound - drawn;
+    if (g->n_sound == 0)
+        g->work.first_sound_ms = sound - g->opened_ms;
+    return st;
+}
+
+csm_status csm_drawing_take(csm_generation *g, bool *is_sound, bool *is_over, csm_error *err)
+{
+    const csm_model_info *info = &g->model->info;
+    struct csm_slot *slot = csm_drawing_slot(g);
+    g->n_drawn++;
+    judge_end(g, is_sound, is_over);
+    csm_status st = *is_sound ? take_sound(g, slot, err) : CSM_OK;
+    if (st != CSM_OK)
+        return st;
+    if (*is_sound) {
+        slot->frame = (csm_frame){.generation = g,
+                                  .utterance = g->utterance,
+                                  .index = g->n_sound,
+                                  .codes = slot->codes,
+                                  .margins = slot->margins,
+                                  .probs = slot->probs,
+                                  .logits = slot->logits,
+                                  .samples = slot->samples,
+                                  .n_samples = slot->samples != NULL ? info->frame_samples : 0};
+        g->n_sound++;
+    }
+    if (*is_sound && g->settings.has_guard) {
+        const char *why =
+            csm_guard_watch(&g->guard, g->fed[0], slot->frame.samples, slot->frame.n_samples);
+        if (why != NULL) {
+            g->work.guarded = why;
+            *is_over = true;
+        }
+    }
+    *is_over = *is_over || g->n_sound >= g->settings.max_frames;
+    g->work.total_ms = csm_now_ms() - g->opened_ms;
+    return *is_over ? CSM_OK
+                    : csm_prompt_append(&g->prompt, g->fed, info->n_codebooks, err);
+}

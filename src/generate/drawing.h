@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * drawing.h - what the scheduler's thread does with one generation: begin it, draw a code,
+ * take a frame, end it. All in the model's turn. */
+#ifndef CSM_GENERATE_DRAWING_H
+#define CSM_GENERATE_DRAWING_H
+
+#include "generate/generation.h"
+
+/* Memory that drawing needs, one for the scheduler: room for n generations. */
+struct csm_scratch {
+    size_t n_rooms, vocab, n_codebooks;
+    float *logits;  /* [n_rooms, vocab] */
+    int32_t *codes; /* [n_rooms] */
+    struct csm_feed *feeds;           /* [n_rooms] */
+    struct csm_frame_lane *frames;    /* [n_rooms] */
+    struct csm_sequence **sequences;  /* [n_rooms] */
+    csm_generation **lanes;           /* [n_rooms] of the scheduler's list, as it was */
+    csm_generation **ready, **group, **asked; /* [n_rooms] */
+    float *masked, *probs;            /* [vocab] */
+};
+
+csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *model, size_t n,
+                               csm_error *err);
+void csm_scratch_free(struct csm_scratch *scratch);
+
+/* All that it needs of the engine: its sequence, which begins with the n first positions of
+ * `shared` (NULL: empty), the decoder, and whole frames. */
+csm_status csm_drawing_start(csm_generation *g, const csm_lane *shared, size_t n, csm_error *err);
+
+/* Give up what belongs to engines; the sequence's lane apart, if it was taken out. */
+void csm_drawing_stop(csm_generation *g);
+
+/* Draw code k of the frame from its logits [vocab] into the slot: code, margin, probability,
+ * and what is kept. In order. `probs` receives the row of probabilities, valid until the next
+ * call; or NULL. CSM_BAD_LOGITS names frame and codebook. */
+csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
+                            struct csm_scratch *scratch, const float **probs, csm_error *err);
+
+/* The slot of the frame that is drawn. */
+struct csm_slot *csm_drawing_slot(const csm_generation *g);
+
+/* The codes that frame goes on with, if they are forced; else NULL. */
+const int32_t *csm_drawing_forced(const csm_generation *g);
+
+/* What follows the draws of a frame: whether speech has ended, sound, the guard, the next
+ * position. `is_sound`: the slot is to be handed over; `is_over`: no frame is to come. */
+csm_status csm_drawing_take(csm_generation *g, bool *is_sound, bool *is_over, csm_error *err);
+
+#endif

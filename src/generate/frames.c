@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * frames.c - outline: what is done for several at once is repeated for each alone where it
+ * failed, so that one that has no memory, or breaks the engine, ends by itself. Rows are
+ * independent: who fails or leaves changes nothing for the others. */
+#include "generate/frames.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+static void fail(csm_generation *g, csm_status st, const csm_error *err)
+{
+    g->failed = st;
+    g->failure = *err;
+}
+
+/* What a call that failed left of a sequence is what it was before. */
+static void mend(csm_generation *g)
+{
+    csm_error err;
+    csm_status st = csm_sequence_truncate(&g->sequence, g->sequence.n_positions, &err);
+    if (st != CSM_OK && g->failed == CSM_OK)
+        fail(g, st, &err);
+}
+
+/* ---- reading --------------------------------------------------------------------- */
+
+static void read_alone(struct csm_host *host, const struct csm_feed *feed, csm_generation *g)
+{
+    csm_error err;
+    csm_status st = csm_pass_feed(&host->pass, feed, 1, &err);
+    if (st == CSM_OK)
+        return;
+    fail(g, st, &err);
+    mend(g);
+}
+
+static double *time_of(csm_generation *g, const struct csm_feed *feed)
+{
+    return feed->n > 1 || g->n_drawn == 0 ? &g->work.prompt_ms : &g->work.backbone_ms;
+}
+
+void csm_frames_read(struct csm_host *host, const struct csm_feed *feeds, csm_generation **lanes,
+                     size_t n, csm_error *err)
+{
+    const double start = csm_now_ms();
+    if (!host->traits->lanes) {
+        for (size_t i = 0; i < n; i++) {
+            const double from = csm_now_ms();
+            read_alone(host, &feeds[i], lanes[i]);
+            *time_of(lanes[i], &feeds[i]) += csm_now_ms() - from;
+        }
+        return;
+    }
+    if (n > 0 && csm_pass_feed(&host->pass, feeds, n, err) != CSM_OK) {
+        for (size_t i = 0; i < n; i++)
+            mend(lanes[i]);
+        for (size_t i = 0; i < n; i++)
+            if (lanes[i]->failed == CSM_OK)
+                read_alone(host, &feeds[i], lanes[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        *time_of(lanes[i], &feeds[i]) += csm_now_ms() - start;
+}
+
+/* ---- drawing part by part ------------------------------------------------------------ */
+
+/* Logits of code k for sequences first.. of the list; alone: the one of that place. */
+static csm_status logits_of(struct csm_host *host, struct csm_scratch *x, size_t first, size_t n,
+                            size_t k, csm_error *err)
+{
+    float *logits = x->logits + first * x->vocab;
+    return k == 0 ? csm_pass_first(&host->pass, x->sequences + first, n, logits, err)
+                  : csm_pass_depth(&host->pass, x->sequences + first, n, first, k,
+                                   x->codes + first, logits, err);
+}
+
+/* Code k of each; gives how many are still right. */
+static size_t draw_code(struct csm_host *host, csm_generation **lanes, size_t n, size_t k,
+                        struct csm_scratch *x)
+{
+    csm_error err;
+    size_t n_right = 0;
+    const double start = csm_now_ms();
+    const csm_status all = logits_of(host, x, 0, n, k, &err);
+    if (all != CSM_OK && n == 1)
+        fail(lanes[0], all, &err);
+    for (size_t i = 0; all != CSM_OK && n > 1 && i < n; i++) {
+        csm_status st = lanes[i]->failed == CSM_OK ? logits_of(host, x, i, 1, k, &err) : CSM_OK;
+        if (st != CSM_OK)
+            fail(lanes[i], st, &err);
+    }
+    const double took = csm_now_ms() - start;
+    for (size_t i = 0; i < n; i++) {
+        csm_generation *g = lanes[i];
+        struct csm_slot *slot = csm_drawing_slot(g);
+        const int32_t *forced = csm_drawing_forced(g);
+        *(k == 0 ? &g->work.backbone_ms : &g->work.depth_ms) += took;
+        x->codes[i] = 0; /* of one that failed: nobody looks */
+        if (g->failed != CSM_OK)
+            continue;
+        const double from = csm_now_ms();
+        csm_status st = csm_drawing_draw(g, slot, k, x->logits + i * x->vocab, x, NULL, &err);
+        g->work.draw_ms += csm_now_ms() - from;
+        if (st != CSM_OK) {
+            fail(g, st, &err);
+            continue;
+        }
+        g->fed[k] = forced != NULL ? forced[k] : slot->codes[k];
+        x->codes[i] = g->fed[k];
+        n_right++;
+    }
+    return n_right;
+}
+
+static void draw_parts(struct csm_host *host, csm_generation **lanes, size_t n,
+                       struct csm_scratch *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x->sequences[i] = &lanes[i]->sequence;
+    for (size_t k = 0; k < x->n_codebooks; k++)
+        if (draw_code(host, lanes, n, k, x) == 0)
+            return;
+}
+
+/* ---- drawing whole --------------------------------------------------------------------- */
+
+static csm_status begin_whole(csm_generation *g, struct csm_pass *pass, size_t i,
+                              struct csm_frame_lane *frame, csm_error *err)
+{
+    const size_t k = g->model->info.n_codebooks;
+    csm_lane *depth = NULL;
+    csm_status st = csm_whole_frame_begin(g, csm_drawing_forced(g), err);
+    if (st == CSM_OK)
+        st = csm_pass_depth_lane(pass, i, &depth, err);
+    const bool has_feed = g->sequence.n_positions < g->prompt.n;
+    if (st == CSM_OK && has_feed)
+        st = csm_sequence_reserve(&g->sequence, 1, err);
+    *frame = (struct csm_frame_lane){
+        .backbone = g->sequence.lane,
+        .depth = depth,
+        .feed = has_feed ? g->prompt.codes + g->sequence.n_positions * k : NULL,
+        .hidden = g->sequence.hidden,
+        .draw = &g->whole.draw,
+        .codes = g->whole.codes,
+        .logits = g->whole.logits};
+    return st;
+}
+
+/* Ask for all frames of the list; those that could not be given are marked. */
+static void ask(struct csm_host *host, csm_generation **lanes, struct csm_frame_lane *frames,
+                size_t n, csm_error *err)
+{
+    const struct csm_engine *engine = &host->engine;
+    const double start = csm_now_ms();
+    csm_status st = engine->ops->frame(engine->ctx, &host->language.parts, frames, n, err);
+    const double took = csm_now_ms() - start;
+    for (size_t i = 0; i < n; i++) {
+        lanes[i]->work.depth_ms += took;
+        if (st == CSM_OK) {
+            lanes[i]->sequence.n_positions += frames[i].feed != NULL;
+            frames[i].feed = NULL;
+        } else {
+            mend(lanes[i]);
+        }
+    }
+    if (st != CSM_OK && n == 1)
+        fail(lanes[0], st, err);
+    for (size_t i = 0; st != CSM_OK && n > 1 && i < n; i++)
+        if (lanes[i]->failed == CSM_OK)
+            ask(host, lanes + i, frames + i, 1, err);
+}
+
+static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
+                       struct csm_scratch *x)
+{
+    csm_error err;
+    size_t n_asked = 0;
+    for (size_t i = 0; i < n; i++) {
+        csm_status st = begin_whole(lanes[i], &host->pass, i, &x->frames[n_asked], &err);
+        if (st != CSM_OK)
+            fail(lanes[i], st, &err);
+        else
+            x->asked[n_asked++] = lanes[i];
+    }
+    while (n_asked > 0) {
+        size_t n_again = 0;
+        ask(host, x->asked, x->frames, n_asked, &err);
+        for (size_t i = 0; i < n_asked; i++) {
+            csm_generation *g = x->asked[i];
+            const double from = csm_now_ms();
+            csm_status st = g->failed == CSM_OK
+                                ? csm_whole_frame_judge(g, csm_drawing_slot(g), x, &err)
+                                : CSM_OK;
+            g->work.draw_ms += csm_now_ms() - from;
+            if (st != CSM_OK)
+                fail(g, st, &err);
+            if (g->failed == CSM_OK && g->whole.k < x->n_codebooks) {
+                x->frames[n_again] = x->frames[i];
+                x->asked[n_again++] = g;
+            }
+        }
+        n_asked = n_again;
+    }
+}
+
+/* ---- both -------------------------------------------------------------------------------- */
+
+static void draw_group(struct csm_host *host, csm_generation **lanes, size_t n,
+                       struct csm_scratch *x,
+                       void (*draw)(struct csm_host *, csm_generation **, size_t,
+                                    struct csm_scratch *))
+{
+    if (host->traits->lanes && n > 0)
+        draw(host, lanes, n, x);
+    for (size_t i = 0; !host->traits->lanes && i < n; i++)
+        draw(host, lanes + i, 1, x);
+}
+
+void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
+                     struct csm_scratch *x)
+{
+    size_t n_parts = 0; /* these to the front */
+    for (size_t i = 0; i < n; i++) {
+        lanes[i]->sequence.watch.frame = lanes[i]->n_drawn;
+        if (lanes[i]->whole.is_used)
+            continue;
+        csm_generation *g = lanes[i];
+        lanes[i] = lanes[n_parts];
+        lanes[n_parts++] = g;
+    }
+    draw_group(host, lanes, n_parts, x, draw_parts);
+    draw_group(host, lanes + n_parts, n - n_parts, x, draw_whole);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * frames.h - a frame of each of several generations, and pieces of prompts beside them. */
+#ifndef CSM_GENERATE_FRAMES_H
+#define CSM_GENERATE_FRAMES_H
+
+#include "generate/drawing.h"
+
+/* Read the next positions of the feeds' sequences: in one pass where the engine can, else
+ * one by one. feeds[i] is of lanes[i], which is marked as failed where it fails; the others
+ * go on. */
+void csm_frames_read(struct csm_host *host, const struct csm_feed *feeds, csm_generation **lanes,
+                     size_t n, csm_error *err);
+
+/* Draw a frame of each, into its slot. Those that fail are marked. The list is reordered. */
+void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
+                     struct csm_scratch *scratch);
+
+#endif

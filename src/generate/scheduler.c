@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * scheduler.c - outline: at a border the thread takes what is new from the queue and looks
+ * which generations want to leave or have a reader who is behind; then, in the model's turn,
+ * it reads pieces of prompts and feeds the last frames of those that speak, in one pass, draws
+ * a frame of each, and hands each over as soon as it has its sound.
+ *
+ * How much of a prompt is read beside frames: as many positions as make a frame 1.35 times as
+ * long as without, by what the last ones took. Where nobody speaks, AT_ONCE. An engine whose
+ * rows depend on each other reads a prompt at once, or it would read another one. */
+#include "generate/scheduler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/sized.h"
+#include "generate/fallback.h"
+#include "generate/frames.h"
+
+enum {
+    AT_ONCE = 128,
+    FIRST_PIECE = 2,
+    WORTH_WAITING = 32 /* positions that another generation is about to read */
+};
+
+static const double stretch = 0.35;
+
+/* ---- what the reader sees ------------------------------------------------------------ */
+
+static void fill_report(csm_generation *g)
+{
+    const csm_model *m = g->model;
+    const struct csm_settings *s = &g->settings;
+    csm_report *r = &g->work;
+    r->strategy = s->strategy;
+    r->reason = s->reason;
+    r->engine = g->host->engine.ops->name;
+    r->engine_version = g->host->engine.ops->version(g->host->engine.ctx);
+    r->codec_engine = m->info.codec_engine;
+    r->stream = s->is_greedy ? "none" : csm_stream_name(s->stream);
+    r->sampler = csm_sampler_name(s->sampler);
+    r->dtype = csm_settings_dtype_name(s->dtype);
+    r->seed = s->seed;
+    r->temperature = s->first.temperature;
+    r->depth_temperature = s->depth.temperature;
+    r->top_k = s->first.top_k;
+    r->depth_top_k = s->depth.top_k;
+    r->top_p = s->first.top_p;
+    r->depth_top_p = s->depth.top_p;
+    r->min_p = s->first.min_p;
+    r->depth_min_p = s->depth.min_p;
+    r->n_prompt = g->n_prompt;
+    r->encode_ms = g->encode_ms;
+    if (r->guarded == NULL)
+        r->guarded = "";
+    const char *version = s->mlx_version[0] != '\0' ? s->mlx_version : "newest known";
+    strcpy(r->mlx_version, s->stream == CSM_STREAM_MLX ? version : "");
+}
+
+/* Under the lock. */
+static void publish(csm_generation *g)
+{
+    const size_t n_frames = g->report.n_frames;
+    g->report = g->work;
+    g->report.n_frames = n_frames;
+}
+
+static void call(const csm_generation *g)
+{
+    if (g->notify != NULL)
+        g->notify(g->notify_user);
+    if (g->on_ready != NULL)
+        g->on_ready(g->user);
+}
+
+static void hand_over(struct csm_scheduler *s, csm_generation *g)
+{
+    fill_report(g);
+    pthread_mutex_lock(&s->lock);
+    g->n_put = g->n_sound;
+    s->load.n_frames++;
+    publish(g);
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&s->lock);
+    call(g);
+}
+
+/* It is over for the reader, then nobody's but the reader's. */
+static void let_go(struct csm_scheduler *s, csm_generation *g, csm_status st, const csm_error *err)
+{
+    fill_report(g);
+    pthread_mutex_lock(&s->lock);
+    g->status = st;
+    if (st != CSM_OK)
+        g->error = *err;
+    g->phase = CSM_PHASE_OVER;
+    publish(g);
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&s->lock);
+    call(g);
+    pthread_mutex_lock(&s->lock);
+    g->is_let_go = true;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- coming and going ----------------------------------------------------------------- */
+
+static bool keeps_prefixes(const struct csm_scheduler *s)
+{
+    const struct csm_host *host = &s->model->host;
+    return host->traits->independent_rows && host->engine.ops->lane_fork != NULL;
+}
+
+/* What a generation has read is kept for those that begin alike. */
+static void keep(struct csm_scheduler *s, csm_generation *g)
+{
+    const size_t n = g->sequence.n_positions;
+    if (!g->is_started || n == 0 || g->host != &s->model->host || !keeps_prefixes(s) ||
+        s->prefixes.most_bytes == 0)
+        return;
+    g->prompt.n = n;
+    csm_prefixes_keep(&s->prefixes, &g->prompt, g->sequence.lane);
+    g->sequence.lane = NULL;
+}
+
+/* In the model's turn. */
+static void end(struct csm_scheduler *s, csm_generation *g, csm_status st, const csm_error *err)
+{
+    size_t i = 0;
+    while (s->lanes[i] != g)
+        i++;
+    memmove(s->lanes + i, s->lanes + i + 1, (s->n_lanes - i - 1) * sizeof *s->lanes);
+    s->n_lanes--;
+    if (st == CSM_OK || st == CSM_CANCELLED)
+        keep(s, g);
+    csm_drawing_stop(g);
+    let_go(s, g, st, err);
+}
+
+static csm_status fail_again(const csm_generation *g, csm_status st, csm_error *err)
+{
+    const csm_error why = *err;
+    return g->work.fallback[0] == '\0'
+               ? st
+               : csm_fail(err, st, "%s, and failed too: %s", g->work.fallback, why.text);
+}
+
+/* Another engine for it, or its end. */
+static void give_up(struct csm_scheduler *s, csm_generation *g)
+{
+    csm_error err = g->failure;
+    csm_status st = g->failed;
+    g->failed = CSM_OK;
+    if (csm_can_fall_back(g, st)) {
+        csm_status moved = csm_fall_back(g, st, &err);
+        if (moved == CSM_OK)
+            return;
+        st = moved;
+    } else {
+        st = fail_again(g, st, &err);
+    }
+    end(s, g, st, &err);
+}
+
+/* Positions that a new prompt shares with what another generation has read, or will have
+ * once its own prompt is read. */
+static size_t shared_with(const struct csm_scheduler *s, const csm_generation *other,
+                          const csm_generation *g, bool is_later)
+{
+    if (other == g || !other->is_started || other->host != &s->model->host)
+        return 0;
+    const size_t n = csm_prompt_shared(&other->prompt, &g->prompt, s->prefixes.n_codebooks);
+    const size_t most = is_later ? other->n_prompt : other->sequence.n_positions;
+    return n < most ? n : most;
+}
+
+/* The longest beginning that is there; at least one position is left, whose hidden state
+ * begins the first frame. An observer wants them all. Returns false where one that is being
+ * read is worth waiting for. */
+static bool find_shared(struct csm_scheduler *s, const csm_generation *g, const csm_lane **lane,
+                        size_t *n_shared)
+{
+    *lane = NULL;
+    *n_shared = 0;
+    if (!keeps_prefixes(s) || g->observe != NULL)
+        return true;
+    *lane = csm_prefixes_find(&s->prefixes, &g->prompt, n_shared);
+    size_t later = 0;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        const size_t now = shared_with(s, s->lanes[i], g, false);
+        const size_t then = shared_with(s, s->lanes[i], g, true);
+        if (now > *n_shared) {
+            *n_shared = now;
+            *lane = s->lanes[i]->sequence.lane;
+        }
+        later = then > later ? then : later;
+    }
+    if (later >= *n_shared + WORTH_WAITING)
+        return false;
+    *n_shared = *n_shared < g->prompt.n ? *n_shared : g->prompt.n - 1;
+    if (*n_shared == 0)
+        *lane = NULL;
+    return true;
+}
+
+static void start(struct csm_scheduler *s, csm_generation *g)
+{
+    csm_error err;
+    const csm_lane *shared;
+    size_t n_shared;
+    if (g->settings.max_frames == 0) {
+        end(s, g, CSM_OK, NULL);
+        return;
+    }
+    if (!find_shared(s, g, &shared, &n_shared))
+        return;
+    g->work.queue_ms = csm_now_ms() - g->opened_ms - g->encode_ms;
+    csm_status st = csm_drawing_start(g, shared, n_shared, &err);
+    if (st != CSM_OK) {
+        g->failed = st;
+        g->failure = err;
+        give_up(s, g);
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->load.n_reused += n_shared;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- a border ------------------------------------------------------------------------- */
+
+static bool make_room(struct csm_scheduler *s, size_t n, csm_error *err)
+{
+    if (n > s->n_rooms) {
+        size_t n_rooms = 2 * n;
+        csm_generation **lanes = realloc(s->lanes, n_rooms * sizeof *lanes);
+        if (lanes == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "generation: %zu side by side", n) == CSM_OK;
+        s->lanes = lanes;
+        s->n_rooms = n_rooms;
+    }
+    return csm_scratch_reserve(&s->scratch, s->model, n, err) == CSM_OK;
+}
+
+static csm_generation *pop(struct csm_scheduler *s)
+{
+    csm_generation *g = s->first;
+    s->first = g->next;
+    if (s->first == NULL)
+        s->last = NULL;
+    s->n_queued--;
+    g->phase = CSM_PHASE_TAKEN;
+    return g;
+}
+
+static bool is_gone(const struct csm_scheduler *s, const csm_generation *g)
+{
+    return g->is_cancelled || g->is_closing || s->is_stopping;
+}
+
+/* From the queue, under the lock, which is given up where one cannot be taken. */
+static void admit(struct csm_scheduler *s)
+{
+    const csm_error cancelled = {"generation: cancelled"};
+    csm_error err;
+    csm_generation **link = &s->first;
+    csm_generation *last = NULL;
+    while (*link != NULL) { /* who left the queue again, wherever in it */
+        csm_generation *g = *link;
+        if (!is_gone(s, g)) {
+            last = g;
+            link = &g->next;
+            continue;
+        }
+        *link = g->next;
+        s->n_queued--;
+        if (s->last == g)
+            s->last = last;
+        pthread_mutex_unlock(&s->lock);
+        let_go(s, g, CSM_CANCELLED, &cancelled);
+        pthread_mutex_lock(&s->lock);
+        link = &s->first; /* it may have changed meanwhile */
+        last = NULL;
+    }
+    while (s->first != NULL && (s->max_lanes == 0 || s->n_lanes < s->max_lanes)) {
+        if (make_room(s, s->n_lanes + 1, &err)) {
+            s->lanes[s->n_lanes++] = pop(s);
+            continue;
+        }
+        csm_generation *g = pop(s);
+        pthread_mutex_unlock(&s->lock);
+        let_go(s, g, CSM_NO_MEMORY, &err);
+        pthread_mutex_lock(&s->lock);
+    }
+}
+
+static size_t n_pending(const csm_generation *g)
+{
+    return g->prompt.n - g->sequence.n_positions;
+}
+
+/* A frame is to be drawn of it, or has been: not its prompt's reading. */
+static bool is_speaking(const csm_generation *g)
+{
+    return g->is_started && g->n_drawn > 0 && n_pending(g) <= 1;
+}
+
+/* Under the lock: what each wants; whether there is anything to do. */
+static bool look(struct csm_scheduler *s)
+{
+    bool has_work = false;
+    csm_load *load = &s->load;
+    load->n_running = s->n_lanes;
+    load->n_waiting = s->n_queued;
+    load->n_paused = load->n_positions = 0;
+    load->kept_bytes = csm_prefixes_bytes(&s->prefixes);
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        csm_generation *g = s->lanes[i];
+        g->is_leaving = is_gone(s, g);
+        g->has_room = g->n_put - g->n_taken < g->settings.n_ahead;
+        load->n_paused += !g->has_room;
+        load->n_positions += g->sequence.n_positions;
+        has_work = has_work || g->is_leaving || !is_speaking(g) || g->has_room;
+    }
+    return has_work;
+}
+
+/* ---- the work between two borders ---------------------------------------------------------- */
+
+/* How many positions of prompts are read now. */
+static size_t piece_of(const struct csm_scheduler *s, const struct csm_host *host, size_t n_speaking)
+{
+    if (!host->traits->independent_rows)
+        return SIZE_MAX;
+    if (n_speaking == 0)
+        return AT_ONCE;
+    return s->piece < 1 ? 1 : (size_t)s->piece;
+}
+
+/* After a frame of n_speaking generations with n_rows positions of prompts beside it. */
+static void learn(struct csm_scheduler *s, size_t n_speaking, size_t n_rows, double took)
+{
+    double *usual = &s->usual_ms[n_speaking < CSM_SCHEDULER_TIMES ? n_speaking
+                                                                  : CSM_SCHEDULER_TIMES];
+    if (n_speaking == 0)
+        return;
+    if (n_rows == 0) {
+        *usual = *usual == 0 ? took : 0.8 * *usual + 0.2 * took;
+        return;
+    }
+    if (*usual == 0)
+        return;
+    const double room = stretch * *usual, more = took - *usual;
+    double next = more <= room / 4 ? 2 * (double)n_rows : (double)n_rows * room / more;
+    next = next > 2 * s->piece ? 2 * s->piece : next; /* one that was quick by chance */
+    s->piece = next < 1 ? 1 : next > AT_ONCE ? AT_ONCE : next;
+}
+
+/* Prompts' pieces and the last frames, into the scratch's feeds; gives how many. */
+static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_speaking,
+                     size_t *n_rows)
+{
+    struct csm_scratch *x = s->scratch;
+    size_t left = piece_of(s, host, n_speaking), n = 0;
+    const size_t k = x->n_codebooks;
+    *n_rows = 0;
+    for (int pass = 0; pass < 2; pass++) /* frames first, so that they are one run of rows */
+        for (size_t i = 0; i < s->n_lanes; i++) {
+            csm_generation *g = s->lanes[i];
+            const bool speaks = is_speaking(g);
+            if (g->host != host || !g->is_started || n_pending(g) == 0 || speaks != (pass == 0) ||
+                (speaks && (g->whole.is_used || !g->has_room)))
+                continue;
+            size_t rows = n_pending(g);
+            if (!speaks) {
+                rows = rows < left ? rows : left;
+                left -= rows;
+                *n_rows += rows;
+            }
+            if (rows == 0)
+                continue;
+            g->sequence.watch.frame = g->n_drawn;
+            const size_t at = g->sequence.n_positions;
+            x->group[n] = g;
+            x->feeds[n++] = (struct csm_feed){.sequence = &g->sequence,
+                                              .text = g->prompt.text + at,
+                                              .codes = g->prompt.codes + at * k,
+                                              .n = rows};
+        }
+    return n;
+}
+
+/* Those of which a frame is drawn now. */
+static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        csm_generation *g = s->lanes[i];
+        if (g->host != host || !g->is_started || g->failed != CSM_OK || !g->has_room)
+            continue;
+        if (n_pending(g) == 0 || (is_speaking(g) && g->whole.is_used))
+            s->scratch->ready[n++] = g;
+    }
+    return n;
+}
+
+/* A frame's codes are there: sound, and to its reader. */
+static void take(struct csm_scheduler *s, csm_generation *g)
+{
+    bool is_sound = false, is_over = false;
+    csm_error err;
+    if (g->failed != CSM_OK) {
+        give_up(s, g);
+        return;
+    }
+    csm_status st = csm_drawing_take(g, &is_sound, &is_over, &err);
+    if (st == CSM_OK && is_sound)
+        hand_over(s, g);
+    if (st != CSM_OK || is_over)
+        end(s, g, st, &err);
+}
+
+static void advance(struct csm_scheduler *s, struct csm_host *host)
+{
+    struct csm_scratch *x = s->scratch;
+    csm_error err;
+    size_t n_speaking = 0, n_rows;
+    for (size_t i = 0; i < s->n_lanes; i++)
+        n_speaking += s->lanes[i]->host == host && is_speaking(s->lanes[i]) && s->lanes[i]->has_room;
+    const double from = csm_now_ms();
+    const size_t n = gather(s, host, n_speaking, &n_rows);
+    csm_frames_read(host, x->feeds, x->group, n, &err);
+    const size_t n_ready = find_ready(s, host);
+    for (size_t i = 0; i < n; i++)
+        if (x->group[i]->failed != CSM_OK)
+            give_up(s, x->group[i]);
+    csm_frames_draw(host, x->ready, n_ready, x);
+    for (size_t i = 0; i < n_ready; i++)
+        take(s, x->ready[i]);
+    if (n_speaking == n_ready)
+        learn(s, n_speaking, n_rows, csm_now_ms() - from);
+    pthread_mutex_lock(&s->lock);
+    s->load.n_prompt += n_rows;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void work(struct csm_scheduler *s)
+{
+    const csm_error cancelled = {"generation: cancelled"};
+    struct csm_scratch *x = s->scratch;
+    const size_t n = s->n_lanes;
+    if (n > 0)
+        memcpy(x->lanes, s->lanes, n * sizeof *x->lanes);
+    for (size_t i = 0; i < n; i++)
+        if (x->lanes[i]->is_leaving)
+            end(s, x->lanes[i], CSM_CANCELLED, &cancelled);
+        else if (!x->lanes[i]->is_started)
+            start(s, x->lanes[i]);
+    advance(s, &s->model->host);
+    if (s->fallback != NULL)
+        advance(s, s->fallback);
+}
+
+static void *run(void *argument)
+{
+    struct csm_scheduler *s = argument;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        s->is_awake = false;
+        admit(s);
+        const bool has_work = look(s);
+        if (s->is_stopping && s->n_lanes == 0 && s->first == NULL)
+            break;
+        if (!has_work) {
+            while (!s->is_awake)
+                pthread_cond_wait(&s->work, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        csm_turns_take(&s->model->turns);
+        pthread_mutex_lock(&s->lock); /* what came while it waited */
+        admit(s);
+        look(s);
+        pthread_mutex_unlock(&s->lock);
+        work(s);
+        csm_turns_give(&s->model->turns);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- from outside --------------------------------------------------------------------------- */
+
+void csm_scheduler_open(struct csm_scheduler *s, csm_model *model, size_t max_lanes,
+                        size_t prefix_bytes)
+{
+    *s = (struct csm_scheduler){.model = model,
+                                .max_lanes = max_lanes,
+                                .piece = FIRST_PIECE,
+                                .prefixes = {.engine = &model->host.engine,
+                                             .n_codebooks = model->info.n_codebooks,
+                                             .most_bytes = prefix_bytes},
+                                .load = {.size = sizeof(csm_load)}};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, NULL);
+}
+
+void csm_scheduler_close(struct csm_scheduler *s)
+{
+    if (s->model == NULL)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->is_stopping = true;
+    csm_scheduler_wake(s);
+    pthread_mutex_unlock(&s->lock);
+    if (s->has_thread)
+        pthread_join(s->thread, NULL);
+    csm_prefixes_close(&s->prefixes);
+    if (s->fallback != NULL)
+        csm_host_close(s->fallback);
+    free(s->fallback);
+    csm_scratch_free(s->scratch);
+    free(s->lanes);
+    pthread_cond_destroy(&s->work);
+    pthread_mutex_destroy(&s->lock);
+    s->model = NULL;
+}
+
+csm_status csm_scheduler_enter(struct csm_scheduler *s, csm_generation *g, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    fill_report(g);
+    pthread_mutex_lock(&s->lock);
+    if (!s->has_thread)
+        s->has_thread = pthread_create(&s->thread, NULL, run, s) == 0;
+    if (!s->has_thread) {
+        st = csm_fail(err, CSM_NO_MEMORY, "generation: no thread to be had");
+    } else {
+        publish(g);
+        g->next = NULL;
+        if (s->last != NULL)
+            s->last->next = g;
+        else
+            s->first = g;
+        s->last = g;
+        s->n_queued++;
+        csm_scheduler_wake(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return st;
+}
+
+void csm_scheduler_wake(struct csm_scheduler *s)
+{
+    s->is_awake = true;
+    pthread_cond_signal(&s->work);
+}
+
+void csm_model_load(const csm_model *model, csm_load *load)
+{
+    struct csm_scheduler *s = (struct csm_scheduler *)&model->scheduler;
+    pthread_mutex_lock(&s->lock);
+    csm_load now = s->load;
+    pthread_mutex_unlock(&s->lock);
+    csm_sized_write(load, &now, sizeof now);
+}

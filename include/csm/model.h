@@ -76,7 +76,8 @@ typedef struct csm_model_options {
     const char *codec_engine; /* NULL: the model's engine; for HYBRID, what AUTO would take */
     bool describe_only;       /* check every tensor's name and shape, but load nothing: the
                                * model is for csm_model_describe and _tokenize alone */
-    size_t max_lanes;         /* generations drawn side by side, others wait; 0: no limit */
+    size_t max_lanes;         /* generations that hold a lane, others wait; 0: no limit. One
+                               * whose reader is behind keeps its lane */
     /* Keys and values of what was read (a voice, a session's past, a prompt) are kept for
      * the generations that begin with it, up to so many bytes, the least used go first;
      * 0: none. Default 256 MiB. Only on engines whose rows are independent (native). */

@@ -146,7 +146,11 @@ class Model:
     def stream(self, text: str, speaker: int | None = None, context: Sequence[Segment] = (),
                max_audio_length_ms: float | None = None, temperature: float | None = None,
                topk: int | None = None, **options: Unpack[Options]) -> Iterator[Frame]:
-        """Speak, handing over each frame as soon as it is drawn; arguments as `generate`."""
+        """Speak, handing over each frame as soon as it is drawn; arguments as `generate`.
+
+        Any number of them may be under way at once, begun and read from any threads: the
+        model draws a frame of each at a time.
+        """
         return self._start(text, speaker, context, max_audio_length_ms, temperature, topk, options,
                            logits=True)
 

@@ -45,11 +45,10 @@ csm_strategy strategy_of(const std::string &name)
     return find("strategy", name, csm_strategy_name, CSM_STRATEGY_HYBRID + 1);
 }
 
-/* The model, shared by what was made of it, and one lock: a model is used by one
- * thread at a time. */
+/* The model, shared by what was made of it: it is closed when the last of these is gone.
+ * Any number of threads may use it at once; each call gives up the interpreter's lock. */
 struct Handle {
     csm_model *model = nullptr;
-    std::mutex mutex;
 
     ~Handle() { csm_model_close(model); }
 };
@@ -150,14 +149,13 @@ public:
     ~Generation()
     {
         nb::gil_scoped_release released;
-        std::lock_guard<std::mutex> lock(handle_->mutex);
         csm_generation_close(generation_);
     }
     Generation(const Generation &) = delete;
     Generation &operator=(const Generation &) = delete;
 
-    /* The interpreter's lock is given up before the model's is taken, and the
-     * frame copied before that is given up: neither waits for the other. */
+    /* A generation has one reader at a time: the frame is copied before another may ask for
+     * the next. The interpreter's lock is given up before that: neither waits for the other. */
     nb::dict next()
     {
         const csm_model_info *info = csm_model_describe(handle_->model);
@@ -171,7 +169,7 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle_->mutex);
+            std::lock_guard<std::mutex> lock(reading_);
             status = csm_generation_next(generation_, &frame, &err);
             if (status == CSM_OK && frame != nullptr) {
                 index = frame->index;
@@ -201,7 +199,6 @@ public:
         csm_report report = {};
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle_->mutex);
             report = csm_report_of(generation_);
         }
         return report_dict(report);
@@ -228,6 +225,7 @@ public:
 private:
     std::shared_ptr<Handle> handle_;
     csm_generation *generation_;
+    std::mutex reading_;
 };
 
 class Model {
@@ -339,7 +337,6 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_generation_open(model, &request, &options, &generation, &err);
         }
         check(status, err);
@@ -355,7 +352,6 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_model_tokenize(handle->model, text.c_str(), speaker, &ids, &n, &err);
         }
         check(status, err);
@@ -376,7 +372,6 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_codec_encode(csm_model_codec(model), samples.data(), n_samples,
                                       info->n_codebooks, codes.data(), &err);
         }
@@ -394,7 +389,6 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle->mutex);
             status = csm_codec_decode(csm_model_codec(model), codes.data(), codes.shape(0),
                                       codes.shape(1), samples.data(), &err);
         }

@@ -106,19 +106,33 @@ def test_a_model_may_be_closed_while_another_thread_speaks(model_dir):
         assert ended
 
 
-def test_threads_take_turns(model):
-    spoken = []
+def test_threads_speak_at_once_what_they_say_alone(model):
+    def say(seed):
+        return model.speak(f"Number {seed % 5}.", seed=seed, max_audio_length_ms=400)
+
+    alone = [say(seed) for seed in range(16)]
+    spoken = [None] * 16
 
     def speak(seed):
-        # A generation under way ends when another begins on the model: whole ones here.
-        spoken.append((seed, model.encode(np.ones(4000, np.float32) / 8)))
+        spoken[seed] = say(seed)
 
-    threads = [threading.Thread(target=speak, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=speak, args=(seed,)) for seed in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(np.array_equal(codes, spoken[0][1]) for _, codes in spoken)
+    for one, other in zip(alone, spoken):
+        assert np.array_equal(one.tokens, other.tokens)
+        assert np.array_equal(one.audio, other.audio)
+
+
+def test_streams_are_read_in_turns(model):
+    texts = ["One.", "Two words.", "And three words.", "Four."]
+    alone = [[frame.codes.tolist() for frame in model.stream(text, max_audio_length_ms=400)]
+             for text in texts]
+    streams = [model.stream(text, max_audio_length_ms=400) for text in texts]
+    together = list(zip(*streams, strict=True))
+    assert [[frame.codes.tolist() for frame in one] for one in zip(*together)] == alone
 
 
 @pytest.mark.parametrize(("call", "error", "names"), [

@@ -210,7 +210,6 @@ public:
         csm_report report = {};
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> lock(handle_->mutex);
             report = csm_report_of(generation_);
         }
         csm_remark found[CSM_ENDING_REMARKS];

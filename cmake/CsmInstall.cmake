@@ -54,3 +54,16 @@ else()
 endif()
 configure_file(cmake/csm.pc.in ${PROJECT_BINARY_DIR}/csm.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/csm.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# Man pages and completions are made of the command that was built: where it runs here.
+find_program(CSM_PAGES_PYTHON python3)
+if(NOT CSM_MINIMAL AND CSM_PAGES_PYTHON AND NOT CMAKE_CROSSCOMPILING)
+  install(CODE "execute_process(COMMAND ${CSM_PAGES_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/command-pages
+    $<TARGET_FILE:csm_command> ${PROJECT_BINARY_DIR}/pages COMMAND_ERROR_IS_FATAL ANY)")
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/pages/man/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+  install(FILES ${PROJECT_BINARY_DIR}/pages/csm.bash RENAME csm
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${PROJECT_BINARY_DIR}/pages/_csm DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${PROJECT_BINARY_DIR}/pages/csm.fish
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()

@@ -18,7 +18,7 @@
 #include "checkpoint/low_rank.h"
 #include "checkpoint/weight_row.h"
 
-enum { ROWS = CSM_LOW_RANK_ROWS, HUGE = 1 << 21 };
+enum { ROWS = CSM_LOW_RANK_ROWS, HUGE_PAGE = 1 << 21 };
 
 /* Row of a matrix of q or k in one order as the row of the other: of the base's row
  * r, where the adapter has it. */
@@ -157,9 +157,9 @@ static csm_status column_norms(struct job *job, size_t d, csm_error *err)
 static void *allocate(size_t n_bytes)
 {
     void *memory = NULL;
-    if (n_bytes < HUGE)
+    if (n_bytes < HUGE_PAGE)
         return malloc(n_bytes + 1);
-    if (posix_memalign(&memory, HUGE, n_bytes) != 0)
+    if (posix_memalign(&memory, HUGE_PAGE, n_bytes) != 0)
         return NULL;
 #ifdef MADV_HUGEPAGE
     (void)madvise(memory, n_bytes, MADV_HUGEPAGE);

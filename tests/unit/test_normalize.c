@@ -21,8 +21,8 @@ static void plain_text_comes_back_as_it_was(void **state)
 {
     (void)state;
     const char *const texts[] = {"", "Hello, world!", "Isn't it? Yes; no: \"well\" - so.",
-                                 "Gr\xC3\xBC\xC3\x9F"
-                                 "e aus K\xC3\xB6ln",
+                                 ("Gr\xC3\xBC\xC3\x9F"
+                                  "e aus K\xC3\xB6ln"),
                                  "well-known"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         check(texts[i], texts[i]);

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from transformers_frames import random_model, text_ids
@@ -114,19 +115,23 @@ def tokens(model, base, temperature, seed):
                           **{f"depth_decoder_{k}": v for k, v in settings.items()})[0]
 
 
-@pytest.mark.parametrize("scale", [0, 0.5, 1])
-@pytest.mark.parametrize("kind", KINDS)
-def test_tokens_are_those_of_peft(csm, base, tmp_path, kind, scale):
+# All of them take minutes: tests/long/adapters.
+SOME = ("lora 4", "rslora 8", "dora 6", "modules kept whole", "ranks and alphas by pattern")
+
+
+@pytest.mark.parametrize("kind", KINDS if os.environ.get("CSM_ALL_ADAPTERS") else SOME)
+def test_tokens_are_those_of_peft(csm, base, tmp_path, kind):
     make(base, tmp_path / "adapter", kind)
-    model = reference(base, tmp_path / "adapter", scale)
     plain = generate(csm, base, tmp_path, "--temperature", 0)
-    for temperature in 0, 0.9:
-        got = generate(csm, base, tmp_path, "--adapter", f"{tmp_path / 'adapter'}:{scale}",
-                       "--temperature", temperature, "--topk", 50, "--seed", SEED)
-        # Logits are some units large; merging moves them by float32's rounding, 1e-5 of that.
-        assert_same(got, tokens(model, base, temperature, SEED), 1e-3)
-        if temperature == 0 and scale == 1:
-            assert not torch.equal(got["codes"], plain["codes"])
+    for scale in 0, 0.5, 1:
+        model = reference(base, tmp_path / "adapter", scale)
+        for temperature in 0, 0.9:
+            got = generate(csm, base, tmp_path, "--adapter", f"{tmp_path / 'adapter'}:{scale}",
+                           "--temperature", temperature, "--topk", 50, "--seed", SEED)
+            # Logits are some units large; merging moves them by float32's rounding, 1e-5 of that.
+            assert_same(got, tokens(model, base, temperature, SEED), 1e-3)
+            if temperature == 0 and scale == 1:
+                assert not torch.equal(got["codes"], plain["codes"])
 
 
 def test_merging_to_bfloat16_is_pefts(build_dir, base, tmp_path):
@@ -160,8 +165,6 @@ def test_an_adapter_that_reaches_mimi_changes_its_codes_and_sound(csm, base, tmp
     codec = reference(base, tmp_path / "adapter", 1).base_model.model.codec_model
     rng = np.random.default_rng(SEED)
     codes = rng.integers(0, 1000, (9, 4))
-    np.save(tmp_path / "codes.npy", codes)
-    from safetensors.numpy import save_file
     save_file({"codes": codes.astype(np.int32)}, tmp_path / "c.safetensors")
     csm("codec", "decode", tmp_path / "c.safetensors", tmp_path / "f.wav", "--format", "f32le",
         "--model-path", merged)

@@ -460,7 +460,9 @@ def test_full_disk(csm, model):
 
 
 def test_output_that_cannot_be_made(csm, model):
-    for out, why in ((model / "no" / "out.wav", "out.wav"), (model, "is a directory")):
+    directory = model / "d.wav"
+    directory.mkdir()
+    for out, why in ((model / "no" / "out.wav", "out.wav"), (directory, "is a directory")):
         done = csm("generate", "--model-path", model, "--text", "Hi", "--seed", 1, "--quiet",
                    "--engine", "native", "--max-audio-length-ms", 160, "--output", out, check=False)
         assert_refused(done, model.parent / "out.wav", why)

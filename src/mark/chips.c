@@ -62,7 +62,7 @@ static void fill(struct bits *b, float *signs, size_t n)
     }
 }
 
-void chips_make(const unsigned char *key, struct chips *chips)
+void csm_mark_chips_make(const unsigned char *key, struct chips *chips)
 {
     struct bits bits = {.key = key != NULL ? key : public_key, .n_used = 512};
     fill(&bits, chips->pilot, N_PILOT);

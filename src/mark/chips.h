@@ -19,7 +19,7 @@ struct chips {
 };
 
 /* The chips of a key of 32 bytes; NULL is the public key. */
-void chips_make(const unsigned char *key, struct chips *chips);
+void csm_mark_chips_make(const unsigned char *key, struct chips *chips);
 
 /* Where in its block a pilot's chip is, and a data chip. */
 static inline size_t chips_pilot_at(size_t j)

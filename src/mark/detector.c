@@ -19,7 +19,7 @@
 enum { N_HOP = 42 * HALF_BLOCK };
 static const double HIGHEST_P = 1e-5;
 static const double WHITE_HZ = 2.0 * CHIP_HZ;
-static const double DELAY_S = 0.016; /* of whiten_step */
+static const double DELAY_S = 0.016; /* of csm_mark_whiten_step */
 
 struct stretch {
     csm_mark_found found;
@@ -104,7 +104,7 @@ static csm_status note(csm_detector *d, const struct sync *sync, csm_error *err)
 static csm_status look(csm_detector *d, csm_error *err)
 {
     struct sync sync;
-    search_window(&d->search, d->white, d->n_white, &sync);
+    csm_mark_search_window(&d->search, d->white, d->n_white, &sync);
     d->n_windows++;
     d->lowest_p = fmin(d->lowest_p, sync.p_value);
     return sync.p_value <= HIGHEST_P ? note(d, &sync, err) : CSM_OK;
@@ -115,14 +115,14 @@ static csm_status look(csm_detector *d, csm_error *err)
 csm_status csm_detector_open(const csm_mark_options *options, csm_detector **out, csm_error *err)
 {
     csm_mark_options o;
-    csm_status status = mark_options_settle(options, &o, err);
+    csm_status status = csm_mark_options_settle(options, &o, err);
     if (status != CSM_OK)
         return status;
     csm_detector *d = calloc(1, sizeof *d);
     if (d == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "detector: out of memory");
-    chips_make(o.key, &d->chips);
-    whiten_init(&d->whiten, (size_t)o.rate_hz / CHIP_HZ);
+    csm_mark_chips_make(o.key, &d->chips);
+    csm_mark_whiten_init(&d->whiten, (size_t)o.rate_hz / CHIP_HZ);
     d->search.chips = &d->chips;
     d->search.fixed_speed = o.fixed_speed;
     d->n_step = N_STEP * (size_t)o.rate_hz / CHIP_HZ;
@@ -133,7 +133,7 @@ csm_status csm_detector_open(const csm_mark_options *options, csm_detector **out
 
 static csm_status take_step(csm_detector *d, csm_error *err)
 {
-    whiten_step(&d->whiten, d->samples, d->white + d->n_white);
+    csm_mark_whiten_step(&d->whiten, d->samples, d->white + d->n_white);
     d->n_white += 2 * N_STEP;
     d->n_samples = 0;
     if (d->n_white < N_SEARCHED)
@@ -186,7 +186,7 @@ csm_status csm_detector_result(csm_detector *d, const csm_mark_found **found, si
         for (size_t i = 0; i < d->n_stretches; i++) {
             csm_mark_found *f = &d->stretches[i].found;
             f->p_value = fmin(1, f->p_value * d->n_windows);
-            f->has_payload = payload_decode(d->stretches[i].soft, &f->payload);
+            f->has_payload = csm_mark_payload_decode(d->stretches[i].soft, &f->payload);
             if (f->p_value <= HIGHEST_P)
                 d->results[n++] = *f;
         }

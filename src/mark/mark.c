@@ -73,14 +73,14 @@ static void begin_step(csm_mark *m)
             m->poles[k] = m->poles[k + 1] - m->shape.a[k] * y;
         x[i] = y;
     }
-    rate_up(&m->rate, x, m->added);
+    csm_mark_rate_up(&m->rate, x, m->added);
 }
 
 static void end_step(csm_mark *m)
 {
     float x[N_STEP];
-    rate_down(&m->rate, m->samples, x);
-    shape_update(&m->shape, x);
+    csm_mark_rate_down(&m->rate, m->samples, x);
+    csm_mark_shape_update(&m->shape, x);
     m->n_done = 0;
 }
 
@@ -100,16 +100,16 @@ static void follow(struct follower *f, const float *samples, size_t n)
 csm_status csm_mark_open(const csm_mark_options *options, csm_mark **out, csm_error *err)
 {
     csm_mark_options o;
-    csm_status status = mark_options_settle(options, &o, err);
+    csm_status status = csm_mark_options_settle(options, &o, err);
     if (status != CSM_OK)
         return status;
     csm_mark *m = calloc(1, sizeof *m);
     if (m == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "mark: out of memory");
-    chips_make(o.key, &m->chips);
-    payload_encode(&o.payload, m->coded);
-    rate_init(&m->rate, (size_t)o.rate_hz / CHIP_HZ);
-    shape_init(&m->shape);
+    csm_mark_chips_make(o.key, &m->chips);
+    csm_mark_payload_encode(&o.payload, m->coded);
+    csm_mark_rate_init(&m->rate, (size_t)o.rate_hz / CHIP_HZ);
+    csm_mark_shape_init(&m->shape);
     *out = m;
     return CSM_OK;
 }

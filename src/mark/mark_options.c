@@ -23,7 +23,7 @@ csm_mark_payload csm_mark_payload_of(const char *model_digest)
                               .model = (uint16_t)strtoul(first, NULL, 16)};
 }
 
-csm_status mark_options_settle(const csm_mark_options *given, csm_mark_options *out,
+csm_status csm_mark_options_settle(const csm_mark_options *given, csm_mark_options *out,
                                csm_error *err)
 {
     *out = csm_mark_defaults();

@@ -7,7 +7,7 @@
 #include <csm/mark.h>
 
 /* given (NULL: the defaults), completed with the defaults and checked. CSM_BAD_ARG. */
-csm_status mark_options_settle(const csm_mark_options *given, csm_mark_options *out,
+csm_status csm_mark_options_settle(const csm_mark_options *given, csm_mark_options *out,
                                csm_error *err);
 
 #endif

@@ -39,7 +39,7 @@ static unsigned outputs(unsigned reg)
            parity(reg & generators[2]) << 2;
 }
 
-void payload_encode(const csm_mark_payload *p, float coded[N_CODED_BITS])
+void csm_mark_payload_encode(const csm_mark_payload *p, float coded[N_CODED_BITS])
 {
     const uint32_t bits = (uint32_t)p->maker << 24 | (uint32_t)p->model << 8 | p->free_bits;
     const uint64_t message = (uint64_t)bits << 24 | crc24(bits);
@@ -53,7 +53,7 @@ void payload_encode(const csm_mark_payload *p, float coded[N_CODED_BITS])
 }
 
 /* A state is the last 8 message bits, the newest in bit 7. */
-bool payload_decode(const float soft[N_CODED_BITS], csm_mark_payload *payload)
+bool csm_mark_payload_decode(const float soft[N_CODED_BITS], csm_mark_payload *payload)
 {
     float score[N_STATES] = {0}, next[N_STATES];
     static_assert(N_STATES == 256, "a survivor is one bit: the bit that fell out of the state");

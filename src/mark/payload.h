@@ -14,10 +14,10 @@
 enum { N_MESSAGE_BITS = 32 + 24, N_CODED_BITS = 3 * N_MESSAGE_BITS };
 
 /* The coded bits as -1 and 1. */
-void payload_encode(const csm_mark_payload *payload, float coded[N_CODED_BITS]);
+void csm_mark_payload_encode(const csm_mark_payload *payload, float coded[N_CODED_BITS]);
 
 /* soft: each coded bit's sum of evidence, its sign the bit, its size the certainty.
  * false if no payload fits (the check bits differ). */
-bool payload_decode(const float soft[N_CODED_BITS], csm_mark_payload *payload);
+bool csm_mark_payload_decode(const float soft[N_CODED_BITS], csm_mark_payload *payload);
 
 #endif

@@ -20,7 +20,7 @@ static double bessel_i0(double x)
     return sum;
 }
 
-void rate_init(struct rate *rate, size_t factor)
+void csm_mark_rate_init(struct rate *rate, size_t factor)
 {
     memset(rate, 0, sizeof *rate);
     rate->factor = factor;
@@ -44,7 +44,7 @@ static void add_scaled(float *restrict to, const float *restrict x, float factor
         to[t] += factor * x[t];
 }
 
-void rate_down(struct rate *rate, const float *samples, float out[N_STEP])
+void csm_mark_rate_down(struct rate *rate, const float *samples, float out[N_STEP])
 {
     const size_t l = rate->factor, n_old = N_SPAN * l;
     float phases[MAX_FACTOR][N_SPAN + N_STEP];
@@ -60,7 +60,7 @@ void rate_down(struct rate *rate, const float *samples, float out[N_STEP])
     memmove(rate->down, rate->down + N_STEP * l, n_old * sizeof *rate->down);
 }
 
-void rate_up(struct rate *rate, const float in[N_STEP], float *out)
+void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float *out)
 {
     const size_t l = rate->factor;
     memcpy(rate->up + N_SPAN, in, N_STEP * sizeof *in);

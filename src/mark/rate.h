@@ -16,12 +16,12 @@ struct rate {
     float up[N_SPAN + N_STEP];
 };
 
-void rate_init(struct rate *rate, size_t factor);
+void csm_mark_rate_init(struct rate *rate, size_t factor);
 
 /* N_STEP * factor samples to N_STEP, 1 ms late. */
-void rate_down(struct rate *rate, const float *samples, float out[N_STEP]);
+void csm_mark_rate_down(struct rate *rate, const float *samples, float out[N_STEP]);
 
 /* N_STEP samples to N_STEP * factor, 1 ms late. */
-void rate_up(struct rate *rate, const float in[N_STEP], float *out);
+void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float *out);
 
 #endif

@@ -107,7 +107,7 @@ static double z_score(const struct search *s, const float *x, size_t n, struct s
     return sum / sqrt(power);
 }
 
-void search_confirm(const struct search *s, const float *x, size_t n, double n_tried,
+void csm_mark_search_confirm(const struct search *s, const float *x, size_t n, double n_tried,
                     struct sync *sync)
 {
     const struct sync from = *sync;
@@ -146,7 +146,7 @@ static void try_speed(struct search *s, const float *x, size_t n, double ratio, 
                           .phase = line.phase};
 }
 
-void search_window(struct search *s, const float *x, size_t n, struct sync *sync)
+void csm_mark_search_window(struct search *s, const float *x, size_t n, struct sync *sync)
 {
     *sync = (struct sync){.p_value = 1};
     if (n < 4 * HALF_BLOCK)
@@ -156,7 +156,7 @@ void search_window(struct search *s, const float *x, size_t n, struct sync *sync
     struct sync other = {0};
     try_speed(s, x, n, 1, false, sync, &highest, &n_tried);
     if (highest > 0)
-        search_confirm(s, x, n, 2 * n_tried, sync);
+        csm_mark_search_confirm(s, x, n, 2 * n_tried, sync);
     if (sync->p_value <= SURE || s->fixed_speed)
         return;
     highest = 0;
@@ -164,7 +164,7 @@ void search_window(struct search *s, const float *x, size_t n, struct sync *sync
     for (int step = -N_SPEEDS_EACH_SIDE; step <= N_SPEEDS_EACH_SIDE; step++)
         try_speed(s, x, n, 1 + SPEED_STEP * step, true, &other, &highest, &n_tried);
     if (highest > 0)
-        search_confirm(s, x, n, 2 * n_tried, &other);
+        csm_mark_search_confirm(s, x, n, 2 * n_tried, &other);
     if (highest > 0 && other.p_value < sync->p_value)
         *sync = other;
 }

@@ -34,11 +34,11 @@ struct sync {
 
 /* x: n samples, at most N_SEARCHED. The likeliest place, with a bound of how often sound
  * without the mark looks like it: p_value 1 when the window is too short. */
-void search_window(struct search *search, const float *x, size_t n, struct sync *sync);
+void csm_mark_search_window(struct search *search, const float *x, size_t n, struct sync *sync);
 
-/* As search_window for one place that is known from elsewhere: fills p_value and n_blocks,
+/* As csm_mark_search_window for one place that is known from elsewhere: fills p_value and n_blocks,
  * and moves start and spacing to the best of their neighbours. */
-void search_confirm(const struct search *search, const float *x, size_t n, double n_tried,
+void csm_mark_search_confirm(const struct search *search, const float *x, size_t n, double n_tried,
                     struct sync *sync);
 
 /* x between its samples, by the cubic through four of them; 1 <= at < n - 2. */

@@ -15,7 +15,7 @@ static const float FLOOR = 1e-10f, RELATIVE_FLOOR = 1e-4f;
 /* Poles are pulled in by this factor: bandwidths grow by 180 Hz. */
 static const float PULL = 0.93f;
 
-void shape_init(struct shape *s)
+void csm_mark_shape_init(struct shape *s)
 {
     memset(s, 0, sizeof *s);
     for (int i = 0; i < N_WINDOW; i++) {
@@ -40,7 +40,7 @@ static void high_pass(struct shape *s, const float *in, float *out)
     s->high_pass[1] = s2;
 }
 
-void shape_pulse(float *out, int n)
+void csm_mark_shape_pulse(float *out, int n)
 {
     struct shape s = {0};
     float in[N_STEP] = {1}, step[N_STEP];
@@ -64,7 +64,7 @@ static float product(const float *x, const float *y, int n)
     return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
 }
 
-void shape_update(struct shape *s, const float samples[N_STEP])
+void csm_mark_shape_update(struct shape *s, const float samples[N_STEP])
 {
     memmove(s->recent, s->recent + N_STEP, (N_WINDOW - N_STEP) * sizeof *s->recent);
     high_pass(s, samples, s->recent + N_WINDOW - N_STEP);

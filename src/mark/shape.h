@@ -18,12 +18,12 @@ struct shape {
     float level;             /* of what A leaves, root mean square */
 };
 
-void shape_init(struct shape *shape);
+void csm_mark_shape_init(struct shape *shape);
 
 /* What the filter at 250 Hz answers to one pulse. */
-void shape_pulse(float *out, int n);
+void csm_mark_shape_pulse(float *out, int n);
 
 /* The next N_STEP samples. Sound that is not finite counts as silence. */
-void shape_update(struct shape *shape, const float samples[N_STEP]);
+void csm_mark_shape_update(struct shape *shape, const float samples[N_STEP]);
 
 #endif

@@ -10,23 +10,23 @@ static const float HIGHEST = 2.0f;
 /* A mark stays after a sound that ended; the weight that this gives has a bound. */
 static const float HEAVIEST = 2.0f;
 
-void whiten_init(struct whiten *w, size_t factor)
+void csm_mark_whiten_init(struct whiten *w, size_t factor)
 {
     memset(w, 0, sizeof *w);
-    rate_init(&w->down, factor);
-    rate_init(&w->up, 2);
-    shape_pulse(w->pulse, N_PULSE);
-    shape_init(&w->shape);
+    csm_mark_rate_init(&w->down, factor);
+    csm_mark_rate_init(&w->up, 2);
+    csm_mark_shape_pulse(w->pulse, N_PULSE);
+    csm_mark_shape_init(&w->shape);
 }
 
 /* The step before the newest is made white: by then the shape's window lies around it. A
  * mark in it was made at a level between that of two steps before the newest and its own:
  * their geometric mean is taken, and weighed against the noise, which has the level now. */
-void whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
+void csm_mark_whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
 {
     float x[N_STEP];
-    rate_down(&w->down, samples, x);
-    shape_update(&w->shape, x);
+    csm_mark_rate_down(&w->down, samples, x);
+    csm_mark_shape_update(&w->shape, x);
     const struct shape *s = &w->shape;
     const float *now = s->recent + N_WINDOW - 2 * N_STEP;
     memcpy(x, now, sizeof x);
@@ -46,5 +46,5 @@ void whiten_step(struct whiten *w, const float *samples, float out[2 * N_STEP])
     for (int k = 0; k < N_PULSE; k++)
         for (int i = 0; i < N_STEP; i++)
             x[i] += w->pulse[k] * w->white[i + k];
-    rate_up(&w->up, x, out);
+    csm_mark_rate_up(&w->up, x, out);
 }

@@ -19,9 +19,9 @@ struct whiten {
     float levels[2]; /* of the shape one step and two steps ago, the newer first */
 };
 
-void whiten_init(struct whiten *whiten, size_t factor);
+void csm_mark_whiten_init(struct whiten *whiten, size_t factor);
 
 /* N_STEP * factor samples to 2 * N_STEP, one step and 11 ms late. */
-void whiten_step(struct whiten *whiten, const float *samples, float out[2 * N_STEP]);
+void csm_mark_whiten_step(struct whiten *whiten, const float *samples, float out[2 * N_STEP]);
 
 #endif

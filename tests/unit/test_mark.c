@@ -260,19 +260,19 @@ static void a_payload_survives_noise_and_noise_is_no_payload(void **state)
     uint32_t seed = 7;
     float coded[N_CODED_BITS], soft[N_CODED_BITS];
     csm_mark_payload p;
-    payload_encode(&PAYLOAD, coded);
+    csm_mark_payload_encode(&PAYLOAD, coded);
     for (size_t i = 0; i < N_CODED_BITS; i++)
         soft[i] = coded[i] + 1.8f * noise(&seed); /* one bit in four is wrong in sign */
-    assert_true(payload_decode(soft, &p));
+    assert_true(csm_mark_payload_decode(soft, &p));
     assert_int_equal(p.model, PAYLOAD.model);
     /* Check bits agree by chance once in 2^24: in 300 tries with probability 2e-5. */
     for (int i = 0; i < 300; i++) {
         for (size_t k = 0; k < N_CODED_BITS; k++)
             soft[k] = noise(&seed);
-        assert_false(payload_decode(soft, &p));
+        assert_false(csm_mark_payload_decode(soft, &p));
     }
     memset(soft, 0, sizeof soft);
-    assert_false(payload_decode(soft, &p));
+    assert_false(csm_mark_payload_decode(soft, &p));
 }
 
 static void chips_are_the_keystream_of_rfc_8439(void **state)
@@ -285,7 +285,7 @@ static void chips_are_the_keystream_of_rfc_8439(void **state)
         key[i] = (unsigned char)i;
     static const unsigned char expected[8] = {0x39, 0xfd, 0x2b, 0x7d, 0xd9, 0xc5, 0x19, 0x6a};
     struct chips chips;
-    chips_make(key, &chips);
+    csm_mark_chips_make(key, &chips);
     for (size_t i = 0; i < 64; i++)
         assert_true(chips.pilot[i] == (expected[i / 8] >> i % 8 & 1 ? 1.0f : -1.0f));
 }

@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from conftest import TEXT, Server, generate, recording
+from conftest import TEXT, Server, generate, recording, wait_until
 
 SAID = "This is how I speak when I am asked to read a line aloud."
 FORM = {"name": "anna", "ref_text": SAID, "consent": "Anna, in writing, 2026-11-01"}
@@ -132,7 +132,9 @@ def test_killed_while_voices_are_uploaded_the_old_set_or_the_new_is_there(tmp_pa
 
         adder = threading.Thread(target=add)
         adder.start()
-        time.sleep(random.uniform(0.05, 0.4))
+        n = len(told)
+        wait_until(lambda: len(told) > n or turn % 3 != 0)  # in every third turn after one is kept
+        time.sleep(random.uniform(0.01, 0.3))
         s.stop(signal.SIGKILL)
         adder.join()
     s = Server("--no-mark", voices=voices)

@@ -109,17 +109,36 @@ static size_t choose_sockets(size_t wanted)
 
 /* ---- the model ----------------------------------------------------------------------- */
 
+/* A worker's: the loop looks at what it does when it is done. */
 static void open_model(void *job)
 {
     struct server *server = job;
-    const struct serve_options *o = server->service.options;
-    server->status =
-        csm_model_open(o->model_path, &o->model, &server->service.model, &server->error);
+    struct service *service = &server->service;
+    const struct serve_options *o = service->options;
+    csm_model_options options = o->model;
+    const char *rest = o->model.device;
+    do {
+        char device[64];
+        if (rest != NULL) {
+            const size_t n = strcspn(rest, ",");
+            snprintf(device, sizeof device, "%.*s", (int)(n < 63 ? n : 63), rest);
+            options.device = device;
+            rest = rest[n] == ',' ? rest + n + 1 : NULL;
+        }
+        if (service->n_models == MAX_DEVICES)
+            server->status = csm_fail(&server->error, CSM_BAD_ARG, "--device: expected at most %d",
+                                      MAX_DEVICES);
+        else
+            server->status = csm_model_open(o->model_path, &options,
+                                            &service->models[service->n_models], &server->error);
+        service->n_models += server->status == CSM_OK;
+    } while (server->status == CSM_OK && rest != NULL);
 }
 
 static csm_status start_speaking(struct service *service, csm_error *err)
 {
     const struct serve_options *o = service->options;
+    service->model = service->models[0];
     service->info = csm_model_describe(service->model);
     if (o->on_open != NULL)
         o->on_open(service->model);
@@ -129,7 +148,7 @@ static csm_status start_speaking(struct service *service, csm_error *err)
     csm_status st =
         voice_store_open(service->model, o->aliases, o->n_aliases, &service->voices, err);
     if (st == CSM_OK)
-        st = speeches_new(service->base, service->model, service->workers, o->max_streams,
+        st = speeches_new(service->base, service->models, service->n_models, service->workers, o->max_streams,
                           o->max_queue, &service->speeches, err);
     return st;
 }
@@ -260,7 +279,8 @@ static void close_parts(struct server *server)
     workers_free(service->workers);
     speeches_free(service->speeches);
     voice_store_close(service->voices);
-    csm_model_close(service->model);
+    for (size_t i = 0; i < service->n_models; i++)
+        csm_model_close(service->models[i]);
     http_free(service->http);
     metrics_free(service->metrics);
     for (size_t i = 0; i < service->n_keys; i++)

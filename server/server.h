@@ -12,7 +12,8 @@ struct serve_options {
     int port;         /* 0: any free one */
     int wyoming_port; /* -1: none; 0: any free one */
     const char *model_path; /* NULL: the embedded voice */
-    csm_model_options model;
+    csm_model_options model; /* its device may name several, "cuda:0,cuda:1": each has the
+                              * model, and a speech is drawn where the fewest are */
     size_t max_streams, max_queue, max_sockets;
     size_t max_text; /* characters of a text */
     const char *api_key_file; /* a key a line; NULL: none */

@@ -22,6 +22,8 @@ struct guest {
 };
 TAILQ_HEAD(guest_list, guest);
 
+enum { MAX_DEVICES = 16 };
+
 struct service {
     const struct serve_options *options;
     struct event_base *base;
@@ -34,8 +36,10 @@ struct service {
     size_t n_keys;
     bool is_ending;
 
-    /* NULL until the model is open. */
-    csm_model *model;
+    /* NULL until the model is open, on every device. */
+    csm_model *models[MAX_DEVICES]; /* [n_models] */
+    size_t n_models;
+    csm_model *model; /* the first: it encodes recordings */
     const csm_model_info *info;
     struct speeches *speeches;
     struct voice_store *voices;

@@ -27,6 +27,7 @@ struct notice {
     struct speeches *all;
     struct speech *speech; /* NULL: nobody listens any more */
     csm_generation *generation;
+    size_t model; /* which of the models draws it */
     bool is_listed;
     struct notice *next;
 };
@@ -73,8 +74,13 @@ struct speech {
 };
 TAILQ_HEAD(speech_list, speech);
 
+enum { MAX_MODELS = 16 };
+
 struct speeches {
-    csm_model *model;
+    csm_model *model; /* the first: all tokenize alike */
+    csm_model *models[MAX_MODELS];
+    size_t n_drawn[MAX_MODELS]; /* generations that each is drawing */
+    size_t n_models;
     const csm_model_info *info;
     struct workers *workers;
     size_t max_streams, max_queue, n_running, n_waiting;
@@ -223,6 +229,7 @@ static void drop_generation(struct speech *s)
     if (n == NULL)
         return;
     s->notice = NULL;
+    s->all->n_drawn[n->model]--;
     pthread_mutex_lock(&n->all->mutex);
     n->speech = NULL;
     pthread_mutex_unlock(&n->all->mutex);
@@ -303,7 +310,8 @@ static csm_status open_generation(struct speech *s, struct notice *n, csm_error 
     csm_request request = csm_request_of(text, s->setup.speaker);
     request.context = turns;
     request.n_context = n_voice + (s->last != NULL);
-    const csm_status st = csm_generation_open(s->all->model, &request, &options, &n->generation, err);
+    const csm_status st =
+        csm_generation_open(s->all->models[n->model], &request, &options, &n->generation, err);
     free(turns);
     return st;
 }
@@ -318,6 +326,9 @@ static bool begin_sentence(struct speech *s)
     }
     n->all = s->all;
     n->speech = s;
+    for (size_t i = 1; i < s->all->n_models; i++)
+        if (s->all->n_drawn[i] < s->all->n_drawn[n->model])
+            n->model = i;
     s->n_codes = 0;
     st = open_generation(s, n, &s->error);
     if (st != CSM_OK) {
@@ -326,6 +337,7 @@ static bool begin_sentence(struct speech *s)
         return false;
     }
     s->notice = n;
+    s->all->n_drawn[n->model]++;
     return true;
 }
 
@@ -664,9 +676,12 @@ void speech_close(struct speech *s)
     free(s);
 }
 
-csm_status speeches_new(struct event_base *base, csm_model *model, struct workers *workers,
-                        size_t max_streams, size_t max_queue, struct speeches **out, csm_error *err)
+csm_status speeches_new(struct event_base *base, csm_model *const *models, size_t n_models,
+                        struct workers *workers, size_t max_streams, size_t max_queue,
+                        struct speeches **out, csm_error *err)
 {
+    if (n_models < 1 || n_models > MAX_MODELS)
+        return csm_fail(err, CSM_BAD_ARG, "speeches: %zu models, expected 1 to %d", n_models, MAX_MODELS);
     struct speeches *all = calloc(1, sizeof *all);
     if (all != NULL)
         all->news = event_new(base, -1, 0, on_news, all);
@@ -674,8 +689,10 @@ csm_status speeches_new(struct event_base *base, csm_model *model, struct worker
         free(all);
         return csm_fail(err, CSM_NO_MEMORY, "speeches: out of memory");
     }
-    all->model = model;
-    all->info = csm_model_describe(model);
+    memcpy(all->models, models, n_models * sizeof *models);
+    all->n_models = n_models;
+    all->model = models[0];
+    all->info = csm_model_describe(models[0]);
     all->workers = workers;
     all->max_streams = max_streams;
     all->max_queue = max_queue;

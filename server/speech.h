@@ -62,10 +62,13 @@ struct speech_tally {
     const char *guarded; /* why the guard ended a sentence; "" if it did not */
 };
 
-/* At most max_streams speak at once, at most max_queue wait. CSM_NO_MEMORY. */
-csm_status speeches_new(struct event_base *base, csm_model *model, struct workers *workers,
-                        size_t max_streams, size_t max_queue, struct speeches **out,
-                        csm_error *err);
+/* At most max_streams speak at once, at most max_queue wait.
+ *   models  [n_models] the same model on several devices; copied. Each sentence is drawn
+ *           where the fewest are
+ * CSM_NO_MEMORY; CSM_BAD_ARG (n_models). */
+csm_status speeches_new(struct event_base *base, csm_model *const *models, size_t n_models,
+                        struct workers *workers, size_t max_streams, size_t max_queue,
+                        struct speeches **out, csm_error *err);
 void speeches_free(struct speeches *all); /* none is open; takes NULL */
 
 size_t speeches_running(const struct speeches *all);

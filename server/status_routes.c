@@ -51,12 +51,14 @@ void answer_metrics(struct service *service, struct http_request *r, const char 
     (void)name;
     struct metrics_now now = {.sockets = connections_count(service->connections)};
     if (service->speeches != NULL) {
-        csm_load load = {.size = sizeof load};
-        csm_model_load(service->model, &load);
         now.running = speeches_running(service->speeches);
         now.waiting = speeches_waiting(service->speeches);
-        now.lanes = load.n_running;
-        now.positions = load.n_positions;
+        for (size_t i = 0; i < service->n_models; i++) {
+            csm_load load = {.size = sizeof load};
+            csm_model_load(service->models[i], &load);
+            now.lanes += load.n_running;
+            now.positions += load.n_positions;
+        }
     }
     struct evbuffer *text = evbuffer_new();
     if (text == NULL) {

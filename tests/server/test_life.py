@@ -109,6 +109,14 @@ def test_sigint_ends_an_idle_server_at_once(start):
     assert time.monotonic() - began < 2
 
 
+def test_devices_share_the_work_and_say_the_same(start):
+    s = start("--device", "cpu,cpu", "--engine", "native")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda seed: s.speak(seed=seed % 4), range(16)))
+    assert found == [generate(TEXT, seed) for seed in range(4)] * 4
+    assert s.stop() == 0
+
+
 def test_health_is_503_until_the_model_is_there(start, tmp_path):
     """A model that cannot be opened ends the server with exit code 3 and one line."""
     s = start("--model-path", tmp_path, ready=False)

@@ -355,11 +355,11 @@ size_t connections_count(const struct connections *all)
     return all->n_open;
 }
 
-bool connections_have_output(const struct connections *all)
+bool connections_are_busy(const struct connections *all)
 {
     const struct connection *c;
     TAILQ_FOREACH(c, &all->open, entry)
-        if (connection_waiting(c) > 0)
+        if (c->phase != OPEN || connection_waiting(c) > 0)
             return true;
     return false;
 }

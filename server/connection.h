@@ -50,7 +50,8 @@ csm_status connections_use_tls(struct connections *all, const char *cert, const 
 
 void connections_stop(struct connections *all); /* accept no more, close the idle ones */
 size_t connections_count(const struct connections *all);
-bool connections_have_output(const struct connections *all); /* something waits to be sent */
+/* Whether something waits to be sent, or a client has not yet taken it all and closed. */
+bool connections_are_busy(const struct connections *all);
 
 void connection_own(struct connection *c, const struct connection_hooks *hooks, void *owner);
 

@@ -43,7 +43,7 @@ bool service_is_ready(const struct service *service)
 
 bool router_is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+    return (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host)) || strcmp(host, "::1") == 0 ||
            strcasecmp(host, "localhost") == 0;
 }
 
@@ -108,11 +108,21 @@ static bool has_key(const struct service *service, const struct http_request *r)
     return is_known && given != NULL;
 }
 
-static bool is_same_origin(const struct http_request *r, const char *origin)
+/* The server's own page. Where no key is asked for, its name must be this machine's: a
+ * page of any name can have that name point here (DNS rebinding). */
+static bool is_own_origin(const struct service *service, const struct http_request *r,
+                          const char *origin)
 {
     const char *host = http_head_find(&r->head, "host");
     const char *name = strstr(origin, "://");
-    return host != NULL && name != NULL && strcasecmp(name + 3, host) == 0;
+    if (host == NULL || name == NULL || strcasecmp(name + 3, host) != 0)
+        return false;
+    if (service->n_keys > 0 || service->options->is_open)
+        return true;
+    char plain[64];
+    const bool is_v6 = *host == '[';
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(host + is_v6, is_v6 ? "]" : ":"), host + is_v6);
+    return router_is_loopback(plain);
 }
 
 /* A page of another origin may ask only where --allow-origin names it. */
@@ -155,7 +165,7 @@ static void on_head(void *user, struct http_request *r)
     const struct route *route = find_route(r, &has_other);
     http_header(r, "X-Content-Type-Options", "nosniff");
     allow_origin(service, r);
-    if (origin != NULL && !is_same_origin(r, origin) && !is_allowed_origin(service, origin))
+    if (origin != NULL && !is_own_origin(service, r, origin) && !is_allowed_origin(service, origin))
         reply_error(r, 403, "", "origin_not_allowed",
                     "pages of this origin may not ask: --allow-origin names those that may");
     else if (strcmp(r->head.method, "OPTIONS") == 0 && origin != NULL && (route != NULL || has_other))

@@ -178,7 +178,7 @@ static bool is_over(const struct service *service)
     return connections_count(service->connections) == 0 ||
            (http_n_pending(service->http) == 0 && TAILQ_EMPTY(&service->guests) &&
             (service->speeches == NULL || speeches_running(service->speeches) == 0) &&
-            !connections_have_output(service->connections));
+            !connections_are_busy(service->connections));
 }
 
 static void on_ending(evutil_socket_t fd, short what, void *user)

@@ -179,6 +179,9 @@ def test_pages_of_other_origins_may_not_ask(server, start):
     assert status == 403 and "Access-Control-Allow-Origin" not in headers
     own = {"Origin": f"http://127.0.0.1:{server.port}"}
     assert server.request("POST", "/v1/audio/speech", BODY, own)[0] == 200
+    # A name of somebody else's that points here (DNS rebinding) is no page of ours.
+    rebound = {"Host": f"example.org:{server.port}", "Origin": f"http://example.org:{server.port}"}
+    assert server.request("POST", "/v1/audio/speech", BODY, rebound)[0] == 403
     s = start("--allow-origin", "https://example.org")
     status, headers, _ = s.request("OPTIONS", "/v1/audio/speech", headers={
         **other, "Access-Control-Request-Method": "POST"})

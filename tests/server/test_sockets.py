@@ -185,7 +185,7 @@ def test_sigterm_says_what_has_come_and_closes(start):
         with pytest.raises(ConnectionClosed) as closed:
             s.next()
         assert closed.value.rcvd.code == 1001
-    assert server.stop() == 0
+    assert server.process.wait(20) == 0
 
 
 def test_a_socket_needs_the_key_and_its_own_origin(start, tmp_path):

@@ -295,7 +295,12 @@ size_t saying_pending(const struct saying *s)
     return s->speech != NULL ? speech_pending(s->speech) : s->n_early;
 }
 
-/* Whether anything of a text is left to be said, before a voice is looked for. */
+static bool refuse_silence(struct refusal *why)
+{
+    return refuse(why, 400, "input", "invalid_value", "input: nothing in it can be said");
+}
+
+/* Whether anything of a text is left to be said. */
 static bool can_be_said(const struct speech_request *request, struct refusal *why)
 {
     csm_error err;
@@ -310,21 +315,25 @@ static bool can_be_said(const struct speech_request *request, struct refusal *wh
     const char *text = request->is_normalized ? spoken : request->input;
     const bool is_empty = text[strspn(text, " \t\r\n")] == '\0';
     csm_free(spoken);
-    return !is_empty || refuse(why, 400, "input", "invalid_value", "input: nothing in it can be said");
+    return !is_empty || refuse_silence(why);
 }
 
 bool saying_begin(struct service *service, struct speech_request *request,
                   const struct saying_hooks *hooks, void *owner, struct saying **out,
                   struct refusal *why)
 {
-    if (!can_be_said(request, why)) {
+    /* Where recordings are to be encoded first, the text is looked at before. */
+    if (request->n_references > 0 && !can_be_said(request, why)) {
         speech_request_empty(request);
         return false;
     }
     struct saying *s;
     if (!saying_open(service, request, NULL, SAYING_ONE_SOUND, hooks, owner, &s, why))
         return false;
-    if (!saying_add(s, s->request.input, s->request.is_split, why)) {
+    bool is_right = saying_add(s, s->request.input, s->request.is_split, why);
+    if (is_right && saying_pending(s) == 0)
+        is_right = refuse_silence(why);
+    if (!is_right) {
         saying_close(s);
         return false;
     }

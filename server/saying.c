@@ -334,6 +334,7 @@ bool saying_begin(struct service *service, struct speech_request *request,
     if (is_right && saying_pending(s) == 0)
         is_right = refuse_silence(why);
     if (!is_right) {
+        s->outcome = "error";
         saying_close(s);
         return false;
     }

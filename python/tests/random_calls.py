@@ -113,7 +113,11 @@ def options():
                         ("depth_topk", lambda: 5), ("strategy", lambda: "exact"),
                         ("stream", lambda: "torch-cpu"), ("sampler", lambda: "sesame"),
                         ("dtype", lambda: "bf16"), ("mlx_version", lambda: None),
-                        ("tempreature", lambda: 1)):
+                        ("top_p", lambda: 0.9), ("min_p", lambda: 0.1),
+                        ("depth_top_p", lambda: 0.9), ("depth_min_p", lambda: 0.1),
+                        ("voice", lambda: None), ("min_audio_length_ms", lambda: 80),
+                        ("sentences", lambda: True), ("normalize", lambda: True),
+                        ("guard", lambda: True), ("tempreature", lambda: 1)):
         if r.random() < 0.12:
             given[name] = maybe(value)
     return given | {"max_audio_length_ms": maybe(lambda: r.choice((80, 160, 1e9)), 0.95)}
@@ -195,7 +199,8 @@ CALLS = {
     csm.Model.speak: (6, lambda: a_model().speak(maybe(lambda: "Hi."), logits=True, **options())),
     csm.Model.stream: (6, step),
     csm.Model.tokenize: (6, lambda: a_model().tokenize(maybe(lambda: "Hi."), maybe(lambda: 1))),
-    csm.Model.encode: (6, lambda: a_model().encode(maybe(samples))),
+    csm.Model.encode: (6, lambda: a_model().encode(maybe(samples), maybe(
+        lambda: r.choice((None, 8000, 48000))))),
     csm.Model.decode: (8, lambda: a_model().decode(maybe(lambda: codes(1024)))),
     token_analyzer.capture_tokens: (3, captured),
     token_analyzer.save_token_analysis: (5, save_and_load),

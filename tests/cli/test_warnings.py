@@ -80,6 +80,15 @@ def test_a_shorter_limit_of_the_model_counts(csm, tmp_path, n):
     assert json.loads(done.stdout)["frames"] == n and codes_of(done) == ["cut"]
 
 
+@pytest.mark.parametrize("text", ["Hi.", "Good morning.", "To be."])
+def test_speech_that_the_guard_ends_says_why(csm, text):
+    # 6 s more than the text takes at 5 bytes a second, before the limit: csm-a does not end.
+    done = csm("generate", "--model-path", CSM_A, "--text", text, "--output", "none", "--json",
+               "--guard", "--quiet")
+    assert "longer than its text" in warned(done, "guarded") and codes_of(done) == ["guarded"]
+    assert json.loads(done.stdout)["frames"] == 75 + len(text) * 5 // 2 + 1
+
+
 @pytest.fixture(scope="module")
 def silent_model(tmp_path_factory):
     """csm-a that ends at once: its greedy code is the end's everywhere."""
@@ -106,6 +115,13 @@ def test_no_sound_at_all_is_no_success(csm, tmp_path, silent_model, more):
                "--output", tmp_path / "a.wav", *GREEDY, *more, check=False)
     assert done.returncode == 1
     assert "no sound" in warned(done, "no-sound") and "--seed" in done.stderr
+
+
+def test_a_file_without_sound_among_others_is_no_success(csm, tmp_path, silent_model):
+    (tmp_path / "script").write_text("[0] Hello.\n[1] You.\n")
+    done = csm("generate", "--model-path", silent_model, "--script", tmp_path / "script", "--json",
+               "--output", tmp_path / "a.wav", "--per-turn", *GREEDY, check=False)
+    assert done.returncode == 1 and codes_of(done) == ["no-sound", "no-sound"]
 
 
 def test_a_least_length_makes_it_speak(csm, silent_model):

@@ -63,46 +63,48 @@ static bool on_frame(void *user, const csm_frame *frame)
     return !is_interrupted();
 }
 
-/* Those that no run before has left; returns how many. */
-static size_t choose_missing(struct batch *b, csm_utterance *missing)
+/* Those that no run before has left, each with its own length; *n_missing: how many. */
+static csm_status choose_missing(struct batch *b, csm_utterance *missing,
+                                 csm_generate_options *options, size_t *n_missing, csm_error *err)
 {
     const struct recital *r = b->recital;
+    csm_status st = CSM_OK;
     size_t n = 0;
-    for (size_t i = 0; i < r->utterances.n; i++) {
+    for (size_t i = 0; st == CSM_OK && i < r->utterances.n; i++) {
         const struct utterance *u = &r->utterances.items[i];
         struct part part;
         if (recital_has_part(r, i, &part)) {
             part_close(&part);
             continue;
         }
+        st = speak_options(r->what, r->model, context_turns(&r->context), r->context.n_turns,
+                           u->text, u->speaker, &options[n], err);
         b->drawn[n] = i;
-        missing[n++] = (csm_utterance){
-            .text = u->text, .speaker = u->speaker, .seed = r->what->options.seed + i};
+        missing[n] = (csm_utterance){.text = u->text,
+                                     .speaker = u->speaker,
+                                     .seed = r->what->options.seed + i,
+                                     .options = &options[n]};
+        n++;
     }
-    return n;
+    *n_missing = n;
+    return st;
 }
 
 /* All that is missing, then what is there behind it. */
-static csm_status draw_missing(struct batch *b, csm_utterance *missing, const csm_turn *context,
+static csm_status draw_missing(struct batch *b, csm_utterance *missing,
+                               csm_generate_options *each, const csm_turn *context,
                                size_t n_context, csm_error *err)
 {
     struct recital *r = b->recital;
-    csm_generate_options options;
-    const size_t n = r->utterances.n;
-    const char **texts = calloc(n + 1, sizeof *texts);
-    if (texts == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
-    for (size_t i = 0; i < n; i++)
-        texts[i] = r->utterances.items[i].text;
-    csm_status st = speak_options(r->what, r->model, context_turns(&r->context), r->context.n_turns, texts, n,
-                                  r->utterances.items[0].speaker, &options, err);
-    free(texts);
+    csm_generate_options options = r->what->options;
+    size_t n = 0;
+    csm_status st = choose_missing(b, missing, each, &n, err);
     if (st != CSM_OK)
         return st;
     options.on_frame = on_frame;
     options.user = b;
-    st = csm_generate_batch(r->model, context, n_context, missing, choose_missing(b, missing),
-                            r->how->n_batch, &options, on_result, err);
+    st = csm_generate_batch(r->model, context, n_context, missing, n, r->how->n_batch, &options,
+                            on_result, err);
     if (b->status != CSM_OK) { /* why on_result ended it */
         *err = b->error;
         return b->status;
@@ -122,20 +124,22 @@ csm_status say_in_batch(struct recital *r, csm_error *err)
                       .drawn = calloc(n, sizeof *b.drawn),
                       .waiting = calloc(n, sizeof *b.waiting)};
     csm_utterance *missing = calloc(n, sizeof *missing);
+    csm_generate_options *options = calloc(n, sizeof *options);
     csm_turn *context = calloc(n_context + 1, sizeof *context);
     csm_status st = CSM_OK;
-    if (missing == NULL || context == NULL || b.drawn == NULL || b.waiting == NULL)
+    if (missing == NULL || options == NULL || context == NULL || b.drawn == NULL || b.waiting == NULL)
         st = csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     if (st == CSM_OK) {
         for (size_t i = 0; i < n_context; i++)
             context[i] = csm_session_turn(r->context.session, i);
-        st = draw_missing(&b, missing, context, n_context, err);
+        st = draw_missing(&b, missing, options, context, n_context, err);
     }
     for (size_t i = 0; b.waiting != NULL && i < n; i++)
         csm_result_close(b.waiting[i]);
     free(b.waiting);
     free(b.drawn);
     free(context);
+    free(options);
     free(missing);
     return st;
 }

@@ -93,7 +93,7 @@ csm_status speakable(const struct speak *w, const char *text, char **out, csm_er
 }
 
 csm_status speak_options(const struct speak *w, const csm_model *model, const csm_turn *voice,
-                         size_t n_voice, const char *const *texts, size_t n_texts, int speaker,
+                         size_t n_voice, const char *text, int speaker,
                          csm_generate_options *options, csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
@@ -103,13 +103,9 @@ csm_status speak_options(const struct speak *w, const csm_model *model, const cs
                         w->max_ms, info->frame_ms);
     *options = w->options;
     options->min_frames = (size_t)ceil((double)w->min_ms / info->frame_ms);
-    options->max_frames = 0;
-    for (size_t i = 0; is_by_text && i < n_texts; i++) {
-        const size_t n = csm_frames_for_text(model, voice, n_voice, texts[i], speaker);
-        options->max_frames = n > options->max_frames ? n : options->max_frames;
-    }
     if (is_by_text)
-        options->max_frames += options->min_frames;
+        options->max_frames = csm_frames_for_text(model, voice, n_voice, text, speaker) +
+                              options->min_frames;
     else
         options->max_frames = (size_t)((double)w->max_ms / info->frame_ms);
     if (options->n_forced != 0)
@@ -151,7 +147,7 @@ csm_status speak_turn(struct speak *w, const struct context *context, const char
                               .sink = sink,
                               .sink_status = CSM_OK};
     csm_generate_options options;
-    csm_status st = speak_options(w, model, context_turns(context), context->n_turns, &text, 1, speaker,
+    csm_status st = speak_options(w, model, context_turns(context), context->n_turns, text, speaker,
                                   &options, err);
     if (st != CSM_OK)
         return st;

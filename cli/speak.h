@@ -43,11 +43,11 @@ csm_status speak_turn(struct speak *what, const struct context *context, const c
                       int speaker, uint64_t seed, struct sink *sink, csm_result **result, csm_error *err);
 
 /* Its parts, for whoever draws many at a time: the options of csm_generate without
- * seed and callbacks, for the longest of n texts, CSM_BAD_ARG for a length that is none;
+ * seed and callbacks, for a text, CSM_BAD_ARG for a length that is none;
  * what is warned of before a speaker speaks, and of an utterance that is done.
  *   voice  [n_voice] the turns of the context as it was given */
 csm_status speak_options(const struct speak *what, const csm_model *model, const csm_turn *voice,
-                         size_t n_voice, const char *const *texts, size_t n_texts, int speaker,
+                         size_t n_voice, const char *text, int speaker,
                          csm_generate_options *options, csm_error *err);
 void speak_as(struct speak *what, const csm_model *model, const csm_turn *voice, size_t n_voice,
               int speaker);

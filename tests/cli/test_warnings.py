@@ -61,10 +61,12 @@ def test_the_limit_follows_the_text(csm, text):
     assert json.loads(done.stdout)["frames"] == max(125, 100 + len(text) * 5 // 2)
 
 
-def test_what_is_batched_has_the_limit_of_its_longest(csm):
-    done = csm("generate", "--model-path", CSM_A, "--text", "Hi. Ho.", "--output", "none", "--json",
+def test_in_a_batch_each_has_the_limit_of_its_text(csm):
+    text = "Hi. " + "Say this, then say that, and this" * 3 + "."
+    done = csm("generate", "--model-path", CSM_A, "--text", text, "--output", "none", "--json",
                "--batch", "2")
-    assert [u["frames"] for u in json.loads(done.stdout)["utterances"]] == [125, 125]
+    assert [u["frames"] for u in json.loads(done.stdout)["utterances"]] == [
+        125, 100 + len(text[4:]) * 5 // 2]
     assert codes_of(done) == ["cut", "cut"]
 
 

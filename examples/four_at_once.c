@@ -33,7 +33,7 @@ int main(int argc, char **argv)
         st = csm_generation_open(model, &request, &options, &speech[i], &err);
         if (st == CSM_OK)
             st = csm_audio_writer_open(names[i], CSM_AUDIO_FORMAT_WAV, info->sample_rate_hz,
-                                       &files[i], &err);
+                                       NULL, &files[i], &err);
     }
     /* In turns: what one of them draws meanwhile waits (options.n_ahead frames of it). */
     for (int n_over = 0; st == CSM_OK && n_over < 4;) {

@@ -485,7 +485,9 @@ static void *run(void *argument)
         admit(s);
         look(s);
         pthread_mutex_unlock(&s->lock);
+        const double from = csm_now_ms();
         work(s);
+        s->took_ms = csm_now_ms() - from;
         csm_turns_give(&s->model->turns);
         pthread_mutex_lock(&s->lock);
     }

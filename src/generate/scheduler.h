@@ -42,6 +42,7 @@ struct csm_scheduler {
     struct csm_host *fallback; /* opened once an engine has failed */
     struct csm_scratch *scratch;
     double usual_ms[CSM_SCHEDULER_TIMES + 1]; /* a frame of n generations, without prompts */
+    double took_ms; /* what was done at last, from border to border; in the model's turn */
     double piece; /* positions of prompts that are read beside a frame */
 };
 

@@ -26,3 +26,11 @@ def test_the_shared_library_shows_what_the_headers_declare(build_dir):
     shown = {name for name in symbols(build_dir / "lib" / "libcsm.so", "-D")
              if name.startswith("csm_")}
     assert shown == declared
+
+
+def test_nothing_above_the_table_compares_an_engines_name():
+    """What an engine can do it states as traits; engine/open.c alone knows names."""
+    names = re.compile(r'strcmp\([^;]*"(native|mlx|torch|cuda)"|strcmp\([^;]*ops->name')
+    above = [path for path in (SOURCE / "src").rglob("*.c") if "engine" not in path.parts]
+    assert len(above) > 100
+    assert [str(path) for path in above if names.search(path.read_text())] == []

@@ -4,7 +4,7 @@
  * come, are read, are cancelled or dropped, and whatever happens to the others.
  *
  * Random choices come from CSM_SEED (default 1), which a failure prints; CSM_SCHEDULES
- * (default 12) schedules are tried for each model and kernel table, CSM_STARTS (default 96)
+ * (default 5) schedules are tried for each model and kernel table, CSM_STARTS (default 96)
  * generations begun from CSM_THREADS (default 8) threads. CSM_TEST names the one test to run,
  * with * and ? as in file names. */
 #include "unit/cmocka_all.h"
@@ -222,7 +222,7 @@ static void run_schedule(csm_model *model, uint64_t *dice)
 static void any_schedule_gives_each_what_it_says_alone(void **state)
 {
     (void)state;
-    const long n = from_environment("CSM_SCHEDULES", 12);
+    const long n = from_environment("CSM_SCHEDULES", 5);
     for (size_t m = 0; m < sizeof precisions / sizeof *precisions; m += PRECISION_STEP)
         for (size_t t = 0; t < MOST_TABLES && csm_kernels_fast(t) != NULL; t++) {
             say_alone(m, csm_kernels_fast(t));

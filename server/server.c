@@ -312,7 +312,7 @@ csm_status serve(const struct serve_options *options, csm_error *err)
         st = csm_fail(err, CSM_NO_MEMORY, "serve: out of memory");
     if (st == CSM_OK)
         event_base_dispatch(server.service.base);
-    if (st == CSM_OK && server.status != CSM_OK && !server.service.is_ending) {
+    if (st == CSM_OK && !server.service.is_ending && server.status != CSM_OK) {
         *err = server.error;
         st = server.status;
     }

@@ -45,6 +45,7 @@ static const char help[] =
     "  --max-streams N          speeches drawn at once (64)\n"
     "  --queue N                speeches that may wait (256); then 503\n"
     "  --max-sockets N          connections at once (4096)\n"
+    "  --prefix-cache-mb N      memory for voices and contexts that are kept read (256)\n"
     "  --max-text N             characters of a text (4096)\n"
     "  --voices-dir D           recordings of voices; default: as csm voice\n"
     "  --alias NAME=VOICE       another name for a voice; repeatable\n\n"
@@ -65,6 +66,7 @@ struct arguments {
     struct option_list origins, aliases;
     struct marking marking;
     bool is_unmarked;
+    size_t prefix_cache_mb;
 };
 
 static bool check(const struct arguments *a)
@@ -79,6 +81,8 @@ static bool check(const struct arguments *a)
         wrong = "--max-streams: expected 1 or more";
     else if (s->max_sockets < 8)
         wrong = "--max-sockets: expected 8 or more";
+    else if (a->prefix_cache_mb > 1 << 20)
+        wrong = "--prefix-cache-mb: expected at most 1048576";
     else if (s->max_text == 0)
         wrong = "--max-text: expected 1 or more";
     else if (a->marking.is_on && a->is_unmarked)
@@ -111,6 +115,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a)
         {"queue", OPTION_SIZE, &s->max_queue},
         {"max-sockets", OPTION_SIZE, &s->max_sockets},
         {"max-text", OPTION_SIZE, &s->max_text},
+        {"prefix-cache-mb", OPTION_SIZE, &a->prefix_cache_mb},
         {"voices-dir", OPTION_TEXT, &a->voices_dir},
         {"alias", OPTION_LIST, &a->aliases},
         {"api-key-file", OPTION_IN, &s->api_key_file},
@@ -138,6 +143,7 @@ int run_serve(int argc, char **argv)
                                     .max_queue = 256,
                                     .max_sockets = 4096,
                                     .max_text = 4096},
+                          .prefix_cache_mb = 256,
                           .log_format = "text"};
     const enum parsed parsed = parse(argc, argv, &a);
     if (parsed != PARSED)
@@ -153,6 +159,7 @@ int run_serve(int argc, char **argv)
     s->aliases = a.aliases.items;
     s->n_aliases = a.aliases.n;
     s->is_marked = !a.is_unmarked;
+    s->model.prefix_cache_bytes = a.prefix_cache_mb << 20;
     s->on_open = warn_of_model;
     s->is_json_log = strcmp(a.log_format, "json") == 0;
     /* Where the library looks for them; before there is another thread. */

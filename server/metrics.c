@@ -110,6 +110,8 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now, struc
     write_one(out, "csm_lanes", "gauge", "Lanes of the scheduler in use.", (double)now->lanes);
     write_one(out, "csm_positions", "gauge", "Positions of keys and values that are held.",
               (double)now->positions);
+    write_one(out, "csm_prefix_cache_bytes", "gauge", "Voices and contexts that are kept read.",
+              (double)now->kept_bytes);
     write_one(out, "csm_frames_total", "counter", "Frames of 80 ms drawn.", (double)m->n_frames);
     write_one(out, "csm_text_tokens_total", "counter", "Tokens of text spoken.", (double)m->n_text);
     write_one(out, "csm_audio_seconds_total", "counter", "Seconds of sound made.", m->sound_s);

@@ -27,7 +27,7 @@ void metrics_spoken(struct metrics *m, const struct metrics_speech *speech);
 
 /* What is so at this moment. */
 struct metrics_now {
-    size_t running, waiting, sockets, lanes, positions;
+    size_t running, waiting, sockets, lanes, positions, kept_bytes;
 };
 /* In Prometheus' text format. */
 void metrics_write(const struct metrics *m, const struct metrics_now *now, struct evbuffer *out);

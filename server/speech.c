@@ -10,12 +10,12 @@
 #include <sys/queue.h>
 #include <time.h>
 
+#include <csm/remarks.h>
 #include <csm/text.h>
 
 
 enum {
     MAX_SENTENCE_BYTES = 240, /* some 16 s; models are trained on less */
-    SENTENCE_MS = 10000,      /* the longest that a sentence may take where nothing else is asked */
     PAUSE_MS = 160,
     MAX_SILENCE_MS = 60000, /* that texts may ask for */
     MAX_SOUND_MS = 600000,
@@ -273,9 +273,15 @@ static size_t count_positions(const struct speeches *all, const struct prompt *p
 static size_t choose_frames(struct speech *s, const char *text)
 {
     const struct speeches *all = s->all;
-    const size_t usual = (size_t)(SENTENCE_MS / all->info->frame_ms);
-    const size_t wanted =
-        s->setup.max_frames == 0 && usual < s->frames_left ? usual : s->frames_left;
+    const struct prompt *voice = s->setup.prompt;
+    size_t wanted = s->frames_left;
+    if (s->setup.max_frames == 0) {
+        const size_t usual = csm_frames_for_text(all->model, voice != NULL ? voice->turns : NULL,
+                                                 voice != NULL ? voice->n : 0, text,
+                                                 s->setup.speaker) +
+                             s->setup.options.min_frames;
+        wanted = usual < wanted ? usual : wanted;
+    }
     const size_t n_text = count_tokens(all, text, s->setup.speaker);
     const size_t n_voice = count_positions(all, s->setup.prompt);
     s->tally.n_text += n_text;

@@ -48,7 +48,8 @@ struct speech_setup {
     int speaker;
     struct prompt *prompt; /* a reference of the speech's own is taken; NULL: none */
     csm_generate_options options; /* sentence i has seed + i; without callbacks */
-    size_t max_frames; /* of all sentences together; 0: ten seconds each, ten minutes in all */
+    size_t max_frames; /* of all sentences together; 0: as csm_frames_for_text
+                        * has it for each, ten minutes in all */
     bool is_normalized;
     enum speech_joint joint;
 };

@@ -58,6 +58,7 @@ void answer_metrics(struct service *service, struct http_request *r, const char 
             csm_model_load(service->models[i], &load);
             now.lanes += load.n_running;
             now.positions += load.n_positions;
+            now.kept_bytes += load.kept_bytes;
         }
     }
     struct evbuffer *text = evbuffer_new();

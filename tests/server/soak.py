@@ -36,7 +36,8 @@ def one(server, i):
 
 def main(n):
     with tempfile.TemporaryDirectory() as voices:
-        server = Server(voices=voices)
+        # What is kept read grows up to its limit: a low one, so that the rest is seen.
+        server = Server("--prefix-cache-mb", 4, voices=voices)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda i: one(server, i), range(min(n, 500))))  # what stays with the allocator
             time.sleep(1)

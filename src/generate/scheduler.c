@@ -330,41 +330,52 @@ static bool look(struct csm_scheduler *s)
 
 /* ---- the work between two borders ---------------------------------------------------------- */
 
-/* How many positions of prompts are read now. */
-static size_t piece_of(const struct csm_scheduler *s, const struct csm_host *host, size_t n_speaking)
+/* How many positions of prompts are read now: beside n_speaking frames; in the time of one
+ * where all n_present readers are behind, any of whom may be back before it is over. */
+static size_t piece_of(const struct csm_scheduler *s, const struct csm_host *host, size_t n_speaking,
+                       size_t n_present)
 {
     if (!host->traits->independent_rows)
         return SIZE_MAX;
-    if (n_speaking == 0)
+    if (n_present == 0)
         return AT_ONCE;
-    return s->piece < 1 ? 1 : (size_t)s->piece;
+    const double piece = n_speaking > 0 ? s->piece : s->piece * (1 + stretch) / stretch;
+    return piece < 1 ? 1 : piece > AT_ONCE ? AT_ONCE : (size_t)piece;
+}
+
+/* A time as it usually is: nearer to what it takes when nobody else uses the cores, since what
+ * others make of it comes in jumps. */
+static double usually(double usual, double took)
+{
+    return usual == 0 ? took : usual + (took < usual ? 0.3 : 0.03) * (took - usual);
 }
 
 /* After a frame of n_speaking generations with n_rows positions of prompts beside it. */
 static void learn(struct csm_scheduler *s, size_t n_speaking, size_t n_rows, double took)
 {
-    double *usual = &s->usual_ms[n_speaking < CSM_SCHEDULER_TIMES ? n_speaking
-                                                                  : CSM_SCHEDULER_TIMES];
     if (n_speaking == 0)
         return;
+    double *usual = &s->usual_ms[n_speaking < CSM_SCHEDULER_TIMES ? n_speaking
+                                                                  : CSM_SCHEDULER_TIMES];
     if (n_rows == 0) {
-        *usual = *usual == 0 ? took : 0.8 * *usual + 0.2 * took;
+        *usual = usually(*usual, took);
         return;
     }
     if (*usual == 0)
         return;
-    const double room = stretch * *usual, more = took - *usual;
-    double next = more <= room / 4 ? 2 * (double)n_rows : (double)n_rows * room / more;
-    next = next > 2 * s->piece ? 2 * s->piece : next; /* one that was quick by chance */
-    s->piece = next < 1 ? 1 : next > AT_ONCE ? AT_ONCE : next;
+    const double more = took > *usual ? (took - *usual) / (double)n_rows : 0;
+    s->row_ms = s->row_ms == 0 ? more : s->row_ms + 0.2 * (more - s->row_ms);
+    const double next = s->row_ms > 0 ? stretch * *usual / s->row_ms : AT_ONCE;
+    s->piece = next > 2 * s->piece ? 2 * s->piece : next; /* one that was quick by chance */
+    s->piece = s->piece < 1 ? 1 : s->piece > AT_ONCE ? AT_ONCE : s->piece;
 }
 
 /* Prompts' pieces and the last frames, into the scratch's feeds; gives how many. */
 static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_speaking,
-                     size_t *n_rows)
+                     size_t n_present, size_t *n_rows)
 {
     struct csm_scratch *x = s->scratch;
-    size_t left = piece_of(s, host, n_speaking), n = 0;
+    size_t left = piece_of(s, host, n_speaking, n_present), n = 0;
     const size_t k = x->n_codebooks;
     *n_rows = 0;
     for (int pass = 0; pass < 2; pass++) /* frames first, so that they are one run of rows */
@@ -427,11 +438,14 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
 {
     struct csm_scratch *x = s->scratch;
     csm_error err;
-    size_t n_speaking = 0, n_rows;
-    for (size_t i = 0; i < s->n_lanes; i++)
-        n_speaking += s->lanes[i]->host == host && is_speaking(s->lanes[i]) && s->lanes[i]->has_room;
+    size_t n_speaking = 0, n_present = 0, n_rows;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        const bool is_present = s->lanes[i]->host == host && is_speaking(s->lanes[i]);
+        n_present += is_present;
+        n_speaking += is_present && s->lanes[i]->has_room;
+    }
     const double from = csm_now_ms();
-    const size_t n = gather(s, host, n_speaking, &n_rows);
+    const size_t n = gather(s, host, n_speaking, n_present, &n_rows);
     csm_frames_read(host, x->feeds, x->group, n, &err);
     const size_t n_ready = find_ready(s, host);
     for (size_t i = 0; i < n; i++)

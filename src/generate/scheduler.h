@@ -43,7 +43,8 @@ struct csm_scheduler {
     struct csm_scratch *scratch;
     double usual_ms[CSM_SCHEDULER_TIMES + 1]; /* a frame of n generations, without prompts */
     double took_ms; /* what was done at last, from border to border; in the model's turn */
-    double piece; /* positions of prompts that are read beside a frame */
+    double row_ms; /* what a position of a prompt adds to a frame */
+    double piece;  /* positions of prompts that are read beside a frame */
 };
 
 /* Nothing is started yet. */

@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * quantize.c - csm quantize: a model in 4 or 8 bits, as MLX's programs read it. */
+ * quantize.c - csm quantize: a model in 1 to 8 bits, as MLX's programs read it. */
 #include <csm/quantize.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "command.h"
 #include "options.h"
 
 static const char help[] =
-    "usage: csm quantize IN_DIR OUT_DIR [--bits 4|8] [--group 32|64|128] [--force]\n"
+    "usage: csm quantize IN_DIR OUT_DIR [--mode M] [--bits N] [--group N] [--force]\n"
     "\n"
     "  IN_DIR     a model of any layout, not quantized\n"
     "  OUT_DIR    made if it is not there; MLX's layout under mlx-audio's names\n"
-    "  --bits N   4 (default) or 8\n"
-    "  --group N  neighbours that share scale and bias (64)\n"
+    "  --mode M   affine (default), mxfp4, mxfp8, nvfp4\n"
+    "  --bits N   affine: 1, 2, 3, 4 (default), 5, 6, 8\n"
+    "  --group N  affine: neighbours that share scale and bias, 32, 64 (default), 128\n"
     "  --force    overwrite the model that is in OUT_DIR\n";
 
 int run_quantize(int argc, char **argv)
 {
-    size_t bits = 4, group = 64;
+    size_t bits = 0, group = 0;
+    const char *mode = "affine";
     bool force = false;
     const char *operands[2] = {NULL, NULL};
     const struct option_spec options[] = {
+        {"mode", OPTION_TEXT, &mode},
         {"bits", OPTION_SIZE, &bits},
         {"group", OPTION_SIZE, &group},
         {"force", OPTION_FLAG, &force},
@@ -35,12 +39,16 @@ int run_quantize(int argc, char **argv)
         fputs("csm: quantize: expected IN_DIR and OUT_DIR\n", stderr);
         return EXIT_USAGE;
     }
+    if (strcmp(mode, "affine") == 0) {
+        bits = bits != 0 ? bits : 4;
+        group = group != 0 ? group : 64;
+    }
     if (bits > 8 || group > 128) {
-        fprintf(stderr, "csm: quantize: %zu bits in groups of %zu, expected 4 or 8 in groups of "
-                        "32, 64 or 128\n", bits, group);
+        fprintf(stderr, "csm: quantize: %zu bits in groups of %zu, expected 1 to 6 or 8 in groups "
+                        "of 32, 64 or 128\n", bits, group);
         return EXIT_USAGE;
     }
     csm_error err;
-    csm_status st = csm_quantize(operands[0], operands[1], (int)bits, (int)group, force, &err);
+    csm_status st = csm_quantize(operands[0], operands[1], mode, (int)bits, (int)group, force, &err);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }

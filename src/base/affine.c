@@ -5,7 +5,7 @@
 
 bool csm_affine_fits(int bits, int group, size_t cols)
 {
-    return (bits == 4 || bits == 8) && (group == 32 || group == 64 || group == 128) &&
+    return bits >= 1 && bits <= 8 && bits != 7 && (group == 32 || group == 64 || group == 128) &&
            cols % (size_t)group == 0;
 }
 
@@ -13,9 +13,10 @@ enum { LANES = 16 }; /* side by side, as compilers make vectors of */
 
 /* The edge farther from zero becomes code 0 exactly, and scale is bent so that
  * zero itself is a code. */
-static void quantize_group(const float *w, size_t n, float n_bins, uint8_t *codes, float *scale_out,
+static void quantize_group(const float *w, size_t n, int bits, uint8_t *codes, float *scale_out,
                            float *bias_out)
 {
+    const float n_bins = (float)((1 << bits) - 1);
     float lows[LANES], highs[LANES], low = INFINITY, high = -INFINITY;
     for (size_t l = 0; l < LANES; l++) {
         lows[l] = INFINITY;
@@ -30,13 +31,16 @@ static void quantize_group(const float *w, size_t n, float n_bins, uint8_t *code
         low = lows[l] < low ? lows[l] : low;
         high = highs[l] > high ? highs[l] : high;
     }
-    bool low_is_edge = fabsf(low) > fabsf(high);
+    /* One bit keeps the smallest and the largest. */
+    bool low_is_edge = bits == 1 || fabsf(low) > fabsf(high);
     float scale = (high - low) / n_bins;
     scale = scale > 1e-7f ? scale : 1e-7f;
     scale = low_is_edge ? scale : -scale;
     float edge = low_is_edge ? low : high, bias = 0;
     float zero = rintf(edge / scale);
-    if (zero != 0) {
+    if (bits == 1) {
+        bias = low;
+    } else if (zero != 0) {
         scale = edge / zero;
         bias = edge;
     }
@@ -55,25 +59,36 @@ void csm_affine_quantize(const float *row, size_t cols, int bits, int group, uin
 {
     size_t n = (size_t)group;
     for (size_t g = 0; g < cols / n; g++)
-        quantize_group(row + g * n, n, (float)((1 << bits) - 1), codes + g * n, scales + g,
-                       biases + g);
+        quantize_group(row + g * n, n, bits, codes + g * n, scales + g, biases + g);
 }
 
 void csm_affine_pack(const uint8_t *codes, size_t cols, int bits, uint32_t *words)
 {
-    size_t per_word = 32 / (size_t)bits;
-    for (size_t i = 0; i < cols / per_word; i++) {
-        uint32_t word = 0;
-        for (size_t j = 0; j < per_word; j++)
-            word |= (uint32_t)codes[i * per_word + j] << (j * (size_t)bits);
-        words[i] = word;
+    uint64_t waiting = 0;
+    unsigned n = 0; /* bits that wait */
+    for (size_t c = 0; c < cols; c++) {
+        waiting |= (uint64_t)codes[c] << n;
+        n += (unsigned)bits;
+        if (n >= 32) {
+            *words++ = (uint32_t)waiting;
+            waiting >>= 32;
+            n -= 32;
+        }
     }
 }
 
 void csm_affine_unpack(const uint32_t *words, size_t cols, int bits, uint8_t *codes)
 {
-    size_t per_word = 32 / (size_t)bits;
-    for (size_t j = 0; j < cols; j++)
-        codes[j] = (uint8_t)(words[j / per_word] >> (j % per_word * (size_t)bits) &
-                             ((1u << bits) - 1));
+    const uint64_t mask = (1u << bits) - 1;
+    uint64_t waiting = 0;
+    unsigned n = 0;
+    for (size_t c = 0; c < cols; c++) {
+        if (n < (unsigned)bits) {
+            waiting |= (uint64_t)*words++ << n;
+            n += 32;
+        }
+        codes[c] = (uint8_t)(waiting & mask);
+        waiting >>= bits;
+        n -= (unsigned)bits;
+    }
 }

@@ -17,7 +17,12 @@ enum csm_weight_format {
     /* MLX's affine quantization of a matrix [rows, cols]: w = scale * q + bias.
      * `tensor` is U32 [rows, cols * bits / 32]; `scales` and `biases` are
      * [rows, cols / group_size] of one float type. */
-    CSM_WEIGHT_AFFINE
+    CSM_WEIGHT_AFFINE,
+    /* MLX's other modes (fp_blocks.h): `tensor` likewise, `scales` U8 [rows, cols /
+     * group_size], no biases. */
+    CSM_WEIGHT_MXFP4,
+    CSM_WEIGHT_MXFP8,
+    CSM_WEIGHT_NVFP4
 };
 
 /* A tensor of a checkpoint. Its bytes outlive the weight made of it, so that an

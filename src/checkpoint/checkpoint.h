@@ -11,7 +11,7 @@
  *   HF      transformers; the codec inside as codec_model.*; rotation of halves
  *   SESAME  torchtune's names; rotation of pairs
  *   MLX     csm-mlx, and mlx-audio with the prefix "model."; rotation of pairs;
- *           matrices may be quantized (affine, 4 or 8 bits)
+ *           matrices may be quantized (affine, mxfp4, mxfp8, nvfp4)
  *   CSM_HF  the csm-hf port's: MLX's names, rotation of halves; told by its
  *           config.json, which has backbone_config and decoder_config
  * and of the codec:
@@ -103,7 +103,7 @@ struct csm_checkpoint_info {
      * have equal digests, other sizes or other tensors another. */
     const char *digest;
     /* Of most values in the language model's matrices: "F32", "BF16", "F16",
-     * "q8 group 64", "q4 group 32". */
+     * "q8 group 64", "q3 group 32", "mxfp4". */
     const char *stored_dtype;
     /* Values (those of a tied table once, zero offsets and scales of quantized
      * ones not counted) and bytes in the files. */
@@ -185,7 +185,7 @@ enum csm_role {
  *
  *   source  float tensors F32, BF16 or F16, of the shape above. Quantized
  *           matrices (rows, cols): tensor is U32, shape [rows, cols * bits / 32];
- *           scales and biases [rows, cols / group_size], float. `exact` is set
+ *           scales and biases as weight_source.h says. `exact` is set
  *           for norms and for all of the codec.
  *
  * Returns CSM_OK; CSM_BAD_FORMAT when the tensor is missing, of another shape or

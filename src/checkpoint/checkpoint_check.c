@@ -3,7 +3,9 @@
  * checkpoint_check.c - every weight looked up once, so that a model that opens is
  * whole: what is bound is marked, counted, and the most common format named. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/quantized_row.h"
 #include "checkpoint/checkpoint_parts.h"
 
 /* Values of matrices by how they are stored, to name the most common. */
@@ -12,7 +14,7 @@ struct tally {
     int bits, group_size;
     uint64_t n_values;
 };
-enum { MAX_TALLIES = 16 };
+enum { MAX_TALLIES = 32 };
 
 static uint64_t n_values(const struct csm_weight_source *source)
 {
@@ -22,7 +24,8 @@ static uint64_t n_values(const struct csm_weight_source *source)
 
 static void count(struct tally tallies[MAX_TALLIES], const struct csm_weight_source *source)
 {
-    const char *kind = csm_dtype_name(source->tensor.dtype);
+    const char *kind = source->format != CSM_WEIGHT_FLOAT ? csm_quantized_mode(source)
+                                                           : csm_dtype_name(source->tensor.dtype);
     for (size_t i = 0; i < MAX_TALLIES; i++) {
         struct tally *t = &tallies[i];
         if (t->kind == NULL)
@@ -40,7 +43,7 @@ static void name_most_common(const struct tally tallies[MAX_TALLIES], char *text
     for (size_t i = 1; i < MAX_TALLIES; i++)
         if (tallies[i].n_values > most->n_values)
             most = &tallies[i];
-    if (most->bits != 0)
+    if (most->bits != 0 && strcmp(most->kind, "affine") == 0)
         snprintf(text, size, "q%d group %d", most->bits, most->group_size);
     else
         snprintf(text, size, "%s", most->kind != NULL ? most->kind : "");

@@ -12,6 +12,7 @@
 
 #include "base/affine.h"
 #include "base/error.h"
+#include "base/fp_blocks.h"
 #include "base/numbers.h"
 #include "base/threads.h"
 #include "checkpoint/checkpoint_parts.h"
@@ -27,6 +28,7 @@ struct list {
 struct job {
     const csm_checkpoint *checkpoint;
     csm_threads *threads;
+    const struct csm_fp_mode *mode; /* NULL: affine */
     int bits, group;
     struct list list;
 };
@@ -99,10 +101,12 @@ static size_t source_row(size_t r, size_t head_dim)
 struct rows {
     const csm_tensor *source;
     size_t cols, head_dim; /* head_dim 0: rows stay where they are */
-    int bits, group;       /* bits 0: floats */
+    const struct csm_fp_mode *mode; /* NULL: affine, or floats */
+    int bits, group;                /* bits 0: floats */
     uint16_t *floats;
     uint32_t *words;
-    uint16_t *scales, *biases;
+    uint16_t *scales, *biases; /* affine */
+    uint8_t *fp_scales;        /* of a mode */
     float *scratch; /* of each thread: 4 * cols */
 };
 
@@ -125,9 +129,13 @@ static void rows_work(void *user, size_t first, size_t end, int thread)
             uint16_t h = narrow(w->source, from + c);
             row[c] = is_f16 ? csm_from_f16(h) : csm_from_bf16(h);
         }
-        csm_affine_quantize(row, w->cols, w->bits, w->group, codes, scales, biases);
-        csm_affine_pack(codes, w->cols, w->bits, w->words + r * w->cols * (size_t)w->bits / 32);
-        for (size_t g = 0; g < n_groups; g++) {
+        if (w->mode != NULL)
+            csm_fp_quantize(w->mode, narrow_dtype(w->source), row, w->cols, codes,
+                            w->fp_scales + r * n_groups);
+        else
+            csm_affine_quantize(row, w->cols, w->bits, w->group, codes, scales, biases);
+        csm_affine_pack(codes, w->cols, w->bits, w->words + r * (w->cols * (size_t)w->bits / 32));
+        for (size_t g = 0; w->mode == NULL && g < n_groups; g++) {
             size_t at = r * n_groups + g;
             w->scales[at] = is_f16 ? csm_to_f16(scales[g]) : csm_to_bf16(scales[g]);
             w->biases[at] = is_f16 ? csm_to_f16(biases[g]) : csm_to_bf16(biases[g]);
@@ -145,9 +153,10 @@ static csm_status add_weight(struct job *job, const char *name, const csm_tensor
     struct rows w = {.source = source, .cols = cols, .head_dim = head_dim};
     void *data = NULL;
     csm_status st;
-    if (source->rank == 2 && csm_affine_fits(job->bits, job->group, cols)) {
+    if (source->rank == 2 && cols % (size_t)job->group == 0) {
         char stem[CSM_NAME_MAX];
         snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+        w.mode = job->mode;
         w.bits = job->bits;
         w.group = job->group;
         size_t words[2] = {n_rows, cols * (size_t)job->bits / 32};
@@ -155,9 +164,12 @@ static csm_status add_weight(struct job *job, const char *name, const csm_tensor
         st = list_add(&job->list, stem, ".weight", CSM_DTYPE_U32, 2, words, &data, err);
         w.words = data;
         if (st == CSM_OK)
-            st = list_add(&job->list, stem, ".scales", narrow_dtype(source), 2, groups, &data, err);
+            st = list_add(&job->list, stem, ".scales",
+                          w.mode != NULL ? CSM_DTYPE_U8 : narrow_dtype(source), 2, groups, &data,
+                          err);
         w.scales = data;
-        if (st == CSM_OK)
+        w.fp_scales = data;
+        if (st == CSM_OK && w.mode == NULL)
             st = list_add(&job->list, stem, ".biases", narrow_dtype(source), 2, groups, &data, err);
         w.biases = data;
     } else {
@@ -238,7 +250,8 @@ static csm_status write_config(const struct job *job, const char *out_dir, csm_e
     for (int i = 0; i < 2; i++) /* mlx-lm writes it under both names */
         json_object_set_new(root, i == 0 ? "quantization" : "quantization_config",
                             json_pack("{s:i, s:i, s:s}", "group_size", job->group, "bits",
-                                      job->bits, "mode", "affine"));
+                                      job->bits, "mode",
+                                      job->mode != NULL ? job->mode->name : "affine"));
     csm_status st = csm_write_json(out_dir, "config.json", root, err);
     json_decref(root);
     return st;
@@ -279,16 +292,41 @@ static csm_status check_out_dir(const char *in_dir, const char *out_dir, bool re
     return CSM_OK;
 }
 
-csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int group, bool replace,
-                        csm_error *err)
+/* The mode of that name, or affine; its one number of bits and group where 0 is asked. */
+static csm_status choose_mode(const char *mode, struct job *job, csm_error *err)
 {
-    if (!csm_affine_fits(bits, group, 0))
+    const bool is_affine = mode == NULL || strcmp(mode, "affine") == 0;
+    job->mode = is_affine ? NULL : csm_fp_mode_named(mode);
+    if (is_affine && !csm_affine_fits(job->bits, job->group, 0))
         return csm_fail(err, CSM_BAD_ARG,
-                        "quantize: %d bits in groups of %d, expected 4 or 8 in groups of 32, 64 or "
-                        "128",
-                        bits, group);
+                        "quantize: %d bits in groups of %d, expected 1 to 6 or 8 in groups of 32, "
+                        "64 or 128",
+                        job->bits, job->group);
+    if (is_affine)
+        return CSM_OK;
+    if (job->mode == NULL)
+        return csm_fail(err, CSM_BAD_ARG,
+                        "quantize: mode %s, expected affine, mxfp4, mxfp8 or nvfp4", mode);
+    if ((job->bits != 0 && job->bits != job->mode->bits) ||
+        (job->group != 0 && job->group != job->mode->group))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "quantize: %s of %d bits in groups of %d, expected %d in groups of %d", mode,
+                        job->bits != 0 ? job->bits : job->mode->bits,
+                        job->group != 0 ? job->group : job->mode->group, job->mode->bits,
+                        job->mode->group);
+    job->bits = job->mode->bits;
+    job->group = job->mode->group;
+    return CSM_OK;
+}
+
+csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mode, int bits,
+                        int group, bool replace, csm_error *err)
+{
+    struct job job = {.bits = bits, .group = group};
     csm_checkpoint *checkpoint = NULL;
-    csm_status st = check_out_dir(in_dir, out_dir, replace, err);
+    csm_status st = choose_mode(mode, &job, err);
+    if (st == CSM_OK)
+        st = check_out_dir(in_dir, out_dir, replace, err);
     if (st == CSM_OK)
         st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
     if (st == CSM_OK) /* one that lies in the directory is part of the model */
@@ -297,7 +335,7 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, int bits, int g
         csm_checkpoint_close(checkpoint);
         return st;
     }
-    struct job job = {.checkpoint = checkpoint, .bits = bits, .group = group};
+    job.checkpoint = checkpoint;
     if (!checkpoint->config.has_tied_tables)
         st = csm_fail(err, CSM_BAD_FORMAT,
                       "%s: the depth decoder has a table of its own; MLX's layout has one for both",

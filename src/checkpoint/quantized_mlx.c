@@ -4,26 +4,63 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/affine.h"
 #include "base/error.h"
+#include "base/fp_blocks.h"
+#include "base/quantized_row.h"
 #include "checkpoint/checkpoint_parts.h"
 
-/* Bits and group size that config.json gives to a module; 0 where it says
- * nothing. Overrides are keys by the module's path, with or without "model.". */
-static void said_quantization(const json_t *root, const char *module, int *bits, int *group_size)
+/* What config.json says of a module: 0 and NULL where it says nothing. */
+struct said {
+    int bits, group_size;
+    const char *mode;
+};
+
+/* Overrides are keys by the module's path, with or without "model."; one that names no
+ * mode is affine, whatever the others are. */
+static struct said said_quantization(const json_t *root, const char *module)
 {
     const json_t *all = json_object_get(root, "quantization");
     const json_t *own = json_object_get(all, module);
     if (own == NULL && strncmp(module, "model.", 6) == 0)
         own = json_object_get(all, module + 6);
-    const json_t *said = json_is_object(own) ? own : all;
-    *bits = (int)json_integer_value(json_object_get(said, "bits"));
-    *group_size = (int)json_integer_value(json_object_get(said, "group_size"));
+    const bool is_own = json_is_object(own);
+    const json_t *said = is_own ? own : all;
+    const char *mode = json_string_value(json_object_get(said, "mode"));
+    return (struct said){(int)json_integer_value(json_object_get(said, "bits")),
+                         (int)json_integer_value(json_object_get(said, "group_size")),
+                         mode == NULL && is_own ? "affine" : mode};
+}
+
+/* The format that the three shapes tell; bits 0: none. */
+static struct csm_weight_source told_by_shapes(size_t cols, size_t words, const csm_tensor *scales,
+                                               size_t n_groups)
+{
+    struct csm_weight_source told = {.format = CSM_WEIGHT_AFFINE};
+    if (cols == 0 || n_groups == 0 || words * 32 % cols != 0 || cols % n_groups != 0)
+        return told;
+    const size_t bits = words * 32 / cols, group = cols / n_groups;
+    if (bits > 8 || group > 128)
+        return told;
+    bool is_known = scales->dtype != CSM_DTYPE_U8 &&
+                    csm_affine_fits((int)bits, (int)group, cols);
+    for (int f = CSM_WEIGHT_MXFP4; f <= CSM_WEIGHT_NVFP4; f++) {
+        const struct csm_fp_mode *mode = csm_fp_mode((enum csm_weight_format)f);
+        if (scales->dtype == CSM_DTYPE_U8 && (size_t)mode->bits == bits &&
+            (size_t)mode->group == group) {
+            told.format = mode->format;
+            is_known = true;
+        }
+    }
+    told.bits = is_known ? (int)bits : 0;
+    told.group_size = (int)group;
+    return told;
 }
 
 /* MLX's quantization of a matrix whose float shape would be `shape`: groups go
- * along the last axis. Bits and group size follow from the shapes of the three
- * tensors; what config.json says must agree. A stack of heads is quantized as
- * [K - 1, V, D], so that groups go along the inputs. */
+ * along the last axis. Mode, bits and group size follow from the tensors; what
+ * config.json says must agree. A stack of heads is quantized as [K - 1, V, D],
+ * so that groups go along the inputs. */
 csm_status csm_find_mlx_quantized(const struct csm_checkpoint *checkpoint,
                                   const struct csm_place *place, struct csm_shape shape,
                                   struct csm_weight_source *source,
@@ -41,55 +78,63 @@ csm_status csm_find_mlx_quantized(const struct csm_checkpoint *checkpoint,
         *suffix = '\0';
     snprintf(name, sizeof name, "%s.scales", module);
     used[1] = csm_tensor_set_find(place->set, name);
-    snprintf(name, sizeof name, "%s.biases", module);
-    used[2] = csm_tensor_set_find(place->set, name);
-    const csm_tensor *scales = used[1] != NULL ? &used[1]->tensor : NULL;
-    const csm_tensor *biases = used[2] != NULL ? &used[2]->tensor : NULL;
-    if (scales == NULL || biases == NULL)
+    if (used[1] == NULL)
         return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: quantized, but without %s.%s: expected affine quantization (%s)",
-                        tensor->name, module, scales == NULL ? "scales" : "biases", file);
-    if (!csm_dtype_is_float(scales->dtype) || biases->dtype != scales->dtype)
-        return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s.scales and .biases: dtypes %s and %s, expected one of F32, F16, BF16 "
-                        "(%s)",
-                        module, csm_dtype_name(scales->dtype), csm_dtype_name(biases->dtype), file);
+                        "%s: quantized, but without %s.scales: expected MLX's quantization (%s)",
+                        tensor->name, module, file);
+    const csm_tensor *scales = &used[1]->tensor, *biases = NULL;
+    if (scales->dtype != CSM_DTYPE_U8) {
+        snprintf(name, sizeof name, "%s.biases", module);
+        used[2] = csm_tensor_set_find(place->set, name);
+        if (used[2] == NULL)
+            return csm_fail(err, CSM_BAD_FORMAT,
+                            "%s: quantized, but without %s.biases: expected affine quantization "
+                            "(%s)",
+                            tensor->name, module, file);
+        biases = &used[2]->tensor;
+        if (!csm_dtype_is_float(scales->dtype) || biases->dtype != scales->dtype)
+            return csm_fail(err, CSM_BAD_FORMAT,
+                            "%s.scales and .biases: dtypes %s and %s, expected one of F32, F16, "
+                            "BF16 (%s)",
+                            module, csm_dtype_name(scales->dtype), csm_dtype_name(biases->dtype),
+                            file);
+    }
 
+    const struct said said = said_quantization(checkpoint->root, module);
     const size_t words = tensor->rank == shape.rank ? tensor->shape[last] : 0;
     const size_t n_groups = scales->rank == shape.rank ? scales->shape[last] : 0;
-    const size_t bits = words * 32 / cols;
-    struct csm_shape expected = shape;
-    expected.size[last] = words;
-    if (!csm_has_shape(tensor, &expected) || (bits != 4 && bits != 8) || words * 32 != cols * bits) {
-        expected.size[last] = cols / 4;
+    const struct csm_weight_source told = told_by_shapes(cols, words, scales, n_groups);
+    struct csm_shape of_words = shape, of_scales = shape;
+    of_words.size[last] = words;
+    of_scales.size[last] = n_groups;
+    if (told.bits == 0 || !csm_has_shape(tensor, &of_words) || !csm_has_shape(scales, &of_scales)) {
+        const int bits = said.bits != 0 ? said.bits : 4;
+        of_words.size[last] = cols * (size_t)bits / 32;
         csm_error shapes;
-        (void)csm_refuse_shape(tensor, &expected, file, &shapes);
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: 8 bits, or half of it for 4", shapes.text);
-    }
-    expected.size[last] = n_groups;
-    const size_t group_size = n_groups != 0 ? cols / n_groups : 0;
-    if (!csm_has_shape(scales, &expected) || n_groups == 0 || group_size * n_groups != cols ||
-        (group_size != 32 && group_size != 64 && group_size != 128)) {
-        expected.size[last] = cols / 64;
-        csm_error shapes;
-        (void)csm_refuse_shape(scales, &expected, file, &shapes);
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: groups of 64, or of 32 or 128", shapes.text);
-    }
-    if (!csm_has_shape(biases, &expected))
-        return csm_refuse_shape(biases, &expected, file, err);
-
-    int said_bits, said_group_size;
-    said_quantization(checkpoint->root, module, &said_bits, &said_group_size);
-    if ((said_bits != 0 && (size_t)said_bits != bits) ||
-        (said_group_size != 0 && (size_t)said_group_size != group_size))
+        (void)csm_refuse_shape(tensor, &of_words, file, &shapes);
         return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: %zu bits in groups of %zu, expected %d in groups of %d by "
+                        "%s: for %d bits; csm reads affine of 1 to 6 or 8 bits in groups of 32, 64 "
+                        "or 128, mxfp4, mxfp8 and nvfp4; scales are %s in groups of %zu",
+                        shapes.text, bits, csm_dtype_name(scales->dtype),
+                        n_groups != 0 ? cols / n_groups : 0);
+    }
+    if (biases != NULL && !csm_has_shape(biases, &of_scales))
+        return csm_refuse_shape(biases, &of_scales, file, err);
+
+    const char *mode = csm_quantized_mode(&told);
+    if ((said.bits != 0 && said.bits != told.bits) ||
+        (said.group_size != 0 && said.group_size != told.group_size) ||
+        (said.mode != NULL && strcmp(said.mode, mode) != 0))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: %s, %d bits in groups of %d, expected %s, %d in groups of %d by "
                         "config.json (%s)",
-                        tensor->name, bits, group_size, said_bits, said_group_size, file);
-    source->format = CSM_WEIGHT_AFFINE;
-    source->bits = (int)bits;
-    source->group_size = (int)group_size;
+                        tensor->name, mode, told.bits, told.group_size,
+                        said.mode != NULL ? said.mode : mode, said.bits, said.group_size, file);
+    source->format = told.format;
+    source->bits = told.bits;
+    source->group_size = told.group_size;
     source->scales = *scales;
-    source->biases = *biases;
+    if (biases != NULL)
+        source->biases = *biases;
     return CSM_OK;
 }

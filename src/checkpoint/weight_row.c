@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "base/affine.h"
 #include "base/numbers.h"
+#include "base/quantized_row.h"
 
 size_t csm_weight_rows(const struct csm_weight_source *source)
 {
@@ -39,19 +39,11 @@ void csm_weight_row(const struct csm_weight_source *source, size_t row, float *o
         (void)csm_tensor_floats(&source->tensor, row * cols, cols, out);
         return;
     }
-    const size_t group = (size_t)source->group_size, n_groups = cols / group;
-    const size_t n_words = cols * (size_t)source->bits / 32;
-    csm_affine_unpack((const uint32_t *)source->tensor.data + row * n_words, cols, source->bits,
-                      codes);
-    for (size_t g = 0; g < n_groups; g++) {
-        const float scale = csm_element(&source->scales, row * n_groups + g);
-        const float bias = csm_element(&source->biases, row * n_groups + g);
-        for (size_t c = g * group; c < (g + 1) * group; c++)
-            out[c] = scale * (float)codes[c] + bias;
-    }
+    csm_quantized_row(source, row, cols, out, codes);
 }
 
 csm_dtype csm_weight_dtype(const struct csm_weight_source *source)
 {
-    return source->format == CSM_WEIGHT_FLOAT ? source->tensor.dtype : source->scales.dtype;
+    return source->format == CSM_WEIGHT_FLOAT ? source->tensor.dtype
+                                               : csm_quantized_dtype(source);
 }

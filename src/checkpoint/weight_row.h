@@ -22,7 +22,7 @@ void csm_floats_store(const float *values, size_t n, csm_dtype dtype, void *data
 void csm_weight_row(const struct csm_weight_source *source, size_t row, float *out, uint8_t *codes);
 
 /* The type of floats that the weight's program computes with: the tensor's, or
- * that of a quantized one's scales. */
+ * that of a quantized one (quantized_row.h). */
 csm_dtype csm_weight_dtype(const struct csm_weight_source *source);
 
 #endif

@@ -100,6 +100,13 @@ static void peak_work(void *user, size_t first, size_t end, int thread)
 
 /* ---- bytes -------------------------------------------------------------- */
 
+/* Of a quantized one. */
+static double bytes_a_value(const struct csm_weight_source *s)
+{
+    return s->bits / 8.0 * (double)(s->tensor.n_bytes + s->scales.n_bytes + s->biases.n_bytes) /
+           (double)s->tensor.n_bytes;
+}
+
 static double bytes_of(const struct csm_weight_source *s, csm_precision precision)
 {
     double n_values = s->bits != 0 ? (double)s->tensor.n_bytes * 8 / s->bits
@@ -135,7 +142,7 @@ static csm_status count_bytes(const csm_model *m, csm_precision precision, doubl
                 *n_bytes += times * bytes_of(&s, precision);
                 if (p == CSM_BACKBONE && r != CSM_ROLE_HEAD && s.tensor.rank == 2)
                     *n_backbone += bytes_of(&s, CSM_PRECISION_STORED) /
-                                   (s.bits != 0 ? s.bits / 8.0 + 4.0 / s.group_size
+                                   (s.bits != 0 ? bytes_a_value(&s)
                                                 : (double)csm_dtype_size(s.tensor.dtype));
             }
         }

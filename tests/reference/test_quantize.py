@@ -76,7 +76,7 @@ def test_what_cannot_be_quantized_is_refused(csm, tmp_path):
     again = csm("quantize", tmp_path / "q4", tmp_path / "out", check=False)
     assert again.returncode == 3 and "quantized already" in again.stderr
     assert not (tmp_path / "out").exists()
-    assert csm("quantize", GOLDEN / "csm-a", tmp_path / "out", "--bits", 5,
+    assert csm("quantize", GOLDEN / "csm-a", tmp_path / "out", "--bits", 7,
                check=False).returncode == 2
     assert csm("quantize", tmp_path / "none", tmp_path / "out", check=False).returncode == 3
 

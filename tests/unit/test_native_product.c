@@ -227,13 +227,15 @@ static void affine_weights_are_used_as_stored(void **state)
     (void)state;
     float *w = random_floats(N);
     double *values = malloc(N * sizeof *values);
-    for (int bits = 4; bits <= 8; bits += 4)
+    for (int bits = 1; bits <= 8; bits += bits == 6 ? 2 : 1)
         for (int group = 32; group <= 128; group *= 2)
             for (int wide = 0; wide < 2; wide++) {
                 struct csm_weight_source source;
                 quantized(w, bits, group, wide ? CSM_DTYPE_F32 : CSM_DTYPE_BF16, &source, values);
                 check_source(CSM_PRECISION_STORED, &source, values, (size_t)group);
-                check_source(bits == 4 ? CSM_PRECISION_Q4 : CSM_PRECISION_Q8, &source, values, (size_t)group);
+                if (bits == 4 || bits == 8)
+                    check_source(bits == 4 ? CSM_PRECISION_Q4 : CSM_PRECISION_Q8, &source, values,
+                                 (size_t)group);
                 csm_weight *out = NULL;
                 void *ctx = open_engine(bits == 4 ? CSM_PRECISION_Q8 : CSM_PRECISION_Q4, 1);
                 assert_int_equal(ops->weight_new(ctx, &source, &out, NULL), CSM_BAD_ARG);

@@ -182,11 +182,44 @@ csm_status csm_native_affine_room(struct native *native, enum scratch planes, si
     return st;
 }
 
+/* Items are as in work(). */
+static void finish_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct job *job = user;
+    (void)thread;
+    size_t row = first * job->n_each * CSM_TILE, to = end * job->n_each * CSM_TILE;
+    to = to < rows_of(job->products) ? to : rows_of(job->products);
+    finish(job, job->products, row, to - row);
+}
+
+/* Matrices of different groups, for which one input has different digits: one after the
+ * other, and what follows gate and up when both are there. */
+static csm_status product_each(struct native *native, const struct product *products,
+                               size_t n_products, struct finishing finishing, struct rows x,
+                               csm_error *err)
+{
+    const bool is_gated = finishing.kind == FINISH_GATED;
+    csm_status st = CSM_OK;
+    for (size_t i = 0; st == CSM_OK && i < n_products; i++)
+        st = csm_native_product(native, &products[i], 1,
+                                is_gated ? (struct finishing){.kind = FINISH_STORE} : finishing,
+                                x, err);
+    if (st != CSM_OK || !is_gated)
+        return st;
+    struct job job = {.native = native, .products = products, .n_products = n_products,
+                      .finishing = finishing, .x = x, .n_each = 1};
+    if (finishing.affine != NULL)
+        job.n_each = finishing.affine->group / CSM_TILE;
+    csm_threads_run(native->threads, finish_work, &job, tiles_of(products) / job.n_each, 1);
+    return CSM_OK;
+}
+
 csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err)
 {
     struct job job = {native, products, n_products, finishing, x, NULL, 0, 1};
     size_t group = 0, n_tiles = 0;
+    bool has_groups = false;
     for (size_t i = 0; i < n_products; i++) {
         const struct product *p = &products[i];
         if (cols_of(p) != cols_of(products))
@@ -194,10 +227,7 @@ csm_status csm_native_product(struct native *native, const struct product *produ
                             cols_of(products), cols_of(p));
         n_tiles += tiles_of(p);
         if (is_affine(p)) {
-            if (group != 0 && group != (size_t)p->weight->tiles.group)
-                return csm_fail(err, CSM_BAD_ARG,
-                                "native: %s: group %d beside a matrix of group %zu",
-                                p->weight->source.tensor.name, p->weight->tiles.group, group);
+            has_groups = has_groups || (group != 0 && group != (size_t)p->weight->tiles.group);
             group = (size_t)p->weight->tiles.group;
         }
     }
@@ -208,6 +238,8 @@ csm_status csm_native_product(struct native *native, const struct product *produ
     }
     if (x.n == 0)
         return CSM_OK;
+    if (has_groups)
+        return product_each(native, products, n_products, finishing, x, err);
     struct affine_rows made;
     if (group != 0 && x.affine == NULL) {
         size_t n = x.n == 1 ? (size_t)csm_threads_count(native->threads) : x.n;

@@ -20,6 +20,7 @@
 #include "base/affine.h"
 #include "base/error.h"
 #include "base/numbers.h"
+#include "base/quantized_row.h"
 #include "engine/native/native.h"
 
 enum { DEFAULT_GROUP = 64 };
@@ -29,10 +30,21 @@ static int bits_of(csm_precision precision)
     return precision == CSM_PRECISION_Q4 ? 4 : (precision == CSM_PRECISION_Q8 ? 8 : 0);
 }
 
-/* The source's row, unrounded. */
-static void source_row(const csm_weight *w, size_t row, float *out)
+/* MLX's modes of small floats are multiplied out when they are loaded, to the bfloat16 that
+ * holds them. */
+static bool is_fp_blocks(const csm_weight *w)
+{
+    return w->source.format != CSM_WEIGHT_FLOAT && w->source.format != CSM_WEIGHT_AFFINE;
+}
+
+/* The source's row, unrounded. codes: room for cols bytes, of is_fp_blocks alone. */
+static void source_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
 {
     const csm_tensor *t = &w->source.tensor;
+    if (is_fp_blocks(w)) {
+        csm_quantized_row(&w->source, row, w->cols, out, codes);
+        return;
+    }
     if (w->source.transposed) {
         for (size_t c = 0; c < w->cols; c++)
             out[c] = csm_element(t, c * w->rows + row);
@@ -46,14 +58,20 @@ static void source_row(const csm_weight *w, size_t row, float *out)
             out[c] = csm_element(t, at + c);
 }
 
+/* Of floats. */
 static void weight_row(const void *weight, size_t row, float *out)
 {
-    source_row(weight, row, out);
+    source_row(weight, row, out, NULL);
+}
+
+static csm_dtype stored_dtype(const csm_weight *w)
+{
+    return is_fp_blocks(w) ? CSM_DTYPE_BF16 : w->source.tensor.dtype;
 }
 
 static bool is_half(const csm_weight *w)
 {
-    return w->source.tensor.dtype == CSM_DTYPE_F16 || w->source.tensor.dtype == CSM_DTYPE_BF16;
+    return stored_dtype(w) == CSM_DTYPE_F16 || stored_dtype(w) == CSM_DTYPE_BF16;
 }
 
 /* The float type to which scales and biases of this weight are rounded. */
@@ -81,7 +99,7 @@ static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float 
         }
         return;
     }
-    source_row(w, index, row);
+    source_row(w, index, row, NULL);
     if (!is_half(w))
         for (size_t c = 0; c < w->cols; c++)
             row[c] = csm_from_bf16(csm_to_bf16(row[c]));
@@ -95,36 +113,23 @@ static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float 
 void csm_native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
 {
     size_t group = (size_t)w->tiles.group;
-    if (group != 0) {
-        /* Group by group, so that no room for scales is needed. */
-        const struct csm_weight_source *s = &w->source;
-        if (s->format != CSM_WEIGHT_FLOAT)
-            csm_affine_unpack((const uint32_t *)s->tensor.data +
-                                  row * (w->cols * (size_t)s->bits / 32),
-                              w->cols, s->bits, codes);
-        else
-            source_row(w, row, out);
-        for (size_t g = 0; g < w->cols / group; g++) {
-            float *values = out + g * group, scale, bias;
-            uint8_t *group_codes = codes + g * group;
-            if (s->format != CSM_WEIGHT_FLOAT) {
-                scale = csm_element(&s->scales, row * (w->cols / group) + g);
-                bias = csm_element(&s->biases, row * (w->cols / group) + g);
-            } else {
-                if (!is_half(w))
-                    for (size_t i = 0; i < group; i++)
-                        values[i] = csm_from_bf16(csm_to_bf16(values[i]));
-                csm_affine_quantize(values, group, w->tiles.bits, w->tiles.group, group_codes,
-                                    &scale, &bias);
-                scale = round_scale(w, scale);
-                bias = round_scale(w, bias);
-            }
-            for (size_t i = 0; i < group; i++)
-                values[i] = scale * (float)group_codes[i] + bias;
-        }
+    if (w->source.format == CSM_WEIGHT_AFFINE) {
+        csm_quantized_row(&w->source, row, w->cols, out, codes);
         return;
     }
-    source_row(w, row, out);
+    source_row(w, row, out, codes);
+    /* Group by group, so that no room for scales is needed. */
+    for (size_t g = 0; group != 0 && g < w->cols / group; g++) {
+        float *values = out + g * group, scale, bias;
+        if (!is_half(w))
+            for (size_t i = 0; i < group; i++)
+                values[i] = csm_from_bf16(csm_to_bf16(values[i]));
+        csm_affine_quantize(values, group, w->tiles.bits, w->tiles.group, codes, &scale, &bias);
+        scale = round_scale(w, scale);
+        bias = round_scale(w, bias);
+        for (size_t i = 0; i < group; i++)
+            values[i] = scale * (float)codes[i] + bias;
+    }
     for (size_t c = 0; w->precision == CSM_PRECISION_BF16 && c < w->cols; c++)
         out[c] = csm_from_bf16(csm_to_bf16(out[c]));
     for (size_t c = 0; w->precision == CSM_PRECISION_F16 && c < w->cols; c++)
@@ -168,7 +173,7 @@ static void convert_work(void *user, size_t first, size_t end, int thread)
             memcpy(from, (const unsigned char *)w->source.tensor.data + r * w->cols * size,
                    w->cols * size);
         else
-            source_row(w, r, row);
+            source_row(w, r, row, (uint8_t *)(row + 2 * cols));
         for (size_t c = 0; r < w->rows && !is_same && size == 2 && c < w->cols; c++)
             half[c] = w->form == FORM_BF16 ? csm_to_bf16(row[c]) : csm_to_f16(row[c]);
         unsigned char *to = job->to + csm_row_at(CSM_FOUR_ROWS, r, w->cols) * size;
@@ -231,7 +236,7 @@ static enum form float_form(const csm_weight *w)
         return FORM_F16;
     if (!is_half(w))
         return FORM_F32;
-    return w->source.tensor.dtype == CSM_DTYPE_BF16 ? FORM_BF16 : FORM_F16;
+    return stored_dtype(w) == CSM_DTYPE_BF16 ? FORM_BF16 : FORM_F16;
 }
 
 static csm_status convert(struct native *native, csm_weight *w, enum form form, csm_work work,
@@ -286,24 +291,20 @@ csm_status csm_native_weight_prepare(struct native *native, csm_weight *w, csm_e
                    rows * cols * csm_dtype_size(dtype_of(form)), err);
 }
 
-static csm_status check_affine_source(const struct csm_weight_source *s, size_t rows, size_t cols,
-                                      csm_precision precision, csm_error *err)
+static csm_status check_quantized_source(const csm_weight *w, csm_error *err)
 {
+    const struct csm_weight_source *s = &w->source;
     const char *name = s->tensor.name;
-    size_t n_scales = s->group_size > 0 ? rows * (cols / (size_t)s->group_size) : 0;
-    if (s->tensor.dtype != CSM_DTYPE_U32 || s->transposed ||
-        !csm_affine_fits(s->bits, s->group_size, cols) || !csm_is_float(s->scales.dtype) ||
-        !csm_is_float(s->biases.dtype) ||
-        s->scales.n_bytes != n_scales * csm_dtype_size(s->scales.dtype) ||
-        s->biases.n_bytes != n_scales * csm_dtype_size(s->biases.dtype))
+    if (!csm_quantized_fits(s, w->rows, w->cols))
         return csm_fail(err, CSM_BAD_ARG,
-                        "native: %s: quantized to %d bits in groups of %d, expected words, scales "
-                        "and biases of 4 or 8 bits in groups of 32, 64 or 128",
-                        name, s->bits, s->group_size);
-    if (bits_of(precision) != 0 && bits_of(precision) != s->bits)
+                        "native: %s: quantized to %d bits in groups of %d (%s), expected words, "
+                        "scales and biases of 1 to 6 or 8 bits in groups of 32, 64 or 128, or of "
+                        "mxfp4, mxfp8, nvfp4",
+                        name, s->bits, s->group_size, csm_quantized_mode(s));
+    if (bits_of(w->precision) != 0 && (is_fp_blocks(w) || bits_of(w->precision) != s->bits))
         return csm_fail(err, CSM_BAD_ARG,
-                        "native: %s: stored in %d bits, cannot be quantized again to %d", name,
-                        s->bits, bits_of(precision));
+                        "native: %s: stored in %d bits (%s), cannot be quantized again to %d",
+                        name, s->bits, csm_quantized_mode(s), bits_of(w->precision));
     return CSM_OK;
 }
 
@@ -343,9 +344,12 @@ csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *sour
         /* The shape may be the matrix's own or that of its words. */
         if (source->bits > 0 && t->n_bytes == w->rows * w->cols * 4)
             w->cols = w->cols * 32 / (size_t)source->bits;
-        w->tiles.bits = source->bits;
-        w->tiles.group = source->group_size;
-        st = check_affine_source(source, w->rows, w->cols, w->precision, err);
+        if (source->format == CSM_WEIGHT_AFFINE) {
+            /* Kernels read codes of 4 and 8 bits: smaller ones are those numbers too. */
+            w->tiles.bits = source->bits <= 4 ? 4 : 8;
+            w->tiles.group = source->group_size;
+        }
+        st = check_quantized_source(w, err);
     } else if (t->rank == 2 && bits_of(w->precision) != 0 && w->cols % DEFAULT_GROUP == 0) {
         w->tiles.bits = bits_of(w->precision);
         w->tiles.group = DEFAULT_GROUP;

@@ -20,7 +20,7 @@ static const struct command commands[] = {
     {"analyze", run_analyze, "what was drawn, and whether two programs draw alike"},
     {"bench", run_bench, "milliseconds a frame, next to the memory's limit"},
     {"merge", run_merge, "write a model with its adapters (LoRA) merged"},
-    {"quantize", run_quantize, "write a model in 4 or 8 bits, as MLX reads it"},
+    {"quantize", run_quantize, "write a model in 1 to 8 bits, as MLX reads it"},
     {NULL, NULL, NULL},
 };
 

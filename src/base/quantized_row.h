@@ -8,6 +8,10 @@
 
 #include "base/weight_source.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Whether the three tensors of a quantized matrix of rows of `cols` numbers are what its
  * format says, in types and bytes. */
 bool csm_quantized_fits(const struct csm_weight_source *source, size_t rows, size_t cols);
@@ -27,4 +31,7 @@ csm_dtype csm_quantized_dtype(const struct csm_weight_source *source);
 /* "affine", or the mode's name. */
 const char *csm_quantized_mode(const struct csm_weight_source *source);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

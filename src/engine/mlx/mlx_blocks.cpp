@@ -24,7 +24,7 @@ mx::array linear(context &c, const csm_weight &weight, const csm_weight *bias, c
     auto product = [&]() {
         if (weight.bits != 0)
             return mx::quantized_matmul(x, weight.data, *weight.scales, weight.biases, true,
-                                        weight.group_size, weight.bits, "affine", c.stream);
+                                        weight.group_size, weight.bits, weight.mode, c.stream);
         if (weight.transposed)
             return mx::matmul(x, weight.data, c.stream);
         // [out, in, 1]: a convolution of kernel 1 is a linear map
@@ -41,9 +41,11 @@ mx::array lookup(context &c, const csm_weight &table, const mx::array &ids)
     mx::array rows = mx::take(table.data, ids, 0, c.stream);
     if (table.bits == 0)
         return rows;
-    return mx::dequantize(rows, mx::take(*table.scales, ids, 0, c.stream),
-                          mx::take(*table.biases, ids, 0, c.stream), table.group_size, table.bits,
-                          "affine", std::nullopt, std::nullopt, c.stream);
+    std::optional<mx::array> biases;
+    if (table.biases)
+        biases = mx::take(*table.biases, ids, 0, c.stream);
+    return mx::dequantize(rows, mx::take(*table.scales, ids, 0, c.stream), biases,
+                          table.group_size, table.bits, table.mode, std::nullopt, std::nullopt, c.stream);
 }
 
 // A vector in the dtype of x where a precision was asked for; as stored else, so

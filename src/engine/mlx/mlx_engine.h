@@ -25,6 +25,7 @@ struct csm_weight {
     mx::array data;
     std::optional<mx::array> scales{}, biases{};
     int bits = 0, group_size = 0;
+    const char *mode = "affine";
     bool transposed = false;             // [in, out]
     std::optional<mx::array> prepared{}; // a form made at first use: see convolution(), norm()
 };

@@ -14,9 +14,10 @@ static mx::Dtype dtype_of(const csm_tensor &tensor)
     case CSM_DTYPE_F16: return mx::float16;
     case CSM_DTYPE_BF16: return mx::bfloat16;
     case CSM_DTYPE_U32: return mx::uint32;
+    case CSM_DTYPE_U8: return mx::uint8;
     default:
         throw declined("tensor " + std::string(tensor.name ? tensor.name : "?") + ": dtype " +
-                       csm_dtype_name(tensor.dtype) + ", expected F32, BF16, F16 or U32");
+                       csm_dtype_name(tensor.dtype) + ", expected F32, BF16, F16, U32 or U8");
     }
 }
 
@@ -56,18 +57,34 @@ static mx::array converted(context &c, const mx::array &view, mx::Dtype dtype)
     return copy;
 }
 
+static const char *mode_of(csm_weight_format format)
+{
+    switch (format) {
+    case CSM_WEIGHT_MXFP4: return "mxfp4";
+    case CSM_WEIGHT_MXFP8: return "mxfp8";
+    case CSM_WEIGHT_NVFP4: return "nvfp4";
+    default: return "affine";
+    }
+}
+
 csm_weight make_weight(context &c, const csm_weight_source &source)
 {
     mx::array stored = view(source.tensor);
 
     if (source.format != CSM_WEIGHT_FLOAT) {
-        mx::array scales = view(source.scales), biases = view(source.biases);
-        mx::Dtype dtype = wanted(c, source, scales.dtype());
         csm_weight weight{stored};
-        weight.scales = converted(c, scales, dtype);
-        weight.biases = converted(c, biases, dtype);
         weight.bits = source.bits;
         weight.group_size = source.group_size;
+        weight.mode = mode_of(source.format);
+        mx::array scales = view(source.scales);
+        if (source.format != CSM_WEIGHT_AFFINE) {
+            weight.scales = scales;
+            return weight;
+        }
+        mx::array biases = view(source.biases);
+        mx::Dtype dtype = wanted(c, source, scales.dtype());
+        weight.scales = converted(c, scales, dtype);
+        weight.biases = converted(c, biases, dtype);
         return weight;
     }
 

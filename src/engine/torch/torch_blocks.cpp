@@ -6,6 +6,9 @@
  * calls it. Norm, MLP and linear layers are the same operations in both. */
 #include <cmath>
 
+#include <ATen/Parallel.h>
+
+#include "base/quantized_row.h"
 #include "torch_engine.h"
 
 namespace csm_torch {
@@ -26,25 +29,20 @@ static at::ScalarType type_of(csm_dtype dtype)
     }
 }
 
-/* MLX's affine quantization undone: [rows, cols] in float32. Words hold their
- * values low bits first. */
+/* MLX's quantization undone: [rows, cols] in float32. */
 static at::Tensor dequantize(const csm_weight_source &source)
 {
-    auto view = [](const csm_tensor &t, at::ScalarType type) {
-        return at::from_blob(const_cast<void *>(t.data),
-                             {static_cast<int64_t>(t.shape[0]), static_cast<int64_t>(t.shape[1])},
-                             at::dtype(type));
-    };
-    at::Tensor words = view(source.tensor, at::kInt).unsqueeze(-1);
-    at::Tensor scales = view(source.scales, type_of(source.scales.dtype)).to(at::kFloat);
-    at::Tensor biases = view(source.biases, type_of(source.biases.dtype)).to(at::kFloat);
-    at::Tensor shifts = at::arange(0, 32, source.bits, at::dtype(at::kInt));
-    at::Tensor values = at::bitwise_and(at::bitwise_right_shift(words, shifts),
-                                        (1 << source.bits) - 1)
-                            .reshape({scales.size(0), scales.size(1), source.group_size})
-                            .to(at::kFloat);
-    values = values * scales.unsqueeze(-1) + biases.unsqueeze(-1);
-    return values.reshape({scales.size(0), -1});
+    const int64_t rows = static_cast<int64_t>(source.tensor.shape[0]);
+    const size_t cols = source.tensor.shape[1] * 32 / static_cast<size_t>(source.bits);
+    at::Tensor values = at::empty({rows, static_cast<int64_t>(cols)}, at::kFloat);
+    float *out = values.data_ptr<float>();
+    at::parallel_for(0, rows, 16, [&](int64_t first, int64_t end) {
+        std::vector<uint8_t> codes(cols);
+        for (int64_t r = first; r < end; r++)
+            csm_quantized_row(&source, static_cast<size_t>(r), cols, out + r * static_cast<int64_t>(cols),
+                              codes.data());
+    });
+    return values;
 }
 
 /* PyTorch's products round by how their operands are aligned. transformers uses
@@ -56,7 +54,7 @@ at::Tensor load_weight(context &ctx, const csm_weight_source &source)
 {
     const csm_tensor &t = source.tensor;
     bool is_quantized = source.format != CSM_WEIGHT_FLOAT;
-    at::ScalarType stored = type_of(is_quantized ? source.scales.dtype : t.dtype);
+    at::ScalarType stored = type_of(is_quantized ? csm_quantized_dtype(&source) : t.dtype);
     if (!ctx.dtype.has_value() && t.rank >= 2)
         ctx.dtype = stored;
     if (is_quantized)

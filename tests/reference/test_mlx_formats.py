@@ -38,10 +38,10 @@ def fresh(seed, dtype=mx.bfloat16):
     return mlx_checkpoint.random(config_of_128(), seed, dtype)
 
 
-def speak(csm, model, file, *args):
-    csm("generate", "--model-path", model, "--engine", "native", "--strategy", "pure", "--dtype",
+def speak(csm, model, file, engine="native", strategy="pure"):
+    csm("generate", "--model-path", model, "--engine", engine, "--strategy", strategy, "--dtype",
         "f32", "--temperature", 0, "--text", "Hello there.", "--max-audio-length-ms", 320,
-        "--output", "none", "--save-tokens", file, "--save-logits", *args)
+        "--output", "none", "--save-tokens", file, "--save-logits")
     return load_file(file)
 
 
@@ -96,6 +96,21 @@ def test_small_floats_are_the_bfloat16_that_they_stand_for(csm, tmp_path, how):
     compare(csm, tmp_path, fresh(9), config_of_128(), lambda m: how, how, exact=True)
     info = csm("info", "--model-path", tmp_path / "packed").stdout
     assert how["mode"] in info
+
+
+@pytest.mark.parametrize("engine, strategy", [("mlx", "pure"), ("torch", "hybrid")])
+@pytest.mark.parametrize("how", [h for h in ALL if (h["bits"], h["group_size"]) in
+                                 [(1, 128), (3, 64), (6, 32), (4, 16)] or h["mode"] != "affine"],
+                         ids=name_of)
+def test_other_engines_take_them_too(csm, tmp_path, how, engine, strategy):
+    packed, floats = both(fresh(5), lambda m: how)
+    expected = spoken(csm, tmp_path / "floats", floats, config_of_128())
+    spoken(csm, tmp_path / "packed", packed, config_of_128(), how)
+    got = speak(csm, tmp_path / "packed", tmp_path / "got", engine, strategy)
+    np.testing.assert_array_equal(got["codes"], expected["codes"])
+    # float32 on both sides, sums in other orders
+    np.testing.assert_allclose(got["logits"], expected["logits"], rtol=0,
+                               atol=2e-4 * np.abs(expected["logits"]).max())
 
 
 def test_every_module_may_have_its_own(csm, tmp_path):

@@ -45,7 +45,8 @@ mx::array lookup(context &c, const csm_weight &table, const mx::array &ids)
     if (table.biases)
         biases = mx::take(*table.biases, ids, 0, c.stream);
     return mx::dequantize(rows, mx::take(*table.scales, ids, 0, c.stream), biases,
-                          table.group_size, table.bits, table.mode, std::nullopt, std::nullopt, c.stream);
+                          table.group_size, table.bits, table.mode, std::nullopt, table.row_dtype,
+                          c.stream);
 }
 
 // A vector in the dtype of x where a precision was asked for; as stored else, so

@@ -26,6 +26,7 @@ struct csm_weight {
     std::optional<mx::array> scales{}, biases{};
     int bits = 0, group_size = 0;
     const char *mode = "affine";
+    std::optional<mx::Dtype> row_dtype{}; // of a table's rows; empty: MLX's choice
     bool transposed = false;             // [in, out]
     std::optional<mx::array> prepared{}; // a form made at first use: see convolution(), norm()
 };

@@ -79,6 +79,7 @@ csm_weight make_weight(context &c, const csm_weight_source &source)
         mx::array scales = view(source.scales);
         if (source.format != CSM_WEIGHT_AFFINE) {
             weight.scales = scales;
+            weight.row_dtype = wanted(c, source, mx::bfloat16); // what MLX makes of them
             return weight;
         }
         mx::array biases = view(source.biases);

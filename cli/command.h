@@ -37,6 +37,7 @@ int run_noise(int argc, char **argv);
 int run_quantize(int argc, char **argv);
 int run_sample(int argc, char **argv);
 int run_serve(int argc, char **argv);
+int run_synth(int argc, char **argv);
 int run_voice(int argc, char **argv);
 
 #endif

@@ -9,6 +9,7 @@
 
 static const struct command commands[] = {
     {"generate", run_generate, "text in, speech out"},
+    {"synth", run_synth, "a corpus of speech from a manifest"},
     {"detect", run_detect, "whether sound carries the mark of generated speech"},
     {"voice", run_voice, "voices by name: add, list, remove"},
     {"codec", run_codec, "sound to codes and back"},

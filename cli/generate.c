@@ -11,6 +11,7 @@
 #include "choices.h"
 #include "clock.h"
 #include "command.h"
+#include "draw_options.h"
 #include "dry_run.h"
 #include "interrupt.h"
 #include "model_notes.h"
@@ -55,20 +56,7 @@ static const char help[] =
     "                           (sentences, normalize, guard: default with the embedded\n"
     "                           voice; a model of --model-path speaks as its references do)\n\n"
     "  --seed N                 of the draws (0), or random; utterance i of many has N + i\n"
-    "  --temperature T          0 is greedy; default: the model's, else 0.9\n"
-    "  --topk K                 0 is all; default: the model's, else 50\n"
-    "  --top-p P --min-p P      1 and 0 are all; default: the model's, else all\n"
-    "  --depth-temperature T --depth-topk K --depth-top-p P --depth-min-p P\n"
-    "                           of the codes after the first; default: the same\n\n"
-    "  --strategy S             auto, pure, exact, hybrid\n"
-    "  --use-exact-sampling     --strategy exact\n"
-    "  --pytorch-tokens         --strategy hybrid\n"
-    "  --engine E --device D    auto, native, mlx, torch; cpu, gpu, cuda:0, mps\n"
-    "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n"
-    "  --threads N              default: one per core\n"
-    "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n"
-    "  --sampler S              arithmetic: transformers, sesame, csm-mlx\n"
-    "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest known\n\n"
+    DRAW_HELP
     "  --save-tokens F          write codes, margins and probabilities\n"
     "  --save-logits            and the logits with them\n"
     "  --save-hidden N          and hidden states of the prompt and N frames, by which\n"
@@ -90,14 +78,6 @@ struct arguments {
     struct option_list adapters;
     struct speak speak;
 };
-
-static bool choose_strategy(const struct arguments *a, csm_strategy *out)
-{
-    *out = a->is_exact    ? CSM_STRATEGY_EXACT
-           : a->is_hybrid ? CSM_STRATEGY_HYBRID
-                          : CSM_STRATEGY_AUTO;
-    return choose_named_strategy(a->strategy, out);
-}
 
 static bool is_file(const char *output)
 {
@@ -168,24 +148,6 @@ static csm_status read_text(struct arguments *a, const char *operand, char **tex
     return st;
 }
 
-/* MLX's draws are those of one of its samplers, or of its stream. */
-static csm_status check_mlx_version(const csm_generate_options *o, const csm_model_info *info,
-                                    csm_error *err)
-{
-    const bool is_mlx = o->stream != NULL    ? strcmp(o->stream, "mlx") == 0
-                        : o->sampler != NULL ? strcmp(o->sampler, "csm-mlx") == 0 ||
-                                                   strcmp(o->sampler, "mlx-categorical") == 0
-                                             : info->strategy == CSM_STRATEGY_PURE;
-    if (o->mlx_version == NULL || is_mlx)
-        return CSM_OK;
-    return csm_fail(err, CSM_BAD_ARG,
-                    "--mlx-version: strategy %s%s%s%s%s does not draw as MLX, expected --strategy "
-                    "pure, --sampler csm-mlx or --stream mlx with it",
-                    csm_strategy_name(info->strategy), o->sampler != NULL ? " with --sampler " : "",
-                    o->sampler != NULL ? o->sampler : "", o->stream != NULL ? " with --stream " : "",
-                    o->stream != NULL ? o->stream : "");
-}
-
 static csm_status open_and_speak(struct arguments *a, const csm_model_options *options,
                                  const char *operand, csm_error *err)
 {
@@ -230,7 +192,7 @@ static int run(struct arguments *a, const char *operand)
     options.n_threads = a->n_threads;
     options.device = a->device;
     if (!written_choose(&a->speak.written, &a->speak.output) || !check(a, operand) ||
-        !choose_strategy(a, &options.strategy) || !choose_precision(a->dtype, &options.precision))
+        !choose_strategy(a->strategy, a->is_exact, a->is_hybrid, &options.strategy) || !choose_precision(a->dtype, &options.precision))
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;
@@ -287,26 +249,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"no-normalize", OPTION_FLAG, &a->is_verbatim},
         {"guard", OPTION_FLAG, &a->is_guarded},
         {"no-guard", OPTION_FLAG, &a->is_unguarded},
-        {"adapter", OPTION_LIST, &a->adapters},
-        {"strategy", OPTION_TEXT, &a->strategy},
-        {"use-exact-sampling", OPTION_FLAG, &a->is_exact},
-        {"pytorch-tokens", OPTION_FLAG, &a->is_hybrid},
-        {"engine", OPTION_TEXT, &a->engine},
-        {"device", OPTION_TEXT, &a->device},
-        {"dtype", OPTION_TEXT, &a->dtype},
-        {"threads", OPTION_INT, &a->n_threads},
-        {"seed", OPTION_SEED, &o->seed},
-        {"temperature", OPTION_REAL, &o->temperature},
-        {"topk", OPTION_INT, &o->top_k},
-        {"depth-temperature", OPTION_REAL, &o->depth_temperature},
-        {"depth-topk", OPTION_INT, &o->depth_top_k},
-        {"top-p", OPTION_REAL, &o->top_p},
-        {"min-p", OPTION_REAL, &o->min_p},
-        {"depth-top-p", OPTION_REAL, &o->depth_top_p},
-        {"depth-min-p", OPTION_REAL, &o->depth_min_p},
-        {"stream", OPTION_TEXT, &o->stream},
-        {"sampler", OPTION_TEXT, &o->sampler},
-        {"mlx-version", OPTION_TEXT, &o->mlx_version},
+        MODEL_OPTIONS(a),
+        DRAW_OPTIONS(o),
         {"save-tokens", OPTION_OUT, &s->save_tokens},
         {"save-logits", OPTION_FLAG, &s->save_logits},
         {"save-hidden", OPTION_SIZE, &o->hidden_frames},

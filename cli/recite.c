@@ -4,46 +4,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "made_of.h"
 #include "recital.h"
 
 enum { PAUSE_MS = 160 };
 
 /* ---- what an utterance depends on ------------------------------------------- */
 
-static void add_text(char digest[33], const char *text)
-{
-    part_digest(digest, text, strlen(text) + 1);
-}
-
-/* Settings and voice: what all utterances depend on. */
-static void add_settings(const struct recital *r, char digest[33])
-{
-    const csm_model_info *info = csm_model_describe(r->model);
-    const csm_generate_options *o = &r->what->options;
-    char settings[512];
-    snprintf(settings, sizeof settings,
-             "%s %s %s %s %s %s %d %.17g %d %.17g %d %.17g %.17g %.17g %.17g %s %s %s %d %d %d", csm_version(), info->digest,
-             info->engine, info->device, info->codec_engine, csm_strategy_name(info->strategy),
-             (int)info->precision, o->temperature, o->top_k, o->depth_temperature, o->depth_top_k,
-             o->top_p, o->min_p, o->depth_top_p, o->depth_min_p,
-             o->stream != NULL ? o->stream : "", o->sampler != NULL ? o->sampler : "",
-             o->mlx_version != NULL ? o->mlx_version : "", r->what->min_ms, r->what->max_ms,
-             (int)o->has_guard);
-    add_text(digest, settings);
-    for (size_t i = 0; i < csm_session_count(r->context.session); i++) {
-        const csm_turn turn = csm_session_turn(r->context.session, i);
-        add_text(digest, turn.text);
-        part_digest(digest, &turn.speaker, sizeof turn.speaker);
-        part_digest(digest, turn.codes, turn.n_frames * info->n_codebooks * sizeof *turn.codes);
-    }
-}
-
 /* One that has others as context depends on all that these depend on. */
 static csm_status make_keys(struct recital *r, csm_error *err)
 {
     const bool is_alone = r->how->n_batch > 0;
     char all[33] = "", last[33];
-    add_settings(r, all);
+    made_of_settings(all, r->what, r->model, r->context.session);
     memcpy(last, all, sizeof last);
     r->keys = calloc(r->utterances.n, sizeof *r->keys);
     if (r->keys == NULL)
@@ -53,7 +26,7 @@ static csm_status make_keys(struct recital *r, csm_error *err)
         const uint64_t seed = r->what->options.seed + i;
         if (is_alone)
             memcpy(last, all, sizeof last);
-        add_text(last, u->text);
+        made_of_text(last, u->text);
         part_digest(last, &u->speaker, sizeof u->speaker);
         part_digest(last, &seed, sizeof seed);
         r->keys[i] = (struct part_key){.output = r->what->output, .index = i};

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * draw_options.h - the options of whatever speaks (csm generate, csm synth): which model on
+ * which engine, and how it draws. */
+#ifndef CSM_CLI_DRAW_OPTIONS_H
+#define CSM_CLI_DRAW_OPTIONS_H
+
+#include <csm/csm.h>
+
+#include "options.h"
+
+/* Entries of a table of options. `a` points to a struct with the members that are named. */
+/* clang-format off */
+#define MODEL_OPTIONS(a) \
+    {"adapter", OPTION_LIST, &(a)->adapters}, \
+    {"strategy", OPTION_TEXT, &(a)->strategy}, \
+    {"use-exact-sampling", OPTION_FLAG, &(a)->is_exact}, \
+    {"pytorch-tokens", OPTION_FLAG, &(a)->is_hybrid}, \
+    {"engine", OPTION_TEXT, &(a)->engine}, \
+    {"device", OPTION_TEXT, &(a)->device}, \
+    {"dtype", OPTION_TEXT, &(a)->dtype}, \
+    {"threads", OPTION_INT, &(a)->n_threads}
+
+/* `o` points to csm_generate_options. */
+#define DRAW_OPTIONS(o) \
+    {"seed", OPTION_SEED, &(o)->seed}, \
+    {"temperature", OPTION_REAL, &(o)->temperature}, \
+    {"topk", OPTION_INT, &(o)->top_k}, \
+    {"depth-temperature", OPTION_REAL, &(o)->depth_temperature}, \
+    {"depth-topk", OPTION_INT, &(o)->depth_top_k}, \
+    {"top-p", OPTION_REAL, &(o)->top_p}, \
+    {"min-p", OPTION_REAL, &(o)->min_p}, \
+    {"depth-top-p", OPTION_REAL, &(o)->depth_top_p}, \
+    {"depth-min-p", OPTION_REAL, &(o)->depth_min_p}, \
+    {"stream", OPTION_TEXT, &(o)->stream}, \
+    {"sampler", OPTION_TEXT, &(o)->sampler}, \
+    {"mlx-version", OPTION_TEXT, &(o)->mlx_version}
+
+/* The part of a help text about them, but for --adapter and --seed. */
+#define DRAW_HELP  \
+    "  --temperature T          0 is greedy; default: the model's, else 0.9\n" \
+    "  --topk K                 0 is all; default: the model's, else 50\n" \
+    "  --top-p P --min-p P      1 and 0 are all; default: the model's, else all\n" \
+    "  --depth-temperature T --depth-topk K --depth-top-p P --depth-min-p P\n" \
+    "                           of the codes after the first; default: the same\n\n" \
+    "  --strategy S             auto, pure, exact, hybrid\n" \
+    "  --use-exact-sampling     --strategy exact\n" \
+    "  --pytorch-tokens         --strategy hybrid\n" \
+    "  --engine E --device D    auto, native, mlx, torch; cpu, gpu, cuda:0, mps\n" \
+    "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n" \
+    "  --threads N              default: one per core\n" \
+    "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n" \
+    "  --sampler S              arithmetic: transformers, sesame, csm-mlx\n" \
+    "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest known\n\n"
+/* clang-format on */
+
+/* --strategy NAME (NULL: not given), --use-exact-sampling, --pytorch-tokens. False: no name of a
+ * strategy, which was reported. */
+bool choose_strategy(const char *name, bool is_exact, bool is_hybrid, csm_strategy *out);
+
+/* CSM_BAD_ARG: --mlx-version where nothing draws as MLX does. */
+csm_status check_mlx_version(const csm_generate_options *options, const csm_model_info *info,
+                             csm_error *err);
+
+#endif

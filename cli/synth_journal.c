@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,7 +76,12 @@ csm_status synth_journal_open(struct synth_journal *j, const char *directory,
     if (is_finished && rename(j->finished, j->path) != 0)
         return failed(j->finished, err);
     j->file = fopen(j->path, "a+b");
-    return j->file == NULL ? failed(j->path, err) : take_all(j, ids, err);
+    if (j->file == NULL)
+        return failed(j->path, err);
+    if (flock(fileno(j->file), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return csm_fail(err, CSM_BAD_FILE, "%s: another csm synth writes it, expected one a shard",
+                        j->path);
+    return take_all(j, ids, err);
 }
 
 /* ---- line by line --------------------------------------------------------------- */

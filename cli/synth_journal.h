@@ -25,9 +25,16 @@ struct synth_shard {
     uint64_t index, n;
 };
 
+/* Whether it has a line, counted from 1. */
+static inline bool synth_shard_has(const struct synth_shard *shard, uint64_t line)
+{
+    return (line - 1) % shard->n == shard->index - 1;
+}
+
 /* Begin in a directory, which is made if it is not there. is_resumed: what a run before has
  * told goes into `ids`, and a line that it was killed in is cut off; else a directory that has a
- * manifest is refused. Errors: CSM_BAD_FILE, CSM_BAD_FORMAT. */
+ * manifest is refused, and one where another process is at work. Errors: CSM_BAD_FILE,
+ * CSM_BAD_FORMAT. */
 csm_status synth_journal_open(struct synth_journal *journal, const char *directory,
                               const struct synth_shard *shard, bool is_resumed,
                               struct synth_ids *ids, csm_error *err);

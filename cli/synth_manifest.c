@@ -52,8 +52,3 @@ csm_status synth_manifest_next(struct synth_manifest *m, bool *is_over, csm_erro
                ? csm_fail(err, CSM_BAD_FILE, "%s: %s", m->path, strerror(errno))
                : CSM_OK;
 }
-
-bool synth_manifest_is_of(const struct synth_manifest *m, const struct synth_shard *shard)
-{
-    return (m->number - 1) % shard->n == shard->index - 1;
-}

@@ -4,10 +4,10 @@
 #ifndef CSM_CLI_SYNTH_MANIFEST_H
 #define CSM_CLI_SYNTH_MANIFEST_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "synth_item.h"
-#include "synth_journal.h"
 
 struct synth_manifest {
     const char *path;
@@ -27,8 +27,5 @@ void synth_manifest_rewind(struct synth_manifest *manifest);
 
 /* The next line that is not blank; *is_over: there is none. CSM_BAD_FILE. */
 csm_status synth_manifest_next(struct synth_manifest *manifest, bool *is_over, csm_error *err);
-
-/* Whether the line is of the shard: line L is of shard (L - 1) mod N + 1. */
-bool synth_manifest_is_of(const struct synth_manifest *manifest, const struct synth_shard *shard);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "interrupt.h"
+#include "synth_leftovers.h"
 #include "synth_manifest.h"
 
 /* In a line's number: it was refused, nobody speaks it. */
@@ -95,7 +96,7 @@ static csm_status check_all(struct run *r, csm_error *err)
             return CSM_CANCELLED;
         struct synth_item item;
         csm_error why;
-        const bool is_own = synth_manifest_is_of(&r->manifest, &s->shard);
+        const bool is_own = synth_shard_has(&s->shard, r->manifest.number);
         st = synth_item_read(&item, r->manifest.line, r->manifest.n, r->manifest.folder, &why);
         if (st == CSM_OK)
             tell_keys(r, &item);
@@ -188,7 +189,7 @@ static csm_status take_next(struct run *r, struct synth_item *item, char **spoke
     item->line = NULL;
     while (st == CSM_OK && !r->is_over && !is_stopped(r)) {
         st = synth_manifest_next(&r->manifest, &r->is_over, err);
-        if (st != CSM_OK || r->is_over || !synth_manifest_is_of(&r->manifest, &r->synth->shard))
+        if (st != CSM_OK || r->is_over || !synth_shard_has(&r->synth->shard, r->manifest.number))
             continue;
         *number = r->manifest.number;
         csm_error unsaid; /* it was said of the line when it was checked */
@@ -313,6 +314,8 @@ static csm_status speak_all(struct run *r, csm_error *err)
     if (r->journal.n_others > 0)
         fprintf(stderr, "csm: %s: %zu items are not in %s any more: their files stay, the new "
                 "manifest is without them\n", r->journal.path, r->journal.n_others, s->manifest);
+    if (s->is_resumed)
+        synth_leftovers_remove(s->directory, &s->shard, &r->ids);
     synth_manifest_rewind(&r->manifest);
     r->started_ms = r->shown_ms = clock_ms();
     st = work_side_by_side(r, err);

@@ -102,8 +102,8 @@ static void digest_settings(struct arguments *a)
     made_of_settings(s->made_of, w, s->model, s->context.session);
     for (size_t i = 0; i < a->adapters.n; i++)
         made_of_text(s->made_of, a->adapters.items[i]);
-    snprintf(settings, sizeof settings, "%s %d %d %d %d %zu", csm_audio_format_name(w->written.format),
-             w->written.rate_hz, (int)w->marking.is_on, w->speaker, s->context.speaker,
+    snprintf(settings, sizeof settings, "%s %d %d %d %d %d %zu", csm_audio_format_name(w->written.format),
+             w->written.rate_hz, (int)w->is_normalized, (int)w->marking.is_on, w->speaker, s->context.speaker,
              s->n_retries);
     made_of_text(s->made_of, settings);
     part_digest(s->made_of, w->marking.key, sizeof w->marking.key);

@@ -76,9 +76,7 @@ static csm_status check_line(struct run *r, const struct synth_item *item, bool 
                         "case does not count)", item->id, (unsigned long long)(first & ~REFUSED));
     if (st != CSM_OK || !is_own)
         return st;
-    char *spoken;
-    st = synth_check(r->synth, item, &spoken, err);
-    csm_free(spoken);
+    st = synth_check(r->synth, item, err);
     if (st != CSM_OK)
         r->ids.items[r->ids.n - 1].line |= REFUSED;
     return st;
@@ -159,7 +157,7 @@ static void count_line(struct run *r, const json_t *line)
 
 /* Whether a run before has spoken it. */
 static csm_status take_kept(struct run *r, const struct synth_item *item, struct synth_id *id,
-                            const char *spoken, bool *is_kept, csm_error *err)
+                            bool *is_kept, csm_error *err)
 {
     json_t *line = NULL;
     char made_of[33];
@@ -169,7 +167,7 @@ static csm_status take_kept(struct run *r, const struct synth_item *item, struct
     csm_status st = synth_journal_read(&r->journal, id, &line, err);
     if (st != CSM_OK)
         return st;
-    synth_made_of(r->synth, item, spoken, made_of);
+    synth_made_of(r->synth, item, made_of);
     *is_kept = synth_is_whole(r->synth, line, made_of);
     if (*is_kept)
         count_line(r, line);
@@ -180,12 +178,11 @@ static csm_status take_kept(struct run *r, const struct synth_item *item, struct
 }
 
 /* An item of this shard that is still to be spoken; *id NULL: there is none any more. */
-static csm_status take_next(struct run *r, struct synth_item *item, char **spoken,
-                            struct synth_id **id, uint64_t *number, csm_error *err)
+static csm_status take_next(struct run *r, struct synth_item *item, struct synth_id **id,
+                            uint64_t *number, csm_error *err)
 {
     csm_status st = CSM_OK;
     *id = NULL;
-    *spoken = NULL;
     item->line = NULL;
     while (st == CSM_OK && !r->is_over && !is_stopped(r)) {
         st = synth_manifest_next(&r->manifest, &r->is_over, err);
@@ -200,16 +197,12 @@ static csm_status take_next(struct run *r, struct synth_item *item, char **spoke
         bool is_kept = true;
         if (found != NULL && found->line == *number) {
             r->n_seen++;
-            st = speakable(r->synth->what, item->text, spoken, err);
-            if (st == CSM_OK)
-                st = take_kept(r, item, found, *spoken, &is_kept, err);
+            st = take_kept(r, item, found, &is_kept, err);
         }
         if (st == CSM_OK && !is_kept) {
             *id = found;
             return CSM_OK;
         }
-        csm_free(*spoken);
-        *spoken = NULL;
         synth_item_free(item);
     }
     return st;
@@ -252,23 +245,20 @@ static void *work(void *user)
         struct synth_item item;
         struct synth_id *id;
         uint64_t number = 0;
-        char *spoken;
         json_t *line = NULL;
-        st = take_next(r, &item, &spoken, &id, &number, &err);
+        st = take_next(r, &item, &id, &number, &err);
         if (st != CSM_OK || id == NULL) {
-            csm_free(spoken);
             synth_item_free(&item);
             break;
         }
         pthread_mutex_unlock(&r->lock);
-        st = synth_speak(r->synth, &item, spoken, is_stopped, r, &line, &err);
+        st = synth_speak(r->synth, &item, is_stopped, r, &line, &err);
         pthread_mutex_lock(&r->lock);
         if (st == CSM_OK)
             st = tell(r, id, line, &err);
         else if (st != CSM_CANCELLED)
             st = of_line(r, &item, number, st, &err);
         json_decref(line);
-        csm_free(spoken);
         synth_item_free(&item);
     }
     if (st != CSM_OK && st != CSM_CANCELLED && r->status == CSM_OK) {

@@ -54,7 +54,7 @@ static csm_status check_room(const struct synth *s, const struct synth_item *ite
     csm_generate_options options;
     size_t n = 0;
     csm_status st =
-        speak_options(s->what, s->model, s->turns, n_turns, &spoken, 1, speaker, &options, err);
+        speak_options(s->what, s->model, s->turns, n_turns, spoken, speaker, &options, err);
     if (st == CSM_OK)
         st = count_ids(s->model, spoken, speaker, &n, err);
     for (size_t i = 0; st == CSM_OK && i < n_turns; i++) {
@@ -83,21 +83,27 @@ static csm_status check_context(const struct synth *s, const struct synth_item *
     return CSM_OK;
 }
 
-csm_status synth_check(const struct synth *s, const struct synth_item *item, char **spoken,
-                       csm_error *err)
+/* Words alone are spoken as they are, or nearly so: no need to normalize a million of them. */
+static bool is_words(const char *text)
 {
-    *spoken = NULL;
-    csm_status st = speakable(s->what, item->text, spoken, err);
-    if (st == CSM_OK && (*spoken)[strspn(*spoken, " \t\r\n")] == '\0')
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,?!'")] ==
+               '\0' &&
+           text[strspn(text, " .,?!'")] != '\0';
+}
+
+csm_status synth_check(const struct synth *s, const struct synth_item *item, csm_error *err)
+{
+    char *spoken = NULL;
+    csm_status st = check_context(s, item, err);
+    if (st == CSM_OK && is_words(item->text))
+        return check_room(s, item, item->text, err);
+    if (st == CSM_OK)
+        st = speakable(s->what, item->text, &spoken, err);
+    if (st == CSM_OK && spoken[strspn(spoken, " \t\r\n")] == '\0')
         st = csm_fail(err, CSM_BAD_FORMAT, "\"text\": nothing in it is spoken");
     if (st == CSM_OK)
-        st = check_context(s, item, err);
-    if (st == CSM_OK)
-        st = check_room(s, item, *spoken, err);
-    if (st != CSM_OK) {
-        csm_free(*spoken);
-        *spoken = NULL;
-    }
+        st = check_room(s, item, spoken, err);
+    csm_free(spoken);
     return st;
 }
 
@@ -106,13 +112,12 @@ static uint64_t seed_of(const struct synth *s, const struct synth_item *item)
     return item->has_seed ? item->seed : synth_seed(item->id, s->what->options.seed);
 }
 
-void synth_made_of(const struct synth *s, const struct synth_item *item, const char *spoken,
-                   char digest[33])
+void synth_made_of(const struct synth *s, const struct synth_item *item, char digest[33])
 {
     const struct context_options *c = &item->context;
     const uint64_t seed = seed_of(s, item);
     memcpy(digest, s->made_of, 33);
-    made_of_text(digest, spoken);
+    made_of_text(digest, item->text);
     part_digest(digest, &item->speaker, sizeof item->speaker);
     part_digest(digest, &seed, sizeof seed);
     made_of_text(digest, c->voice != NULL ? c->voice : "");
@@ -261,7 +266,7 @@ static json_t *describe(const struct synth *s, const struct synth_item *item, co
 {
     const double rate_hz = csm_model_describe(s->model)->sample_rate_hz;
     char made_of[33];
-    synth_made_of(s, item, spoken, made_of);
+    synth_made_of(s, item, made_of);
     json_t *line = json_pack("{s:s, s:n, s:s, s:f, s:i, s:I, s:I, s:s, s:s}", "id", item->id,
                              "audio_filepath", "text", item->text, "duration",
                              (double)r->n_samples / rate_hz, "speaker", speaker, "seed",
@@ -279,7 +284,7 @@ static csm_status speak_in(const struct synth *s, const struct synth_item *item,
 {
     csm_generate_options options;
     csm_status st =
-        speak_options(s->what, s->model, turns, n_turns, &spoken, 1, speaker, &options, err);
+        speak_options(s->what, s->model, turns, n_turns, spoken, speaker, &options, err);
     if (st != CSM_OK)
         return st;
     csm_request request = csm_request_of(spoken, speaker);
@@ -303,11 +308,11 @@ static csm_status speak_in(const struct synth *s, const struct synth_item *item,
     return st;
 }
 
-csm_status synth_speak(const struct synth *s, const struct synth_item *item, const char *spoken,
-                       bool (*is_stopped)(void *user), void *user, json_t **line, csm_error *err)
+static csm_status speak_words(const struct synth *s, const struct synth_item *item,
+                              const char *spoken, bool (*is_stopped)(void *user), void *user, json_t **line,
+                              csm_error *err)
 {
     struct stopper stopper = {is_stopped, user};
-    *line = NULL;
     if (!synth_has_context(item))
         return speak_in(s, item, spoken, s->turns, s->context.n_turns, speaker_of(s, item, NULL),
                         &stopper, line, err);
@@ -322,4 +327,16 @@ csm_status synth_speak(const struct synth *s, const struct synth_item *item, con
     context_free(&own);
     warnings_free(&warnings);
     return is_of_line ? CSM_BAD_FORMAT : st;
+}
+
+csm_status synth_speak(const struct synth *s, const struct synth_item *item,
+                       bool (*is_stopped)(void *user), void *user, json_t **line, csm_error *err)
+{
+    char *spoken = NULL;
+    *line = NULL;
+    csm_status st = speakable(s->what, item->text, &spoken, err);
+    if (st == CSM_OK)
+        st = speak_words(s, item, spoken, is_stopped, user, line, err);
+    csm_free(spoken);
+    return st;
 }

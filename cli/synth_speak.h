@@ -24,14 +24,12 @@ struct synth {
 };
 
 /* Whether the item can be spoken: it has words, they fit, there is such a voice, its context can
- * be opened. `spoken` receives its text as it is spoken, to be freed with csm_free; NULL on
- * failure. CSM_BAD_FORMAT; what csm_generate would say of the command line's settings. */
-csm_status synth_check(const struct synth *synth, const struct synth_item *item, char **spoken,
-                       csm_error *err);
+ * be opened. CSM_BAD_FORMAT; what csm_generate would say of the command line's settings. */
+csm_status synth_check(const struct synth *synth, const struct synth_item *item, csm_error *err);
 
 /* A digest of all that the item's files depend on. Sound of a context of its own counts by its
  * path. */
-void synth_made_of(const struct synth *synth, const struct synth_item *item, const char *spoken,
+void synth_made_of(const struct synth *synth, const struct synth_item *item,
                    char digest[33]);
 
 /* Whether the files that a line of the journal tells of are there, made of that. */
@@ -42,7 +40,7 @@ bool synth_is_whole(const struct synth *synth, const json_t *line, const char *m
  * cannot be read, or leaves no room; CSM_CANCELLED when is_stopped says so; CSM_BAD_FILE: the
  * files cannot be written; as csm_generate. */
 csm_status synth_speak(const struct synth *synth, const struct synth_item *item,
-                       const char *spoken, bool (*is_stopped)(void *user), void *user,
+                       bool (*is_stopped)(void *user), void *user,
                        json_t **line, csm_error *err);
 
 #endif

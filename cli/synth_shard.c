@@ -33,12 +33,14 @@ static bool read_variable(const char *name, uint64_t absent, uint64_t *value)
 /* Tasks are numbered from any number on, in any steps. */
 static bool choose_of_slurm(bool is_quiet, struct synth_shard *shard)
 {
-    uint64_t id, first, step;
+    uint64_t id, first, last, step;
     const bool are_numbers = read_variable("SLURM_ARRAY_TASK_ID", 0, &id) &&
                              read_variable("SLURM_ARRAY_TASK_COUNT", 1, &shard->n) &&
                              read_variable("SLURM_ARRAY_TASK_MIN", 0, &first) &&
-                             read_variable("SLURM_ARRAY_TASK_STEP", 1, &step);
-    if (are_numbers && step > 0 && id >= first && (id - first) % step == 0)
+                             read_variable("SLURM_ARRAY_TASK_STEP", 1, &step) &&
+                             read_variable("SLURM_ARRAY_TASK_MAX", id, &last);
+    if (are_numbers && step > 0 && id >= first && (id - first) % step == 0 &&
+        (last == id || (last > id && (last - first) / step + 1 == shard->n)))
         shard->index = (id - first) / step + 1;
     if (!is_shard(shard)) {
         fprintf(stderr, "csm: SLURM_ARRAY_TASK_ID, SLURM_ARRAY_TASK_COUNT: tasks that leave numbers "

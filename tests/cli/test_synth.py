@@ -116,6 +116,9 @@ def test_the_shard_is_the_task_of_a_slurm_array(synth, tmp_path):
     assert [line["id"] for line in told(tmp_path, "manifest-3-of-4.jsonl")] == ["part/02", "part/06", "part/10"]
     done = synth(tmp_path / "p", env=env | {"SLURM_ARRAY_TASK_ID": "3"}, check=False)
     assert done.returncode == 2 and "leave numbers out" in done.stderr
+    env = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_MAX": "17", "SLURM_ARRAY_TASK_COUNT": "2"}
+    done = synth(tmp_path / "p", env=os.environ | env, check=False)
+    assert done.returncode == 2 and "leave numbers out" in done.stderr
 
 
 def test_killed_and_resumed_it_is_the_same(build_dir, manifest, corpus, tmp_path):

@@ -15,7 +15,7 @@ static const char help[] =
     "\n"
     "  --model-path DIR       measure this model\n"
     "  --random csm-1b        csm-1b's shape with random weights, made in memory (default)\n"
-    "  --engine NAME          native (default), mlx, torch\n"
+    "  --engine NAME          native (default), mlx, torch, cuda\n"
     "  --device D             cpu, gpu, cuda:0, mps (default: the engine's own)\n"
     "  --dtype f32|bf16|f16|q8|q4   precision of the language model (random: bf16)\n"
     "  --frames N             frames measured (20)\n"

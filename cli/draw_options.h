@@ -46,7 +46,7 @@
     "  --strategy S             auto, pure, exact, hybrid\n" \
     "  --use-exact-sampling     --strategy exact\n" \
     "  --pytorch-tokens         --strategy hybrid\n" \
-    "  --engine E --device D    auto, native, mlx, torch; cpu, gpu, cuda:0, mps\n" \
+    "  --engine E --device D    auto, native, mlx, torch, cuda; cpu, gpu, cuda:0, mps\n" \
     "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n" \
     "  --threads N              default: one per core\n" \
     "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n" \

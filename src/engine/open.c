@@ -27,6 +27,8 @@ static const struct kind kinds[] = {
     {"mlx", "csm_engine_mlx", "pip install mlx==0.32.4, then build csm with -DCSM_BUILD_MLX=ON"},
     {"torch", "csm_engine_torch",
      "pip install torch==2.13.0, then build csm with -DCSM_BUILD_TORCH=ON"},
+    {"cuda", "csm_engine_cuda",
+     "install the CUDA toolkit (nvcc) 12 or newer, then build csm with -DCSM_BUILD_CUDA=ON"},
 };
 
 /* Where the engine's shared object is; false if nowhere. */
@@ -96,7 +98,7 @@ csm_status csm_engine_open(const char *name, const struct csm_engine_options *op
                 goto fail;
         }
     if (status != CSM_OK)
-        return csm_fail(err, status, "engine '%s': expected native, mlx or torch", name);
+        return csm_fail(err, status, "engine '%s': expected native, mlx, torch or cuda", name);
 
     status = out->ops->open(options != NULL ? options : &defaults, &out->ctx, err);
     if (status == CSM_OK)

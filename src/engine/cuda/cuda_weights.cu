@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cuda_weights.cu - weights as they lie in the file, brought to the card, and packed
+ * there for products.
+ *
+ * A bfloat16 matrix is one plane; float16 is two planes of bfloat16 and float32 three,
+ * both exactly. What precision asks for meets the stored type as in engine native: what
+ * is stored narrower stays as it is; a float32 source is rounded to bfloat16 before it is
+ * quantized. An affine matrix has its values, scale * code + bias, in three planes. */
+#include <cstdarg>
+#include <cstring>
+
+#include "base/numbers.h"
+#include "engine/cuda/cuda_view.cuh"
+
+extern "C" {
+#include "base/affine.h"
+}
+
+namespace csm_cuda {
+
+enum { DEFAULT_GROUP = 64 };
+
+/* ---- on the card -------------------------------------------------------- */
+
+/* A thread a word of a step; all planes of it. */
+__global__ static void pack_kernel(weight_view from, matrix to, uint32_t *words)
+{
+    size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    size_t per_tile = static_cast<size_t>(to.n_steps) * STEP_WORDS;
+    int tile = static_cast<int>(i / per_tile), step = static_cast<int>(i % per_tile / STEP_WORDS);
+    if (tile >= to.n_tiles)
+        return;
+    int word = i % STEP_WORDS, lane = word / 4, reg = word % 4;
+    int row = tile * TILE + lane / 4 + reg % 2 * 8, col = step * STEP + lane % 4 * 2 + reg / 2 * 8;
+    float v[2] = {0.0f, 0.0f};
+    for (int e = 0; e < 2; e++)
+        if (row < from.rows && col + e < from.cols)
+            v[e] = weight_value(from, row, col + e);
+    int segment = step / SEGMENT_STEPS, first = segment * SEGMENT_STEPS;
+    int n = matrix::min_of(SEGMENT_STEPS, to.n_steps - first); /* steps of this segment */
+    size_t at = (static_cast<size_t>(tile) * to.n_steps + first) * to.n_planes + step - first;
+    for (int p = 0; p < to.n_planes; p++) {
+        words[(at + static_cast<size_t>(p) * n) * STEP_WORDS + word] = pair_of(v[0], v[1]);
+        v[0] -= rounded(v[0]);
+        v[1] -= rounded(v[1]);
+    }
+}
+
+void launch_pack(context &ctx, const weight_view &from, const matrix &to)
+{
+    size_t n = static_cast<size_t>(to.n_tiles) * to.n_steps * STEP_WORDS;
+    pack_kernel<<<static_cast<unsigned>((n + 255) / 256), 256, 0, ctx.stream>>>(
+        from, to, reinterpret_cast<uint32_t *>(const_cast<uint4 *>(to.tiles)));
+    check(cudaGetLastError(), "packing a matrix");
+}
+
+/* A sum of many rows: the first is taken as it is, the others are added in order. */
+__global__ static void embed_kernel(weight_view table, const int32_t *ids, int n_per_row,
+                                    float *out)
+{
+    int r = blockIdx.y, c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= table.cols)
+        return;
+    float sum = 0.0f;
+    for (int j = 0; j < n_per_row; j++) {
+        float v = weight_value(table, ids[r * n_per_row + j], c);
+        sum = j == 0 ? v : sum + v;
+    }
+    out[static_cast<size_t>(r) * table.cols + c] = sum;
+}
+
+void launch_embed(context &ctx, const weight_view &table, const int32_t *ids, int rows,
+                  int n_per_row, float *out)
+{
+    for (int first = 0; first < rows; first += 65535) {
+        int n = matrix::min_of(rows - first, 65535);
+        dim3 grid((table.cols + 127) / 128, n);
+        embed_kernel<<<grid, 128, 0, ctx.stream>>>(table, ids + static_cast<size_t>(first) * n_per_row,
+                                                   n_per_row,
+                                                   out + static_cast<size_t>(first) * table.cols);
+    }
+    check(cudaGetLastError(), "rows of a table");
+}
+
+/* ---- on the host -------------------------------------------------------- */
+
+static bool is_half(const csm_tensor &t)
+{
+    return t.dtype == CSM_DTYPE_F16 || t.dtype == CSM_DTYPE_BF16;
+}
+
+static int bits_of(csm_precision precision)
+{
+    return precision == CSM_PRECISION_Q4 ? 4 : precision == CSM_PRECISION_Q8 ? 8 : 0;
+}
+
+static void put(context &ctx, memory &to, const void *from, size_t n_bytes)
+{
+    to.reserve(n_bytes + 16);
+    check(cudaMemcpyAsync(to.as<void>(), from, n_bytes, cudaMemcpyHostToDevice, ctx.stream),
+          "copying a weight to the card");
+}
+
+/* Codes made here, as mx.quantize makes them, rounded as engine native rounds. */
+static void quantize(context &ctx, const csm_weight &w, int bits, memory &data, memory &scales,
+                     memory &biases)
+{
+    const csm_tensor &t = w.source.tensor;
+    size_t n_groups = w.cols / DEFAULT_GROUP, n_words = w.cols * static_cast<size_t>(bits) / 32;
+    std::vector<float> row(w.cols), s(w.rows * n_groups), b(w.rows * n_groups);
+    std::vector<uint8_t> codes(w.cols);
+    std::vector<uint32_t> words(w.rows * n_words);
+    bool is_f16 = t.dtype == CSM_DTYPE_F16;
+    auto round_scale = [&](float x) {
+        return is_f16 ? csm_from_f16(csm_to_f16(x)) : csm_from_bf16(csm_to_bf16(x));
+    };
+    for (size_t r = 0; r < w.rows; r++) {
+        for (size_t c = 0; c < w.cols; c++) {
+            row[c] = csm_element(&t, w.source.transposed ? c * w.rows + r : r * w.cols + c);
+            if (!is_half(t))
+                row[c] = csm_from_bf16(csm_to_bf16(row[c]));
+        }
+        float *rs = &s[r * n_groups], *rb = &b[r * n_groups];
+        csm_affine_quantize(row.data(), w.cols, bits, DEFAULT_GROUP, codes.data(), rs, rb);
+        csm_affine_pack(codes.data(), w.cols, bits, &words[r * n_words]);
+        for (size_t g = 0; g < n_groups; g++) {
+            rs[g] = round_scale(rs[g]);
+            rb[g] = round_scale(rb[g]);
+        }
+    }
+    put(ctx, data, words.data(), words.size() * sizeof(uint32_t));
+    put(ctx, scales, s.data(), s.size() * sizeof(float));
+    put(ctx, biases, b.data(), b.size() * sizeof(float));
+    check(cudaStreamSynchronize(ctx.stream), "copying a weight to the card");
+}
+
+static int made_bits(const context &ctx, const csm_weight &w)
+{
+    bool is_plain = !w.source.exact && w.source.format == CSM_WEIGHT_FLOAT;
+    bool is_matrix = w.source.tensor.rank == 2 && w.cols % DEFAULT_GROUP == 0;
+    return is_plain && is_matrix ? bits_of(ctx.precision) : 0;
+}
+
+weight_view upload(context &ctx, csm_weight &w, memory &data, memory &scales, memory &biases)
+{
+    const csm_weight_source &s = w.source;
+    weight_view v;
+    v.rows = static_cast<int>(w.rows);
+    v.cols = static_cast<int>(w.cols);
+    int bits = made_bits(ctx, w);
+    if (bits != 0) {
+        quantize(ctx, w, bits, data, scales, biases);
+        v.kind = weight_view::AFFINE;
+        v.dtype = CSM_DTYPE_F32;
+        v.bits = bits;
+        v.group = DEFAULT_GROUP;
+    } else {
+        put(ctx, data, s.tensor.data, s.tensor.n_bytes);
+        v.dtype = s.tensor.dtype;
+        v.transposed = s.transposed;
+        v.round = w.round;
+        if (s.format == CSM_WEIGHT_AFFINE) {
+            put(ctx, scales, s.scales.data, s.scales.n_bytes);
+            put(ctx, biases, s.biases.data, s.biases.n_bytes);
+            v.kind = weight_view::AFFINE;
+            v.dtype = s.scales.dtype;
+            v.bits = s.bits;
+            v.group = s.group_size;
+        }
+    }
+    v.data = data.as<void>();
+    v.scales = scales.as<void>();
+    v.biases = biases.as<void>();
+    return v;
+}
+
+void pack(context &ctx, const weight_view &view, int n_planes, memory &to, matrix &out)
+{
+    out.rows = view.rows;
+    out.n_tiles = (view.rows + TILE - 1) / TILE;
+    out.n_steps = steps_of(static_cast<size_t>(view.cols));
+    out.n_planes = n_planes;
+    out.part_steps = out.n_steps <= WHOLE_STEPS ? WHOLE_STEPS : PART_STEPS;
+    to.reserve(static_cast<size_t>(out.n_tiles) * out.n_steps * n_planes * STEP_WORDS * 4);
+    out.tiles = to.as<const uint4>();
+    launch_pack(ctx, view, out);
+}
+
+const matrix &product_form(context &ctx, csm_weight &w)
+{
+    if (w.matrix.tiles != nullptr)
+        return w.matrix;
+    if (w.source.tensor.rank != 2)
+        throw declined(shaped("%s: of rank %zu where a matrix was expected", w.source.tensor.name,
+                              w.source.tensor.rank));
+    memory scales, biases;
+    weight_view view = upload(ctx, w, ctx.staging, scales, biases);
+    pack(ctx, view, w.n_planes, w.packed, w.matrix);
+    /* The scales go, and the staging is the next weight's. */
+    check(cudaStreamSynchronize(ctx.stream), "packing a matrix");
+    return w.matrix;
+}
+
+weight_view table_form(context &ctx, csm_weight &w)
+{
+    if (w.raw.size() == 0)
+        return upload(ctx, w, w.raw, w.raw_scales, w.raw_biases);
+    weight_view v;
+    v.rows = static_cast<int>(w.rows);
+    v.cols = static_cast<int>(w.cols);
+    v.dtype = w.source.tensor.dtype;
+    v.transposed = w.source.transposed;
+    v.round = w.round;
+    int bits = made_bits(ctx, w);
+    if (bits != 0 || w.source.format == CSM_WEIGHT_AFFINE) {
+        v.kind = weight_view::AFFINE;
+        v.dtype = bits != 0 ? CSM_DTYPE_F32 : w.source.scales.dtype;
+        v.bits = bits != 0 ? bits : w.source.bits;
+        v.group = bits != 0 ? DEFAULT_GROUP : w.source.group_size;
+        v.transposed = false;
+    }
+    v.data = w.raw.as<void>();
+    v.scales = w.raw_scales.as<void>();
+    v.biases = w.raw_biases.as<void>();
+    return v;
+}
+
+const float *vector_form(const csm_weight *w, size_t size)
+{
+    if (w->source.tensor.rank != 1 || w->rows != size)
+        throw declined(shaped("%s: %zu values, expected a vector of %zu", w->source.tensor.name,
+                              w->rows, size));
+    return w->vector.as<float>();
+}
+
+static void check_affine(const context &ctx, const csm_weight &w)
+{
+    const csm_weight_source &s = w.source;
+    size_t n_scales = s.group_size > 0 ? w.rows * (w.cols / static_cast<size_t>(s.group_size)) : 0;
+    if (s.tensor.dtype != CSM_DTYPE_U32 || s.transposed ||
+        !csm_affine_fits(s.bits, s.group_size, w.cols) || !csm_is_float(s.scales.dtype) ||
+        s.biases.dtype != s.scales.dtype ||
+        s.scales.n_bytes != n_scales * csm_dtype_size(s.scales.dtype) ||
+        s.biases.n_bytes != s.scales.n_bytes)
+        throw declined(shaped("%s: quantized to %d bits in groups of %d, expected words, scales and "
+                              "biases of 4 or 8 bits in groups of 32, 64 or 128",
+                              s.tensor.name, s.bits, s.group_size));
+    int asked = s.exact ? 0 : bits_of(ctx.precision);
+    if (asked != 0 && asked != s.bits)
+        throw declined(shaped("%s: stored in %d bits, cannot be quantized again to %d",
+                              s.tensor.name, s.bits, asked));
+}
+
+/* Rounding and planes of the values. */
+static void choose_planes(const context &ctx, csm_weight &w)
+{
+    csm_precision precision = w.source.exact ? CSM_PRECISION_STORED : ctx.precision;
+    csm_dtype dtype = w.source.tensor.dtype;
+    if (w.source.format == CSM_WEIGHT_AFFINE || made_bits(ctx, w) != 0) {
+        w.n_planes = 3;
+        return;
+    }
+    if (precision == CSM_PRECISION_BF16 && dtype != CSM_DTYPE_BF16)
+        w.round = weight_view::TO_BF16;
+    if (precision == CSM_PRECISION_F16 && dtype != CSM_DTYPE_F16)
+        w.round = weight_view::TO_F16;
+    bool is_bf16 = w.round == weight_view::TO_BF16 ||
+                   (dtype == CSM_DTYPE_BF16 && w.round == weight_view::AS_IS);
+    bool is_f16 = w.round == weight_view::TO_F16 || dtype == CSM_DTYPE_F16;
+    w.n_planes = is_bf16 ? 1 : is_f16 ? 2 : 3;
+}
+
+csm_weight *make_weight(context &ctx, const csm_weight_source &source)
+{
+    const csm_tensor &t = source.tensor;
+    bool is_affine = source.format == CSM_WEIGHT_AFFINE;
+    if (t.rank < 1 || t.rank > 3 || (!is_affine && !csm_is_float(t.dtype)) ||
+        (source.transposed && t.rank != 2))
+        throw declined(shaped("%s: %s of rank %zu is no weight", t.name, csm_dtype_name(t.dtype),
+                              t.rank));
+    auto w = std::make_unique<csm_weight>();
+    w->source = source;
+    w->rows = t.shape[0];
+    w->cols = t.rank == 1 ? 1 : t.shape[1] * (t.rank == 3 ? t.shape[2] : 1);
+    if (source.transposed) {
+        w->rows = t.shape[1];
+        w->cols = t.shape[0];
+    }
+    if (is_affine) {
+        /* The shape may be the matrix's own or that of its words. */
+        if (source.bits > 0 && t.n_bytes == w->rows * w->cols * 4)
+            w->cols = w->cols * 32 / static_cast<size_t>(source.bits);
+        check_affine(ctx, *w);
+    }
+    if (w->rows > INT32_MAX / 2 || w->cols > INT32_MAX / 2)
+        throw declined(shaped("%s: %zu x %zu values", t.name, w->rows, w->cols));
+    choose_planes(ctx, *w);
+    if (t.rank == 1) {
+        std::vector<float> values(w->rows);
+        for (size_t i = 0; i < w->rows; i++)
+            values[i] = csm_element(&t, i);
+        put(ctx, w->vector, values.data(), values.size() * sizeof(float));
+        check(cudaStreamSynchronize(ctx.stream), "copying a weight to the card");
+    } else if (source.is_table) {
+        table_form(ctx, *w);
+    } else if (t.rank == 2 && !source.exact) {
+        product_form(ctx, *w);
+    }
+    return w.release();
+}
+
+} // namespace csm_cuda

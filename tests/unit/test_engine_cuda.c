@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cuda engine. Without a card: what it says. With one: frames, of a lane alone (one
+ * launch), of that lane beside others (kernels for many) and composed of the table's
+ * blocks, have the same bits; so have keys and values of a lane that was forked; what is
+ * drawn by the card's own noise is what the sampler draws of the same logits. The blocks
+ * against stored tensors of the references: CSM_TEST_ENGINE=cuda test_model_golden. */
+#include "cmocka_all.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <csm/sampling.h>
+
+#include "checkpoint/checkpoint.h"
+#include "engine/open.h"
+#include "model/language.h"
+
+static csm_error err;
+static struct csm_engine engine;
+static csm_checkpoint *checkpoint;
+static struct csm_language language;
+static struct csm_frame_parts parts;
+static bool has_card;
+
+enum { LANES = 3, FRAMES = 5, MOST = 64 };
+
+#define CHECK(call)                                                                                \
+    do {                                                                                           \
+        if ((call) != CSM_OK)                                                                      \
+            fail_msg("%s", err.text);                                                              \
+    } while (0)
+
+/* ---- a lane and its frame ------------------------------------------------- */
+
+struct lane {
+    csm_lane *backbone, *depth;
+    csm_value *hidden;
+    csm_random *random;
+    struct csm_frame_draw draw;
+    int32_t codes[MOST];
+    float *logits;
+};
+
+static csm_value *value(void)
+{
+    csm_value *v;
+    CHECK(engine.ops->value_new(engine.ctx, &v, &err));
+    return v;
+}
+
+static void run_stack(const struct csm_stack *stack, csm_lane *lane, size_t n, csm_value *x)
+{
+    const struct csm_rows rows = {lane, n};
+    for (size_t l = 0; l < stack->n_layers; l++) {
+        CHECK(engine.ops->attention(engine.ctx, &stack->attention[l], l, &rows, 1, x, &err));
+        CHECK(engine.ops->mlp(engine.ctx, &stack->mlp[l], x, &err));
+    }
+}
+
+static struct lane open_lane(uint64_t seed)
+{
+    struct lane x = {.logits = malloc(language.n_codebooks * language.vocab * sizeof(float))};
+    assert_non_null(x.logits);
+    CHECK(engine.ops->lane_open(engine.ctx, language.backbone.attention, language.backbone.n_layers,
+                                512, &x.backbone, &err));
+    CHECK(engine.ops->lane_open(engine.ctx, language.depth.attention, language.depth.n_layers, MOST,
+                                &x.depth, &err));
+    x.hidden = value();
+    CHECK(engine.ops->random_new(engine.ctx, seed, 0, language.vocab, &x.random, &err));
+    return x;
+}
+
+static void close_lane(struct lane *x)
+{
+    engine.ops->lane_close(engine.ctx, x->backbone);
+    engine.ops->lane_close(engine.ctx, x->depth);
+    engine.ops->value_free(engine.ctx, x->hidden);
+    engine.ops->random_free(engine.ctx, x->random);
+    free(x->logits);
+}
+
+/* n positions of text. */
+static void read_prompt(struct lane *x, size_t n, size_t seed)
+{
+    int32_t *ids = malloc(n * sizeof *ids);
+    assert_non_null(ids);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)((seed * 7919 + i * 104729) % language.text_vocab);
+    csm_value *a = value(), *b = value();
+    CHECK(engine.ops->embed(engine.ctx, language.text_table, ids, n, 1, a, &err));
+    run_stack(&language.backbone, x->backbone, n, a);
+    CHECK(engine.ops->copy_rows(engine.ctx, a, n - 1, 1, b, 0, &err));
+    CHECK(engine.ops->norm(engine.ctx, &language.backbone.norm, b, x->hidden, &err));
+    engine.ops->value_free(engine.ctx, a);
+    engine.ops->value_free(engine.ctx, b);
+    free(ids);
+}
+
+static struct csm_frame_lane ask(struct lane *x, const int32_t *feed)
+{
+    x->draw = (struct csm_frame_draw){.kind = CSM_DRAW_RACE,
+                                      .temperature = 0.9,
+                                      .depth_temperature = 0.8,
+                                      .top_k = 50,
+                                      .depth_top_k = 20,
+                                      .dtype = CSM_DTYPE_F32,
+                                      .random = x->random};
+    return (struct csm_frame_lane){.backbone = x->backbone,
+                                   .depth = x->depth,
+                                   .feed = feed,
+                                   .hidden = x->hidden,
+                                   .draw = &x->draw,
+                                   .codes = x->codes,
+                                   .logits = x->logits};
+}
+
+/* The frame by the table's blocks, given its codes. */
+static void compose(struct lane *x, const int32_t *feed, const int32_t *codes, float *logits)
+{
+    const struct csm_engine_ops *ops = engine.ops;
+    size_t k = language.n_codebooks, vocab = language.vocab;
+    csm_value *a = value(), *b = value(), *c = value();
+    if (feed != NULL) {
+        int32_t ids[MOST];
+        for (size_t i = 0; i < k; i++)
+            ids[i] = (int32_t)(i * vocab) + feed[i];
+        CHECK(ops->embed(engine.ctx, language.audio_table, ids, 1, k, a, &err));
+        run_stack(&language.backbone, x->backbone, 1, a);
+        CHECK(ops->norm(engine.ctx, &language.backbone.norm, a, x->hidden, &err));
+    }
+    CHECK(ops->linear(engine.ctx, language.first_head, NULL, x->hidden, a, &err));
+    CHECK(ops->read(engine.ctx, a, 1, vocab, logits, &err));
+    CHECK(ops->lane_truncate(engine.ctx, x->depth, 0, &err));
+    for (size_t i = 1; i < k; i++) {
+        const int32_t id = (int32_t)((i - 1) * vocab) + codes[i - 1];
+        size_t n = i == 1 ? 2 : 1;
+        CHECK(ops->embed(engine.ctx, language.depth_table, &id, 1, 1, b, &err));
+        if (i == 1)
+            CHECK(ops->copy_rows(engine.ctx, x->hidden, 0, 1, a, 0, &err));
+        CHECK(ops->copy_rows(engine.ctx, b, 0, 1, a, n - 1, &err));
+        CHECK(ops->linear(engine.ctx, language.projection, NULL, a, c, &err));
+        run_stack(&language.depth, x->depth, n, c);
+        CHECK(ops->norm(engine.ctx, &language.depth.norm, c, b, &err));
+        CHECK(ops->copy_rows(engine.ctx, b, n - 1, 1, a, 0, &err));
+        CHECK(ops->linear(engine.ctx, language.heads[i - 1], NULL, a, c, &err));
+        CHECK(ops->read(engine.ctx, c, 1, vocab, logits + i * vocab, &err));
+    }
+    engine.ops->value_free(engine.ctx, a);
+    engine.ops->value_free(engine.ctx, b);
+    engine.ops->value_free(engine.ctx, c);
+}
+
+/* ---- with a card ---------------------------------------------------------- */
+
+static void a_lane_has_the_same_bits_alone_beside_others_and_composed(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    static const size_t lengths[LANES] = {37, 5, 130};
+    size_t n_bytes = language.n_codebooks * language.vocab * sizeof(float);
+    struct lane lanes[LANES], alone = open_lane(42), composed = open_lane(42);
+    float *logits = malloc(n_bytes);
+    int32_t feed[LANES][MOST] = {{0}};
+    for (size_t i = 0; i < LANES; i++) {
+        lanes[i] = open_lane(42 + i);
+        read_prompt(&lanes[i], lengths[i], i);
+    }
+    read_prompt(&alone, lengths[0], 0);
+    read_prompt(&composed, lengths[0], 0);
+    for (size_t f = 0; f < FRAMES; f++) {
+        struct csm_frame_lane asked[LANES], one = ask(&alone, f > 0 ? feed[0] : NULL);
+        for (size_t i = 0; i < LANES; i++)
+            asked[i] = ask(&lanes[i], f > 0 ? feed[i] : NULL);
+        CHECK(engine.ops->frame(engine.ctx, &parts, asked, LANES, &err));
+        CHECK(engine.ops->frame(engine.ctx, &parts, &one, 1, &err));
+        compose(&composed, f > 0 ? feed[0] : NULL, alone.codes, logits);
+        assert_memory_equal(alone.logits, logits, n_bytes);
+        assert_memory_equal(lanes[0].logits, logits, n_bytes);
+        assert_memory_equal(lanes[0].codes, alone.codes, language.n_codebooks * sizeof(int32_t));
+        for (size_t i = 0; i < LANES; i++)
+            memcpy(feed[i], lanes[i].codes, sizeof feed[i]);
+    }
+    for (size_t i = 0; i < LANES; i++)
+        close_lane(&lanes[i]);
+    close_lane(&alone);
+    close_lane(&composed);
+    free(logits);
+}
+
+static void a_forked_lane_goes_on_as_its_first_does(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    size_t n_bytes = language.n_codebooks * language.vocab * sizeof(float);
+    struct lane first = open_lane(7), second = open_lane(7);
+    read_prompt(&first, 45, 3);
+    engine.ops->lane_close(engine.ctx, second.backbone);
+    CHECK(engine.ops->lane_fork(engine.ctx, first.backbone, 45, &second.backbone, &err));
+    CHECK(engine.ops->copy_rows(engine.ctx, first.hidden, 0, 1, second.hidden, 0, &err));
+    int32_t feed[MOST];
+    for (size_t f = 0; f < 3; f++) {
+        struct csm_frame_lane a = ask(&first, f > 0 ? feed : NULL), b = ask(&second, f > 0 ? feed : NULL);
+        CHECK(engine.ops->frame(engine.ctx, &parts, &a, 1, &err));
+        CHECK(engine.ops->frame(engine.ctx, &parts, &b, 1, &err));
+        assert_memory_equal(first.logits, second.logits, n_bytes);
+        memcpy(feed, first.codes, sizeof feed);
+    }
+    close_lane(&first);
+    close_lane(&second);
+}
+
+/* A race on the card stands for p as e^(s - m): nearer than some 2^-23 it may differ. */
+static void the_cards_draws_are_the_samplers(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    struct csm_sampler_options options = csm_sampler_defaults();
+    options.stream = CSM_STREAM_TORCH_CUDA;
+    options.seed = 11;
+    options.temperature = 0.9;
+    options.top_k = 50;
+    csm_sampler *sampler;
+    CHECK(csm_sampler_open(&options, &sampler, &err));
+    struct lane x = open_lane(11);
+    read_prompt(&x, 20, 9);
+    int32_t feed[MOST];
+    for (size_t f = 0; f < 100; f++) {
+        struct csm_frame_lane a = ask(&x, f > 0 ? feed : NULL);
+        x.draw.depth_temperature = 0.9;
+        x.draw.depth_top_k = 50;
+        CHECK(engine.ops->frame(engine.ctx, &parts, &a, 1, &err));
+        for (size_t k = 0; k < language.n_codebooks; k++) {
+            int32_t code;
+            CHECK(csm_sampler_draw(sampler, x.logits + k * language.vocab, 1, language.vocab, &code,
+                                   NULL, NULL, &err));
+            assert_int_equal(x.codes[k], code);
+        }
+        memcpy(feed, x.codes, sizeof feed);
+    }
+    csm_sampler_close(sampler);
+    close_lane(&x);
+}
+
+/* ---- without one ---------------------------------------------------------- */
+
+static void a_device_of_another_name_is_refused_in_one_line(void **state)
+{
+    (void)state;
+    struct csm_engine other;
+    static const char *const names[] = {"cpu", "cuda:", "cuda:x", "cuda:-1", "cuda:4096"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct csm_engine_options options = {.device = names[i]};
+        char want[96];
+        snprintf(want, sizeof want, "cuda: device '%s', expected gpu, cuda or cuda:N", names[i]);
+        assert_int_equal(csm_engine_open("cuda", &options, &other, &err), CSM_BAD_ARG);
+        assert_string_equal(err.text, want);
+    }
+}
+
+static void without_a_card_opening_says_what_is_missing(void **state)
+{
+    (void)state;
+    if (has_card)
+        skip();
+    struct csm_engine other;
+    assert_int_equal(csm_engine_open("cuda", NULL, &other, &err), CSM_ENGINE);
+    assert_true(strstr(err.text, "cuda: no NVIDIA driver is installed") != NULL ||
+                strstr(err.text, "cuda: the NVIDIA driver") != NULL);
+}
+
+static int open_model(void **state)
+{
+    (void)state;
+    has_card = csm_engine_open("cuda", NULL, &engine, &err) == CSM_OK;
+    if (!has_card) {
+        printf("SKIP: what needs a card: %s\n", err.text);
+        return 0;
+    }
+    CHECK(csm_checkpoint_open(CSM_SOURCE_DIR "/tests/golden/csm-a", CSM_NEEDS_LANGUAGE, &checkpoint,
+                              &err));
+    CHECK(csm_language_open(&language, &engine, checkpoint, &err));
+    parts = (struct csm_frame_parts){.step = {.codes = language.audio_table,
+                                              .attention = language.backbone.attention,
+                                              .mlp = language.backbone.mlp,
+                                              .n_layers = language.backbone.n_layers,
+                                              .norm = language.backbone.norm},
+                                     .n_codebooks = language.n_codebooks,
+                                     .vocab = language.vocab,
+                                     .first_head = language.first_head,
+                                     .codes = language.depth_table,
+                                     .projector = language.projection,
+                                     .attention = language.depth.attention,
+                                     .mlp = language.depth.mlp,
+                                     .n_layers = language.depth.n_layers,
+                                     .norm = language.depth.norm,
+                                     .heads = language.heads};
+    return 0;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    if (has_card) {
+        csm_language_close(&language);
+        csm_checkpoint_close(checkpoint);
+        csm_engine_close(&engine);
+    }
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_device_of_another_name_is_refused_in_one_line),
+        cmocka_unit_test(without_a_card_opening_says_what_is_missing),
+        cmocka_unit_test(a_lane_has_the_same_bits_alone_beside_others_and_composed),
+        cmocka_unit_test(a_forked_lane_goes_on_as_its_first_does),
+        cmocka_unit_test(the_cards_draws_are_the_samplers),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}

@@ -108,7 +108,7 @@ csm_status speak_options(const struct speak *w, const csm_model *model, const cs
                               options->min_frames;
     else
         options->max_frames = (size_t)((double)w->max_ms / info->frame_ms);
-    if (options->n_forced != 0)
+    if (options->n_forced != 0 && (is_by_text || options->n_forced < options->max_frames))
         options->max_frames = options->n_forced;
     options->without_sound = strcmp(w->output, "none") == 0 && !w->is_played;
     options->keep_logits = w->save_logits;
@@ -129,7 +129,8 @@ void speak_remarks(struct speak *w, const csm_report *r, double frame_ms)
     csm_remark remarks[CSM_ENDING_REMARKS];
     const size_t n = csm_remark_ending(r, frame_ms, remarks);
     for (size_t i = 0; i < n; i++)
-        if (w->options.n_forced == 0 || strcmp(remarks[i].code, "cut") != 0)
+        if (r->n_frames < w->options.n_forced || w->options.n_forced == 0 ||
+            strcmp(remarks[i].code, "cut") != 0)
             warn(&w->warnings, &remarks[i]);
 }
 

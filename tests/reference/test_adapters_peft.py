@@ -166,9 +166,9 @@ def test_an_adapter_that_reaches_mimi_changes_its_codes_and_sound(csm, base, tmp
     rng = np.random.default_rng(SEED)
     codes = rng.integers(0, 1000, (9, 4))
     save_file({"codes": codes.astype(np.int32)}, tmp_path / "c.safetensors")
-    csm("codec", "decode", tmp_path / "c.safetensors", tmp_path / "f.wav", "--format", "f32le",
+    csm("codec", "decode", tmp_path / "c.safetensors", tmp_path / "f.pcm", "--format", "f32le",
         "--model-path", merged)
-    heard = np.frombuffer((tmp_path / "f.wav").read_bytes(), np.float32)
+    heard = np.frombuffer((tmp_path / "f.pcm").read_bytes(), np.float32)
     with torch.no_grad():
         want = codec.decode(torch.tensor(codes.T[None])).audio_values[0, 0].numpy()
     assert np.abs(heard - want).max() <= 1e-4 * max(1.0, np.abs(want).max())

@@ -290,7 +290,7 @@ def test_out_of_memory_is_told(csm, build_dir, tmp_path):
     """Room for what a small model takes, for the mapped file of 1 GB, and less than half of
     what its table takes in bfloat16."""
     base = [build_dir / "bin" / "csm", "generate", "--text", "Hi.", "--output", "none", "--quiet",
-            "--max-audio-length-ms", "80", "--pytorch-tokens", "--dtype", "bf16"]
+            "--max-audio-length-ms", "80", "--pytorch-tokens", "--dtype", "bf16", "--threads", "1"]
     small = peak_bytes([*base, "--model-path", with_text_table(tmp_path / "small", 532)])
     done = csm(*base[1:], "--model-path", with_text_table(tmp_path / "large", 2_000_000),
                check=False, preexec_fn=within(small + (1 << 30) + (128 << 20)))
@@ -298,12 +298,11 @@ def test_out_of_memory_is_told(csm, build_dir, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
-def test_out_of_memory_is_told_by_native(csm, tmp_path):
-    """A cache of four million positions, 1.5 GB and more, in 1 GB."""
+def test_memory_grows_with_the_positions_that_are_used(csm, tmp_path):
+    """Four million positions would take 1.5 GB and more; a sentence of them speaks in 1 GB."""
     shutil.copytree(GOLDEN, tmp_path / "m")
     config = json.loads((GOLDEN / "config.json").read_text())
     (tmp_path / "m" / "config.json").write_text(
         json.dumps(config | {"max_position_embeddings": 4_000_000}))
-    done = csm("generate", "--text", "Hi.", "--output", "none", "--engine", "native", "--strategy",
-               "exact", "--model-path", tmp_path / "m", check=False, preexec_fn=within(1 << 30))
-    assert_refused(done, 4, "native: no memory for a cache of 4000000 positions")
+    csm("generate", "--text", "Hi.", "--output", "none", "--engine", "native", "--strategy",
+        "exact", "--model-path", tmp_path / "m", preexec_fn=within(1 << 30))

@@ -199,7 +199,7 @@ def test_tokens_and_logits_are_those_of_transformers(csm, made, tmp_path, kind, 
 def test_sound_is_that_of_the_codec(csm, made, tmp_path):
     model, directory, _ = made
     got = run_csm(csm, directory, tmp_path, "text", "--temperature", 0)
-    out = tmp_path / "f.wav"
+    out = tmp_path / "f.pcm"
     codes = got["codes"].long() % model.config.codec_config.codebook_size
     save_file({"codes": codes.int()}, tmp_path / "c.safetensors")
     csm("codec", "decode", tmp_path / "c.safetensors", out, "--format", "f32le", "--model-path",

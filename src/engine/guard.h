@@ -33,8 +33,10 @@ inline csm_status report(const char *engine, bool (*is_memory)(const std::except
     } catch (const std::system_error &) { /* what a thread throws that cannot begin */
         return csm_fail(err, CSM_NO_MEMORY, "%s: no memory for a thread", engine);
     } catch (const std::exception &e) {
-        return csm_fail(err, is_memory(e) ? CSM_NO_MEMORY : CSM_ENGINE, "%s: %.*s", engine,
-                        static_cast<int>(std::strcspn(e.what(), "\n")), e.what());
+        const int length = static_cast<int>(std::strcspn(e.what(), "\n"));
+        if (is_memory(e))
+            return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory: %.*s", engine, length, e.what());
+        return csm_fail(err, CSM_ENGINE, "%s: %.*s", engine, length, e.what());
     } catch (...) {
         return csm_fail(err, CSM_ENGINE, "%s: unknown exception", engine);
     }

@@ -24,8 +24,8 @@ def is_open(path):
 
 def test_a_file_is_closed_when_an_array_cannot_be_made(tmp_path):
     path = tmp_path / "t.safetensors"
-    write(path, "none", "F32", [0, 2**40, 2**20], b"")  # NumPy counts its bytes all the same
-    with pytest.raises(Exception):
+    write(path, "none", "F32", [0, 2**40, 2**23], b"")  # NumPy counts its bytes all the same
+    with pytest.raises(ValueError, match="array is too big"):
         _csm.read_tensors(str(path))
     assert not is_open(path)
 
@@ -42,9 +42,10 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_a_message_with_a_name_that_is_no_utf8_is_a_message(tmp_path):
     """PyErr_SetString would raise UnicodeDecodeError in the error's place."""
-    for name in "\udce4.safetensors", "\u00e4" * 120 + ".safetensors":
-        with pytest.raises((OSError, UnicodeEncodeError)):
-            _csm.read_tensors(str(tmp_path / name))
+    with pytest.raises(TypeError):  # no str of UTF-8: nanobind's
+        _csm.read_tensors(str(tmp_path / "\udce4.safetensors"))
+    with pytest.raises(OSError):
+        _csm.read_tensors(str(tmp_path / ("\u00e4" * 120 + ".safetensors")))
     deep = tmp_path / ("\u00e4" * 100) / ("\u2019" * 70) / ("x" + "\u00e4" * 100)
     with pytest.raises(OSError, match="cannot be read|\u00e4$"):
         _csm.read_tensors(str(deep))

@@ -122,7 +122,6 @@ def test_the_shard_is_the_task_of_a_slurm_array(synth, tmp_path):
 
 
 def test_killed_and_resumed_it_is_the_same(build_dir, manifest, corpus, tmp_path):
-    """Once more than a corpus takes, so that some kills come late and each run finds something."""
     draw = random.Random(int(os.environ.get("CSM_SYNTH_SEED", 1)))
     whole = files(corpus)
     for turn in range(int(os.environ.get("CSM_SYNTH_KILLS", 5))):
@@ -133,11 +132,13 @@ def test_killed_and_resumed_it_is_the_same(build_dir, manifest, corpus, tmp_path
         n_killed = 0
         while True:
             run = subprocess.Popen(command, stderr=subprocess.PIPE)
-            try:
-                run.wait(draw.uniform(0.05, 0.4) if n_killed < 3 else 60)
-            except subprocess.TimeoutExpired:
+            if n_killed < 3:  # when a few more files are there, however fast the machine is
+                wanted = len(list(out.glob("**/*"))) + draw.randrange(6)
+                while run.poll() is None and len(list(out.glob("**/*"))) < wanted:
+                    time.sleep(0.001)
                 run.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-                n_killed += run.wait() != 0
+            if run.wait(60) != 0 and n_killed < 3:
+                n_killed += 1
                 run.stderr.close()
                 continue
             assert run.returncode == 0, run.stderr.read()

@@ -32,7 +32,6 @@ struct lane {
 struct bench {
     struct csm_engine engine;
     struct csm_language language;
-    struct csm_frame_parts parts;
 };
 
 static csm_error err;
@@ -140,7 +139,7 @@ static void run(struct bench *b, size_t n_positions, size_t n_lanes, size_t n_fr
                                                .codes = lanes[i].codes,
                                                .logits = lanes[i].logits};
         double start = csm_now_ms();
-        must(b->engine.ops->frame(b->engine.ctx, &b->parts, asked, n_lanes, &err));
+        must(b->engine.ops->frame(b->engine.ctx, &b->language.parts, asked, n_lanes, &err));
         ms[f] = csm_now_ms() - start;
         for (size_t i = 0; i < n_lanes; i++)
             memcpy(lanes[i].feed, lanes[i].codes, sizeof lanes[i].feed);
@@ -175,22 +174,6 @@ int main(int argc, char **argv)
         return 1;
     }
     must(csm_language_open(&b.language, &b.engine, checkpoint, &err));
-    struct csm_language *l = &b.language;
-    b.parts = (struct csm_frame_parts){.step = {.codes = l->audio_table,
-                                                .attention = l->backbone.attention,
-                                                .mlp = l->backbone.mlp,
-                                                .n_layers = l->backbone.n_layers,
-                                                .norm = l->backbone.norm},
-                                       .n_codebooks = l->n_codebooks,
-                                       .vocab = l->vocab,
-                                       .first_head = l->first_head,
-                                       .codes = l->depth_table,
-                                       .projector = l->projection,
-                                       .attention = l->depth.attention,
-                                       .mlp = l->depth.mlp,
-                                       .n_layers = l->depth.n_layers,
-                                       .norm = l->depth.norm,
-                                       .heads = l->heads};
     printf("%6s %6s %9s %9s %9s\n", "at", "lanes", "median ms", "best", "worst");
     if (argc == 2)
         for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
@@ -205,7 +188,7 @@ int main(int argc, char **argv)
         }
         run(&b, n[0], n[1], n[2]);
     }
-    csm_language_close(l);
+    csm_language_close(&b.language);
     csm_engine_close(&b.engine);
     csm_checkpoint_close(checkpoint);
     return 0;

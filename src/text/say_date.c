@@ -80,6 +80,17 @@ static bool year_and_month(struct csm_builder *out, const struct csm_found *foun
     return true;
 }
 
+/* A month that cannot be one is the day. */
+static bool say_month_day_year(struct csm_builder *out, int month, int day,
+                               struct csm_group year)
+{
+    const bool is_swapped = month > 12;
+    if (!say_month_day(out, is_swapped ? day : month, is_swapped ? month : day))
+        return false;
+    say_year(out, year);
+    return true;
+}
+
 /* 03/21/2025, 21/03/2025 */
 static bool with_slashes(struct csm_builder *out, const struct csm_found *found)
 {
@@ -88,15 +99,7 @@ static bool with_slashes(struct csm_builder *out, const struct csm_found *found)
     const bool is_padded = first.n == 2 && second.n == 2 && csm_group(found, 3).n == 4;
     if (month <= 12 && day <= 12 && month != day && !is_padded)
         return false;
-    if (month > 12) {
-        const int swapped = month;
-        month = day;
-        day = swapped;
-    }
-    if (!say_month_day(out, month, day))
-        return false;
-    say_year(out, csm_group(found, 3));
-    return true;
+    return say_month_day_year(out, month, day, csm_group(found, 3));
 }
 
 /* 21.03.2025: the day first, but where it cannot be (12.25.2024); 31.12.99 */
@@ -106,15 +109,7 @@ static bool with_points(struct csm_builder *out, const struct csm_found *found)
         month = csm_group_value(csm_group(found, 2), 31);
     if (csm_group(found, 3).n == 2 && day <= 12)
         return false; /* 1.2.30 may be a version */
-    if (month > 12) {
-        const int swapped = month;
-        month = day;
-        day = swapped;
-    }
-    if (!say_month_day(out, month, day))
-        return false;
-    say_year(out, csm_group(found, 3));
-    return true;
+    return say_month_day_year(out, month, day, csm_group(found, 3));
 }
 
 /* 01/2024 */

@@ -336,6 +336,9 @@ CONFIGS = {
     "depth of other codebooks": (config(depth_decoder_config__num_codebooks=4), "num_codebooks"),
     "one codebook": (config(num_codebooks=1), "num_codebooks"),
     "codes beyond the vocabulary": (config(codebook_eos_token_id=19), "codebook_eos_token_id"),
+    "more codes than rows can be counted": (
+        config(vocab_size=2**24, num_codebooks=256, depth_decoder_config__vocab_size=2**24,
+               depth_decoder_config__num_codebooks=256), "expected at most 2147483647 rows"),
     "codec not causal": (config(codec_config__use_causal_conv=False), "use_causal_conv"),
     "codec's ratios": (config(codec_config__upsampling_ratios=[]), "upsampling_ratios"),
     "codec's frame rate": (config(codec_config__frame_rate=50.0), "frame_rate"),

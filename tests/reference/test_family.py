@@ -80,3 +80,26 @@ def test_a_tiny_random_models_shape(csm, tmp_path):
     codes = drawn(csm, directory, "Hello there")
     want, _ = Reference(directory, "f32").generate("Hello there", max(len(codes), 1), seed=5)
     assert np.array_equal(codes, want[:len(codes)]) and len(codes) > 0
+
+
+@pytest.mark.parametrize("end, least, first_codes", [
+    (0, 0, None), (0, 160, [1, 1]), (3, 0, [0] * 4), (3, 160, [0] * 4)])
+def test_the_code_that_ends_speech_is_the_configs(csm, tmp_path, end, least, first_codes):
+    """Heads of zeros and greedy draws: the first code that is not masked, always. 0 ends speech
+    only where the config says so, and only it is masked until the least length."""
+    model = random_model(tmp_path / "m", SEED, 4, BACKBONE, DEPTH)
+    tensors = load_file(model / "model.safetensors")
+    for name in [n for n in tensors if "head" in n]:
+        tensors[name] = torch.zeros_like(tensors[name])
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    config = json.loads((model / "config.json").read_text())
+    config["codebook_eos_token_id"] = end
+    (model / "config.json").write_text(json.dumps(config))
+    options = ("--temperature", 0, "--min-audio-length-ms", least)
+    if first_codes is None:
+        with pytest.raises(AssertionError, match="exit 1: csm: the model ended its speech before"):
+            drawn(csm, model, "Hello", *options)
+        return
+    codes = drawn(csm, model, "Hello", *options)
+    assert codes[:, 0].tolist() == first_codes
+    assert not codes[:, 1:].any()

@@ -379,6 +379,7 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
     result->n_frames = run->n;
     result->n_batch = o->n_batch;
     result->n_prompt = o->n_prompt;
+    result->dtype = csm_precision_name(m->info.precision);
     result->engine = m->host.engine.ops->name;
     result->kernels = run->reader.kernels->name;
     return CSM_OK;

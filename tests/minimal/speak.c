@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * speak.c - a program that has its model linked in (model.S) and speaks without a file:
- * how many samples, and how loud. Links libcsm.a of a CSM_MINIMAL build. */
+ * how many samples, how loud, and the FNV-1a of codes and of samples, by which two builds
+ * are compared. Links libcsm.a of a CSM_MINIMAL build. */
 #include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -16,6 +17,14 @@ FILE_OF(tokenizer)
 FILE_OF(model)
 FILE_OF(mimi)
 #undef FILE_OF
+
+static unsigned long long fnv1a(const void *bytes, size_t n)
+{
+    unsigned long long hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
+    return hash;
+}
 
 static int fail(const char *what)
 {
@@ -49,7 +58,10 @@ int main(void)
     double energy = 0;
     for (size_t i = 0; i < result->n_samples; i++)
         energy += (double)result->samples[i] * (double)result->samples[i];
-    printf("%zu samples, rms %.4f\n", result->n_samples, sqrt(energy / (double)result->n_samples));
+    printf("%zu samples, rms %.4f, codes %016llx, sound %016llx\n", result->n_samples,
+           sqrt(energy / (double)result->n_samples),
+           fnv1a(result->codes, result->n_frames * csm_model_describe(model)->n_codebooks * sizeof *result->codes),
+           fnv1a(result->samples, result->n_samples * sizeof *result->samples));
     bool is_heard = result->n_samples >= 12000 && energy / (double)result->n_samples > 1e-5;
 
     /* What was left out says so. */

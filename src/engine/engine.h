@@ -47,6 +47,7 @@ typedef struct csm_value csm_value;
 typedef struct csm_lane csm_lane;
 typedef struct csm_conv_state csm_conv_state;
 typedef struct csm_random csm_random; /* an engine's own random stream */
+struct csm_threads;
 
 /* csm_precision (csm.h) is of the language model's matrices: norms, biases and the
  * codec do not follow it. */
@@ -312,6 +313,14 @@ struct csm_engine_ops {
     csm_status (*random_new)(void *ctx, uint64_t seed, size_t n_calls, size_t n_each,
                              csm_random **out, csm_error *err);
     void (*random_free)(void *ctx, csm_random *random);
+
+    /* (optional) The threads that it computes with, for loops of the caller's own while no
+     * call of ctx runs. */
+    struct csm_threads *(*threads)(void *ctx);
+    /* (optional, with threads) Context of item i of such a loop's thread i: over the weights
+     * of ctx, which must have been used before, with things that no other thread uses. What
+     * it gives has the bits of ctx. It lives as long as ctx. NULL: no memory. */
+    void *(*side)(void *ctx, size_t i);
 };
 
 /* The engine inside libcsm. */
@@ -320,7 +329,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 4
+#define CSM_ENGINE_ABI 5
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

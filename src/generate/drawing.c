@@ -23,8 +23,7 @@ void csm_scratch_free(struct csm_scratch *x)
     free(x->ready);
     free(x->group);
     free(x->asked);
-    free(x->masked);
-    free(x->probs);
+    free(x->rows);
     free(x);
 }
 
@@ -48,11 +47,10 @@ csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *mo
                                   .ready = malloc(n * sizeof *x->ready),
                                   .group = malloc(n * sizeof *x->group),
                                   .asked = malloc(n * sizeof *x->asked),
-                                  .masked = malloc(vocab * sizeof(float)),
-                                  .probs = malloc(vocab * sizeof(float))};
+                                  .rows = malloc(n * 2 * vocab * sizeof(float))};
         if (x->logits != NULL && x->codes != NULL && x->feeds != NULL && x->frames != NULL &&
             x->sequences != NULL && x->lanes != NULL && x->ready != NULL && x->group != NULL &&
-            x->asked != NULL && x->masked != NULL && x->probs != NULL) {
+            x->asked != NULL && x->rows != NULL) {
             csm_scratch_free(*scratch);
             *scratch = x;
             return CSM_OK;
@@ -149,16 +147,17 @@ static csm_status draw(csm_sampler *sampler, const struct csm_draw_settings *how
 }
 
 csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
-                            struct csm_scratch *x, const float **out, csm_error *err)
+                            float *rows, const float **out, csm_error *err)
 {
     const size_t vocab = g->model->info.vocab;
-    float *probs = slot->all_probs != NULL ? slot->all_probs + k * vocab : x->probs;
+    float *masked = rows + vocab;
+    float *probs = slot->all_probs != NULL ? slot->all_probs + k * vocab : rows;
     if (slot->logits != NULL)
         memcpy(slot->logits + k * vocab, logits, vocab * sizeof *logits);
     if (k == 0 && g->n_sound < g->settings.min_frames) {
-        memcpy(x->masked, logits, vocab * sizeof *logits);
-        x->masked[csm_checkpoint_config(g->model->checkpoint)->code_eos] = -INFINITY;
-        logits = x->masked;
+        memcpy(masked, logits, vocab * sizeof *logits);
+        masked[csm_checkpoint_config(g->model->checkpoint)->code_eos] = -INFINITY;
+        logits = masked;
     }
     csm_error why;
     csm_status st = draw(g->sampler, k == 0 ? &g->settings.first : &g->settings.depth, k, logits,
@@ -175,7 +174,7 @@ csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, 
 
 /* transformers looks at all codes but the last, and what it stops at is sound if
  * the last one is not the end's; the others look at all. A frame of these alone is no sound. */
-static void judge_end(csm_generation *g, bool *is_sound, bool *is_over)
+static void judge_end(csm_generation *g)
 {
     const size_t n = g->model->info.n_codebooks;
     const int32_t end = csm_checkpoint_config(g->model->checkpoint)->code_eos;
@@ -183,9 +182,15 @@ static void judge_end(csm_generation *g, bool *is_sound, bool *is_over)
     while (n_end < n && g->fed[n_end] == end)
         n_end++;
     const size_t wanted = g->settings.sampler == CSM_SAMPLER_TRANSFORMERS && n > 1 ? n - 1 : n;
-    *is_over = n_end >= wanted && g->n_drawn >= g->n_forced;
-    *is_sound = !*is_over || n_end < n;
-    g->work.has_ended = *is_over;
+    g->is_over = n_end >= wanted && g->n_drawn >= g->n_forced;
+    g->is_sound = !g->is_over || n_end < n;
+    g->work.has_ended = g->is_over;
+}
+
+void csm_drawing_judge(csm_generation *g)
+{
+    g->n_drawn++;
+    judge_end(g);
 }
 
 /* The samples of the frame. A code that the codec does not know (the language
@@ -198,31 +203,28 @@ static csm_status make_sound(csm_generation *g, float *samples, csm_error *err)
     return csm_mimi_decode(&g->decoder, g->heard, 1, n, NULL, samples, err);
 }
 
-static csm_status take_sound(csm_generation *g, struct csm_slot *slot, csm_error *err)
+void csm_drawing_sound(csm_generation *g)
 {
     double drawn = csm_now_ms();
+    g->unheard = CSM_OK;
+    if (!g->is_sound)
+        return;
     if (g->n_sound == 0)
         g->work.first_frame_ms = drawn - g->opened_ms;
     if (!g->settings.has_sound)
-        return CSM_OK;
-    csm_status st = make_sound(g, slot->samples, err);
+        return;
+    g->unheard = make_sound(g, csm_drawing_slot(g)->samples, &g->failure);
     double sound = csm_now_ms();
     g->work.codec_ms += sound - drawn;
     if (g->n_sound == 0)
         g->work.first_sound_ms = sound - g->opened_ms;
-    return st;
 }
 
-csm_status csm_drawing_take(csm_generation *g, bool *is_sound, bool *is_over, csm_error *err)
+csm_status csm_drawing_take(csm_generation *g, csm_error *err)
 {
     const csm_model_info *info = &g->model->info;
     struct csm_slot *slot = csm_drawing_slot(g);
-    g->n_drawn++;
-    judge_end(g, is_sound, is_over);
-    csm_status st = *is_sound ? take_sound(g, slot, err) : CSM_OK;
-    if (st != CSM_OK)
-        return st;
-    if (*is_sound) {
+    if (g->is_sound) {
         slot->frame = (csm_frame){.generation = g,
                                   .utterance = g->utterance,
                                   .index = g->n_sound,
@@ -234,16 +236,16 @@ csm_status csm_drawing_take(csm_generation *g, bool *is_sound, bool *is_over, cs
                                   .n_samples = slot->samples != NULL ? info->frame_samples : 0};
         g->n_sound++;
     }
-    if (*is_sound && g->settings.has_guard) {
+    if (g->is_sound && g->settings.has_guard) {
         const char *why =
             csm_guard_watch(&g->guard, g->fed[0], slot->frame.samples, slot->frame.n_samples);
         if (why != NULL) {
             g->work.guarded = why;
-            *is_over = true;
+            g->is_over = true;
         }
     }
-    *is_over = *is_over || g->n_sound >= g->settings.max_frames;
+    g->is_over = g->is_over || g->n_sound >= g->settings.max_frames;
     g->work.total_ms = csm_now_ms() - g->opened_ms;
-    return *is_over ? CSM_OK
-                    : csm_prompt_append(&g->prompt, g->fed, info->n_codebooks, err);
+    return g->is_over ? CSM_OK
+                      : csm_prompt_append(&g->prompt, g->fed, info->n_codebooks, err);
 }

@@ -5,6 +5,7 @@
 #ifndef CSM_GENERATE_DRAWING_H
 #define CSM_GENERATE_DRAWING_H
 
+#include "base/threads.h"
 #include "generate/generation.h"
 
 /* Memory that drawing needs, one for the scheduler: room for n generations. */
@@ -17,8 +18,15 @@ struct csm_scratch {
     struct csm_sequence **sequences;  /* [n_rooms] */
     csm_generation **lanes;           /* [n_rooms] of the scheduler's list, as it was */
     csm_generation **ready, **group, **asked; /* [n_rooms] */
-    float *masked, *probs;            /* [vocab] */
+    float *rows; /* [n_rooms, 2, vocab] that csm_drawing_draw needs */
+    csm_threads *threads; /* for loops over generations; NULL: none */
 };
+
+/* The two rows of the generation at place i of a list. */
+static inline float *csm_scratch_rows(const struct csm_scratch *x, size_t i)
+{
+    return x->rows + i * 2 * x->vocab;
+}
 
 csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *model, size_t n,
                                csm_error *err);
@@ -32,10 +40,11 @@ csm_status csm_drawing_start(csm_generation *g, const csm_lane *shared, size_t n
 void csm_drawing_stop(csm_generation *g);
 
 /* Draw code k of the frame from its logits [vocab] into the slot: code, margin, probability,
- * and what is kept. In order. `probs` receives the row of probabilities, valid until the next
- * call; or NULL. CSM_BAD_LOGITS names frame and codebook. */
+ * and what is kept. In order; several generations may be drawn at the same time. `rows`: room
+ * for two. `probs` receives the row of probabilities, valid while `rows` is; or NULL.
+ * CSM_BAD_LOGITS names frame and codebook. */
 csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
-                            struct csm_scratch *scratch, const float **probs, csm_error *err);
+                            float *rows, const float **probs, csm_error *err);
 
 /* The slot of the frame that is drawn. */
 struct csm_slot *csm_drawing_slot(const csm_generation *g);
@@ -43,8 +52,16 @@ struct csm_slot *csm_drawing_slot(const csm_generation *g);
 /* The codes that frame goes on with, if they are forced; else NULL. */
 const int32_t *csm_drawing_forced(const csm_generation *g);
 
-/* What follows the draws of a frame: whether speech has ended, sound, the guard, the next
- * position. `is_sound`: the slot is to be handed over; `is_over`: no frame is to come. */
-csm_status csm_drawing_take(csm_generation *g, bool *is_sound, bool *is_over, csm_error *err);
+/* What follows the draws of a frame, in this order. First whether speech has ended: sets
+ * is_sound, is_over. */
+void csm_drawing_judge(csm_generation *g);
+
+/* Then the frame's sound, if it is one: of several generations at the same time, each on a
+ * side of its own. `unheard` and `failure` say how it went. */
+void csm_drawing_sound(csm_generation *g);
+
+/* Then the guard and the next position. Where is_sound, the slot is to be handed over; where
+ * is_over, no frame is to come. CSM_NO_MEMORY. */
+csm_status csm_drawing_take(csm_generation *g, csm_error *err);
 
 #endif

@@ -10,6 +10,18 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+/* From so many generations on, threads share what is done for each: a draw takes some
+ * microseconds, as waking them does. */
+enum { MANY_CODES = 4, MANY_FRAMES = 2 };
+
+static void each(const struct csm_scratch *x, csm_work work, void *user, size_t n, size_t many)
+{
+    if (x->threads != NULL && n >= many)
+        csm_threads_run(x->threads, work, user, n, 1);
+    else if (n > 0)
+        work(user, 0, n, 0);
+}
+
 static void fail(csm_generation *g, csm_status st, const csm_error *err)
 {
     g->failed = st;
@@ -77,6 +89,40 @@ static csm_status logits_of(struct csm_host *host, struct csm_scratch *x, size_t
                                    x->codes + first, logits, err);
 }
 
+/* Code k of each, from its logits. */
+struct code_job {
+    csm_generation **lanes;
+    struct csm_scratch *x;
+    size_t k;
+};
+
+static void code_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct code_job *job = user;
+    struct csm_scratch *x = job->x;
+    const size_t k = job->k;
+    (void)thread;
+    for (size_t i = first; i < end; i++) {
+        csm_generation *g = job->lanes[i];
+        csm_error err;
+        x->codes[i] = 0; /* of one that failed: nobody looks */
+        if (g->failed != CSM_OK)
+            continue;
+        struct csm_slot *slot = csm_drawing_slot(g);
+        const int32_t *forced = csm_drawing_forced(g);
+        const double from = csm_now_ms();
+        csm_status st = csm_drawing_draw(g, slot, k, x->logits + i * x->vocab,
+                                         csm_scratch_rows(x, i), NULL, &err);
+        g->work.draw_ms += csm_now_ms() - from;
+        if (st != CSM_OK) {
+            fail(g, st, &err);
+            continue;
+        }
+        g->fed[k] = forced != NULL ? forced[k] : slot->codes[k];
+        x->codes[i] = g->fed[k];
+    }
+}
+
 /* Code k of each; gives how many are still right. */
 static size_t draw_code(struct csm_host *host, csm_generation **lanes, size_t n, size_t k,
                         struct csm_scratch *x)
@@ -93,25 +139,11 @@ static size_t draw_code(struct csm_host *host, csm_generation **lanes, size_t n,
             fail(lanes[i], st, &err);
     }
     const double took = csm_now_ms() - start;
-    for (size_t i = 0; i < n; i++) {
-        csm_generation *g = lanes[i];
-        struct csm_slot *slot = csm_drawing_slot(g);
-        const int32_t *forced = csm_drawing_forced(g);
-        *(k == 0 ? &g->work.backbone_ms : &g->work.depth_ms) += took;
-        x->codes[i] = 0; /* of one that failed: nobody looks */
-        if (g->failed != CSM_OK)
-            continue;
-        const double from = csm_now_ms();
-        csm_status st = csm_drawing_draw(g, slot, k, x->logits + i * x->vocab, x, NULL, &err);
-        g->work.draw_ms += csm_now_ms() - from;
-        if (st != CSM_OK) {
-            fail(g, st, &err);
-            continue;
-        }
-        g->fed[k] = forced != NULL ? forced[k] : slot->codes[k];
-        x->codes[i] = g->fed[k];
-        n_right++;
-    }
+    for (size_t i = 0; i < n; i++)
+        *(k == 0 ? &lanes[i]->work.backbone_ms : &lanes[i]->work.depth_ms) += took;
+    each(x, code_work, &(struct code_job){lanes, x, k}, n, MANY_CODES);
+    for (size_t i = 0; i < n; i++)
+        n_right += lanes[i]->failed == CSM_OK;
     return n_right;
 }
 
@@ -173,6 +205,25 @@ static void ask(struct csm_host *host, csm_generation **lanes, struct csm_frame_
             ask(host, lanes + i, frames + i, 1, err);
 }
 
+/* What the engine drew, drawn again. */
+static void judge_work(void *user, size_t first, size_t end, int thread)
+{
+    struct csm_scratch *x = user;
+    csm_error err;
+    (void)thread;
+    for (size_t i = first; i < end; i++) {
+        csm_generation *g = x->asked[i];
+        if (g->failed != CSM_OK)
+            continue;
+        const double from = csm_now_ms();
+        csm_status st =
+            csm_whole_frame_judge(g, csm_drawing_slot(g), csm_scratch_rows(x, i), &err);
+        g->work.draw_ms += csm_now_ms() - from;
+        if (st != CSM_OK)
+            fail(g, st, &err);
+    }
+}
+
 static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
                        struct csm_scratch *x)
 {
@@ -188,15 +239,9 @@ static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
     while (n_asked > 0) {
         size_t n_again = 0;
         ask(host, x->asked, x->frames, n_asked, &err);
+        each(x, judge_work, x, n_asked, MANY_FRAMES);
         for (size_t i = 0; i < n_asked; i++) {
             csm_generation *g = x->asked[i];
-            const double from = csm_now_ms();
-            csm_status st = g->failed == CSM_OK
-                                ? csm_whole_frame_judge(g, csm_drawing_slot(g), x, &err)
-                                : CSM_OK;
-            g->work.draw_ms += csm_now_ms() - from;
-            if (st != CSM_OK)
-                fail(g, st, &err);
             if (g->failed == CSM_OK && g->whole.k < x->n_codebooks) {
                 x->frames[n_again] = x->frames[i];
                 x->asked[n_again++] = g;
@@ -233,4 +278,55 @@ void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
     }
     draw_group(host, lanes, n_parts, x, draw_parts);
     draw_group(host, lanes + n_parts, n - n_parts, x, draw_whole);
+}
+
+/* ---- sound ------------------------------------------------------------------------------- */
+
+struct sound_job {
+    csm_generation **lanes;
+    const struct csm_engine *engine; /* of the codec */
+    bool on_sides;
+};
+
+static void sound_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct sound_job *job = user;
+    for (size_t i = first; i < end; i++) {
+        csm_generation *g = job->lanes[i];
+        if (job->on_sides)
+            g->decoder.engine.ctx = job->engine->ops->side(job->engine->ctx, (size_t)thread);
+        csm_drawing_sound(g);
+        g->decoder.engine.ctx = job->engine->ctx;
+    }
+}
+
+/* A side for each thread is there, and the weights have been used. */
+static bool has_sides(const struct csm_mimi *mimi)
+{
+    const struct csm_engine *engine = mimi->engine;
+    if (!mimi->has_decoded || engine->ops->side == NULL)
+        return false;
+    const size_t n = (size_t)csm_threads_count(engine->ops->threads(engine->ctx));
+    for (size_t i = 0; i < n; i++)
+        if (engine->ops->side(engine->ctx, i) == NULL)
+            return false;
+    return true;
+}
+
+void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n)
+{
+    const struct csm_mimi *mimi = &model->codec.mimi;
+    struct sound_job job = {lanes, mimi->engine, false};
+    csm_threads *threads = mimi->engine != NULL && mimi->engine->ops->threads != NULL
+                               ? mimi->engine->ops->threads(mimi->engine->ctx)
+                               : NULL;
+    /* One with all threads, one after the other, unless about as many as there are threads:
+     * then each thread has one of its own, and none waits for another. */
+    if (threads != NULL && n > 1 && 2 * n >= (size_t)csm_threads_count(threads) &&
+        has_sides(mimi)) {
+        job.on_sides = true;
+        csm_threads_run(threads, sound_work, &job, n, 1);
+    } else if (n > 0) {
+        sound_work(&job, 0, n, 0);
+    }
 }

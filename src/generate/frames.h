@@ -16,4 +16,8 @@ void csm_frames_read(struct csm_host *host, const struct csm_feed *feeds, csm_ge
 void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
                      struct csm_scratch *scratch);
 
+/* The sound of the frame of each (csm_drawing_sound); several at the same time where the
+ * codec's engine has sides. */
+void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n);
+
 #endif

@@ -78,7 +78,9 @@ struct csm_generation {
     size_t n_sound;   /* frames of sound */
     bool is_started;  /* its sequence is open */
     bool is_leaving, has_room; /* as found at the last border */
-    csm_status failed; /* of the frame at work */
+    bool is_sound, is_over; /* of the frame at work: to be handed over; the last one */
+    csm_status failed; /* of the frame at work: its draws */
+    csm_status unheard; /* and its sound */
     csm_error failure;
     double read_from_ms; /* when its prompt's reading began */
 };

@@ -418,20 +418,45 @@ static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
     return n;
 }
 
-/* A frame's codes are there: sound, and to its reader. */
+/* A frame and its sound are there: to its reader. */
 static void take(struct csm_scheduler *s, csm_generation *g)
 {
-    bool is_sound = false, is_over = false;
-    csm_error err;
-    if (g->failed != CSM_OK) {
-        give_up(s, g);
-        return;
-    }
-    csm_status st = csm_drawing_take(g, &is_sound, &is_over, &err);
-    if (st == CSM_OK && is_sound)
+    csm_error err = g->failure;
+    csm_status st = g->unheard != CSM_OK ? g->unheard : csm_drawing_take(g, &err);
+    if (st == CSM_OK && g->is_sound)
         hand_over(s, g);
-    if (st != CSM_OK || is_over)
+    if (st != CSM_OK || g->is_over)
         end(s, g, st, &err);
+}
+
+/* Frames' codes are there: sound, and to their readers. */
+static void take_all(struct csm_scheduler *s, csm_generation **ready, size_t n)
+{
+    size_t n_right = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ready[i]->failed != CSM_OK)
+            give_up(s, ready[i]);
+        else
+            csm_drawing_judge(ready[n_right++] = ready[i]);
+    csm_frames_sound(s->model, ready, n_right);
+    for (size_t i = 0; i < n_right; i++)
+        take(s, ready[i]);
+}
+
+/* Threads for what is done for each of many generations: an engine's, or where none has any,
+ * some of the scheduler's own. */
+static csm_threads *find_threads(struct csm_scheduler *s, const struct csm_host *host, size_t n)
+{
+    const struct csm_engine *codec = s->model->codec.mimi.engine;
+    csm_error err;
+    if (host->engine.ops->threads != NULL)
+        return host->engine.ops->threads(host->engine.ctx);
+    if (codec != NULL && codec->ops->threads != NULL)
+        return codec->ops->threads(codec->ctx);
+    if (s->threads == NULL && n > 1 && host->traits->lanes &&
+        csm_threads_new(s->model->n_threads, &s->threads, &err) != CSM_OK)
+        return NULL; /* one after the other, then */
+    return s->threads;
 }
 
 static void advance(struct csm_scheduler *s, struct csm_host *host)
@@ -451,9 +476,9 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     for (size_t i = 0; i < n; i++)
         if (x->group[i]->failed != CSM_OK)
             give_up(s, x->group[i]);
+    x->threads = find_threads(s, host, n_ready);
     csm_frames_draw(host, x->ready, n_ready, x);
-    for (size_t i = 0; i < n_ready; i++)
-        take(s, x->ready[i]);
+    take_all(s, x->ready, n_ready);
     if (n_speaking == n_ready)
         learn(s, n_speaking, n_rows, csm_now_ms() - from);
     pthread_mutex_lock(&s->lock);
@@ -539,6 +564,7 @@ void csm_scheduler_close(struct csm_scheduler *s)
     if (s->fallback != NULL)
         csm_host_close(s->fallback);
     free(s->fallback);
+    csm_threads_free(s->threads);
     csm_scratch_free(s->scratch);
     free(s->lanes);
     pthread_cond_destroy(&s->work);

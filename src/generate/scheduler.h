@@ -41,6 +41,7 @@ struct csm_scheduler {
     struct csm_prefixes prefixes;
     struct csm_host *fallback; /* opened once an engine has failed */
     struct csm_scratch *scratch;
+    struct csm_threads *threads; /* for many generations, where no engine has any; NULL: not yet */
     double usual_ms[CSM_SCHEDULER_TIMES + 1]; /* a frame of n generations, without prompts */
     double took_ms; /* what was done at last, from border to border; in the model's turn */
     double row_ms; /* what a position of a prompt adds to a frame */

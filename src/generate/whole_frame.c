@@ -112,8 +112,8 @@ static void take_own(const struct csm_whole_frame *w, struct csm_slot *slot, siz
     slot->probs[k] = probs[code];
 }
 
-csm_status csm_whole_frame_judge(csm_generation *g, struct csm_slot *slot,
-                                 struct csm_scratch *scratch, csm_error *err)
+csm_status csm_whole_frame_judge(csm_generation *g, struct csm_slot *slot, float *rows,
+                                 csm_error *err)
 {
     struct csm_whole_frame *w = &g->whole;
     const size_t n_codebooks = g->model->info.n_codebooks, vocab = g->model->info.vocab;
@@ -122,7 +122,7 @@ csm_status csm_whole_frame_judge(csm_generation *g, struct csm_slot *slot,
         const size_t k = w->k++;
         const float *probs;
         csm_status st =
-            csm_drawing_draw(g, slot, k, w->logits + k * vocab, scratch, &probs, err);
+            csm_drawing_draw(g, slot, k, w->logits + k * vocab, rows, &probs, err);
         if (st != CSM_OK)
             return st;
         if (w->draw.kind == CSM_DRAW_OWN)

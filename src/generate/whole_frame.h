@@ -10,7 +10,6 @@
 #include "engine/engine.h"
 #include "generate/noise_ahead.h"
 
-struct csm_scratch;
 struct csm_slot;
 
 /* All zero: frames are drawn part by part. */
@@ -35,8 +34,9 @@ void csm_whole_frame_close(struct csm_whole_frame *whole);
 csm_status csm_whole_frame_begin(csm_generation *generation, const int32_t *forced, csm_error *err);
 
 /* After the engine gave codes and logits: draw them again, into the slot; all codes are
- * settled (whole.k is n_codebooks), or the frame is to be asked for again. */
-csm_status csm_whole_frame_judge(csm_generation *generation, struct csm_slot *slot,
-                                 struct csm_scratch *scratch, csm_error *err);
+ * settled (whole.k is n_codebooks), or the frame is to be asked for again. `rows` as for
+ * csm_drawing_draw. */
+csm_status csm_whole_frame_judge(csm_generation *generation, struct csm_slot *slot, float *rows,
+                                 csm_error *err);
 
 #endif

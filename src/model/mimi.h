@@ -20,6 +20,7 @@ struct csm_mimi {
     struct csm_binder binder;
     size_t n_codebooks, n_entries, dim, width;
     size_t frame_samples;
+    bool has_decoded; /* with all its weights, on its own engine: sides of it may, too */
     struct csm_rvq semantic, acoustic;
     struct csm_conv down, up;
     struct csm_stack encoder_stack, decoder_stack;
@@ -35,6 +36,7 @@ void csm_mimi_close(struct csm_mimi *mimi);
 /* A stream in either direction. */
 struct csm_mimi_stream {
     struct csm_mimi *mimi;
+    struct csm_engine engine; /* that the next call runs on: the codec's, or a side of it */
     csm_lane *lane;
     csm_conv_state *resample; /* up's or down's past */
     struct csm_seanet_state net;

@@ -17,7 +17,7 @@ static csm_status stream_open(struct csm_mimi *mimi, size_t n_most, struct csm_m
     const struct csm_engine_ops *ops = mimi->engine->ops;
     void *ctx = mimi->engine->ctx;
 
-    *stream = (struct csm_mimi_stream){.mimi = mimi};
+    *stream = (struct csm_mimi_stream){.mimi = mimi, .engine = *mimi->engine};
     stream->piece = n_most < CSM_MIMI_PIECE ? n_most : CSM_MIMI_PIECE;
     stream->ids = malloc(stream->piece * mimi->n_codebooks * sizeof *stream->ids);
     csm_status st = stream->ids != NULL ? CSM_OK
@@ -80,7 +80,7 @@ void csm_mimi_stream_close(struct csm_mimi_stream *stream)
 static csm_status watch(const struct csm_mimi_stream *stream, const struct csm_watch *watch,
                         const char *name, size_t rows, const csm_value *x, csm_error *err)
 {
-    return csm_watch_value(stream->mimi->engine, watch, watch != NULL, name, rows,
+    return csm_watch_value(&stream->engine, watch, watch != NULL, name, rows,
                            stream->mimi->width, x, err);
 }
 
@@ -98,10 +98,10 @@ static csm_status dequantize(struct csm_mimi_stream *stream, const struct csm_rv
             stream->ids[t * n_used + k] =
                 (int32_t)(code == CSM_MIMI_SILENT ? silent : k * mimi->n_entries + (size_t)code);
         }
-    csm_status st = mimi->engine->ops->embed(mimi->engine->ctx, rvq->table, stream->ids, n, n_used,
+    csm_status st = stream->engine.ops->embed(stream->engine.ctx, rvq->table, stream->ids, n, n_used,
                                              stream->b, err);
     if (st == CSM_OK)
-        st = mimi->engine->ops->linear(mimi->engine->ctx, rvq->out, NULL, stream->b, out, err);
+        st = stream->engine.ops->linear(stream->engine.ctx, rvq->out, NULL, stream->b, out, err);
     return st;
 }
 
@@ -110,8 +110,8 @@ static csm_status decode_piece(struct csm_mimi_stream *stream, const int32_t *co
                                csm_error *err)
 {
     const struct csm_mimi *mimi = stream->mimi;
-    const struct csm_engine_ops *ops = mimi->engine->ops;
-    void *ctx = mimi->engine->ctx;
+    const struct csm_engine_ops *ops = stream->engine.ops;
+    void *ctx = stream->engine.ctx;
     size_t n_semantic = mimi->semantic.n_codebooks;
     size_t n_first = n_codebooks < n_semantic ? n_codebooks : n_semantic;
 
@@ -130,13 +130,13 @@ static csm_status decode_piece(struct csm_mimi_stream *stream, const int32_t *co
     if (st == CSM_OK)
         st = watch(stream, w, "upsampled", 2 * n, stream->b, err);
     if (st == CSM_OK)
-        st = csm_stack_run(mimi->engine, &mimi->decoder_stack,
+        st = csm_stack_run(&stream->engine, &mimi->decoder_stack,
                            &(struct csm_rows){stream->lane, 2 * n}, 1, 2 * n, w, w != NULL,
                            stream->b, err);
     if (st == CSM_OK)
         st = watch(stream, w, "transformer", 2 * n, stream->b, err);
     if (st == CSM_OK)
-        st = csm_seanet_run(mimi->engine, &mimi->decoder, &stream->net, stream->b, stream->a, err);
+        st = csm_seanet_run(&stream->engine, &mimi->decoder, &stream->net, stream->b, stream->a, err);
     if (st == CSM_OK)
         st = ops->read(ctx, stream->a, n * mimi->frame_samples, 1, samples, err);
     return st;
@@ -153,6 +153,9 @@ csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes,
         if (st != CSM_OK)
             return st;
     }
+    struct csm_mimi *mimi = stream->mimi;
+    if (stream->engine.ctx == mimi->engine->ctx)
+        mimi->has_decoded = mimi->has_decoded || n_codebooks > mimi->semantic.n_codebooks;
     return CSM_OK;
 }
 
@@ -161,7 +164,7 @@ static csm_status quantize(struct csm_mimi_stream *stream, const struct csm_rvq 
                            const csm_value *z, size_t n, size_t n_used, int32_t *codes,
                            size_t stride, csm_error *err)
 {
-    const struct csm_engine *engine = stream->mimi->engine;
+    const struct csm_engine *engine = &stream->engine;
     float *residual = malloc(n * rvq->dim * sizeof *residual);
     if (residual == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "codec: residual of %zu frames", n);
@@ -184,8 +187,8 @@ static csm_status encode_piece(struct csm_mimi_stream *stream, const float *samp
                                int32_t *codes, csm_error *err)
 {
     const struct csm_mimi *mimi = stream->mimi;
-    const struct csm_engine_ops *ops = mimi->engine->ops;
-    void *ctx = mimi->engine->ctx;
+    const struct csm_engine_ops *ops = stream->engine.ops;
+    void *ctx = stream->engine.ctx;
     size_t n = divided(n_samples, mimi->frame_samples);
     size_t n_positions = divided(n_samples, mimi->frame_samples / 2);
     size_t n_semantic = mimi->semantic.n_codebooks;
@@ -193,11 +196,11 @@ static csm_status encode_piece(struct csm_mimi_stream *stream, const float *samp
 
     csm_status st = ops->write(ctx, samples, n_samples, 1, stream->a, err);
     if (st == CSM_OK)
-        st = csm_seanet_run(mimi->engine, &mimi->encoder, &stream->net, stream->a, stream->b, err);
+        st = csm_seanet_run(&stream->engine, &mimi->encoder, &stream->net, stream->a, stream->b, err);
     if (st == CSM_OK)
         st = watch(stream, w, "seanet", n_positions, stream->b, err);
     if (st == CSM_OK)
-        st = csm_stack_run(mimi->engine, &mimi->encoder_stack,
+        st = csm_stack_run(&stream->engine, &mimi->encoder_stack,
                            &(struct csm_rows){stream->lane, n_positions}, 1, n_positions, w,
                            w != NULL, stream->b, err);
     if (st == CSM_OK)

@@ -76,20 +76,22 @@ static void native_close(void *ctx)
         free(native->scratch[i].data);
     csm_native_arena_free(&native->arena);
     csm_native_angles_free(native);
+    for (int i = 0; native->sides != NULL && i < native->traits.n_threads; i++)
+        native_close(native->sides[i]);
+    free(native->sides);
     free(native->made);
     free(native);
 }
 
-static csm_status native_open(const struct csm_engine_options *options, void **ctx, csm_error *err)
+static csm_status native_new(csm_precision precision, int n_threads, struct native **out,
+                             csm_error *err)
 {
-    if (options->device != NULL && strcmp(options->device, "cpu") != 0)
-        return csm_fail(err, CSM_BAD_ARG, "native: device '%s', expected cpu", options->device);
     struct native *native = calloc(1, sizeof *native);
     if (native == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a context");
-    native->precision = options->precision;
+    native->precision = precision;
     native->kernels = csm_kernels_best();
-    csm_status st = csm_threads_new(options->n_threads, &native->threads, err);
+    csm_status st = csm_threads_new(n_threads, &native->threads, err);
     if (st == CSM_OK) {
         size_t n_bytes = (size_t)csm_threads_count(native->threads) * sizeof *native->made;
         native->made = aligned_alloc(64, n_bytes);
@@ -108,8 +110,34 @@ static csm_status native_open(const struct csm_engine_options *options, void **c
                                          .codec = true,
                                          .precisions = ~0u,
                                          .n_threads = csm_threads_count(native->threads)};
-    *ctx = native;
+    *out = native;
     return CSM_OK;
+}
+
+static csm_status native_open(const struct csm_engine_options *options, void **ctx, csm_error *err)
+{
+    if (options->device != NULL && strcmp(options->device, "cpu") != 0)
+        return csm_fail(err, CSM_BAD_ARG, "native: device '%s', expected cpu", options->device);
+    struct native *native = NULL;
+    csm_status st = native_new(options->precision, options->n_threads, &native, err);
+    *ctx = native;
+    return st;
+}
+
+static csm_threads *native_threads(void *ctx)
+{
+    return ((struct native *)ctx)->threads;
+}
+
+static void *native_side(void *ctx, size_t i)
+{
+    struct native *native = ctx;
+    csm_error err;
+    if (native->sides == NULL)
+        native->sides = calloc((size_t)native->traits.n_threads, sizeof(struct native *));
+    if (native->sides != NULL && native->sides[i] == NULL)
+        (void)native_new(native->precision, 1, &native->sides[i], &err);
+    return native->sides != NULL ? native->sides[i] : NULL;
 }
 
 static const char *native_version(void *ctx)
@@ -312,4 +340,6 @@ const struct csm_engine_ops csm_engine_native = {
     .conv_state_reset = csm_native_conv_state_reset,
     .conv_state_free = csm_native_conv_state_free,
     .conv = csm_native_conv,
+    .threads = native_threads,
+    .side = native_side,
 };

@@ -59,6 +59,7 @@ struct native {
     struct csm_traits traits;
     uint64_t turn;            /* counts rows of which every thread makes its own digits, */
     struct native_turn *made; /* [threads]: the last one of which it did */
+    struct native **sides;    /* [threads] contexts of one thread each; NULL: not made yet */
 };
 
 struct csm_value {

@@ -31,6 +31,7 @@ struct attention_job {
     const struct csm_rows *rows; /* [n_lanes] */
     const size_t *first;         /* [n_lanes + 1] the row at which each lane's begin */
     size_t n_lanes, layer;
+    struct native_angles *angles;
     float *q, *k, *v, *out, *scores;
     size_t scores_each;
 };
@@ -65,7 +66,7 @@ static void store_work(void *user, size_t first, size_t end, int thread)
             const size_t position = lane->lengths[job->layer] + t, slot = position % CSM_TILE;
             const size_t from = ((job->first[i] + t) * n_kv + head) * dim;
             float *keys = page_at(lane, position) + at;
-            rotate(lane->angles, job->block->rope.interleaved, position, job->k + from, keys + slot,
+            rotate(job->angles, job->block->rope.interleaved, position, job->k + from, keys + slot,
                    CSM_TILE);
             memcpy(keys + (CSM_TILE + slot) * dim, job->v + from, dim * sizeof(float));
         }
@@ -92,7 +93,7 @@ static void attend_head(const struct attention_job *job, size_t i, size_t kv_hea
         const size_t head = kv_head * n_each + item % n_each;
         float *q = job->q + ((job->first[i] + step) * a->n_heads + head) * dim;
         float *out = job->out + ((job->first[i] + step) * a->n_heads + head) * dim;
-        rotate(lane->angles, a->rope.interleaved, position, q, q, 1);
+        rotate(job->angles, a->rope.interleaved, position, q, q, 1);
         view.next = item + 1 == n_all && has_next ? 2 * CSM_TILE * dim : 0;
         const size_t from =
             lane->window != 0 && position + 1 > lane->window ? position + 1 - lane->window : 0;
@@ -154,7 +155,7 @@ static csm_status open_rows(const struct csm_attention *a, size_t layer, struct 
     csm_lane *lane = rows.lane;
     if (a->n_kv_heads != lane->n_kv_heads || a->head_dim != lane->head_dim ||
         a->window != lane->window || layer >= lane->n_layers ||
-        memcmp(&a->rope, &lane->angles->rope, offsetof(struct csm_rope, interleaved)) != 0)
+        memcmp(&a->rope, &lane->rope, offsetof(struct csm_rope, interleaved)) != 0)
         return csm_fail(err, CSM_BAD_ARG,
                         "native: %s: heads, window, rope or layer are not the lane's", name);
     const size_t length = lane->lengths[layer];
@@ -192,12 +193,12 @@ static csm_status open_lanes(struct attention_job *job, const csm_value *x, csm_
     if (first[job->n_lanes] != x->rows)
         return csm_fail(err, CSM_BAD_ARG, "native: %s: %zu rows for lanes of %zu",
                         job->block->q->source.tensor.name, x->rows, first[job->n_lanes]);
-    st = csm_native_angles_reserve(job->rows[0].lane->angles, lowest, end, job->block->window != 0,
-                                   err);
+    st = csm_native_angles_find(job->native, job->rows[0].lane, &job->angles, err);
+    if (st == CSM_OK)
+        st = csm_native_angles_reserve(job->angles, lowest, end, job->block->window != 0, err);
     for (size_t i = 0; st == CSM_OK && i < job->n_lanes; i++)
         for (size_t t = 0; t < job->rows[i].n; t++)
-            csm_native_angles_set(job->rows[i].lane->angles,
-                                  job->rows[i].lane->lengths[job->layer] + t);
+            csm_native_angles_set(job->angles, job->rows[i].lane->lengths[job->layer] + t);
     job->first = first;
     job->scores_each = (most / CSM_TILE + 4) * CSM_TILE;
     return st;

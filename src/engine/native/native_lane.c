@@ -105,21 +105,20 @@ static csm_status grow(struct native_angles *a, size_t n_slots, csm_error *err)
     return CSM_OK;
 }
 
-/* The angles of a rope, made once for all lanes. */
-static csm_status find_angles(struct native *native, const struct csm_attention *block,
-                              struct native_angles **out, csm_error *err)
+csm_status csm_native_angles_find(struct native *native, const csm_lane *lane,
+                                  struct native_angles **out, csm_error *err)
 {
     for (struct native_angles *a = native->angles; a != NULL; a = a->next)
-        if (a->head_dim == block->head_dim && is_same_rope(&a->rope, &block->rope)) {
+        if (a->head_dim == lane->head_dim && is_same_rope(&a->rope, &lane->rope)) {
             *out = a;
             return CSM_OK;
         }
     struct native_angles *a = calloc(1, sizeof *a);
     if (a == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for angles");
-    a->rope = block->rope;
-    a->head_dim = block->head_dim;
-    a->frequencies = calloc(block->head_dim / 2 + 1, sizeof *a->frequencies);
+    a->rope = lane->rope;
+    a->head_dim = lane->head_dim;
+    a->frequencies = calloc(lane->head_dim / 2 + 1, sizeof *a->frequencies);
     csm_status st = a->frequencies != NULL
                         ? grow(a, 128, err)
                         : csm_fail(err, CSM_NO_MEMORY, "native: no memory for angles");
@@ -127,8 +126,8 @@ static csm_status find_angles(struct native *native, const struct csm_attention 
         angles_free(a);
         return st;
     }
-    for (size_t i = 0; i < block->head_dim / 2; i++)
-        a->frequencies[i] = frequency(&block->rope, i, block->head_dim);
+    for (size_t i = 0; i < lane->head_dim / 2; i++)
+        a->frequencies[i] = frequency(&lane->rope, i, lane->head_dim);
     a->next = native->angles;
     native->angles = a;
     *out = a;
@@ -226,11 +225,10 @@ csm_status csm_native_lane_open(void *ctx, const struct csm_attention *blocks, s
                          .head_dim = a->head_dim,
                          .window = a->window,
                          .capacity = capacity,
+                         .rope = a->rope,
                          .page_floats = n_layers * a->n_kv_heads * a->head_dim * 2 * CSM_TILE};
     csm_lane *lane = NULL;
     csm_status st = lane_new(&as, &lane, err);
-    if (st == CSM_OK)
-        st = find_angles(ctx, a, &lane->angles, err);
     if (st == CSM_OK && a->window != 0)
         st = make_ring(lane, err);
     if (st != CSM_OK) {
@@ -296,11 +294,13 @@ csm_status csm_native_lane_hold(csm_lane *lane, size_t first, size_t end, csm_er
 
 csm_status csm_native_lane_reserve(void *ctx, csm_lane *lane, size_t n, csm_error *err)
 {
-    (void)ctx;
     const size_t length = lane->lengths[0];
+    struct native_angles *angles;
     csm_status st = csm_native_lane_hold(lane, length, length + n, err);
     if (st == CSM_OK)
-        st = csm_native_angles_reserve(lane->angles, length, length + n, lane->window != 0, err);
+        st = csm_native_angles_find(ctx, lane, &angles, err);
+    if (st == CSM_OK)
+        st = csm_native_angles_reserve(angles, length, length + n, lane->window != 0, err);
     return st;
 }
 

@@ -25,7 +25,7 @@ struct csm_lane {
     float **pages;      /* [n_pages], room for n_rooms */
     size_t n_pages, n_rooms;
     float *ring;        /* of a windowed lane: all its pages */
-    struct native_angles *angles;
+    struct csm_rope rope;
 };
 
 /* Where in a page a layer's kv head begins; its values follow its keys. */
@@ -36,6 +36,10 @@ static inline size_t csm_native_keys_at(const csm_lane *lane, size_t layer, size
 
 /* Pages for positions first..end-1 that no other lane holds. CSM_NO_MEMORY. */
 csm_status csm_native_lane_hold(csm_lane *lane, size_t first, size_t end, csm_error *err);
+
+/* The angles of a lane's rope in this context, made once for all its lanes. CSM_NO_MEMORY. */
+csm_status csm_native_angles_find(struct native *native, const csm_lane *lane,
+                                  struct native_angles **out, csm_error *err);
 
 /* Room for the angles of positions first..end-1 at the same time. CSM_NO_MEMORY. */
 csm_status csm_native_angles_reserve(struct native_angles *angles, size_t first, size_t end,

@@ -6,7 +6,7 @@
 
 Time to first byte (p50, p99) and seconds of sound a second at so many requests at once; so many
 clients that read in real time for S seconds, and how many frames came late to any of them; and the
-same texts said by csm generate behind a mutex, one process a text, in the same run: what a server
+same texts, each another, said by csm generate behind a mutex, one process a text, in the same run: what a server
 gets that locks one model. Standard library alone."""
 
 import argparse
@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import threading
@@ -21,8 +22,15 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CSM = pathlib.Path(os.environ.get("CSM_BUILD_DIR", ROOT / "build")) / "bin" / "csm"
-TEXT = "This is a text of some length, as an assistant would say it."
+WORDS = """the a seven green old slow trees hills birds rain dogs trains runs sings falls waits under over while
+because nobody knows why today softly again of and in that we they this""".split()
 FRAME_BYTES, FRAME_S = 3840, 0.08
+
+
+def text(seed):
+    """Twelve words, as long as a sentence of an assistant; each seed has its own."""
+    words = random.Random(seed).choices(WORDS, k=12)
+    return " ".join(words).capitalize() + "."
 
 
 def begin(options):
@@ -36,7 +44,7 @@ def begin(options):
 
 def ask(port, seed, **fields):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-    body = json.dumps({"input": TEXT, "response_format": "pcm", "seed": seed, **fields})
+    body = json.dumps({"input": text(seed), "response_format": "pcm", "seed": seed, **fields})
     connection.request("POST", "/v1/audio/speech", body)
     response = connection.getresponse()
     if response.status != 200:
@@ -87,7 +95,7 @@ def real_time(port, n_streams, seconds):
     def client(i):
         seed = i * 1000
         while time.perf_counter() < end:
-            connection, response = ask(port, seed, input=" ".join([TEXT] * 3), guard=False)
+            connection, response = ask(port, seed, input=" ".join(text(3 * seed + k) for k in range(3)), guard=False)
             seed += 1
             n, began = 0, None
             while time.perf_counter() < end and response.read(FRAME_BYTES):
@@ -115,7 +123,7 @@ def mutexed(n, options):
     """Seconds of sound a second of csm generate, one after another."""
     sound, began = 0, time.perf_counter()
     for seed in range(n):
-        done = subprocess.run([CSM, "generate", "--text", TEXT, "--seed", str(seed), "--output", "-",
+        done = subprocess.run([CSM, "generate", "--text", text(seed), "--seed", str(seed), "--output", "-",
                                "--format", "s16le", "--quiet", *options], capture_output=True, check=True)
         sound += len(done.stdout) / 48000
     return sound / (time.perf_counter() - began)

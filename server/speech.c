@@ -303,6 +303,7 @@ static csm_status open_generation(struct speech *s, struct notice *n, csm_error 
     if (options.min_frames > options.max_frames)
         options.min_frames = options.max_frames;
     options.n_ahead = N_AHEAD;
+    options.is_live = true;
     options.user = n;
     options.on_ready = on_ready;
     const size_t n_voice = s->setup.prompt != NULL ? s->setup.prompt->n : 0;

@@ -149,6 +149,11 @@ typedef struct csm_generate_options {
 
     size_t hidden_frames; /* csm_generate collects hidden states of the prompt and so many
                            * frames; 0: none. Costs as `observe` does */
+
+    /* Its reader plays it as it comes. While other generations have nothing to be heard yet,
+     * it may rest for as long as its reader has been given more than can have been played:
+     * they begin earlier, and nobody hears the difference. */
+    bool is_live;
 } csm_generate_options;
 
 CSM_API void csm_generate_options_init(csm_generate_options *options); /* size is set */

@@ -83,6 +83,7 @@ struct csm_generation {
     csm_status unheard; /* and its sound */
     csm_error failure;
     double read_from_ms; /* when its prompt's reading began */
+    double heard_from_ms; /* when its first frame was handed over */
 };
 
 /* A generation with its prompt, in no queue yet; `prompt` is taken over, and freed also when

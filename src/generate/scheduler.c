@@ -7,9 +7,15 @@
  *
  * How much of a prompt is read beside frames: as many positions as make a frame 1.35 times as
  * long as without, by what the last ones took. Where nobody speaks, AT_ONCE. An engine whose
- * rows depend on each other reads a prompt at once, or it would read another one. */
+ * rows depend on each other reads a prompt at once, or it would read another one.
+ *
+ * While newcomers have nothing to be heard yet, those rest whose readers listen and have been
+ * given more than they can have played meanwhile, and newcomers are read and begun for half the time that
+ * is left until one of these needs a frame: each newcomer begins earlier, and nobody hears the
+ * difference. Slower than real time, nobody rests. */
 #include "generate/scheduler.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +28,8 @@
 enum {
     AT_ONCE = 128,
     FIRST_PIECE = 2,
-    WORTH_WAITING = 32 /* positions that another generation is about to read */
+    WORTH_WAITING = 32, /* positions that another generation is about to read */
+    REST_MS = 40        /* that a generation's next frame may wait at least, for it to rest */
 };
 
 static const double stretch = 0.35;
@@ -78,6 +85,8 @@ static void call(const csm_generation *g)
 static void hand_over(struct csm_scheduler *s, csm_generation *g)
 {
     fill_report(g);
+    if (g->n_sound == 1)
+        g->heard_from_ms = csm_now_ms();
     pthread_mutex_lock(&s->lock);
     g->n_put = g->n_sound;
     s->load.n_frames++;
@@ -363,11 +372,31 @@ static void learn(struct csm_scheduler *s, size_t n_speaking, size_t n_rows, dou
     }
     if (*usual == 0)
         return;
-    const double more = took > *usual ? (took - *usual) / (double)n_rows : 0;
+    double more = took > *usual ? (took - *usual) / (double)n_rows : 0;
+    more = s->alone_ms > 0 && more > s->alone_ms ? s->alone_ms : more; /* it is no more than that */
     s->row_ms = s->row_ms == 0 ? more : s->row_ms + 0.2 * (more - s->row_ms);
     const double next = s->row_ms > 0 ? stretch * *usual / s->row_ms : AT_ONCE;
     s->piece = next > 2 * s->piece ? 2 * s->piece : next; /* one that was quick by chance */
     s->piece = s->piece < 1 ? 1 : s->piece > AT_ONCE ? AT_ONCE : s->piece;
+}
+
+/* Positions of prompts that there is time for, and what a newcomer's first frame counts as. */
+struct budget {
+    size_t rows;
+    size_t frame;
+};
+
+static struct budget budget_of(const struct csm_scheduler *s, const struct csm_host *host,
+                               size_t n_speaking, size_t n_present)
+{
+    const struct budget usual = {piece_of(s, host, n_speaking, n_present), 0};
+    if (!host->traits->independent_rows || n_present == 0 || s->alone_ms == 0)
+        return usual;
+    const double rows = s->slack_ms / 2 / s->alone_ms;
+    return rows <= (double)usual.rows
+               ? usual
+               : (struct budget){rows > AT_ONCE ? AT_ONCE : (size_t)rows,
+                                 (size_t)(s->draw_ms / s->alone_ms)};
 }
 
 /* Prompts' pieces and the last frames, into the scratch's feeds; gives how many. */
@@ -375,7 +404,8 @@ static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_sp
                      size_t n_present, size_t *n_rows)
 {
     struct csm_scratch *x = s->scratch;
-    size_t left = piece_of(s, host, n_speaking, n_present), n = 0;
+    struct budget left = budget_of(s, host, n_speaking, n_present);
+    size_t n = 0;
     const size_t k = x->n_codebooks;
     *n_rows = 0;
     for (int pass = 0; pass < 2; pass++) /* frames first, so that they are one run of rows */
@@ -387,8 +417,9 @@ static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_sp
                 continue;
             size_t rows = n_pending(g);
             if (!speaks) {
-                rows = rows < left ? rows : left;
-                left -= rows;
+                const size_t cost = rows + left.frame;
+                rows = rows < left.rows ? rows : left.rows;
+                left.rows -= cost < left.rows ? cost : left.rows;
                 *n_rows += rows;
             }
             if (rows == 0)
@@ -402,6 +433,37 @@ static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_sp
                                               .n = rows};
         }
     return n;
+}
+
+/* Milliseconds of sound that its reader has left. */
+static double lead_of(const struct csm_scheduler *s, const csm_generation *g, double now)
+{
+    return !g->settings.is_live || g->n_sound == 0
+               ? 0
+               : (double)g->n_sound * s->model->info.frame_ms - (now - g->heard_from_ms);
+}
+
+/* While somebody waits for a first frame: who has enough to be heard has none drawn now. */
+static void let_rest(struct csm_scheduler *s)
+{
+    size_t n_speaking = 0;
+    for (size_t i = 0; i < s->n_lanes; i++)
+        n_speaking += is_speaking(s->lanes[i]);
+    s->slack_ms = 0;
+    if (n_speaking == 0 || n_speaking == s->n_lanes)
+        return;
+    /* A frame of all, newcomers too. */
+    const double frame = s->draw_ms * (double)s->n_lanes, now = csm_now_ms();
+    double least = HUGE_VAL;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        csm_generation *g = s->lanes[i];
+        if (!is_speaking(g) || !g->has_room)
+            continue;
+        const double slack = lead_of(s, g, now) - frame;
+        g->has_room = slack < REST_MS;
+        least = slack < least ? slack : least;
+    }
+    s->slack_ms = least;
 }
 
 /* Those of which a frame is drawn now. */
@@ -472,6 +534,9 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     const double from = csm_now_ms();
     const size_t n = gather(s, host, n_speaking, n_present, &n_rows);
     csm_frames_read(host, x->feeds, x->group, n, &err);
+    const double read = csm_now_ms();
+    if (n_speaking == 0 && n_rows > 0)
+        s->alone_ms = usually(s->alone_ms, (read - from) / (double)n_rows);
     const size_t n_ready = find_ready(s, host);
     for (size_t i = 0; i < n; i++)
         if (x->group[i]->failed != CSM_OK)
@@ -479,6 +544,8 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     x->threads = find_threads(s, host, n_ready);
     csm_frames_draw(host, x->ready, n_ready, x);
     take_all(s, x->ready, n_ready);
+    if (n_ready > 0)
+        s->draw_ms = usually(s->draw_ms, (csm_now_ms() - read) / (double)n_ready);
     if (n_speaking == n_ready)
         learn(s, n_speaking, n_rows, csm_now_ms() - from);
     pthread_mutex_lock(&s->lock);
@@ -498,6 +565,7 @@ static void work(struct csm_scheduler *s)
             end(s, x->lanes[i], CSM_CANCELLED, &cancelled);
         else if (!x->lanes[i]->is_started)
             start(s, x->lanes[i]);
+    let_rest(s);
     advance(s, &s->model->host);
     if (s->fallback != NULL)
         advance(s, s->fallback);

@@ -45,6 +45,9 @@ struct csm_scheduler {
     double usual_ms[CSM_SCHEDULER_TIMES + 1]; /* a frame of n generations, without prompts */
     double took_ms; /* what was done at last, from border to border; in the model's turn */
     double row_ms; /* what a position of a prompt adds to a frame */
+    double alone_ms; /* what it takes where no frames are beside it */
+    double draw_ms;  /* what a generation's frame takes beside others, once all is read */
+    double slack_ms; /* until a frame of those that speak must be begun; at most 0: now */
     double piece;  /* positions of prompts that are read beside a frame */
 };
 

@@ -200,6 +200,7 @@ csm_status csm_settings_make(const struct csm_host *host, const csm_model_info *
                                .max_frames = o->max_frames,
                                .min_frames = o->min_frames,
                                .n_ahead = o->n_ahead,
+                               .is_live = o->is_live,
                                .has_guard = o->has_guard,
                                .has_sound = !o->without_sound,
                                .keep_logits = o->keep_logits,

@@ -29,6 +29,7 @@ struct csm_settings {
     bool is_greedy;  /* every draw */
     char mlx_version[32]; /* "": the newest known */
     size_t max_frames, min_frames, n_ahead;
+    bool is_live;
     bool has_guard, has_sound, keep_logits, keep_probs;
 };
 

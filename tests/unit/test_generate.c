@@ -151,6 +151,68 @@ static void a_reader_who_is_slow_loses_nothing(void **state)
     csm_result_close(whole);
 }
 
+/* The scheduler's thread writes these; the test looks when the newcomer has its frame. */
+struct meeting {
+    bool is_reading; /* the newcomer's prompt */
+    size_t n_drawn;  /* frames of the one who speaks, meanwhile */
+};
+
+static void speaker_has_drawn(void *user)
+{
+    struct meeting *m = user;
+    m->n_drawn += m->is_reading;
+}
+
+static void newcomer_reads(void *user, const char *name, size_t frame, size_t at, const float *data,
+                           size_t rows, size_t cols)
+{
+    (void)name, (void)frame, (void)at, (void)data, (void)rows, (void)cols;
+    ((struct meeting *)user)->is_reading = true;
+}
+
+static void newcomer_has_drawn(void *user)
+{
+    ((struct meeting *)user)->is_reading = false;
+}
+
+/* Frames that one who speaks draws while a prompt of 200 positions is read. */
+static size_t drawn_beside_a_prompt(bool is_live)
+{
+    enum { CONTEXT = 200, AHEAD = 40 };
+    csm_error err;
+    static int32_t codes[CONTEXT * 32];
+    const csm_turn turn = {.text = "Before.", .codes = codes, .n_frames = CONTEXT};
+    struct meeting meeting = {0};
+    csm_generation *speaker = NULL, *newcomer = NULL;
+    csm_generate_options options = seeded(3, 4000);
+    options.max_frames = csm_model_describe(model)->max_positions - 64;
+    options.min_frames = options.max_frames;
+    options.n_ahead = options.max_frames;
+    options.is_live = is_live;
+    options.user = &meeting;
+    options.on_ready = speaker_has_drawn;
+    ok(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &speaker, &err), &err);
+    const csm_frame *frame;
+    for (size_t i = 0; i < AHEAD; i++) /* 3.2 s of sound */
+        ok(csm_generation_next(speaker, &frame, &err), &err);
+    options.max_frames = options.min_frames = 1;
+    options.on_ready = newcomer_has_drawn;
+    options.observe = newcomer_reads;
+    ok(csm_generation_open(model, &REQUEST(&turn, 1, text, 0), &options, &newcomer, &err), &err);
+    ok(csm_generation_next(newcomer, &frame, &err), &err);
+    assert_non_null(frame);
+    csm_generation_close(newcomer);
+    csm_generation_close(speaker);
+    return meeting.n_drawn;
+}
+
+static void one_that_is_heard_rests_while_another_begins(void **state)
+{
+    (void)state;
+    assert_int_equal(drawn_beside_a_prompt(true), 0);
+    assert_true(drawn_beside_a_prompt(false) > 0);
+}
+
 /* Each of these was a crash, or a silence, once. */
 static void what_is_not_there_is_refused(void **state)
 {
@@ -409,6 +471,7 @@ int main(void)
         cmocka_unit_test(two_generations_do_not_know_of_each_other),
         cmocka_unit_test(a_cancelled_one_says_so_from_then_on),
         cmocka_unit_test(a_reader_who_is_slow_loses_nothing),
+        cmocka_unit_test(one_that_is_heard_rests_while_another_begins),
         cmocka_unit_test(what_is_not_there_is_refused),
         cmocka_unit_test(fewer_options_than_there_are_will_do),
         cmocka_unit_test(what_does_not_fit_is_refused),

@@ -198,6 +198,7 @@ static void run_schedule(csm_model *model, uint64_t *dice)
             const csm_request request = request_of(a->request);
             csm_generate_options options = options_of(a->request);
             options.n_ahead = 1 + below(dice, 3);
+            options.is_live = below(dice, 2) == 0;
             if (csm_generation_open(model, &request, &options, &a->g, &err) != CSM_OK)
                 fail_msg("%s", err.text);
             n_left--;

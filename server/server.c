@@ -135,6 +135,11 @@ static void open_model(void *job)
     } while (server->status == CSM_OK && rest != NULL);
 }
 
+static void tell(void *user, const char *line)
+{
+    log_line(user, "%s", line);
+}
+
 static csm_status start_speaking(struct service *service, csm_error *err)
 {
     const struct serve_options *o = service->options;
@@ -146,7 +151,7 @@ static csm_status start_speaking(struct service *service, csm_error *err)
         return csm_fail(err, CSM_BAD_FILE, "%s: no codec: without one there is no sound to serve",
                         service->info->path);
     csm_status st =
-        voice_store_open(service->model, o->aliases, o->n_aliases, &service->voices, err);
+        voice_store_open(service->model, o->aliases, o->n_aliases, tell, service, &service->voices, err);
     if (st == CSM_OK)
         st = speeches_new(service->base, service->models, service->n_models, service->workers, o->max_streams,
                           o->max_queue, &service->speeches, err);

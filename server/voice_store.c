@@ -6,15 +6,14 @@
 #include <string.h>
 #include <time.h>
 
-#include <csm/session.h>
-#include <csm/tensors.h>
-
-
 /* The names that OpenAI's clients know; some accept no others. */
 static const char *const openai_names[] = {"alloy", "ash",  "ballad", "cedar", "coral",
                                            "echo",  "fable", "marin", "nova",  "onyx",
                                            "sage",  "shimmer", "verse"};
 enum { N_OPENAI = sizeof openai_names / sizeof *openai_names };
+
+/* File systems' clocks tick in 10 ms or less. */
+enum { SETTLED_NS = 50000000 };
 
 struct alias {
     char name[65], voice[65];
@@ -27,87 +26,19 @@ struct voice_store {
     struct alias *aliases;
     size_t n_aliases;
     struct voice numbered; /* what a number found */
+    struct voice_stamp seen; /* the directory as it was looked at; all zero: look again */
+    void (*tell)(void *user, const char *line);
+    void *user;
 };
 
-static void empty(struct voice *voice)
+static void empty_all(struct voice_store *store)
 {
-    prompt_release(voice->prompt);
-    free(voice->consent);
-    free(voice->description);
-    free(voice->created);
+    for (size_t i = 0; i < store->n; i++)
+        voice_empty(&store->voices[i]);
+    free(store->voices);
+    store->voices = NULL;
+    store->n = 0;
 }
-
-/* ---- reading ------------------------------------------------------------------- */
-
-static char *copy_text(const char *text)
-{
-    char *copy = text != NULL ? malloc(strlen(text) + 1) : NULL;
-    if (copy != NULL)
-        memcpy(copy, text, strlen(text) + 1);
-    return copy;
-}
-
-static csm_status read_papers(struct voice *voice, const char *path, csm_error *err)
-{
-    csm_tensors *file;
-    const csm_status st = csm_tensors_open(path, &file, err);
-    if (st != CSM_OK)
-        return st;
-    voice->consent = copy_text(csm_tensors_metadata(file, "consent"));
-    voice->description = copy_text(csm_tensors_metadata(file, "description"));
-    voice->created = copy_text(csm_tensors_metadata(file, "created"));
-    csm_tensors_close(file);
-    return CSM_OK;
-}
-
-static csm_status read_recording(csm_model *model, struct voice *voice, const char *path,
-                                 csm_error *err)
-{
-    csm_session *session;
-    csm_status st = csm_session_open(model, &session, err);
-    if (st != CSM_OK)
-        return st;
-    st = csm_session_load(session, path, err);
-    const size_t n = csm_session_count(session);
-    csm_turn *turns = calloc(n + 1, sizeof *turns);
-    for (size_t i = 0; turns != NULL && i < n; i++)
-        turns[i] = csm_session_turn(session, i);
-    if (st == CSM_OK && n == 0)
-        st = csm_fail(err, CSM_BAD_FORMAT, "%s: a voice without a turn", path);
-    if (st == CSM_OK && turns != NULL) {
-        voice->speaker = turns[n - 1].speaker;
-        voice->prompt = prompt_new(turns, n, csm_model_describe(model)->n_codebooks);
-    }
-    if (st == CSM_OK && voice->prompt == NULL)
-        st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
-    free(turns);
-    csm_session_close(session);
-    return st == CSM_OK ? read_papers(voice, path, err) : st;
-}
-
-static csm_status read_voices(struct voice_store *store, csm_error *err)
-{
-    csm_voice *found;
-    size_t n;
-    csm_status st = csm_voices_list(store->model, &found, &n, err);
-    if (st != CSM_OK)
-        return st;
-    store->voices = calloc(n + 1, sizeof *store->voices);
-    if (store->voices == NULL)
-        st = csm_fail(err, CSM_NO_MEMORY, "voices: %zu of them", n);
-    for (size_t i = 0; st == CSM_OK && i < n; i++) {
-        struct voice *voice = &store->voices[store->n++];
-        memcpy(voice->name, found[i].name, sizeof voice->name);
-        voice->speaker = found[i].speaker;
-        voice->is_recording = found[i].path[0] != '\0';
-        if (voice->is_recording)
-            st = read_recording(store->model, voice, found[i].path, err);
-    }
-    csm_free(found);
-    return st;
-}
-
-/* ---- other names ------------------------------------------------------------------ */
 
 static struct voice *find(const struct voice_store *store, const char *name)
 {
@@ -116,6 +47,77 @@ static struct voice *find(const struct voice_store *store, const char *name)
             return &store->voices[i];
     return NULL;
 }
+
+/* ---- reading ------------------------------------------------------------------- */
+
+/* What was read before and is still what it was comes from there. */
+static bool take_known(struct voice_store *store, const csm_voice *found, struct voice *out)
+{
+    struct voice *known = find(store, found->name);
+    if (known == NULL || !known->is_recording ||
+        !voice_stamps_are_equal(known->stamp, voice_stamp_of(found->path)))
+        return false;
+    *out = *known;
+    *known = (struct voice){0};
+    return true;
+}
+
+/* One that cannot be read is told, and is not there. CSM_NO_MEMORY, and as csm_voices_list. */
+static csm_status read_voices(struct voice_store *store, csm_error *err)
+{
+    csm_voice *found;
+    size_t n;
+    csm_status st = csm_voices_list(store->model, &found, &n, err);
+    if (st != CSM_OK)
+        return st;
+    struct voice *voices = calloc(n + 1, sizeof *voices);
+    size_t n_voices = 0;
+    for (size_t i = 0; voices != NULL && i < n; i++) {
+        struct voice *voice = &voices[n_voices];
+        if (found[i].path[0] != '\0' && take_known(store, &found[i], voice)) {
+            n_voices++;
+            continue;
+        }
+        memcpy(voice->name, found[i].name, sizeof voice->name);
+        voice->speaker = found[i].speaker;
+        if (found[i].path[0] != '\0' &&
+            voice_read(store->model, found[i].path, voice, err) != CSM_OK) {
+            store->tell(store->user, err->text);
+            voice_empty(voice);
+            *voice = (struct voice){0};
+            continue;
+        }
+        n_voices++;
+    }
+    csm_free(found);
+    if (voices == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "voices: %zu of them", n);
+    empty_all(store);
+    store->voices = voices;
+    store->n = n_voices;
+    return CSM_OK;
+}
+
+/* Others (csm voice add, Python) write to the directory, too: if it has changed, look. A
+ * change that is as young as a clock is coarse may not be the last: it is looked at again. */
+static void look(struct voice_store *store)
+{
+    char dir[4096];
+    csm_error err;
+    if (csm_voices_dir(dir, sizeof dir, &err) != CSM_OK)
+        return;
+    const struct voice_stamp now = voice_stamp_of(dir);
+    if (voice_stamps_are_equal(now, store->seen))
+        return;
+    struct timespec clock;
+    clock_gettime(CLOCK_REALTIME, &clock);
+    const int64_t age_ns = (int64_t)clock.tv_sec * 1000000000 + clock.tv_nsec - now.changed_ns;
+    store->seen = age_ns > SETTLED_NS ? now : (struct voice_stamp){0};
+    if (read_voices(store, &err) != CSM_OK)
+        store->tell(store->user, err.text);
+}
+
+/* ---- other names ------------------------------------------------------------------ */
 
 static const struct voice *find_number(struct voice_store *store, const char *name)
 {
@@ -164,12 +166,15 @@ static csm_status read_aliases(struct voice_store *store, const char *const *giv
 /* ---- the store ---------------------------------------------------------------------- */
 
 csm_status voice_store_open(csm_model *model, const char *const *aliases, size_t n_aliases,
+                            void (*tell)(void *user, const char *line), void *user,
                             struct voice_store **out, csm_error *err)
 {
     struct voice_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "voices: out of memory");
     store->model = model;
+    store->tell = tell;
+    store->user = user;
     csm_status st = read_voices(store, err);
     if (st == CSM_OK)
         st = read_aliases(store, aliases, n_aliases, err);
@@ -184,15 +189,14 @@ void voice_store_close(struct voice_store *store)
 {
     if (store == NULL)
         return;
-    for (size_t i = 0; i < store->n; i++)
-        empty(&store->voices[i]);
-    free(store->voices);
+    empty_all(store);
     free(store->aliases);
     free(store);
 }
 
-size_t voice_store_count(const struct voice_store *store)
+size_t voice_store_count(struct voice_store *store)
 {
+    look(store);
     return store->n;
 }
 
@@ -213,6 +217,7 @@ bool voice_store_alias(const struct voice_store *store, size_t i, const char **a
 
 const struct voice *voice_store_find(struct voice_store *store, const char *name)
 {
+    look(store);
     const struct voice *voice = find(store, name);
     for (size_t i = 0; voice == NULL && i < store->n_aliases; i++)
         if (strcmp(store->aliases[i].name, name) == 0) {
@@ -225,71 +230,25 @@ const struct voice *voice_store_find(struct voice_store *store, const char *name
 
 /* ---- recordings ----------------------------------------------------------------------- */
 
-static csm_status write_recording(const struct voice_store *store, const char *path,
-                                  const csm_turn *turn, const struct voice *voice, csm_error *err)
-{
-    const csm_model_info *info = csm_model_describe(store->model);
-    char speaker[16], n_entries[24];
-    snprintf(speaker, sizeof speaker, "%d", turn->speaker);
-    snprintf(n_entries, sizeof n_entries, "%zu", info->n_entries);
-    const char *metadata[20] = {"n_turns",   "1",       "n_pinned",      "1",     "n_entries",
-                                n_entries,   "turn0.text", turn->text, "turn0.speaker", speaker,
-                                "created", voice->created};
-    size_t n = 12;
-    if (voice->consent != NULL) {
-        metadata[n++] = "consent";
-        metadata[n++] = voice->consent;
-    }
-    if (voice->description != NULL) {
-        metadata[n++] = "description";
-        metadata[n++] = voice->description;
-    }
-    const csm_tensor codes = {.name = "turn0.codes",
-                              .dtype = CSM_DTYPE_I32,
-                              .rank = 2,
-                              .shape = {turn->n_frames, info->n_codebooks},
-                              .data = turn->codes,
-                              .n_bytes = turn->n_frames * info->n_codebooks * sizeof(int32_t)};
-    return csm_tensors_write(path, &codes, 1, metadata, n / 2, err);
-}
-
-static void now_text(char text[32])
-{
-    const time_t now = time(NULL);
-    struct tm utc;
-    gmtime_r(&now, &utc);
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
-}
-
 csm_status voice_store_add(struct voice_store *store, const char *name, const csm_turn *turn,
                            const struct voice_papers *papers, csm_error *err)
 {
-    char path[4096], created[32];
+    char path[4096];
     csm_status st = csm_voice_path(store->model, name, path, sizeof path, err);
     if (st != CSM_OK)
         return st;
-    now_text(created);
     struct voice *grown = realloc(store->voices, (store->n + 1) * sizeof *grown);
-    struct voice added = {.speaker = turn->speaker,
-                          .is_recording = true,
-                          .prompt = prompt_new(turn, 1, csm_model_describe(store->model)->n_codebooks),
-                          .consent = copy_text(papers->consent),
-                          .description = copy_text(papers->description),
-                          .created = copy_text(created)};
+    if (grown == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "voice '%s': out of memory", name);
+    store->voices = grown;
+    struct voice added = {0};
     snprintf(added.name, sizeof added.name, "%s", name);
-    if (grown != NULL)
-        store->voices = grown;
-    if (grown == NULL || added.prompt == NULL || added.created == NULL)
-        st = csm_fail(err, CSM_NO_MEMORY, "voice '%s': out of memory", name);
-    if (st == CSM_OK)
-        st = write_recording(store, path, turn, &added, err);
-    if (st != CSM_OK) {
-        empty(&added);
+    st = voice_write(store->model, path, turn, papers, &added, err);
+    if (st != CSM_OK)
         return st;
-    }
     struct voice *before = find(store, name);
     if (before != NULL) {
-        empty(before);
+        voice_empty(before);
         *before = added;
     } else {
         store->voices[store->n++] = added;
@@ -299,13 +258,14 @@ csm_status voice_store_add(struct voice_store *store, const char *name, const cs
 
 csm_status voice_store_remove(struct voice_store *store, const char *name, csm_error *err)
 {
+    look(store);
     struct voice *voice = find(store, name);
     if (voice == NULL || !voice->is_recording)
         return csm_fail(err, CSM_BAD_ARG, "voice '%s': no recording of that name", name);
     const csm_status st = csm_voice_remove(name, err);
     if (st != CSM_OK)
         return st;
-    empty(voice);
+    voice_empty(voice);
     memmove(voice, voice + 1, (size_t)(store->voices + store->n - voice - 1) * sizeof *voice);
     store->n--;
     return CSM_OK;

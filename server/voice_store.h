@@ -3,40 +3,25 @@
  * voice_store.h - the voices that requests name: speakers of the model, recordings that
  * clients have added, and other names for them.
  *
- * A recording is one file of the voices' directory, NAME.safetensors: a saved session
- * (csm/session.h) of one turn, with `consent`, `description` and `created` in its
- * metadata. It is written beside and renamed, so that whenever the server is killed the
- * directory holds the old set or the new. One thread. */
+ * A recording is one file of the voices' directory, NAME.safetensors (voice_file.h), written
+ * beside and renamed, so that whenever the server is killed the directory holds the old set
+ * or the new. What others add, replace or remove there is seen by the next call. One thread. */
 #ifndef CSM_SERVER_VOICE_STORE_H
 #define CSM_SERVER_VOICE_STORE_H
 
-#include <csm/voices.h>
-
-#include "prompt.h"
-
-struct voice {
-    char name[65];
-    int speaker;
-    bool is_recording;
-    struct prompt *prompt; /* of a recording, else NULL */
-    char *consent, *description, *created; /* of a recording; NULL: not told */
-};
+#include "voice_file.h"
 
 struct voice_store;
 
-/* What POST /v1/audio/voices tells of a recording; strings may be NULL. */
-struct voice_papers {
-    const char *consent, *description;
-};
-
-/* Reads all voices. aliases: "NAME=VOICE" [n_aliases], added to OpenAI's names, which
- * stand for the model's speakers in turn. Errors as csm_voices_list and
- * csm_session_load; CSM_BAD_ARG for an alias that is none, or of a voice that is none. */
+/* Reads all voices. `tell` is called with a line for each recording that cannot be read, and
+ * is not there then. aliases: "NAME=VOICE" [n_aliases], added to OpenAI's names, which
+ * stand for the model's speakers in turn. Errors as csm_voices_list; CSM_BAD_ARG for an alias that is none, or of a voice that is none. */
 csm_status voice_store_open(csm_model *model, const char *const *aliases, size_t n_aliases,
+                            void (*tell)(void *user, const char *line), void *user,
                             struct voice_store **out, csm_error *err);
 void voice_store_close(struct voice_store *store); /* takes NULL */
 
-size_t voice_store_count(const struct voice_store *store);
+size_t voice_store_count(struct voice_store *store);
 const struct voice *voice_store_at(const struct voice_store *store, size_t i);
 
 /* The i-th of the other names and what it stands for; false: there are no more. */

@@ -33,6 +33,12 @@ CSM_API CSM_MUST_USE csm_status csm_voice_find(const csm_model *model, const cha
 CSM_API CSM_MUST_USE csm_status csm_voices_list(const csm_model *model, csm_voice **voices,
                                                 size_t *n, csm_error *err);
 
+/* The directory of the recordings, there or not.
+ *   dir  [size] receives it, zero-terminated
+ * CSM_OK; CSM_BAD_FILE when there is no place for one (neither CSM_VOICES nor HOME), or its
+ * path is too long. */
+CSM_API CSM_MUST_USE csm_status csm_voices_dir(char *dir, size_t size, csm_error *err);
+
 /* Add or replace a recording: encoded here, once.
  *   turn  text (not empty), speaker, samples: at most half of the model's positions
  * CSM_OK; CSM_BAD_ARG, also for the name of a speaker of the model; CSM_BAD_FILE;

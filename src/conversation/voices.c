@@ -84,7 +84,7 @@ static csm_status read_speakers(const csm_model *model, csm_voice **voices, size
 
 /* ---- recordings ---------------------------------------------------------- */
 
-static csm_status recordings_dir(char *dir, size_t size, csm_error *err)
+csm_status csm_voices_dir(char *dir, size_t size, csm_error *err)
 {
     const char *own = csm_place_from_environment("CSM_VOICES");
     const char *data = csm_place_from_environment("XDG_DATA_HOME");
@@ -107,7 +107,7 @@ static csm_status recording_path(const char *name, char *path, size_t size, csm_
 {
     csm_status status = check_name(name, err);
     if (status == CSM_OK)
-        status = recordings_dir(path, size, err);
+        status = csm_voices_dir(path, size, err);
     if (status != CSM_OK)
         return status;
     size_t n = strlen(path);
@@ -141,7 +141,7 @@ static int by_name(const void *a, const void *b)
 static csm_status read_recordings(csm_voice **voices, size_t *n, csm_error *err)
 {
     char path[4096];
-    csm_status status = recordings_dir(path, sizeof path, err);
+    csm_status status = csm_voices_dir(path, sizeof path, err);
     if (status != CSM_OK)
         return CSM_OK; /* no place: no recordings */
     DIR *dir = opendir(path);
@@ -247,7 +247,7 @@ csm_status csm_voice_path(const csm_model *model, const char *name, char *path, 
     char dir[4096];
     csm_status status = recording_path(name, path, size, err);
     if (status == CSM_OK)
-        status = recordings_dir(dir, sizeof dir, err);
+        status = csm_voices_dir(dir, sizeof dir, err);
     if (status == CSM_OK)
         status = check_free(model, name, err);
     return status == CSM_OK ? make_directory(dir, err) : status;

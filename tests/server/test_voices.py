@@ -5,13 +5,14 @@ import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 import uuid
 
 import pytest
 
-from conftest import TEXT, Server, generate, recording, wait_until
+from conftest import CSM, TEXT, Server, generate, recording, wait_until
 
 SAID = "This is how I speak when I am asked to read a line aloud."
 FORM = {"name": "anna", "ref_text": SAID, "consent": "Anna, in writing, 2026-11-01"}
@@ -75,6 +76,41 @@ def test_a_recording_becomes_a_voice_that_stays(start, sample, tmp_path):
     assert s.request("DELETE", "/v1/audio/voices/anna")[0] == 404
     assert "anna" not in names(s) and list((tmp_path / "v").iterdir()) == []
     assert s.request("DELETE", "/v1/audio/voices/rms")[0] == 404  # the model's own
+
+
+def voice_command(voices, *args):
+    subprocess.run([CSM, "voice", *map(str, args)], env=os.environ | {"CSM_VOICES": str(voices)}, check=True)
+
+
+def test_what_csm_voice_does_meanwhile_is_seen(start, sample, tmp_path):
+    """Added, replaced and removed by another process beside a running server; kept at the next start."""
+    wav, voices = tmp_path / "a.wav", tmp_path / "v"
+    wav.write_bytes(sample)
+    s = start(voices=voices)
+    asked = {"input": TEXT, "voice": "zoe", "response_format": "pcm", "seed": 3}
+    assert s.request("POST", "/v1/audio/speech", asked)[0] == 400
+    voice_command(voices, "add", "zoe", "--audio", wav, "--text", SAID)
+    assert "zoe" in names(s)
+    first = s.speak(voice="zoe", seed=3)
+    assert first == generate(TEXT, 3, "--context-audio", wav, "--context-text", SAID)
+    voice_command(voices, "add", "zoe", "--audio", wav, "--text", "Other words.")
+    second = s.speak(voice="zoe", seed=3)
+    assert second == generate(TEXT, 3, "--context-audio", wav, "--context-text", "Other words.")
+    assert s.stop() == 0
+    s = start(voices=voices)
+    assert s.speak(voice="zoe", seed=3) == second
+    voice_command(voices, "remove", "zoe")
+    assert s.request("POST", "/v1/audio/speech", asked)[0] == 400 and "zoe" not in names(s)
+
+
+def test_a_file_that_is_no_voice_is_told_and_left_out(start, tmp_path):
+    voices = tmp_path / "v"
+    voices.mkdir()
+    (voices / "early.safetensors").write_bytes(b"no voice")
+    s = start(voices=voices)
+    (voices / "late.safetensors").write_bytes(b"no voice")
+    assert not {"early", "late"} & set(names(s))
+    assert wait_until(lambda: all(any(f"{n}.safetensors: " in line for line in s.log) for n in ("early", "late"))), s.log
 
 
 WRONG = [({"name": ""}, "name"), ({"ref_text": ""}, "ref_text"), ({"consent": ""}, "consent"),

@@ -33,6 +33,12 @@ static bool print(const json_t *all, uint64_t seed)
     return is_printed;
 }
 
+static json_t *cutoffs(const csm_cutoffs *c)
+{
+    return json_pack("{s:f, s:f, s:f, s:f}", "top_h", c->top_h, "typical_p", c->typical_p,
+                     "epsilon_cutoff", c->epsilon, "eta_cutoff", c->eta);
+}
+
 csm_status report_json(const csm_model_info *info, const csm_result *result, const char *text,
                        int speaker, const char *output, double open_ms, json_t *warnings,
                        csm_error *err)
@@ -47,10 +53,11 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         r->mlx_version, "precision", csm_precision_name(info->precision), "stored_dtype",
         info->stored_dtype, "threads", info->n_threads);
     json_t *settings = json_pack(
-        "{s:I, s:f, s:i, s:f, s:f, s:f, s:i, s:f, s:f}", "seed", (json_int_t)0, "temperature",
+        "{s:I, s:f, s:i, s:f, s:f, s:f, s:i, s:f, s:f, s:o, s:o, s:s}", "seed", (json_int_t)0, "temperature",
         r->temperature, "topk", r->top_k, "top_p", r->top_p, "min_p", r->min_p,
         "depth_temperature", r->depth_temperature, "depth_topk", r->depth_top_k, "depth_top_p",
-        r->depth_top_p, "depth_min_p", r->depth_min_p);
+        r->depth_top_p, "depth_min_p", r->depth_min_p, "cutoffs", cutoffs(&r->cutoffs),
+        "depth_cutoffs", cutoffs(&r->depth_cutoffs), "code_rules", r->code_rules);
     json_t *all = json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f}",
         "text", text,

@@ -26,6 +26,8 @@ static const char help[] =
     "  --topk K              default 50; 0: all\n"
     "  --temperature T       default 0.9\n"
     "  --top-p P, --min-p P  default 0: none\n"
+    "  --top-h P, --typical-p P, --epsilon-cutoff P, --eta-cutoff P\n"
+    "                        transformers' others; default 0: none\n"
     "  --mlx-version X.Y.Z   which MLX the mlx samplers equal; default: the newest known\n"
     "  --mlx-lm-version X.Y.Z  which mlx-lm; default 0.31.3\n"
     "  --rounds N            go over the rows N times; default 1\n"
@@ -79,6 +81,10 @@ static enum parsed parse(int argc, char **argv, struct request *r)
         {"temperature", OPTION_REAL, &r->config.temperature},
         {"top-p", OPTION_REAL, &r->config.top_p},
         {"min-p", OPTION_REAL, &r->config.min_p},
+        {"top-h", OPTION_REAL, &r->config.cutoffs.top_h},
+        {"typical-p", OPTION_REAL, &r->config.cutoffs.typical_p},
+        {"epsilon-cutoff", OPTION_REAL, &r->config.cutoffs.epsilon},
+        {"eta-cutoff", OPTION_REAL, &r->config.cutoffs.eta},
         {"mlx-version", OPTION_TEXT, &r->config.mlx_version},
         {"mlx-lm-version", OPTION_TEXT, &r->config.mlx_lm_version},
         {"rounds", OPTION_SIZE, &r->rounds},

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include <csm/model.h>
+#include <csm/sampling.h>
 #include <csm/status.h>
 
 #ifdef __cplusplus
@@ -199,6 +200,9 @@ typedef struct csm_report {
 
     char mlx_version[32];
     char fallback[512]; /* one line: what failed and what took its place; "" if nothing did */
+    csm_cutoffs cutoffs, depth_cutoffs; /* of draws; generation_config.json's */
+    const char *code_rules; /* its keys that rule codes out, by blanks ("suppress_tokens
+                             * depth_decoder_repetition_penalty"); "" for none */
 } csm_report;
 
 /* ---- frame by frame ----------------------------------------------------- */

@@ -124,8 +124,9 @@ CSM_API CSM_MUST_USE csm_status csm_stream_fill(csm_stream *stream, csm_dtype dt
 /* Whose arithmetic.
  *
  *   TRANSFORMERS     generate(do_sample=True): scores widened to float32; the
- *                    repetition penalty, temperature, top-k, top-p, min-p in this
- *                    order; softmax; torch.multinomial. Any torch stream
+ *                    repetition penalty, temperature, top-h, top-k, top-p, min-p,
+ *                    typical-p, epsilon and eta cutoffs in this order; softmax;
+ *                    torch.multinomial. Any torch stream
  *   SESAME           sample_topk of Sesame's csm: every step rounded to the
  *                    dtype. Any torch stream, TORCH_INDUCTOR in F32 alone (a compiler
  *                    rounds 16-bit steps only where it stores them); no top-p, min-p
@@ -148,6 +149,17 @@ typedef enum csm_sampler_kind {
 CSM_API const char *csm_sampler_name(csm_sampler_kind kind);
 CSM_API csm_sampler_kind csm_sampler_find(const char *name);
 
+/* What transformers has to leave improbable tokens out beside top-k, top-p and min-p; each is
+ * off at 0. Sampler TRANSFORMERS, streams TORCH_CPU and TORCH_CPU_MKL. Formulas, and what is
+ * equal to what: docs/EXACTNESS.md. */
+typedef struct csm_cutoffs {
+    double top_h;     /* (0, 1]: before top-k; of the 100 most probable the first ones that hold
+                       * this share of their entropy */
+    double typical_p; /* (0, 1); 1: off too. After min-p: the most typical ones of this mass */
+    double epsilon;   /* (0, 1): then those that are at least so probable */
+    double eta;       /* (0, 1): then likewise, less where the entropy is high */
+} csm_cutoffs;
+
 /* Made by csm_sampler_defaults(), then changed. */
 typedef struct csm_sampler_options {
     size_t size; /* of this struct as the caller knows it */
@@ -165,6 +177,7 @@ typedef struct csm_sampler_options {
      * same since 0.26.4; 0.32.0 took another form of top-p. */
     const char *mlx_lm_version;
     uint64_t cuda_threads;     /* as in csm_stream_state */
+    csm_cutoffs cutoffs;
 } csm_sampler_options;
 
 /* TRANSFORMERS over TORCH_CPU in float32, seed 0, temperature 0.9, top-k 50, the
@@ -204,6 +217,9 @@ CSM_API CSM_MUST_USE csm_status csm_sampler_set_top_p(csm_sampler *sampler, doub
                                                       csm_error *err);
 CSM_API CSM_MUST_USE csm_status csm_sampler_set_min_p(csm_sampler *sampler, double min_p,
                                                       csm_error *err);
+CSM_API CSM_MUST_USE csm_status csm_sampler_set_cutoffs(csm_sampler *sampler,
+                                                        const csm_cutoffs *cutoffs,
+                                                        csm_error *err);
 
 /* The ids that the repetition penalty of the draws to come looks at.
  *

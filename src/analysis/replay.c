@@ -33,6 +33,13 @@ static bool dtype_named(const char *name, csm_dtype *dtype)
     return false;
 }
 
+static double number_of(const csm_tokens *t, const char *prefix, const char *name, double otherwise)
+{
+    char key[32];
+    snprintf(key, sizeof key, "%s%s", prefix, name);
+    return csm_tokens_number(t, key, otherwise);
+}
+
 bool csm_settings_claimed(const csm_tokens *t, struct csm_settings *s, bool *has_seed)
 {
     memset(s, 0, sizeof *s);
@@ -50,6 +57,15 @@ bool csm_settings_claimed(const csm_tokens *t, struct csm_settings *s, bool *has
     double depth_top_k = csm_tokens_number(t, "depth_topk", top_k);
     s->top_k[0] = top_k > 0 && top_k < 1e6 ? (size_t)top_k : 0;
     s->top_k[1] = depth_top_k > 0 && depth_top_k < 1e6 ? (size_t)depth_top_k : 0;
+    static const char *const prefixes[] = {"", "depth_"};
+    for (size_t i = 0; i < 2; i++) {
+        s->top_p[i] = number_of(t, prefixes[i], "top_p", 1);
+        s->min_p[i] = number_of(t, prefixes[i], "min_p", 0);
+        s->cutoffs[i] = (csm_cutoffs){.top_h = number_of(t, prefixes[i], "top_h", 0),
+                                      .typical_p = number_of(t, prefixes[i], "typical_p", 0),
+                                      .epsilon = number_of(t, prefixes[i], "epsilon_cutoff", 0),
+                                      .eta = number_of(t, prefixes[i], "eta_cutoff", 0)};
+    }
     s->dtype = CSM_DTYPE_F32;
     snprintf(s->mlx_version, sizeof s->mlx_version, "%s", mlx != NULL ? mlx : "");
     s->stream = stream != NULL && strcmp(stream, "none") != 0 ? csm_stream_find(stream)
@@ -58,6 +74,8 @@ bool csm_settings_claimed(const csm_tokens *t, struct csm_settings *s, bool *has
                  : s->stream == CSM_STREAM_MLX ? CSM_SAMPLER_CSM_MLX
                                                : CSM_SAMPLER_TRANSFORMERS;
     if (dtype != NULL && !dtype_named(dtype, &s->dtype))
+        return false;
+    if (csm_tokens_metadata(t, "code_rules") != NULL)
         return false;
     return s->stream != CSM_STREAM_COUNT && s->sampler != CSM_SAMPLER_COUNT &&
            s->temperature[0] >= 0 && s->temperature[1] >= 0;
@@ -125,6 +143,10 @@ static csm_status draw_again(const struct csm_replay *r, const struct csm_settin
         if (status != CSM_OK)
             return status;
         csm_sampler_set_top_k(p->sampler, s->top_k[part]);
+        if ((status = csm_sampler_set_top_p(p->sampler, s->top_p[part], err)) != CSM_OK ||
+            (status = csm_sampler_set_min_p(p->sampler, s->min_p[part], err)) != CSM_OK ||
+            (status = csm_sampler_set_cutoffs(p->sampler, &s->cutoffs[part], err)) != CSM_OK)
+            return status;
         status = csm_sampler_draw(p->sampler, p->row, 1, t->vocab, token, NULL, NULL, err);
     }
     if (status == CSM_BAD_LOGITS) {

@@ -16,6 +16,9 @@ struct csm_settings {
     uint64_t seed;
     double temperature[2]; /* of codebook 0, of the others; 0: greedy */
     size_t top_k[2];       /* 0: all */
+    double top_p[2];       /* 1: all */
+    double min_p[2];       /* 0: all */
+    csm_cutoffs cutoffs[2];
     char mlx_version[32];  /* "": the newest known */
     long ahead;            /* draws that the stream was ahead when this one began */
     long ahead_elements;   /* and single numbers of noise */
@@ -27,7 +30,8 @@ struct csm_settings {
  *
  *   has_seed  whether the metadata names a seed
  *
- * False if what it says is none that csm knows (an unknown sampler, say). */
+ * False if what it says is none that csm knows (an unknown sampler, say), or names rules over
+ * codes, which the file does not hold. */
 bool csm_settings_claimed(const csm_tokens *tokens, struct csm_settings *settings, bool *has_seed);
 
 /* Codes under logits, as frames in order: codes of one stream and the logits that

@@ -24,6 +24,19 @@ enum { CSM_MAX_CODEBOOKS = 1024 };
     X(topk)                                                                                        \
     X(depth_temperature)                                                                           \
     X(depth_topk)                                                                                  \
+    X(top_p)                                                                                       \
+    X(depth_top_p)                                                                                 \
+    X(min_p)                                                                                       \
+    X(depth_min_p)                                                                                 \
+    X(top_h)                                                                                       \
+    X(depth_top_h)                                                                                 \
+    X(typical_p)                                                                                   \
+    X(depth_typical_p)                                                                             \
+    X(epsilon_cutoff)                                                                              \
+    X(depth_epsilon_cutoff)                                                                        \
+    X(eta_cutoff)                                                                                  \
+    X(depth_eta_cutoff)                                                                            \
+    X(code_rules)                                                                                  \
     X(mlx_version)                                                                                 \
     X(model)                                                                                       \
     X(version)                                                                                     \

@@ -127,12 +127,25 @@ bool csm_case_metadata_differs(const struct csm_case *c, const char *key)
     return a != NULL && b != NULL && strcmp(a, b) != 0;
 }
 
+const char *csm_case_claim(const csm_tokens *t, const char *key, const char *absent)
+{
+    const char *value = csm_tokens_metadata(t, key);
+    return value != NULL ? value : absent;
+}
+
+bool csm_case_claim_differs(const struct csm_case *c, const char *key, const char *absent)
+{
+    const char *a = csm_case_claim(c->a, key, absent), *b = csm_case_claim(c->b, key, absent);
+    if (a == NULL || b == NULL || strcmp(a, b) == 0)
+        return false;
+    const double off = absent != NULL && absent[0] <= '9' ? absent[0] - '0' : NAN; /* a digit */
+    const double na = csm_tokens_number(c->a, key, off), nb = csm_tokens_number(c->b, key, off);
+    return isnan(na) || isnan(nb) || na != nb;
+}
+
 bool csm_case_setting_differs(const struct csm_case *c, const char *key)
 {
-    if (!csm_case_metadata_differs(c, key))
-        return false;
-    double a = csm_tokens_number(c->a, key, NAN), b = csm_tokens_number(c->b, key, NAN);
-    return isnan(a) || isnan(b) || a != b;
+    return csm_case_claim_differs(c, key, NULL);
 }
 
 const char *csm_case_precision(const csm_tokens *t)

@@ -48,6 +48,9 @@ bool csm_case_logits_differ(const struct csm_logit_difference *logits);
 bool csm_case_metadata_differs(const struct csm_case *c, const char *key);
 /* Numbers written in two ways are one. */
 bool csm_case_setting_differs(const struct csm_case *c, const char *key);
+/* The same of a key that a file may leave out, meaning `absent` (NULL: nothing). */
+bool csm_case_claim_differs(const struct csm_case *c, const char *key, const char *absent);
+const char *csm_case_claim(const csm_tokens *tokens, const char *key, const char *absent);
 /* The weights' form, where a file tells it: "q4" of precision, or of dtype; or NULL. */
 const char *csm_case_precision(const csm_tokens *tokens);
 bool csm_case_says_quantized(const struct csm_case *c);

@@ -11,24 +11,39 @@ bool csm_rule_claims(struct csm_case *c)
     static const struct {
         const char *key, *cause, *words;
         csm_verdict verdict;
+        const char *absent; /* what a file means that does not name it; NULL: nothing */
     } rules[] = {
-        {"text", "prompt", "text", CSM_VERDICT_LOGITS},
-        {"speaker", "prompt", "speaker", CSM_VERDICT_LOGITS},
-        {"temperature", "temperature", "temperature", CSM_VERDICT_SAMPLER},
+        {"text", "prompt", "text", CSM_VERDICT_LOGITS, NULL},
+        {"speaker", "prompt", "speaker", CSM_VERDICT_LOGITS, NULL},
+        {"temperature", "temperature", "temperature", CSM_VERDICT_SAMPLER, NULL},
         {"depth_temperature", "temperature", "temperature of the depth decoder",
-         CSM_VERDICT_SAMPLER},
-        {"topk", "top_k", "top-k", CSM_VERDICT_SAMPLER},
-        {"depth_topk", "top_k", "top-k of the depth decoder", CSM_VERDICT_SAMPLER},
-        {"seed", "seed", "seed", CSM_VERDICT_NOISE},
-        {"stream", "stream", "random stream", CSM_VERDICT_NOISE},
-        {"sampler", "sampler", "sampler", CSM_VERDICT_SAMPLER},
-        {"mlx_version", "mlx_version", "version of MLX", CSM_VERDICT_SAMPLER},
-        {"precision", "precision", "precision", CSM_VERDICT_LOGITS},
-        {"dtype", "dtype", "dtype", CSM_VERDICT_SAMPLER},
-        {"model", "model", "model", CSM_VERDICT_LOGITS},
+         CSM_VERDICT_SAMPLER, NULL},
+        {"topk", "top_k", "top-k", CSM_VERDICT_SAMPLER, NULL},
+        {"depth_topk", "top_k", "top-k of the depth decoder", CSM_VERDICT_SAMPLER, NULL},
+        {"top_p", "top_p", "top-p", CSM_VERDICT_SAMPLER, "1"},
+        {"depth_top_p", "top_p", "top-p of the depth decoder", CSM_VERDICT_SAMPLER, "1"},
+        {"min_p", "min_p", "min-p", CSM_VERDICT_SAMPLER, "0"},
+        {"depth_min_p", "min_p", "min-p of the depth decoder", CSM_VERDICT_SAMPLER, "0"},
+        {"top_h", "cutoff", "top-h", CSM_VERDICT_SAMPLER, "0"},
+        {"depth_top_h", "cutoff", "top-h of the depth decoder", CSM_VERDICT_SAMPLER, "0"},
+        {"typical_p", "cutoff", "typical-p", CSM_VERDICT_SAMPLER, "0"},
+        {"depth_typical_p", "cutoff", "typical-p of the depth decoder", CSM_VERDICT_SAMPLER, "0"},
+        {"epsilon_cutoff", "cutoff", "epsilon cutoff", CSM_VERDICT_SAMPLER, "0"},
+        {"depth_epsilon_cutoff", "cutoff", "epsilon cutoff of the depth decoder",
+         CSM_VERDICT_SAMPLER, "0"},
+        {"eta_cutoff", "cutoff", "eta cutoff", CSM_VERDICT_SAMPLER, "0"},
+        {"depth_eta_cutoff", "cutoff", "eta cutoff of the depth decoder", CSM_VERDICT_SAMPLER, "0"},
+        {"code_rules", "code_rules", "rules over codes", CSM_VERDICT_SAMPLER, "none"},
+        {"seed", "seed", "seed", CSM_VERDICT_NOISE, NULL},
+        {"stream", "stream", "random stream", CSM_VERDICT_NOISE, NULL},
+        {"sampler", "sampler", "sampler", CSM_VERDICT_SAMPLER, NULL},
+        {"mlx_version", "mlx_version", "version of MLX", CSM_VERDICT_SAMPLER, NULL},
+        {"precision", "precision", "precision", CSM_VERDICT_LOGITS, NULL},
+        {"dtype", "dtype", "dtype", CSM_VERDICT_SAMPLER, NULL},
+        {"model", "model", "model", CSM_VERDICT_LOGITS, NULL},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        if (!csm_case_setting_differs(c, rules[i].key))
+        if (!csm_case_claim_differs(c, rules[i].key, rules[i].absent))
             continue;
         bool is_weights =
             strcmp(rules[i].key, "dtype") == 0 || strcmp(rules[i].key, "precision") == 0;
@@ -37,9 +52,9 @@ bool csm_rule_claims(struct csm_case *c)
                         quantized ? "quantization" : rules[i].cause, 0.7);
         csm_print(c->text, "By the files' own word the %s differs: ",
                 quantized ? "quantization" : rules[i].words);
-        csm_case_quote(c, csm_tokens_metadata(c->a, rules[i].key));
+        csm_case_quote(c, csm_case_claim(c->a, rules[i].key, rules[i].absent));
         fputs(" against ", c->text);
-        csm_case_quote(c, csm_tokens_metadata(c->b, rules[i].key));
+        csm_case_quote(c, csm_case_claim(c->b, rules[i].key, rules[i].absent));
         fputs(". ", c->text);
         return true;
     }

@@ -39,10 +39,40 @@ csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *option
     return status;
 }
 
+/* What leaves improbable codes out, but for top-k: cause, words, and the two values of the first
+ * that differs; NULL where none does. */
+static const char *other_cut(const struct csm_settings *a, const struct csm_settings *b,
+                             const char **words, double values[2])
+{
+    for (size_t part = 0; part < 2; part++) {
+        const csm_cutoffs *ca = &a->cutoffs[part], *cb = &b->cutoffs[part];
+        const struct {
+            const char *cause, *words;
+            double a, b;
+        } each[] = {{"top_p", "top-p", a->top_p[part], b->top_p[part]},
+                    {"min_p", "min-p", a->min_p[part], b->min_p[part]},
+                    {"cutoff", "top-h", ca->top_h, cb->top_h},
+                    {"cutoff", "typical-p", ca->typical_p, cb->typical_p},
+                    {"cutoff", "an epsilon cutoff of", ca->epsilon, cb->epsilon},
+                    {"cutoff", "an eta cutoff of", ca->eta, cb->eta}};
+        for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+            if (each[i].a != each[i].b) {
+                *words = each[i].words;
+                values[0] = each[i].a;
+                values[1] = each[i].b;
+                return each[i].cause;
+            }
+    }
+    return NULL;
+}
+
 static bool same_warp(const struct csm_settings *a, const struct csm_settings *b)
 {
+    const char *words;
+    double values[2];
     return a->temperature[0] == b->temperature[0] && a->temperature[1] == b->temperature[1] &&
-           a->top_k[0] == b->top_k[0] && a->top_k[1] == b->top_k[1];
+           a->top_k[0] == b->top_k[0] && a->top_k[1] == b->top_k[1] &&
+           other_cut(a, b, &words, values) == NULL;
 }
 
 static bool same_arithmetic(const struct csm_settings *a, const struct csm_settings *b)
@@ -103,6 +133,8 @@ bool csm_rule_replay(struct csm_case *c)
             "of B come out. ",
             ea->result.n_hits, ea->result.n, eb->result.n_hits, eb->result.n);
     size_t part = a->temperature[0] != b->temperature[0] || a->top_k[0] != b->top_k[0] ? 0 : 1;
+    const char *cut, *words;
+    double values[2];
     double confidence =
         ea->result.n_hits == ea->result.n && eb->result.n_hits == eb->result.n && eb->result.n >= 16
             ? 0.99
@@ -118,6 +150,10 @@ bool csm_rule_replay(struct csm_case *c)
         if (a->top_k[part] != b->top_k[part])
             csm_print(c->text, "Top-k differs too: %zu against %zu. ", a->top_k[part],
                     b->top_k[part]);
+    } else if (a->top_k[part] == b->top_k[part] &&
+               (cut = other_cut(a, b, &words, values)) != NULL) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, cut, confidence);
+        csm_print(c->text, "A was drawn with %s %g, B with %g. ", words, values[0], values[1]);
     } else if (!warp) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "top_k", confidence);
         csm_print(c->text, "A was drawn with top-k %zu, B with top-k %zu. ", a->top_k[part],

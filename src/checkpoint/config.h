@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <csm/sampling.h>
+
 #include "base/rope.h"
 
 #ifdef __cplusplus
@@ -58,6 +60,22 @@ struct csm_codec_config {
     size_t dim; /* of an entry */
 };
 
+/* Codes, by their values. */
+enum { CSM_CODE_SET = 4096 };
+struct csm_code_set {
+    uint64_t bits[CSM_CODE_SET / 64];
+};
+
+/* What transformers does to logits before it draws (or takes the highest): its logits
+ * processors, of one of CSM's two generate(). */
+struct csm_code_rules {
+    bool is_any; /* one of those below acts */
+    struct csm_code_set never; /* suppress_tokens, bad_words_ids, the depth decoder's eos_token_id */
+    struct csm_code_set not_at_first; /* begin_suppress_tokens */
+    double repetition_penalty;        /* of the codes of a frame so far; 1: none */
+    size_t no_repeat_ngram;           /* among them; 0: none */
+};
+
 /* generation_config.json, as transformers 5 reads it: of a file that is there, keys
  * that are not are transformers' defaults (no do_sample: greedy, temperature 1, top-k
  * 50). Without a file: 0.9 and 50, what Sesame's program draws with. */
@@ -69,6 +87,9 @@ struct csm_generation_config {
     double depth_temperature; /* the depth decoder's own (depth_decoder_*) */
     int depth_top_k;
     double depth_top_p, depth_min_p;
+    csm_cutoffs cutoffs, depth_cutoffs;
+    struct csm_code_rules rules, depth_rules; /* the first: of code 0 */
+    char rule_names[256]; /* the keys that made them, by blanks; "" for none */
     size_t max_frames;   /* max_new_tokens; 125 where it says nothing */
     int default_speaker; /* "default_speaker", a key of our own; 0 where it says nothing */
 };

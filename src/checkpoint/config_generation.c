@@ -19,21 +19,21 @@ enum { KEY_MAX = 96 };
 struct draw {
     double temperature, top_p, min_p;
     int top_k;
+    csm_cutoffs cutoffs;
+    struct csm_code_rules rules;
 };
 
 /* Numbers that mean "off" in transformers; anything else is refused. A value between
- * low and high, both excluded, is what a warper acts on. */
+ * low and high, both excluded, is what acts there. */
 static const struct limit {
     const char *key;
     double off, low, high;
-    bool is_of_sampling; /* acts only with do_sample */
+    bool is_of_first; /* done for the depth decoder, whose ids transformers' processors bear */
 } limits[] = {
-    {"typical_p", 1, -1e30, 1, true},
-    {"epsilon_cutoff", 0, 0, 1, true},
-    {"eta_cutoff", 0, 0, 1, true},
-    {"top_h", -1, -1e30, 1e30, true},
-    {"repetition_penalty", 1, -1e30, 1e30, false},
-    {"no_repeat_ngram_size", 0, 0, 1e30, false},
+    {"repetition_penalty", 1, -1e30, 1e30, true},
+    {"no_repeat_ngram_size", 0, 0, 1e30, true},
+    {"encoder_repetition_penalty", 1, -1e30, 1e30, false},
+    {"encoder_no_repeat_ngram_size", 0, 0, 1e30, false},
     {"guidance_scale", 1, -1e30, 1e30, false},
     {"num_beams", 1, 1, 1e30, false},
     {"num_return_sequences", 1, 1, 1e30, false},
@@ -41,10 +41,7 @@ static const struct limit {
 };
 
 /* Lists and objects that act when they are there. */
-static const char *const lists[] = {"bad_words_ids",
-                                    "suppress_tokens",
-                                    "begin_suppress_tokens",
-                                    "sequence_bias",
+static const char *const lists[] = {"sequence_bias",
                                     "forced_bos_token_id",
                                     "forced_eos_token_id",
                                     "exponential_decay_length_penalty",
@@ -57,20 +54,21 @@ static const char *const lists[] = {"bad_words_ids",
 static void refuse(struct csm_json_reader *reader, const char *key)
 {
     csm_json_refuse(reader, key,
-                    "not done by this program, expected temperature, top_k, top_p and min_p alone: "
-                    "take it out to speak without it");
+                    "not done by this program (docs/MODELS.md says what is): take it out to speak "
+                    "without it");
 }
 
-static void refuse_others(struct csm_json_reader *reader, const json_t *root, const char *prefix,
-                          bool is_sampled)
+static void refuse_others(struct csm_json_reader *reader, const json_t *root, const char *prefix)
 {
+    const bool is_depth = prefix[0] != '\0';
     char key[KEY_MAX];
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         const struct limit *limit = &limits[i];
+        if (is_depth && limit->is_of_first)
+            continue;
         snprintf(key, sizeof key, "%s%s", prefix, limit->key);
         const double value = csm_json_number(reader, root, key, limit->off, -1e30, 1e30);
-        if (value != limit->off && value > limit->low && value < limit->high &&
-            (is_sampled || !limit->is_of_sampling))
+        if (value != limit->off && value > limit->low && value < limit->high)
             refuse(reader, key);
     }
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -83,24 +81,156 @@ static void refuse_others(struct csm_json_reader *reader, const json_t *root, co
     if (csm_json_bool(reader, root, key, false))
         refuse(reader, key);
     /* A code that ends speech for transformers' own criteria is masked until a least
-     * length is reached. */
-    snprintf(key, sizeof key, "%seos_token_id", prefix);
-    const json_t *end = json_object_get(root, key);
-    if (end != NULL && !json_is_null(end)) {
-        snprintf(key, sizeof key, "%smin_new_tokens", prefix);
-        const bool is_depth = prefix[0] != '\0';
-        if (is_depth || csm_json_integer(reader, root, key, 0, 0, INT_MAX) > 0)
-            refuse(reader, is_depth ? "depth_decoder_eos_token_id" : key);
-        snprintf(key, sizeof key, "%smin_length", prefix);
-        if (csm_json_integer(reader, root, key, 0, 0, INT_MAX) > 0)
-            refuse(reader, key);
+     * length is reached; of the depth decoder that is always (read_rules). */
+    const json_t *end = json_object_get(root, "eos_token_id");
+    if (!is_depth && end != NULL && !json_is_null(end)) {
+        if (csm_json_integer(reader, root, "min_new_tokens", -1, 0, INT_MAX) >= 0)
+            refuse(reader, "min_new_tokens"); /* 0 too: it is made a min_length of the prompt's */
+        if (csm_json_integer(reader, root, "min_length", 0, 0, INT_MAX) > 0)
+            refuse(reader, "min_length");
     }
 }
 
-static struct draw read_draw(struct csm_json_reader *reader, const json_t *root,
-                             const char *prefix)
+/* ---- rules over codes ------------------------------------------------------------------ */
+
+/* One code of a list. What no code can be (-1, a value beyond the vocabulary) is in nobody's
+ * way, there and here. */
+static void add_code(struct csm_json_reader *reader, const char *key, const json_t *code,
+                     struct csm_code_set *set)
 {
-    struct draw draw = {.temperature = 0.9, .top_p = 1, .min_p = 0, .top_k = 50};
+    if (!json_is_integer(code)) {
+        csm_json_refuse(reader, key, "expected a list of whole numbers, the codes");
+        return;
+    }
+    const json_int_t value = json_integer_value(code);
+    if (value >= 0 && value < CSM_CODE_SET)
+        set->bits[value / 64] |= UINT64_C(1) << value % 64;
+    else if (value >= CSM_CODE_SET)
+        csm_json_refuse(reader, key, "code %lld, expected below %d", (long long)value,
+                        (int)CSM_CODE_SET);
+}
+
+/* A list of codes, or one alone where `may_be_one`. Whether there is one. */
+static bool read_codes(struct csm_json_reader *reader, const json_t *root, const char *key,
+                       bool may_be_one, struct csm_code_set *set)
+{
+    const json_t *list = json_object_get(root, key);
+    if (list == NULL || json_is_null(list))
+        return false;
+    if (may_be_one && json_is_integer(list)) {
+        add_code(reader, key, list, set);
+        return true;
+    }
+    if (!json_is_array(list))
+        csm_json_refuse(reader, key, "expected a list of whole numbers, the codes");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        add_code(reader, key, json_array_get(list, i), set);
+    return json_array_size(list) > 0;
+}
+
+/* Words of one code: the others would be looked for among ids of text, or among frames. As in
+ * transformers, one that eos_token_id names is no bad word. */
+static bool read_bad_words(struct csm_json_reader *reader, const json_t *root, const char *prefix,
+                           struct csm_code_set *set)
+{
+    char key[KEY_MAX], end_key[KEY_MAX];
+    snprintf(key, sizeof key, "%sbad_words_ids", prefix);
+    snprintf(end_key, sizeof end_key, "%seos_token_id", prefix);
+    const json_t *words = json_object_get(root, key);
+    if (words == NULL || json_is_null(words))
+        return false;
+    struct csm_code_set bad = {{0}}, ends = {{0}};
+    for (size_t i = 0; i < json_array_size(words); i++) {
+        const json_t *word = json_array_get(words, i);
+        if (json_array_size(word) != 1)
+            csm_json_refuse(reader, key, "expected words of one code each, such as [[7], [9]]");
+        else
+            add_code(reader, key, json_array_get(word, 0), &bad);
+    }
+    if (json_array_size(words) == 0)
+        csm_json_refuse(reader, key, "expected words of one code each, such as [[7], [9]]");
+    read_codes(reader, root, end_key, true, &ends);
+    for (size_t i = 0; i < CSM_CODE_SET / 64; i++)
+        set->bits[i] |= bad.bits[i] & ~ends.bits[i];
+    return true;
+}
+
+static void name_rule(char *names, size_t size, const char *prefix, const char *key)
+{
+    const size_t n = strlen(names);
+    snprintf(names + n, size - n, "%s%s%s", n > 0 ? " " : "", prefix, key);
+}
+
+static struct csm_code_rules read_rules(struct csm_json_reader *reader, const json_t *root,
+                                        const char *prefix, char *names, size_t size)
+{
+    struct csm_code_rules rules = {.repetition_penalty = 1};
+    const bool is_depth = prefix[0] != '\0';
+    char key[KEY_MAX];
+    const size_t n_before = strlen(names);
+    if (is_depth) {
+        snprintf(key, sizeof key, "%srepetition_penalty", prefix);
+        rules.repetition_penalty = csm_json_number(reader, root, key, 1, 0, 1e6);
+        if (rules.repetition_penalty < 1e-6)
+            csm_json_refuse(reader, key, "expected a number above 0; 1 is none");
+        if (rules.repetition_penalty != 1)
+            name_rule(names, size, prefix, "repetition_penalty");
+        snprintf(key, sizeof key, "%sno_repeat_ngram_size", prefix);
+        rules.no_repeat_ngram = (size_t)csm_json_integer(reader, root, key, 0, 0, INT_MAX);
+        if (rules.no_repeat_ngram > 0)
+            name_rule(names, size, prefix, "no_repeat_ngram_size");
+    }
+    if (read_bad_words(reader, root, prefix, &rules.never))
+        name_rule(names, size, prefix, "bad_words_ids");
+    /* A frame has all of its codes before the depth decoder may end: it never does. */
+    snprintf(key, sizeof key, "%seos_token_id", prefix);
+    if (is_depth && read_codes(reader, root, key, true, &rules.never))
+        name_rule(names, size, prefix, "eos_token_id");
+    snprintf(key, sizeof key, "%ssuppress_tokens", prefix);
+    if (read_codes(reader, root, key, false, &rules.never))
+        name_rule(names, size, prefix, "suppress_tokens");
+    snprintf(key, sizeof key, "%sbegin_suppress_tokens", prefix);
+    if (read_codes(reader, root, key, false, &rules.not_at_first))
+        name_rule(names, size, prefix, "begin_suppress_tokens");
+    rules.is_any = strlen(names) > n_before;
+    return rules;
+}
+
+/* ---- how to draw ------------------------------------------------------------------------- */
+
+static csm_cutoffs read_cutoffs(struct csm_json_reader *reader, const json_t *root,
+                                const char *prefix)
+{
+    csm_cutoffs c = {0};
+    const struct {
+        const char *key;
+        double off, *value;
+        bool has_range; /* out of it is an error there, for others off */
+    } each[] = {{"top_h", 0, &c.top_h, true},
+                {"typical_p", 1, &c.typical_p, true},
+                {"epsilon_cutoff", 0, &c.epsilon, false},
+                {"eta_cutoff", 0, &c.eta, false}};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        char key[KEY_MAX];
+        snprintf(key, sizeof key, "%s%s", prefix, each[i].key);
+        const json_t *given = json_object_get(root, key);
+        const double value = csm_json_number(reader, root, key, each[i].off, -1e30, 1e30);
+        const bool is_given = given != NULL && !json_is_null(given);
+        if (is_given && each[i].has_range && (value <= 0 || (i == 0 && value > 1)))
+            csm_json_refuse(reader, key, "%g, expected a number above 0, up to 1", value);
+        *each[i].value = value > 0 && (value < 1 || i == 0) ? value : 0;
+    }
+    return c;
+}
+
+static struct draw read_draw(struct csm_json_reader *reader, const json_t *root,
+                             const char *prefix, char *names, size_t size)
+{
+    struct draw draw = {.temperature = 0.9,
+                        .top_p = 1,
+                        .min_p = 0,
+                        .top_k = 50,
+                        .rules = {.repetition_penalty = 1}};
     if (root == NULL)
         return draw;
     char key[KEY_MAX];
@@ -116,7 +246,9 @@ static struct draw read_draw(struct csm_json_reader *reader, const json_t *root,
         csm_json_refuse(reader, key, "0, expected a number above 0, up to 1 (all)");
     snprintf(key, sizeof key, "%smin_p", prefix);
     draw.min_p = csm_json_number(reader, root, key, 0, 0, 1);
-    refuse_others(reader, root, prefix, is_sampled);
+    draw.cutoffs = read_cutoffs(reader, root, prefix);
+    draw.rules = read_rules(reader, root, prefix, names, size);
+    refuse_others(reader, root, prefix);
     if (!is_sampled)
         draw.temperature = 0;
     return draw;
@@ -138,8 +270,9 @@ static void check_depth_length(struct csm_json_reader *reader, const json_t *roo
 void csm_config_generation(struct csm_json_reader *reader, const json_t *root, size_t n_codebooks,
                            struct csm_generation_config *config)
 {
-    const struct draw first = read_draw(reader, root, "");
-    const struct draw depth = read_draw(reader, root, "depth_decoder_");
+    char names[sizeof config->rule_names] = "";
+    const struct draw first = read_draw(reader, root, "", names, sizeof names);
+    const struct draw depth = read_draw(reader, root, "depth_decoder_", names, sizeof names);
     check_depth_length(reader, root, n_codebooks);
     *config = (struct csm_generation_config){
         .temperature = first.temperature,
@@ -150,8 +283,13 @@ void csm_config_generation(struct csm_json_reader *reader, const json_t *root, s
         .depth_top_k = depth.top_k,
         .depth_top_p = depth.top_p,
         .depth_min_p = depth.min_p,
+        .cutoffs = first.cutoffs,
+        .depth_cutoffs = depth.cutoffs,
+        .rules = first.rules,
+        .depth_rules = depth.rules,
         .max_frames = (size_t)csm_json_integer(reader, root, "max_new_tokens", 125, 1, INT_MAX),
         .default_speaker =
             (int)csm_json_integer(reader, root, "default_speaker", 0, 0, INT_MAX),
     };
+    memcpy(config->rule_names, names, sizeof names);
 }

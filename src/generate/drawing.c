@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/numbers.h"
+#include "generate/code_rules.h"
 
 /* ---- scratch ------------------------------------------------------------------ */
 
@@ -141,9 +143,28 @@ static csm_status draw(csm_sampler *sampler, const struct csm_draw_settings *how
             st = csm_sampler_set_top_p(sampler, how->top_p, err);
         if (st == CSM_OK)
             st = csm_sampler_set_min_p(sampler, how->min_p, err);
+        if (st == CSM_OK)
+            st = csm_sampler_set_cutoffs(sampler, &how->cutoffs, err);
     }
     return st == CSM_OK ? csm_sampler_draw(sampler, logits, 1, vocab, code, margin, probs, err)
                         : st;
+}
+
+/* transformers tells a generate()'s first draw by the last dimension of its ids: of the prompt
+ * at first, and of frames after that. Its processors see float32; the sampler then rounds
+ * nothing (csm_settings_sampler). */
+static void keep_rules(const csm_generation *g, const struct csm_code_rules *rules, size_t k,
+                       float *logits, size_t vocab)
+{
+    const size_t n_codebooks = g->model->info.n_codebooks;
+    if (g->settings.sampler == CSM_SAMPLER_TRANSFORMERS)
+        for (size_t i = 0; i < vocab; i++)
+            logits[i] = csm_round_to(g->settings.dtype, logits[i]);
+    const struct csm_rule_place place = {
+        .is_first = k == 1 || (k == 0 && (g->n_drawn == 0 || g->n_prompt == n_codebooks)),
+        .codes = g->fed,
+        .n_codes = k};
+    csm_code_rules_apply(rules, &place, logits, vocab);
 }
 
 csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
@@ -154,13 +175,18 @@ csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, 
     float *probs = slot->all_probs != NULL ? slot->all_probs + k * vocab : rows;
     if (slot->logits != NULL)
         memcpy(slot->logits + k * vocab, logits, vocab * sizeof *logits);
-    if (k == 0 && g->n_sound < g->settings.min_frames) {
+    const struct csm_draw_settings *how = k == 0 ? &g->settings.first : &g->settings.depth;
+    const bool is_too_early = k == 0 && g->n_sound < g->settings.min_frames;
+    if (is_too_early || how->rules != NULL) {
         memcpy(masked, logits, vocab * sizeof *logits);
-        masked[csm_checkpoint_config(g->model->checkpoint)->code_eos] = -INFINITY;
+        if (how->rules != NULL)
+            keep_rules(g, how->rules, k, masked, vocab);
+        if (is_too_early)
+            masked[csm_checkpoint_config(g->model->checkpoint)->code_eos] = -INFINITY;
         logits = masked;
     }
     csm_error why;
-    csm_status st = draw(g->sampler, k == 0 ? &g->settings.first : &g->settings.depth, k, logits,
+    csm_status st = draw(g->sampler, how, k, logits,
                          vocab, &slot->codes[k], &slot->margins[k], probs, &why);
     if (st == CSM_BAD_LOGITS)
         return csm_fail(err, st, "frame %zu, codebook %zu: %s", g->n_drawn, k, why.text);

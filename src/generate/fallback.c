@@ -55,7 +55,7 @@ static csm_status move_draws(csm_generation *g, csm_error *err)
     csm_sampler *sampler = NULL;
     const size_t vocab = g->model->info.vocab;
     csm_status st =
-        csm_settings_make(g->model->scheduler.fallback, &g->model->info, &g->options, &settings, err);
+        csm_settings_make(g->model->scheduler.fallback, g->model, &g->options, &settings, err);
     if (st == CSM_OK)
         st = csm_settings_sampler(&settings, &sampler, err);
     float *noise = malloc(vocab * sizeof *noise);

@@ -160,7 +160,7 @@ csm_status csm_generation_make(csm_model *model, struct csm_prompt *prompt, size
     g->user = options->user;
     g->guard.n_text = n_text;
     g->report.size = g->work.size = sizeof g->report;
-    csm_status st = csm_settings_make(g->host, &model->info, options, &g->settings, err);
+    csm_status st = csm_settings_make(g->host, model, options, &g->settings, err);
     if (st == CSM_OK)
         st = check_forced(model, options, err);
     if (st == CSM_OK)
@@ -222,7 +222,7 @@ static csm_status open_request(csm_model *model, const csm_request *given,
     if (st == CSM_OK && request.text == NULL)
         st = csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
     if (st == CSM_OK) /* before the context's sound is encoded for nothing */
-        st = csm_settings_make(&model->host, &model->info, &known, &unused, err);
+        st = csm_settings_make(&model->host, model, &known, &unused, err);
     if (st == CSM_OK)
         st = check_codec(model, &request, !known.without_sound, err);
     if (st == CSM_OK)

@@ -273,6 +273,18 @@ void csm_result_tell(const csm_result *result, const csm_model_info *info, const
         say_number(words, "min_p", "%.15g", r->min_p);
         say_number(words, "depth_min_p", "%.15g", r->depth_min_p);
     }
+    const csm_cutoffs *const cutoffs[] = {&r->cutoffs, &r->depth_cutoffs};
+    static const char *const names[][4] = {
+        {"top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"},
+        {"depth_top_h", "depth_typical_p", "depth_epsilon_cutoff", "depth_eta_cutoff"}};
+    for (size_t i = 0; i < 2; i++) {
+        const csm_cutoffs *c = cutoffs[i];
+        const double values[] = {c->top_h, c->typical_p, c->epsilon, c->eta};
+        for (size_t j = 0; j < 4; j++)
+            if (values[j] > 0.0)
+                say_number(words, names[i][j], "%.15g", values[j]);
+    }
+    say(words, "code_rules", r->code_rules);
     say(words, "mlx_version", r->mlx_version);
     say(words, "model", info->digest);
     say(words, "version", csm_version());

@@ -18,7 +18,7 @@ csm_status csm_utterance_read(csm_result *result, int timeout_ms, bool *is_over,
 csm_status csm_utterance_end(csm_result *result, csm_status status, csm_result **out,
                              csm_error *err);
 
-enum { CSM_RESULT_WORDS = 32 };
+enum { CSM_RESULT_WORDS = 64 };
 
 /* Metadata of a token file: pairs of key and value, which live as long as this
  * struct, the result, the model and the text. */

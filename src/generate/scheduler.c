@@ -58,6 +58,9 @@ static void fill_report(csm_generation *g)
     r->depth_top_p = s->depth.top_p;
     r->min_p = s->first.min_p;
     r->depth_min_p = s->depth.min_p;
+    r->cutoffs = s->first.cutoffs;
+    r->depth_cutoffs = s->depth.cutoffs;
+    r->code_rules = csm_checkpoint_config(m->checkpoint)->generation.rule_names;
     r->n_prompt = g->n_prompt;
     r->encode_ms = g->encode_ms;
     if (r->guarded == NULL)

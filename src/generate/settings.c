@@ -93,8 +93,10 @@ static csm_status check_draw(const struct csm_draw_settings *d, const char *whos
     return CSM_OK;
 }
 
-static csm_status choose_draws(const csm_model_info *info, const csm_generate_options *o,
-                               struct csm_settings *s, csm_error *err)
+static csm_status choose_draws(const csm_model_info *info,
+                               const struct csm_generation_config *generation,
+                               const csm_generate_options *o, struct csm_settings *s,
+                               csm_error *err)
 {
     s->first.temperature = first_of(o->temperature, info->temperature);
     s->first.top_k = (int)first_of(o->top_k, info->top_k);
@@ -104,15 +106,29 @@ static csm_status choose_draws(const csm_model_info *info, const csm_generate_op
     s->depth.top_k = (int)depth_of(o->depth_top_k, o->top_k, info->depth_top_k);
     s->depth.top_p = depth_of(o->depth_top_p, o->top_p, info->depth_top_p);
     s->depth.min_p = depth_of(o->depth_min_p, o->min_p, info->depth_min_p);
+    s->first.cutoffs = generation->cutoffs;
+    s->depth.cutoffs = generation->depth_cutoffs;
+    s->first.rules = generation->rules.is_any ? &generation->rules : NULL;
+    s->depth.rules = generation->depth_rules.is_any ? &generation->depth_rules : NULL;
     s->is_greedy = s->first.temperature == 0.0 && s->depth.temperature == 0.0;
     csm_status st = check_draw(&s->first, "", err);
     return st == CSM_OK ? check_draw(&s->depth, "depth decoder's ", err) : st;
 }
 
+static bool has_cutoffs(const struct csm_draw_settings *d)
+{
+    const csm_cutoffs *c = &d->cutoffs;
+    return c->top_h > 0.0 || c->typical_p > 0.0 || c->epsilon > 0.0 || c->eta > 0.0;
+}
+
+static bool is_cut(const struct csm_draw_settings *d)
+{
+    return d->top_p < 1.0 || d->min_p > 0.0 || has_cutoffs(d) || d->rules != NULL;
+}
+
 bool csm_settings_cut(const struct csm_settings *s)
 {
-    return s->first.top_p < 1.0 || s->depth.top_p < 1.0 || s->first.min_p > 0.0 ||
-           s->depth.min_p > 0.0;
+    return is_cut(&s->first) || is_cut(&s->depth);
 }
 
 /* The dtype of the model's logits: that of the activations, where the engine keeps them as
@@ -160,8 +176,9 @@ static csm_status check_hybrid(const struct csm_host *host, const csm_generate_o
                         "strategy hybrid with a least length: PyTorch's draws have none");
     if (csm_settings_cut(s))
         return csm_fail(err, CSM_BAD_ARG,
-                        "strategy hybrid with top-p or min-p: PyTorch's draws here have top-k "
-                        "alone; strategy exact has both");
+                        "strategy hybrid with top-p, min-p or another rule of "
+                        "generation_config.json: PyTorch's draws here have top-k alone; strategy "
+                        "exact has the others");
     s->stream = own;
     return CSM_OK;
 }
@@ -193,9 +210,10 @@ static csm_status choose_sampler(const struct csm_host *host, const csm_model_in
     return s->strategy == CSM_STRATEGY_HYBRID ? check_hybrid(host, o, s, err) : CSM_OK;
 }
 
-csm_status csm_settings_make(const struct csm_host *host, const csm_model_info *info,
+csm_status csm_settings_make(const struct csm_host *host, const csm_model *model,
                              const csm_generate_options *o, struct csm_settings *s, csm_error *err)
 {
+    const csm_model_info *const info = &model->info;
     *s = (struct csm_settings){.seed = o->seed,
                                .max_frames = o->max_frames,
                                .min_frames = o->min_frames,
@@ -209,7 +227,7 @@ csm_status csm_settings_make(const struct csm_host *host, const csm_model_info *
         return csm_fail(err, CSM_BAD_ARG, "frames ahead: %zu, expected 1 to 65536", o->n_ahead);
     csm_status st = choose_strategy(host, o, s, err);
     if (st == CSM_OK)
-        st = choose_draws(info, o, s, err);
+        st = choose_draws(info, &csm_checkpoint_config(model->checkpoint)->generation, o, s, err);
     if (st == CSM_OK)
         st = choose_dtype(host, info, o, s, err);
     if (st == CSM_OK)
@@ -229,12 +247,16 @@ csm_status csm_settings_sampler(const struct csm_settings *s, csm_sampler **out,
         return CSM_OK;
     options.sampler = s->sampler;
     options.stream = s->stream;
-    options.dtype = s->dtype;
+    /* Of transformers' draws the dtype is that of the logits, which rules come after. */
+    const bool is_rounded = s->sampler == CSM_SAMPLER_TRANSFORMERS &&
+                            (s->first.rules != NULL || s->depth.rules != NULL);
+    options.dtype = is_rounded ? CSM_DTYPE_F32 : s->dtype;
     options.seed = s->seed;
     options.temperature =
         s->first.temperature > 0.0 ? s->first.temperature : s->depth.temperature;
     options.top_p = s->first.top_p < 1.0 ? s->first.top_p : s->depth.top_p;
     options.min_p = s->first.min_p > 0.0 ? s->first.min_p : s->depth.min_p;
+    options.cutoffs = has_cutoffs(&s->first) ? s->first.cutoffs : s->depth.cutoffs;
     options.mlx_version = s->mlx_version[0] != '\0' ? s->mlx_version : NULL;
     return csm_sampler_open(&options, out, err);
 }

@@ -15,6 +15,8 @@ struct csm_draw_settings {
     int top_k;          /* 0: all */
     double top_p;       /* 1: all */
     double min_p;       /* 0: all */
+    csm_cutoffs cutoffs;
+    const struct csm_code_rules *rules; /* before any of these; the model's, NULL for none */
 };
 
 struct csm_settings {
@@ -34,11 +36,11 @@ struct csm_settings {
 };
 
 /* For a model on an engine. CSM_BAD_ARG names the option. */
-csm_status csm_settings_make(const struct csm_host *host, const csm_model_info *info,
+csm_status csm_settings_make(const struct csm_host *host, const csm_model *model,
                              const csm_generate_options *options, struct csm_settings *settings,
                              csm_error *err);
 
-/* Whether a draw is cut by more than its top-k. */
+/* Whether a draw is cut by more than its top-k, or has rules. */
 bool csm_settings_cut(const struct csm_settings *settings);
 
 /* The name that options and reports have for a dtype: "f32", "bf16", "f16". */

@@ -3,7 +3,8 @@
  * draw_torch.c - the samplers of PyTorch programs: warp, softmax, race.
  *
  *   transformers  everything in float32: penalty, temperature, top-k (ties with
- *                 the k-th kept), top-p, min-p, softmax, argmax(p / q)
+ *                 the k-th kept), top-p, min-p, softmax, argmax(p / q); between
+ *                 them cutoffs_torch_cpu.c
  *   sesame        sample_topk: logits / temperature, top-k (ties kept),
  *                 log_softmax, softmax, argmax(p / q), each rounded to the dtype
  * argmax takes the lowest index of equal values, and NaN before any number. */
@@ -82,8 +83,7 @@ static void log_softmax(csm_sampler *s, size_t row, size_t vocab, csm_dtype dtyp
         csm_log_softmax_torch_cpu(s->left, s->scratch, s->index, s->n_left, vocab, dtype);
 }
 
-/* Forget the entries that were given a score of -inf. */
-static void drop_masked(csm_sampler *s)
+void csm_drop_masked(csm_sampler *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->n_left; i++) {
@@ -134,7 +134,7 @@ static void keep_top_p(csm_sampler *s, size_t row, size_t vocab)
     else
         for (size_t i = 0; i < n_masked; i++)
             s->left[s->order[i]] = -INFINITY;
-    drop_masked(s);
+    csm_drop_masked(s);
 }
 
 /* MinPLogitsWarper: mask what is less probable than min_p times the highest. */
@@ -149,12 +149,14 @@ static void keep_min_p(csm_sampler *s, size_t row, size_t vocab)
     for (size_t i = 0; i < s->n_left; i++)
         if (s->scratch[i] < lowest)
             s->left[i] = -INFINITY;
-    drop_masked(s);
+    csm_drop_masked(s);
 }
 
 void csm_torch_weigh(csm_sampler *s, size_t row, size_t vocab)
 {
     float lowest = -INFINITY;
+    if (s->config.cutoffs.top_h > 0.0)
+        csm_cut_top_h(s, vocab);
     if (s->config.top_k > 0 && s->config.top_k < vocab)
         lowest = csm_kth_score(s, vocab, s->config.top_k);
     csm_keep_from(s, vocab, lowest);
@@ -162,6 +164,7 @@ void csm_torch_weigh(csm_sampler *s, size_t row, size_t vocab)
         keep_top_p(s, row, vocab);
     if (s->config.min_p > 0.0)
         keep_min_p(s, row, vocab);
+    csm_cut_improbable(s, vocab);
     csm_dtype dtype = working_dtype(s);
     if (s->config.sampler == CSM_SAMPLER_SESAME)
         log_softmax(s, row, vocab, dtype);

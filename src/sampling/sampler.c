@@ -91,6 +91,33 @@ static csm_status check_min_p(csm_sampler_kind sampler, double min_p, csm_error 
     return CSM_OK;
 }
 
+static csm_status check_cutoffs(const csm_sampler_options *c, const csm_cutoffs *cutoffs,
+                                csm_error *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } each[] = {{"top-h", cutoffs->top_h},
+                {"typical-p", cutoffs->typical_p},
+                {"epsilon cutoff", cutoffs->epsilon},
+                {"eta cutoff", cutoffs->eta}};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        if (!(each[i].value >= 0.0 && each[i].value <= 1.0))
+            return csm_fail(err, CSM_BAD_ARG, "%s: %g, expected 0 (none) to 1", each[i].name,
+                            each[i].value);
+        if (each[i].value > 0.0 && c->sampler != CSM_SAMPLER_TRANSFORMERS)
+            return csm_fail(err, CSM_BAD_ARG, "%s with sampler %s, which has none: expected "
+                                              "sampler transformers",
+                            each[i].name, csm_sampler_name(c->sampler));
+        if (each[i].value > 0.0 && c->stream != CSM_STREAM_TORCH_CPU &&
+            c->stream != CSM_STREAM_TORCH_CPU_MKL)
+            return csm_fail(err, CSM_BAD_ARG, "%s on stream %s, expected torch-cpu or "
+                                              "torch-cpu-mkl",
+                            each[i].name, csm_stream_name(c->stream));
+    }
+    return CSM_OK;
+}
+
 static csm_status check(const csm_sampler_options *c, csm_error *err)
 {
     if ((unsigned)c->sampler >= CSM_SAMPLER_COUNT)
@@ -118,6 +145,8 @@ static csm_status check(const csm_sampler_options *c, csm_error *err)
     st = check_top_p(c->sampler, c->top_p, err);
     if (st == CSM_OK)
         st = check_min_p(c->sampler, c->min_p, err);
+    if (st == CSM_OK)
+        st = check_cutoffs(c, &c->cutoffs, err);
     if (st != CSM_OK)
         return st;
     if (!((float)c->repetition_penalty > 0.0f && (float)c->repetition_penalty < INFINITY))
@@ -219,6 +248,15 @@ csm_status csm_sampler_set_min_p(csm_sampler *sampler, double min_p, csm_error *
     csm_status st = check_min_p(sampler->config.sampler, min_p, err);
     if (st == CSM_OK)
         sampler->config.min_p = min_p;
+    return st;
+}
+
+csm_status csm_sampler_set_cutoffs(csm_sampler *sampler, const csm_cutoffs *cutoffs,
+                                   csm_error *err)
+{
+    csm_status st = check_cutoffs(&sampler->config, cutoffs, err);
+    if (st == CSM_OK)
+        sampler->config.cutoffs = *cutoffs;
     return st;
 }
 

@@ -63,6 +63,14 @@ void csm_mlx_scores(csm_sampler *s, const float *logits, size_t row, size_t voca
 void csm_torch_weigh(csm_sampler *s, size_t row, size_t vocab);
 void csm_mlx_weigh(csm_sampler *s, size_t vocab);
 
+/* transformers' cutoffs, on the CPU: top-h masks in scores, before top-k; the others in what
+ * is left, in their order. After the first, scores are scratch. */
+void csm_cut_top_h(csm_sampler *s, size_t vocab);
+void csm_cut_improbable(csm_sampler *s, size_t vocab);
+
+/* Forget the entries of left that were given -inf. */
+void csm_drop_masked(csm_sampler *s);
+
 /* Turn the values that reached mx.random.categorical into probabilities. */
 void csm_mlx_probabilities(csm_sampler *s);
 

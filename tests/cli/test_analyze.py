@@ -2,7 +2,9 @@
 """csm analyze: files of other programs, exit codes, the report's forms."""
 
 import json
+import pathlib
 import re
+import shutil
 import struct
 
 import numpy as np
@@ -96,6 +98,40 @@ def test_codes_out_of_range_and_nan_logits_fail_the_check(csm, tmp_path):
     b = safetensors(tmp_path / "b.safetensors", {"codes": CODES % 16, "logits": logits})
     report, code = analyzed(csm, b)
     assert code == 1 and report["a"]["health"]["first_bad"] == {"frame": 7, "codebook": 2}
+
+
+MODEL = pathlib.Path(__file__).resolve().parents[1] / "golden" / "csm-a"
+
+
+def spoken(csm, tmp_path, name, file, *more):
+    """A token file with logits, of csm-a under a generation_config.json of ours."""
+    model = tmp_path / name
+    shutil.copytree(MODEL, model)
+    (model / "generation_config.json").unlink()
+    (model / "generation_config.json").write_text(json.dumps(file))
+    csm("generate", "--model-path", model, "--text", "Hello there.", "--seed", "4", "--strategy",
+        "exact", "--engine", "native", "--dtype", "f32", "--max-audio-length-ms", "1200",
+        "--output", "none", "--quiet", "--save-tokens", tmp_path / f"{name}.st", *more)
+    return tmp_path / f"{name}.st"
+
+
+DRAWN = {"do_sample": True, "depth_decoder_do_sample": True, "temperature": 0.9,
+         "depth_decoder_temperature": 0.9}
+
+
+@pytest.mark.parametrize("keys, cause, confidence, words", [
+    ({"top_p": 0.6}, "top_p", 0.99, "A was drawn with top-p 1, B with 0.6."),
+    ({"depth_decoder_min_p": 0.4}, "min_p", 0.99, "A was drawn with min-p 0, B with 0.4."),
+    ({"typical_p": 0.4}, "cutoff", 0.99, "A was drawn with typical-p 0, B with 0.4."),
+    ({"depth_decoder_eta_cutoff": 0.3}, "cutoff", 0.99, "an eta cutoff of 0, B with 0.3."),
+    ({"depth_decoder_suppress_tokens": list(range(600))}, "code_rules", 0.7,
+     "rules over codes differs: none against depth_decoder_suppress_tokens.")])
+def test_what_leaves_codes_out_is_named(csm, tmp_path, keys, cause, confidence, words):
+    a = spoken(csm, tmp_path, "a", DRAWN, "--save-logits")
+    b = spoken(csm, tmp_path, "b", DRAWN | keys, "--save-logits")
+    report, code = analyzed(csm, a, b)
+    assert (report["verdict"], report["cause"], code) == ("sampler", cause, 1)
+    assert report["confidence"] == confidence and words in report["explanation"]
 
 
 def test_usage_and_refusals(csm, tmp_path):

@@ -23,6 +23,10 @@ class Case:
     t: float = 0.9
     top_p: float = 0.0
     min_p: float = 0.0
+    top_h: float = 0.0
+    typical_p: float = 0.0
+    epsilon: float = 0.0
+    eta: float = 0.0
     seed: int = 42
 
     @property
@@ -61,7 +65,8 @@ def csm_sample(csm, tmp_path, case, x, dtype, sampler, *extra, probs=False):
     save_file({"x": x}, logits)
     csm("sample", logits, "--tensor", "x", "--sampler", sampler, "--dtype", dtype,
         "--seed", case.seed, "--topk", case.k, "--temperature", case.t, "--top-p", case.top_p,
-        "--min-p", case.min_p, "--rounds", case.rounds, "--batch", case.batch, "--output", out,
+        "--min-p", case.min_p, "--top-h", case.top_h, "--typical-p", case.typical_p,
+        "--epsilon-cutoff", case.epsilon, "--eta-cutoff", case.eta, "--rounds", case.rounds, "--batch", case.batch, "--output", out,
         *(["--save-probs"] if probs else []), *extra)
     return load_file(out)
 
@@ -80,6 +85,13 @@ WARPED = [
     Case(64, k=50, top_p=0.9), Case(2051, k=50, top_p=0.9), Case(2051, k=0, min_p=0.05),
     Case(2051, k=20, t=0.7, top_p=0.8, min_p=0.02), Case(1000, k=50, batch=16, min_p=0.1),
     Case(100, k=40, t=1.3, top_p=0.5, batch=8),
+]
+CUT = [
+    Case(2051, typical_p=0.9), Case(2051, k=0, t=1.0, typical_p=0.2), Case(2051, epsilon=3e-4),
+    Case(2051, k=0, epsilon=0.05, batch=8), Case(2051, eta=2e-3), Case(1027, k=0, eta=0.3),
+    Case(2051, k=0, top_h=0.4), Case(100, k=40, t=1.3, top_h=0.9, batch=4),
+    Case(5, k=0, typical_p=0.5, eta=0.1), Case(16, top_h=0.7, typical_p=0.9, batch=2),
+    Case(2051, k=40, top_h=0.95, top_p=0.9, min_p=0.01, typical_p=0.9, epsilon=1e-3, eta=1e-3),
 ]
 
 
@@ -134,12 +146,20 @@ def warpers(case):
     found = []
     if case.t != 1.0:
         found.append(generation.TemperatureLogitsWarper(case.t))
+    if case.top_h:
+        found.append(generation.TopHLogitsWarper(case.top_h))
     if case.k:
         found.append(generation.TopKLogitsWarper(case.k))
     if 0 < case.top_p < 1:
         found.append(generation.TopPLogitsWarper(case.top_p))
     if case.min_p:
         found.append(generation.MinPLogitsWarper(case.min_p))
+    if case.typical_p:
+        found.append(generation.TypicalLogitsWarper(case.typical_p))
+    if case.epsilon:
+        found.append(generation.EpsilonLogitsWarper(case.epsilon))
+    if case.eta:
+        found.append(generation.EtaLogitsWarper(case.eta))
     return found
 
 

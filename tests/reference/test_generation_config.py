@@ -41,24 +41,63 @@ FILES = {
         "num_beams": 1, "length_penalty": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0,
         "repetition_penalty": 1.0, "use_cache": True, "pad_token_id": 518,
         "encoder_no_repeat_ngram_size": 0, "transformers_version": "4.52.1"},
-    "a greedy file's warpers do not act": {"top_p": 0.5, "typical_p": 0.5, "min_p": 0.5},
+    "a greedy file's warpers do not act": {"top_p": 0.5, "typical_p": 0.5, "min_p": 0.5,
+                                           "epsilon_cutoff": 0.1, "eta_cutoff": 0.1, "top_h": 0.1},
+    "typical_p": FULL | {"typical_p": 0.5, "depth_decoder_typical_p": 0.8},
+    "epsilon_cutoff": FULL | {"epsilon_cutoff": 0.02, "depth_decoder_epsilon_cutoff": 0.03},
+    "eta_cutoff": FULL | {"eta_cutoff": 0.03, "depth_decoder_eta_cutoff": 0.2},
+    "top_h": FULL | {"top_h": 0.4, "depth_decoder_top_h": 0.6},
+    "every cutoff": DRAWN | {"top_h": 0.9, "top_k": 40, "top_p": 0.95, "min_p": 0.01,
+                             "typical_p": 0.9, "epsilon_cutoff": 1e-3, "eta_cutoff": 2e-3,
+                             "depth_decoder_typical_p": 0.7, "depth_decoder_top_k": 0},
+    "cutoffs beyond their range do not act": FULL | {
+        "typical_p": 1.5, "epsilon_cutoff": 1.0, "eta_cutoff": -3, "depth_decoder_eta_cutoff": 7},
+    "suppress_tokens": FULL | {"suppress_tokens": list(range(0, 1100, 2)) + [-1],
+                               "depth_decoder_suppress_tokens": list(range(500))},
+    "suppress_tokens, greedy": {"suppress_tokens": list(range(700)),
+                                "depth_decoder_suppress_tokens": list(range(1, 1027, 2))},
+    "begin_suppress_tokens": FULL | {"begin_suppress_tokens": list(range(800)),
+                                     "depth_decoder_begin_suppress_tokens": list(range(900))},
+    "begin_suppress_tokens, greedy": {"begin_suppress_tokens": list(range(1000)),
+                                      "depth_decoder_begin_suppress_tokens": list(range(1000))},
+    "bad_words_ids": FULL | {"bad_words_ids": [[i] for i in range(0, 1027, 3)],
+                             "depth_decoder_bad_words_ids": [[i] for i in range(300)]},
+    "the end's code is no bad word": {"bad_words_ids": [[i] for i in range(1000)],
+                                      "eos_token_id": list(range(200))},
+    "the depth decoder's repetition_penalty": FULL | {"depth_decoder_repetition_penalty": 1.9},
+    "the depth decoder's repetition_penalty, greedy": {"depth_decoder_repetition_penalty": 30.0},
+    "the depth decoder's repetition_penalty below 1": {"depth_decoder_repetition_penalty": 0.01},
+    "no code twice in a frame": DRAWN | {"depth_decoder_no_repeat_ngram_size": 1,
+                                         "depth_decoder_temperature": 0.2},
+    "no pair of codes twice in a frame": {"depth_decoder_no_repeat_ngram_size": 2,
+                                          "depth_decoder_repetition_penalty": 0.001},
+    "the depth decoder's end is never drawn": {"depth_decoder_eos_token_id": list(range(800))},
+    "forced ids are never forced": {"forced_bos_token_id": None, "suppress_tokens": []},
 }
+# A prompt of as many positions as a frame has codes: begin_suppress_tokens of transformers
+# then act at each frame.
+TEXTS = {"begin_suppress_tokens at each frame": "Hi."}
+FILES |= {name: FILES["begin_suppress_tokens"] for name in TEXTS}
 
 REFUSED = {
-    "typical_p": FULL | {"typical_p": 0.5}, "epsilon_cutoff": FULL | {"epsilon_cutoff": 3e-4},
-    "eta_cutoff": FULL | {"eta_cutoff": 2e-3}, "top_h": FULL | {"top_h": 0.4},
-    "depth_decoder_typical_p": FULL | {"depth_decoder_typical_p": 0.5},
+    "typical_p": FULL | {"typical_p": 0}, "top_h": {"top_h": 1.5},
+    "depth_decoder_typical_p": FULL | {"depth_decoder_typical_p": -0.5},
     "repetition_penalty": {"repetition_penalty": 1.2},
-    "depth_decoder_repetition_penalty": {"depth_decoder_repetition_penalty": 1.1},
+    "depth_decoder_repetition_penalty": {"depth_decoder_repetition_penalty": 0},
+    "encoder_repetition_penalty": {"encoder_repetition_penalty": 1.2},
+    "encoder_no_repeat_ngram_size": {"encoder_no_repeat_ngram_size": 2},
+    "depth_decoder_encoder_repetition_penalty": {"depth_decoder_encoder_repetition_penalty": 2},
     "no_repeat_ngram_size": {"no_repeat_ngram_size": 3}, "num_beams": {"num_beams": 4},
-    "suppress_tokens": FULL | {"suppress_tokens": [1, 2]},
-    "depth_decoder_suppress_tokens": FULL | {"depth_decoder_suppress_tokens": [7]},
-    "bad_words_ids": FULL | {"bad_words_ids": [[5]]},
-    "begin_suppress_tokens": FULL | {"begin_suppress_tokens": [3]},
+    "suppress_tokens": FULL | {"suppress_tokens": [1, 2.5]},
+    "depth_decoder_suppress_tokens": FULL | {"depth_decoder_suppress_tokens": "7"},
+    "bad_words_ids": FULL | {"bad_words_ids": [[5], [6, 7]]},
+    "depth_decoder_bad_words_ids": {"depth_decoder_bad_words_ids": []},
+    "begin_suppress_tokens": FULL | {"begin_suppress_tokens": [5000]},
     "sequence_bias": {"sequence_bias": [[[3], 1.0]]}, "guidance_scale": {"guidance_scale": 2.0},
     "forced_bos_token_id": {"forced_bos_token_id": 3}, "penalty_alpha": {"penalty_alpha": 0.6},
     "renormalize_logits": {"renormalize_logits": True}, "top_p": FULL | {"top_p": 0.0},
     "min_new_tokens": {"eos_token_id": 3, "min_new_tokens": 4},
+    "min_new_tokens ": {"eos_token_id": [3], "min_new_tokens": 0},
     "watermarking_config": {"watermarking_config": {"greenlist_ratio": 0.25}},
     "depth_decoder_max_new_tokens": {"depth_decoder_max_new_tokens": 5},
     "do_sample": {"do_sample": "yes"},
@@ -80,9 +119,9 @@ def with_file(made, tmp_path, content):
     return model
 
 
-def codes_of(csm, model, *more, check=True):
+def codes_of(csm, model, *more, check=True, text="Hello there."):
     out = model.parent / "t.safetensors"
-    done = csm("generate", "--model-path", model, "--text", "Hello there.", "--engine", "native",
+    done = csm("generate", "--model-path", model, "--text", text, "--engine", "native",
                "--strategy", "exact", "--dtype", "f32", "--seed", SEED, "--output", "none",
                "--save-tokens", out, "--quiet", *more, check=False)
     if not check:
@@ -92,10 +131,10 @@ def codes_of(csm, model, *more, check=True):
 
 
 @torch.no_grad()
-def tokens_of(model, **settings):
+def tokens_of(model, text="Hello there.", **settings):
     reference = transformers.CsmForConditionalGeneration.from_pretrained(
         model, dtype=torch.float32).eval()
-    ids = torch.tensor([text_ids(model, "Hello there.", 0)])
+    ids = torch.tensor([text_ids(model, text, 0)])
     torch.manual_seed(SEED)
     return reference.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)[0]
 
@@ -114,7 +153,12 @@ def assert_same(got, want):
 @pytest.mark.parametrize("case", FILES)
 def test_tokens_are_those_of_transformers(csm, made, tmp_path, case):
     model = with_file(made, tmp_path, FILES[case])
-    assert_same(codes_of(csm, model, "--max-audio-length-ms", 80 * FRAMES), tokens_of(model))
+    text = TEXTS.get(case, "Hello there.")
+    if case in TEXTS:
+        config = json.loads((model / "config.json").read_text())
+        assert len(text_ids(model, text, 0)) == config["num_codebooks"]
+    assert_same(codes_of(csm, model, "--max-audio-length-ms", 80 * FRAMES, text=text),
+                tokens_of(model, text))
 
 
 @pytest.mark.parametrize("flags, settings", [
@@ -133,7 +177,7 @@ def test_the_commands_options_go_before_the_file(csm, made, tmp_path, flags, set
 @pytest.mark.parametrize("key", REFUSED)
 def test_what_is_not_done_is_refused_by_name(csm, made, tmp_path, key):
     done = codes_of(csm, with_file(made, tmp_path, REFUSED[key]), check=False)
-    assert done.returncode == 3 and done.stderr.startswith("csm: generation_config.json: " + key)
+    assert done.returncode == 3 and done.stderr.startswith("csm: generation_config.json: " + key.strip())
     assert done.stderr.count("\n") == 1
 
 

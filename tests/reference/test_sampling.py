@@ -9,9 +9,9 @@ import os
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
-from sampling_reference import (DTYPES, PLAIN, WARPED, Case, assert_none_differs, csm_sample, rows,
+from sampling_reference import (CUT, DTYPES, PLAIN, WARPED, Case, assert_none_differs, csm_sample, rows,
                                 scaled, sesame_probs, torch_dtype, torch_tokens,
                                 transformers_probs, warpers)
 
@@ -40,6 +40,30 @@ def test_the_tokens_of_transformers_with_top_p_and_min_p(csm, tmp_path, dtype):
         lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, "transformers", "--stream",
                                    STREAM)["tokens"],
         lambda case, x: torch_tokens(x, case, dtype, "transformers"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_tokens_of_transformers_with_cutoffs(csm, tmp_path, dtype):
+    """top-h, typical-p, epsilon and eta. The cut of a row is the same at each round, so some cases
+    have many rows."""
+    cases = scaled(CUT, DRAWS // 10) + [
+        Case(2051, rows=1000, **{cutoff: 0.5}) for cutoff in ("top_h", "typical_p", "eta")]
+    assert_none_differs(
+        f"torch {torch.__version__}, transformers with cutoffs, {dtype}", cases,
+        lambda case, x: csm_sample(csm, tmp_path, case, x, dtype, "transformers", "--stream",
+                                   STREAM)["tokens"],
+        lambda case, x: torch_tokens(x, case, dtype, "transformers"))
+
+
+@pytest.mark.parametrize("flags", [
+    ("--typical-p", 0.5, "--sampler", "sesame"), ("--eta-cutoff", 0.1, "--stream", "torch-cuda"),
+    ("--top-h", 0.5, "--stream", "torch-inductor"), ("--epsilon-cutoff", 2), ("--top-h", -0.1),
+    ("--typical-p", 0.5, "--sampler", "csm-mlx")])
+def test_cutoffs_that_nobody_has_are_refused(csm, tmp_path, flags):
+    save_file({"x": rows(16, 2, 1)}, tmp_path / "x.safetensors")
+    done = csm("sample", tmp_path / "x.safetensors", *flags, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("csm: " + flags[0][2:].replace("-c", " c"))
 
 
 def test_top_p_cuts_equal_scores_where_the_sort_goes_too_deep(csm, tmp_path):

@@ -80,3 +80,16 @@ def test_pages_name_files_that_are_there():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_c_code_of_the_readme_speaks(tmp_path):
+    """As it stands, in a main() that looks at the status of its calls."""
+    page = (ROOT / "README.md").read_text()
+    code = re.search(r"^```c\n(.*?)^```$", page, re.M | re.S)[1]
+    checked = re.sub(r"^(csm_\w+\(.*?\));", r"if (\1 != CSM_OK) return 1;", code, flags=re.M)
+    assert checked.count("!= CSM_OK") == 2
+    (tmp_path / "a.c").write_text(f"#include <csm/csm.h>\nint main(void)\n{{\n{checked}\n"
+                                  "return result->n_samples < 10000;\n}\n")
+    subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", f"-I{ROOT / 'include'}", tmp_path / "a.c",
+                    f"-L{BUILD / 'lib'}", f"-Wl,-rpath,{BUILD / 'lib'}", "-lcsm", "-o", tmp_path / "a"], check=True)
+    subprocess.run([tmp_path / "a"], check=True)

@@ -70,16 +70,10 @@ static bool asks_for_pauses(const char *text)
 
 void remark_text(struct speak *w, const struct recite *how, bool is_embedded)
 {
-    const char *text = how->script != NULL ? how->script : w->text, *script;
-    const size_t n = is_embedded ? csm_text_unspoken(text, &script) : 0;
+    const char *text = how->script != NULL ? how->script : w->text;
     csm_remark remark;
-    if (n > 0) {
-        csm_remark_write(&remark, "unspoken-letters",
-                         "text: %zu letters are not Latin (the first is %s): the embedded voice "
-                         "cannot speak them",
-                         n, script);
+    if (is_embedded && csm_remark_letters(text, &remark))
         warn(&w->warnings, &remark);
-    }
     const bool is_one = w->save_tokens != NULL || (how->script != NULL && how->is_per_turn);
     if (w->is_normalized && is_one && asks_for_pauses(text)) {
         csm_remark_write(&remark, "pauses", "text: its pauses are commas: %s",

@@ -7,8 +7,6 @@
 #include "made_of.h"
 #include "recital.h"
 
-enum { PAUSE_MS = 160 };
-
 /* ---- what an utterance depends on ------------------------------------------- */
 
 /* One that has others as context depends on all that these depend on. */
@@ -94,7 +92,7 @@ csm_status recital_close_utterance(struct recital *r, size_t i, csm_status st, c
     if (st != CSM_OK)
         return st;
     const bool is_last = i + 1 == r->utterances.n;
-    return sink_pause(&r->sink, asked_ms > 0 ? asked_ms : is_last ? 0 : PAUSE_MS, err);
+    return sink_pause(&r->sink, asked_ms > 0 ? asked_ms : is_last ? 0 : CSM_PAUSE_MS, err);
 }
 
 void recital_show_progress(const struct recital *r, size_t i)

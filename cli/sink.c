@@ -8,10 +8,10 @@ csm_status sink_open(struct sink *sink, const char *output, const struct written
                      int rate_hz, const struct marking *marking, const char *digest,
                      csm_error *err)
 {
-    *sink = (struct sink){.rate_hz = rate_hz};
-    csm_status st = CSM_OK;
+    *sink = (struct sink){0};
+    csm_status st = csm_joint_open(rate_hz, &sink->joint, err);
     const csm_audio_options form = written_options(written, marking);
-    if (marking->is_on) {
+    if (st == CSM_OK && marking->is_on) {
         const csm_mark_options options = marking_options(marking, rate_hz, digest);
         st = csm_mark_open(&options, &sink->mark, err);
     }
@@ -22,6 +22,7 @@ csm_status sink_open(struct sink *sink, const char *output, const struct written
     if (st != CSM_OK) {
         csm_audio_writer_discard(sink->writer);
         csm_mark_close(sink->mark);
+        csm_joint_close(sink->joint);
         *sink = (struct sink){0};
     }
     return st;
@@ -58,40 +59,29 @@ static csm_status deliver(struct sink *sink, const float *samples, size_t n, csm
 
 csm_status sink_push(struct sink *sink, const float *samples, size_t n_samples, csm_error *err)
 {
-    if (!sink->is_joined || n_samples == 0)
-        return deliver(sink, samples, n_samples, err);
-    csm_status st = deliver(sink, sink->held, sink->n_held, err);
-    float *held = realloc(sink->held, n_samples * sizeof *held);
-    if (held == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
-    memcpy(held, samples, n_samples * sizeof *held);
-    sink->held = held;
-    sink->n_held = n_samples;
-    return st;
+    csm_status st = CSM_OK;
+    if (sink->is_joined && n_samples > 0)
+        st = csm_joint_push(sink->joint, samples, n_samples, &samples, &n_samples, err);
+    return st == CSM_OK ? deliver(sink, samples, n_samples, err) : st;
 }
 
 csm_status sink_pause(struct sink *sink, int pause_ms, csm_error *err)
 {
-    size_t n_fade = (size_t)sink->rate_hz / 100;
-    for (size_t i = 0; i < n_fade && i < sink->n_held; i++)
-        sink->held[sink->n_held - 1 - i] *= (float)i / (float)n_fade;
-    csm_status st = deliver(sink, sink->held, sink->n_held, err);
-    sink->n_held = 0;
-    size_t n_silent = (size_t)sink->rate_hz * (size_t)pause_ms / 1000;
-    float *silence = calloc(n_silent + 1, sizeof *silence);
-    if (silence == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
-    if (st == CSM_OK)
-        st = deliver(sink, silence, n_silent, err);
-    free(silence);
-    return st;
+    const float *samples;
+    size_t n;
+    const csm_status st = csm_joint_pause(sink->joint, pause_ms, &samples, &n, err);
+    return st == CSM_OK ? deliver(sink, samples, n, err) : st;
 }
 
 csm_status sink_close(struct sink *sink, csm_status status, csm_error *err)
 {
-    if (status == CSM_OK)
-        status = deliver(sink, sink->held, sink->n_held, err);
-    free(sink->held);
+    const float *samples;
+    size_t n = 0;
+    if (status == CSM_OK && sink->joint != NULL)
+        status = csm_joint_push(sink->joint, NULL, 0, &samples, &n, err);
+    if (status == CSM_OK && n > 0)
+        status = deliver(sink, samples, n, err);
+    csm_joint_close(sink->joint);
     free(sink->marked);
     csm_mark_close(sink->mark);
     player_close(sink->player, status == CSM_OK);

@@ -16,15 +16,13 @@
 struct sink {
     csm_audio_writer *writer; /* NULL: no file */
     struct player *player;    /* NULL: no loudspeaker */
-    int rate_hz;
     csm_mark *mark; /* NULL: sound goes on as it comes */
     float *marked;
     size_t n_marked; /* room */
     /* What was pushed last, when utterances are joined: its end may be the end of
      * one, which fades. */
     bool is_joined;
-    float *held;
-    size_t n_held;
+    csm_joint *joint;
 };
 
 /* Begin. output: a file, "-" for standard output, or "none"; marking, if it is on, marks

@@ -6,8 +6,6 @@
 
 #include <csm/text.h>
 
-enum { MAX_SENTENCE_BYTES = 240 }; /* some 16 s; models are trained on less */
-
 void free_utterances(struct utterances *u)
 {
     for (size_t i = 0; i < u->n; i++)
@@ -55,13 +53,13 @@ static csm_status copy(const char *text, size_t n, char **out, csm_error *err)
     return CSM_OK;
 }
 
-/* What csm_text_pieces makes of a text. */
-static csm_status add_pieces(struct utterances *u, const char *text, size_t max_bytes, int speaker,
-                             csm_error *err)
+/* What is said of a text, or the text as it is. */
+static csm_status add_pieces(struct utterances *u, const char *text, bool is_normalized,
+                             size_t max_bytes, int speaker, csm_error *err)
 {
     csm_text_piece *pieces = NULL;
     size_t n = 0;
-    csm_status st = csm_text_pieces(text, max_bytes, &pieces, &n, err);
+    csm_status st = (is_normalized ? csm_text_pieces : csm_text_divide)(text, max_bytes, &pieces, &n, err);
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
         char *words = pieces[i].text;
         pieces[i].text = NULL;
@@ -74,18 +72,7 @@ static csm_status add_pieces(struct utterances *u, const char *text, size_t max_
 csm_status split_text(struct utterances *u, const struct speak *w, bool is_whole, int speaker,
                       csm_error *err)
 {
-    if (w->is_normalized)
-        return add_pieces(u, w->text, is_whole ? 0 : MAX_SENTENCE_BYTES, speaker, err);
-    csm_status st = CSM_OK;
-    for (const char *p = skip_space(w->text); st == CSM_OK && *p != '\0';) {
-        const size_t n = is_whole ? strlen(p) : csm_text_sentence(p, MAX_SENTENCE_BYTES);
-        char *part = NULL;
-        st = copy(p, n, &part, err);
-        if (st == CSM_OK)
-            st = append(u, part, speaker, 0, err);
-        p = skip_space(p + n);
-    }
-    return st;
+    return add_pieces(u, w->text, w->is_normalized, is_whole ? 0 : CSM_SENTENCE_BYTES, speaker, err);
 }
 
 bool is_divided(const struct speak *w, bool is_whole)
@@ -106,7 +93,7 @@ static csm_status add_line(struct utterances *u, const struct speak *w, const ch
     char *line = NULL, *words = NULL;
     csm_status st = copy(text, n, &line, err);
     if (st == CSM_OK && w->is_normalized && with_pauses) {
-        st = add_pieces(u, line, 0, speaker, err);
+        st = add_pieces(u, line, true, 0, speaker, err);
     } else if (st == CSM_OK) {
         st = speakable(w, line, &words, err);
         if (st == CSM_OK)

@@ -78,13 +78,14 @@ static void on_end(void *owner)
 {
     struct item *item = owner;
     const struct saying_report r = saying_report(item->saying);
+    const struct remark_list remarks = saying_remarks(item->saying);
     const csm_audio_format format = saying_request(item->saying)->format;
     char *audio = bytes_to_base64(item->bytes, item->n);
     json_t *result =
         audio == NULL
             ? NULL
-            : json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:{s:I, s:I, s:I}}", "index",
-                        (json_int_t)item->index, "status", "success", "audio_data", audio,
+            : json_pack("{s:I, s:o, s:s, s:s, s:s, s:I, s:s, s:{s:I, s:I, s:I}}", "index",
+                        (json_int_t)item->index, "remarks", remark_list_json(&remarks), "status", "success", "audio_data", audio,
                         "media_type", speech_format_type(format), "seed", (json_int_t)r.seed,
                         "finish_reason", r.finish, "usage", "input_tokens",
                         (json_int_t)(r.n_text + r.n_prompt), "output_tokens", (json_int_t)r.n_frames,

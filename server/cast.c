@@ -41,8 +41,12 @@ static void encode(void *job)
     struct casting *c = job;
     for (size_t i = 0; c->status == CSM_OK && i < c->n; i++) {
         int32_t *codes = NULL;
+        csm_remark remark;
         c->status = recording_encode(c->model, c->references[i].bytes, c->references[i].n,
-                                     REFERENCE_S, &codes, &c->turns[i].n_frames, NULL, &c->error);
+                                     REFERENCE_S, &codes, &c->turns[i].n_frames, NULL, &remark,
+                                     &c->error);
+        if (c->status == CSM_OK && remark.code[0] != '\0')
+            remark_list_add(&c->base.remarks, &remark);
         c->turns[i].codes = codes;
     }
 }
@@ -80,7 +84,7 @@ static void on_encoded(void *job)
 {
     struct casting *c = job;
     struct refusal why;
-    struct cast cast = {.speaker = c->base.speaker};
+    struct cast cast = {.speaker = c->base.speaker, .remarks = c->base.remarks};
     if (c->owner != NULL && c->status == CSM_OK && (cast.prompt = join(c)) == NULL) {
         c->status = CSM_NO_MEMORY;
         memcpy(c->error.text, "out of memory", 14);

@@ -12,6 +12,7 @@ enum { REFERENCE_S = 30 }; /* the longest recording */
 struct cast {
     int speaker;
     struct prompt *prompt; /* a reference of the holder's; NULL: none */
+    struct remark_list remarks; /* about its recordings */
 };
 
 struct casting; /* recordings that are being encoded */

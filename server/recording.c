@@ -40,7 +40,8 @@ static csm_status read_sound(const csm_model_info *info, const void *bytes, size
 }
 
 csm_status recording_encode(csm_model *model, const void *bytes, size_t n, double longest_s,
-                            int32_t **codes, size_t *n_frames, double *seconds, csm_error *err)
+                            int32_t **codes, size_t *n_frames, double *seconds, csm_remark *remark,
+                            csm_error *err)
 {
     const csm_model_info *info = csm_model_describe(model);
     if (!info->has_codec)
@@ -50,6 +51,8 @@ csm_status recording_encode(csm_model *model, const void *bytes, size_t n, doubl
     csm_status st = read_sound(info, bytes, n, &samples, &n_samples, err);
     if (st != CSM_OK)
         return st;
+    remark->code[0] = '\0';
+    csm_remark_recording("the recording", samples, n_samples, info->sample_rate_hz, remark);
     const double length_s = (double)n_samples / info->sample_rate_hz;
     const size_t frames = (n_samples + info->frame_samples - 1) / info->frame_samples;
     int32_t *made = NULL;

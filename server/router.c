@@ -144,7 +144,7 @@ static void allow_origin(const struct service *service, struct http_request *r)
     http_header(r, "Vary", "Origin");
     http_header(r, "Access-Control-Expose-Headers",
                 "X-Request-Id, X-Finish-Reason, X-Seed, X-Prompt-Tokens, X-Completion-Tokens, "
-                "X-Audio-Duration-Ms, X-RTF");
+                "X-Audio-Duration-Ms, X-RTF, X-Remarks");
 }
 
 static void answer_preflight(struct http_request *r)

@@ -34,6 +34,7 @@ struct saying {
     struct sound *sound;   /* NULL: none has begun */
     uint64_t began_us, first_us, ended_us;
     const char *outcome; /* for the metrics */
+    struct remark_list remarks; /* what was known before it was drawn */
 };
 
 /* ---- the sound ------------------------------------------------------------------ */
@@ -196,6 +197,13 @@ static csm_status speak(struct saying *s, const struct cast *cast, csm_error *er
                                        .max_frames = r->max_frames,
                                        .is_normalized = r->is_normalized,
                                        .joint = s->joint};
+    csm_remark remark;
+    for (size_t i = 0; i < cast->remarks.n; i++)
+        remark_list_add(&s->remarks, &cast->remarks.items[i]);
+    if (csm_remark_speaker(s->service->model, cast->speaker,
+                           cast->prompt != NULL ? cast->prompt->turns : NULL,
+                           cast->prompt != NULL ? cast->prompt->n : 0, &remark))
+        remark_list_add(&s->remarks, &remark);
     csm_status st = speech_open(s->service->speeches, &setup, on_news, s, &s->speech, err);
     for (size_t i = 0; st == CSM_OK && i < s->n_early; i++)
         st = speech_add(s->speech, s->early[i].text, s->early[i].is_split, err);
@@ -267,6 +275,9 @@ bool saying_open(struct service *service, struct speech_request *request, const 
 bool saying_add(struct saying *s, const char *text, bool is_split, struct refusal *why)
 {
     csm_error err;
+    csm_remark remark;
+    if (s->service->options->model_path == NULL && csm_remark_letters(text, &remark))
+        remark_list_add(&s->remarks, &remark);
     if (s->speech != NULL) {
         const csm_status st = speech_add(s->speech, text, is_split, &err);
         if (st != CSM_OK)
@@ -361,6 +372,15 @@ struct saying_report saying_report(const struct saying *s)
     report.sound_s = (double)tally->n_frames * s->service->info->frame_ms / 1e3;
     report.queued_s = speech_queued_s(s->speech);
     return report;
+}
+
+struct remark_list saying_remarks(const struct saying *s)
+{
+    struct remark_list all = s->remarks;
+    const struct speech_tally *tally = s->speech != NULL ? speech_counts(s->speech) : NULL;
+    for (size_t i = 0; tally != NULL && i < tally->remarks.n; i++)
+        remark_list_add(&all, &tally->remarks.items[i]);
+    return all;
 }
 
 const struct speech_request *saying_request(const struct saying *s)

@@ -56,6 +56,7 @@ bool saying_begin(struct service *service, struct speech_request *request,
 
 void saying_go_on(struct saying *saying);
 struct saying_report saying_report(const struct saying *saying);
+struct remark_list saying_remarks(const struct saying *saying); /* so far */
 const struct speech_request *saying_request(const struct saying *saying);
 
 /* At any point; takes NULL. One that has neither ended nor failed counts as gone. */

@@ -11,6 +11,7 @@
 #define CSM_SERVER_SPEECH_H
 
 #include "prompt.h"
+#include "remark_list.h"
 #include "workers.h"
 
 struct speeches;
@@ -61,6 +62,7 @@ struct speech_tally {
     size_t n_sentences;
     bool is_cut;         /* by a limit */
     const char *guarded; /* why the guard ended a sentence; "" if it did not */
+    struct remark_list remarks; /* how sentences ended, where not as asked */
 };
 
 /* At most max_streams speak at once, at most max_queue wait.

@@ -14,7 +14,7 @@
 enum { HIGH_WATER = 256 * 1024 }; /* bytes that may wait for a client before its speech pauses */
 
 static const char trailers[] =
-    "X-Finish-Reason, X-Prompt-Tokens, X-Completion-Tokens, X-Audio-Duration-Ms, X-RTF";
+    "X-Finish-Reason, X-Prompt-Tokens, X-Completion-Tokens, X-Audio-Duration-Ms, X-RTF, X-Remarks";
 
 struct spoken {
     struct http_request *r;
@@ -47,11 +47,21 @@ static bool has_room(void *owner)
     return http_waiting(s->r) < HIGH_WATER;
 }
 
+static void add_remarks(struct spoken *s)
+{
+    const struct remark_list remarks = saying_remarks(s->saying);
+    char codes[REMARK_CODES];
+    remark_list_codes(&remarks, codes);
+    if (remarks.n > 0)
+        http_header(s->r, "X-Remarks", "%s", codes);
+}
+
 static void begin(struct spoken *s)
 {
     const struct speech_request *asked = saying_request(s->saying);
     s->has_begun = true;
     http_header(s->r, "X-Seed", "%lld", (long long)saying_report(s->saying).seed);
+    add_remarks(s);
     if (asked->is_sse) {
         http_header(s->r, "Cache-Control", "no-cache");
         http_begin(s->r, 200, "text/event-stream", "");
@@ -96,14 +106,15 @@ static double rtf(const struct saying_report *report)
 static void push_done(struct spoken *s)
 {
     const struct saying_report r = saying_report(s->saying);
+    const struct remark_list remarks = saying_remarks(s->saying);
     json_t *usage =
         json_pack("{s:I, s:I, s:I, s:{s:I, s:I}}", "input_tokens", (json_int_t)(r.n_text + r.n_prompt),
                   "output_tokens", (json_int_t)r.n_frames, "total_tokens",
                   (json_int_t)(r.n_text + r.n_prompt + r.n_frames), "input_token_details",
                   "text_tokens", (json_int_t)r.n_text, "audio_tokens", (json_int_t)r.n_prompt);
     push_event(s, "speech.audio.done",
-               json_pack("{s:s, s:o, s:s, s:I, s:f, s:f, s:f}", "type", "speech.audio.done", "usage",
-                         usage, "finish_reason", r.finish, "seed", (json_int_t)r.seed, "audio_ms",
+               json_pack("{s:s, s:o, s:o, s:s, s:I, s:f, s:f, s:f}", "type", "speech.audio.done", "usage",
+                         usage, "remarks", remark_list_json(&remarks), "finish_reason", r.finish, "seed", (json_int_t)r.seed, "audio_ms",
                          r.sound_s * 1e3, "first_audio_ms", r.first_s * 1e3, "rtf", rtf(&r)));
 }
 
@@ -131,11 +142,14 @@ static void on_end(void *owner)
     struct spoken *s = owner;
     const struct speech_request *asked = saying_request(s->saying);
     const struct saying_report r = saying_report(s->saying);
-    char tail[320];
+    const struct remark_list remarks = saying_remarks(s->saying);
+    char codes[REMARK_CODES], tail[320 + REMARK_CODES];
+    remark_list_codes(&remarks, codes);
     snprintf(tail, sizeof tail,
              "X-Finish-Reason: %s\r\nX-Prompt-Tokens: %zu\r\nX-Completion-Tokens: %zu\r\n"
-             "X-Audio-Duration-Ms: %.0f\r\nX-RTF: %.4f\r\n",
-             r.finish, r.n_text + r.n_prompt, r.n_frames, r.sound_s * 1e3, rtf(&r));
+             "X-Audio-Duration-Ms: %.0f\r\nX-RTF: %.4f\r\n%s%s%s",
+             r.finish, r.n_text + r.n_prompt, r.n_frames, r.sound_s * 1e3, rtf(&r),
+             remarks.n > 0 ? "X-Remarks: " : "", codes, remarks.n > 0 ? "\r\n" : "");
     if (asked->is_streamed && !s->has_begun)
         begin(s); /* nothing was said: an empty sound */
     if (asked->is_sse) {
@@ -150,6 +164,7 @@ static void on_end(void *owner)
         http_header(s->r, "X-Completion-Tokens", "%zu", r.n_frames);
         http_header(s->r, "X-Audio-Duration-Ms", "%.0f", r.sound_s * 1e3);
         http_header(s->r, "X-RTF", "%.4f", rtf(&r));
+        add_remarks(s);
         http_answer(s->r, 200, speech_format_type(asked->format), s->bytes, s->n);
     }
     spoken_free(s);

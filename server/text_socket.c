@@ -161,13 +161,17 @@ static void on_sentence_end(void *owner, size_t sentence)
 static void end_utterance(struct text_socket *t)
 {
     size_t n_sounds = 0;
-    if (t->saying != NULL)
+    struct remark_list remarks = {0};
+    if (t->saying != NULL) {
         n_sounds = saying_report(t->saying).n_sentences;
+        remarks = saying_remarks(t->saying);
+    }
     if (t->granularity == BY_UTTERANCE && n_sounds > 1)
         n_sounds = 1;
     saying_close(t->saying);
     t->saying = NULL;
-    send_json(t, json_pack("{s:s, s:s, s:I, s:I}", "type", "session.done", "session_id", t->id,
+    send_json(t, json_pack("{s:s, s:s, s:o, s:I, s:I}", "type", "session.done", "session_id", t->id,
+                           "remarks", remark_list_json(&remarks),
                            "utterance_index", (json_int_t)t->n_utterances, "total_sentences",
                            (json_int_t)n_sounds));
     t->n_utterances++;

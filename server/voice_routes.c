@@ -92,6 +92,7 @@ struct enrolment {
     int32_t *codes;
     size_t n_frames;
     double seconds;
+    csm_remark remark; /* why it lends no voice; code "": it does */
     csm_status status;
     csm_error error;
 };
@@ -112,7 +113,7 @@ static void encode(void *job)
 {
     struct enrolment *e = job;
     e->status = recording_encode(e->model, e->sound, e->n_sound, REFERENCE_S, &e->codes,
-                                 &e->n_frames, &e->seconds, &e->error);
+                                 &e->n_frames, &e->seconds, &e->remark, &e->error);
 }
 
 static void keep(struct enrolment *e, struct refusal *why)
@@ -123,6 +124,10 @@ static void keep(struct enrolment *e, struct refusal *why)
     if (e->status == CSM_OK && e->seconds * 1e3 < MIN_RECORDING_MS) {
         refuse(why, 400, "audio_sample", "invalid_value",
                "audio_sample: %.2f s of sound, expected 1 to %d", e->seconds, REFERENCE_S);
+        return;
+    }
+    if (e->status == CSM_OK && e->remark.code[0] != '\0') {
+        refuse(why, 400, "audio_sample", "invalid_value", "audio_sample: %s", e->remark.text);
         return;
     }
     if (e->status == CSM_OK)

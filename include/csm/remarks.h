@@ -8,6 +8,7 @@
  *     short-recording   shorter than a frame (80 ms)   csm_remark_recording
  *     other-speaker     the context has another voice  csm_remark_speaker
  *     unknown-speaker   the model has no such voice    csm_remark_speaker
+ *     unspoken-letters  the embedded voice knows none  csm_remark_letters
  *     no-sound          speech ended before it began   csm_remark_ending
  *     cut               the limit ended it             csm_remark_ending
  *     guarded           the guard ended it             csm_remark_ending
@@ -57,6 +58,9 @@ CSM_API bool csm_remark_speaker(const csm_model *model, int speaker, const csm_t
 
 /* Whether the model names that speaker (voices.json). */
 CSM_API bool csm_speaker_is_named(const csm_model *model, int speaker);
+
+/* Letters in a text, for the embedded voice, that it cannot speak (csm_text_unspoken). */
+CSM_API bool csm_remark_letters(const char *text, csm_remark *remark);
 
 /* How an utterance ended; the remarks are at most CSM_ENDING_REMARKS.
  *

@@ -44,6 +44,18 @@ typedef struct csm_text_piece {
 CSM_API CSM_MUST_USE csm_status csm_text_pieces(const char *text, size_t max_bytes,
                                                 csm_text_piece **out, size_t *n_out,
                                                 csm_error *err);
+
+/* Longest sentence, in bytes, that models should be asked for: some 16 s, and they are trained
+ * on less. */
+enum { CSM_SENTENCE_BYTES = 240 };
+
+/* A text as it is written, in pieces that ask for no pause: one a sentence, without the white
+ * space around it.
+ *   max_bytes  as csm_text_sentence; 0: one piece, the whole text
+ * Returns CSM_OK; CSM_NO_MEMORY. */
+CSM_API CSM_MUST_USE csm_status csm_text_divide(const char *text, size_t max_bytes,
+                                                csm_text_piece **out, size_t *n_out,
+                                                csm_error *err);
 CSM_API void csm_text_pieces_free(csm_text_piece *pieces, size_t n); /* takes NULL */
 
 /* The same in one string, for where no silence can be: a pause is a comma.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <csm/text.h>
 #include <csm/voices.h>
 
 #include "base/numbers.h"
@@ -19,6 +20,18 @@ void csm_remark_write(csm_remark *remark, const char *code, const char *format, 
     va_start(arguments, format);
     csm_vformat(remark->text, sizeof remark->text, format, arguments);
     va_end(arguments);
+}
+
+bool csm_remark_letters(const char *text, csm_remark *remark)
+{
+    const char *script;
+    const size_t n = csm_text_unspoken(text, &script);
+    if (n > 0)
+        csm_remark_write(remark, "unspoken-letters",
+                         "text: %zu letters are not Latin (the first is %s): the embedded voice "
+                         "cannot speak them",
+                         n, script);
+    return n > 0;
 }
 
 /* Mean square of the loudest 80 ms. */

@@ -154,7 +154,11 @@ def wait_until(claim, timeout=10, every=0.02):
 def recording(seconds=2.0):
     """A WAV file of speech: the embedded voice's own."""
     sound = generate("This is how I speak when I am asked to read a line aloud.", 5, "--speaker", 1)
-    sound = sound[:2 * int(24000 * seconds)]
+    return wav(sound[:2 * int(24000 * seconds)])
+
+
+def wav(sound):
+    """A WAV file of samples."""
     out = io.BytesIO()
     with wave.open(out, "wb") as f:
         f.setnchannels(1)

@@ -11,7 +11,7 @@ import av
 import openai
 import pytest
 
-from conftest import TEXT, Server, data_uri, generate, recording
+from conftest import TEXT, Server, data_uri, generate, recording, wav
 
 LONG = "Hello there. This is the second sentence, which is longer. And here are 3 more words!"
 FORMATS = {"mp3": ("audio/mpeg", b"\xff\xf3", 3 * 1152), "opus": ("audio/ogg", b"OggS", 3 * 1152),
@@ -119,6 +119,33 @@ def test_length_limit_is_told(server):
     assert headers["X-Completion-Tokens"] == "5"
 
 
+REMARKS = [({"max_audio_ms": 400}, ["cut"]), ({"input": "Hello. Привет."}, ["unspoken-letters"]),
+           ({"speaker": 77, "seed": 1}, ["unknown-speaker"]), ({"voice": "rms"}, []),
+           ({"ref_audio": "silent", "ref_text": "Nothing."}, ["silent-recording"]),
+           ({"ref_audio": "speech", "ref_text": "Some words.", "speaker": 2, "context": "speech"}, ["other-speaker"])]
+
+
+@pytest.mark.parametrize("fields, codes", REMARKS)
+def test_what_does_not_come_out_as_asked_is_told(server, fields, codes):
+    """Whole: in a header; as events: with words; in a batch: with each."""
+    sounds = {"silent": data_uri(wav(bytes(96000))), "speech": data_uri(recording())}
+    asked = {"input": LONG, "response_format": "wav", "seed": 1, "guard": False} | fields
+    asked = {k: sounds.get(v, v) if isinstance(v, str) else v for k, v in asked.items()}
+    if "context" in asked:
+        asked["context"] = [{"text": "Some words.", "audio": asked.pop("ref_audio"), "speaker": 5}]
+        del asked["ref_text"]
+
+    status, headers, _ = server.request("POST", "/v1/audio/speech", asked)
+    assert status == 200 and headers.get("X-Remarks") == (", ".join(codes) or None)
+    _, _, events = server.request("POST", "/v1/audio/speech", asked | {"stream_format": "sse"})
+    done = json.loads(events.decode().split("event: speech.audio.done\ndata: ")[1])
+    assert [r["code"] for r in done["remarks"]] == codes
+    assert all(r["message"] for r in done["remarks"])
+    _, _, batch = server.request("POST", "/v1/audio/speech/batch", {"items": [asked]})
+    item = json.loads(batch)["results"][0]
+    assert [r["code"] for r in item["remarks"]] == codes
+
+
 def test_seed_not_given_is_told_and_repeats(server):
     _, headers, first = server.request("POST", "/v1/audio/speech",
                                        {"input": TEXT, "response_format": "pcm"})
@@ -145,6 +172,7 @@ def test_trailers_tell_how_a_stream_ended(server):
                         b"Content-Length: 57\r\n\r\n"
                         b'{"input":"Hello there.","response_format":"pcm","seed":1}')
     head, rest = answer.split(b"\r\n\r\n", 1)
+    assert b"X-Remarks: " not in rest
     assert b"Transfer-Encoding: chunked" in head and b"Trailer: X-Finish-Reason" in head
     tail = rest[rest.rindex(b"\r\n0\r\n"):]
     assert b"X-Finish-Reason: stop\r\n" in tail and b"X-RTF: " in tail

@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 
-from conftest import CSM, TEXT, Server, generate, recording, wait_until
+from conftest import CSM, TEXT, Server, generate, recording, wait_until, wav
 
 SAID = "This is how I speak when I am asked to read a line aloud."
 FORM = {"name": "anna", "ref_text": SAID, "consent": "Anna, in writing, 2026-11-01"}
@@ -130,6 +130,7 @@ def test_wrong_sounds_and_bodies_are_refused(server, sample):
     before = names(server)
     assert upload(server, None)[1]["error"]["param"] == "audio_sample"
     assert upload(server, b"no sound at all")[0] == 400
+    assert "silent" in upload(server, wav(bytes(96000)))[1]["error"]["message"]
     assert upload(server, recording(0.5))[1]["error"]["param"] == "audio_sample"
     assert upload(server, b"\0" * (11 << 20))[0] == 413
     body, headers = multipart(sample, FORM)

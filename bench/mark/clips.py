@@ -4,7 +4,8 @@
     bench/mark/clips.py DIR [--csm build/bin/csm] [--n 500]
 
 Writes DIR/NAME.wav, 24 kHz mono, each of at least 3.2 s (short sentences are spoken with the next
-one); the names tell the maker: two in five by the embedded voice, one in five by each of the others.
+one), and DIR/NAME.txt, what is said; what is there is left. The names tell the maker: two in five by the
+embedded voice, one in five by each of the others.
 """
 import argparse
 import pathlib
@@ -21,8 +22,10 @@ FLITE = ['slt', 'rms', 'awb', 'kal16']
 
 
 def sentences():
+    """[(text, the words that are said)]"""
     lines = (ROOT / 'voice' / 'heldout.txt').read_text().splitlines()
-    return [line.split('|')[0].strip() for line in lines if line.strip()]
+    parts = [line.split('|') for line in lines if line.strip()]
+    return [(p[0].strip(), p[-1].strip()) for p in parts]
 
 
 def synthesize(maker, text, seed, csm, path):
@@ -62,18 +65,19 @@ def main():
         for i in range(arguments.n):
             maker, turn = makers[i % 5], i // 5
             target = arguments.dir / f'{i:03d}-{maker}.wav'
-            if target.exists():
+            if target.exists() and target.with_suffix('.txt').exists():
                 continue
-            text, n = texts[(turn + 50 * (i % 5)) % len(texts)], 1
+            first, n = turn + 50 * (i % 5), 1
             while True:
+                text, words = (' '.join(parts) for parts in zip(*(texts[(first + k) % len(texts)] for k in range(n))))
                 raw = f'{scratch}/raw.wav'
                 synthesize(maker, text, i, arguments.csm, raw)
                 if at_rate(raw, str(target)) >= SHORTEST:
                     break
-                text += ' ' + texts[(turn + 50 * (i % 5) + n) % len(texts)]
                 n += 1
                 if n > 6:
                     sys.exit(f'{target}: {maker} speaks too shortly')
+            target.with_suffix('.txt').write_text(words + '\n')
 
 
 if __name__ == '__main__':

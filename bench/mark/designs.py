@@ -16,7 +16,8 @@ import numpy as np
 import scipy.signal
 import soundfile
 
-from table import ATTACKS, RATE, quality
+from attacks import ATTACKS, RATE
+from table import quality
 
 SIZE, HOP = 256, 128
 LOW, HIGH = 300, 3400

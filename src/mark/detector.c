@@ -19,7 +19,7 @@
 enum { N_HOP = 42 * HALF_BLOCK };
 static const double HIGHEST_P = 1e-5;
 static const double WHITE_HZ = 2.0 * CHIP_HZ;
-static const double DELAY_S = 0.016; /* of csm_mark_whiten_step */
+static const double DELAY_S = 0.021; /* of csm_mark_whiten_step */
 
 struct stretch {
     csm_mark_found found;
@@ -162,7 +162,7 @@ csm_status csm_detector_push(csm_detector *d, const float *samples, size_t n, cs
 static csm_status drain(csm_detector *d, csm_error *err)
 {
     csm_status status = CSM_OK;
-    for (int i = 0; i < 3 && status == CSM_OK; i++) {
+    for (int i = 0; i < 4 && status == CSM_OK; i++) {
         memset(d->samples + d->n_samples, 0, (d->n_step - d->n_samples) * sizeof *d->samples);
         status = take_step(d, err);
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mark/chips.h"
+#include "mark/sums.h"
 
 static const double PI = 3.14159265358979323846;
 static const double CUTOFF_HZ = 3800, KAISER_BETA = 4;
@@ -32,32 +33,25 @@ void csm_mark_rate_init(struct rate *rate, size_t factor)
         taps[i] = (t == 0 ? 1 : sin(turn) / turn) * bessel_i0(KAISER_BETA * sqrt(1 - x * x));
         sum += taps[i];
     }
-    for (size_t i = 0; i <= n; i++)
+    for (size_t i = 0; i <= n; i++) {
+        const size_t at = n + factor - 1 - i;
         rate->taps[i] = (float)(taps[i] / sum);
-}
-
-/* Sums run over all N_STEP outputs at once, so that compilers vectorize them without
- * changing an order of additions. */
-static void add_scaled(float *restrict to, const float *restrict x, float factor)
-{
-    for (size_t t = 0; t < N_STEP; t++)
-        to[t] += factor * x[t];
+        rate->up_taps[i % factor][i / factor] = rate->taps[i] * (float)factor;
+        rate->down_terms[i] = rate->down[at % factor] + at / factor;
+    }
+    for (size_t k = 0; k <= N_SPAN; k++)
+        rate->up_terms[k] = rate->up + N_SPAN - k;
 }
 
 void csm_mark_rate_down(struct rate *rate, const float *samples, float out[N_STEP])
 {
-    const size_t l = rate->factor, n_old = N_SPAN * l;
-    float phases[MAX_FACTOR][N_SPAN + N_STEP];
-    memcpy(rate->down + n_old, samples, N_STEP * l * sizeof *samples);
-    for (size_t t = 0; t < N_SPAN + N_STEP; t++)
-        for (size_t p = 0; p < l; p++)
-            phases[p][t] = rate->down[t * l + p];
-    memset(out, 0, N_STEP * sizeof *out);
-    for (size_t i = 0; i <= n_old; i++) {
-        const size_t at = n_old + l - 1 - i;
-        add_scaled(out, phases[at % l] + at / l, rate->taps[i]);
-    }
-    memmove(rate->down, rate->down + N_STEP * l, n_old * sizeof *rate->down);
+    const size_t l = rate->factor;
+    for (size_t p = 0; p < l; p++)
+        for (size_t t = 0; t < N_STEP; t++)
+            rate->down[p][N_SPAN + t] = samples[t * l + p];
+    csm_mark_sums()->terms(out, rate->down_terms, rate->taps, N_SPAN * l + 1);
+    for (size_t p = 0; p < l; p++)
+        memmove(rate->down[p], rate->down[p] + N_STEP, N_SPAN * sizeof(float));
 }
 
 void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float *out)
@@ -65,9 +59,8 @@ void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float *out)
     const size_t l = rate->factor;
     memcpy(rate->up + N_SPAN, in, N_STEP * sizeof *in);
     for (size_t p = 0; p < l; p++) {
-        float phase[N_STEP] = {0};
-        for (size_t k = 0; k * l + p <= N_SPAN * l; k++)
-            add_scaled(phase, rate->up + N_SPAN - k, rate->taps[k * l + p] * (float)l);
+        float phase[N_STEP];
+        csm_mark_sums()->terms(phase, rate->up_terms, rate->up_taps[p], N_SPAN + (p == 0));
         for (size_t t = 0; t < N_STEP; t++)
             out[t * l + p] = phase[t];
     }

@@ -9,11 +9,15 @@
 
 enum { N_STEP = 40, N_SPAN = 16, MAX_FACTOR = 6 };
 
+/* Stays where it was made ready: it points into itself. */
 struct rate {
-    size_t factor;                             /* 1..MAX_FACTOR: the sound's rate over 8 kHz */
-    float taps[N_SPAN * MAX_FACTOR + 1];       /* symmetric; their sum is 1 */
-    float down[(N_SPAN + N_STEP) * MAX_FACTOR]; /* the last 2 ms, then the step */
+    size_t factor;                           /* 1..MAX_FACTOR: the sound's rate over 8 kHz */
+    float taps[N_SPAN * MAX_FACTOR + 1];     /* symmetric; their sum is 1 */
+    float up_taps[MAX_FACTOR][N_SPAN + 1];   /* phase after phase, times factor */
+    float down[MAX_FACTOR][N_SPAN + N_STEP]; /* phase after phase: the last 2 ms, then the step */
     float up[N_SPAN + N_STEP];
+    const float *down_terms[N_SPAN * MAX_FACTOR + 1]; /* what each of taps meets first */
+    const float *up_terms[N_SPAN + 1];
 };
 
 void csm_mark_rate_init(struct rate *rate, size_t factor);

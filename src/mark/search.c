@@ -6,18 +6,22 @@
  *
  *   z = sum_j p_j G_j / sqrt(sum_j G_j^2),  G_j = sum over blocks of sign * x at chip j
  *
- * p_j are independent signs that the sound knows nothing of. So P(z >= t) is at most
- * exp(-t^2 / 2) for each place, whatever the sound (Hoeffding 1963), and at most the
- * number of places tried times that for the best of them. Speed 1 is tried first and
- * has half of the false alarms to itself. */
+ * p_j are independent signs that the sound knows nothing of. So P(z >= t) is at most 3.179
+ * times a Gaussian's for each place, whatever the sound (Bentkus and Dzindzalieta, A tight
+ * Gaussian bound for weighted sums of Rademacher random variables, Bernoulli 21, 2015: the
+ * factor is 1 / (4 P(Z >= sqrt 2))), and at most the number of places tried times that for
+ * the best of them. Speed 1 is tried first and has four fifths of the false alarms to
+ * itself. */
 #include "mark/search.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "mark/sums.h"
+
 /* Speeds are tried in steps of 0.2 %, lines in between by their slope. */
-enum { N_SPEEDS_EACH_SIDE = 11, N_NEIGHBOURS = 9, AT_ONCE = 256 };
-static const double SPEED_STEP = 0.002, SURE = 1e-5;
+enum { N_SPEEDS_EACH_SIDE = 11 };
+static const double SPEED_STEP = 0.002, SURE = 1e-5, SHARE_OF_SPEED_1 = 0.8;
 
 /* ---- matches ----------------------------------------------------------------- */
 
@@ -26,7 +30,7 @@ static size_t stretch(struct search *s, const float *x, size_t n, double ratio)
 {
     size_t n_out = 0;
     memset(s->stretched, 0, sizeof s->stretched);
-    for (; n_out + N_PHASES * AT_ONCE < N_STRETCHED; n_out++) {
+    for (; n_out + N_PHASES * N_PLACES < N_STRETCHED; n_out++) {
         const double at = 1 + (double)n_out * ratio;
         if (at >= (double)n - 2)
             break;
@@ -39,20 +43,22 @@ static size_t stretch(struct search *s, const float *x, size_t n, double ratio)
  * whole. Runs over contiguous places, so that compilers vectorize it. */
 static void match(struct search *s, size_t n)
 {
+    const struct mark_sums *sums = csm_mark_sums();
     const size_t n_whole = n >= HALF_BLOCK ? n - HALF_BLOCK + 1 : 0;
     memset(s->matches, 0, sizeof s->matches);
     for (size_t phase = 0; phase < N_PHASES; phase++)
-        for (size_t from = 0; N_PHASES * from + phase < n_whole; from += AT_ONCE) {
-            float sums[AT_ONCE] = {0};
-            for (size_t j = 0; j < N_PILOT; j++) {
-                const size_t at = phase + 2 * chips_pilot_at(j);
-                const float *x = s->stretched[at % N_PHASES] + from + at / N_PHASES;
-                const float chip = s->chips->pilot[j];
-                for (size_t i = 0; i < AT_ONCE; i++)
-                    sums[i] += chip * x[i];
+        for (size_t from = 0; N_PHASES * from + phase < n_whole; from += N_PLACES) {
+            float found[N_PLACES] = {0};
+            for (size_t j = 0; j < N_PILOT; j += N_CHIPS) {
+                const float *x[N_CHIPS];
+                for (size_t k = 0; k < N_CHIPS; k++) {
+                    const size_t at = phase + 2 * chips_pilot_at(j + k);
+                    x[k] = s->stretched[at % N_PHASES] + from + at / N_PHASES;
+                }
+                sums->chips(found, x, s->chips->pilot + j);
             }
-            for (size_t i = 0; i < AT_ONCE && N_PHASES * (from + i) + phase < n_whole; i++)
-                s->matches[N_PHASES * (from + i) + phase] = sums[i];
+            for (size_t i = 0; i < N_PLACES && N_PHASES * (from + i) + phase < n_whole; i++)
+                s->matches[N_PHASES * (from + i) + phase] = found[i];
         }
 }
 
@@ -107,13 +113,23 @@ static double z_score(const struct search *s, const float *x, size_t n, struct s
     return sum / sqrt(power);
 }
 
-void csm_mark_search_confirm(const struct search *s, const float *x, size_t n, double n_tried,
+/* P(z >= t) at most, for t above 0. */
+static double tail(double t)
+{
+    static const double FACTOR = 3.179, SQRT_2 = 1.41421356237309505;
+    return FACTOR / 2 * erfc(t / SQRT_2);
+}
+
+/* One place: fills p_value and n_blocks, and moves start, and spacing if it may, to the
+ * best of their neighbours. */
+static void confirm(const struct search *s, const float *x, size_t n, double n_tried, bool has_drifts,
                     struct sync *sync)
 {
     const struct sync from = *sync;
+    const int side = has_drifts ? 1 : 0, n_neighbours = 3 * (2 * side + 1);
     double best = -1;
     for (int i = -1; i <= 1; i++)
-        for (int k = -1; k <= 1; k++) {
+        for (int k = -side; k <= side; k++) {
             struct sync near = from;
             near.start += 0.5 * i;
             near.spacing += 0.5 * k * HALF_BLOCK / (double)n;
@@ -123,7 +139,7 @@ void csm_mark_search_confirm(const struct search *s, const float *x, size_t n, d
                 *sync = near;
             }
         }
-    sync->p_value = best > 0 ? fmin(1, N_NEIGHBOURS * n_tried * exp(-best * best / 2)) : 1;
+    sync->p_value = best > 0 ? fmin(1, n_neighbours * n_tried * tail(best)) : 1;
 }
 
 /* The best line at one speed; n_tried counts the places. */
@@ -156,7 +172,7 @@ void csm_mark_search_window(struct search *s, const float *x, size_t n, struct s
     struct sync other = {0};
     try_speed(s, x, n, 1, false, sync, &highest, &n_tried);
     if (highest > 0)
-        csm_mark_search_confirm(s, x, n, 2 * n_tried, sync);
+        confirm(s, x, n, n_tried / SHARE_OF_SPEED_1, false, sync);
     if (sync->p_value <= SURE || s->fixed_speed)
         return;
     highest = 0;
@@ -164,7 +180,7 @@ void csm_mark_search_window(struct search *s, const float *x, size_t n, struct s
     for (int step = -N_SPEEDS_EACH_SIDE; step <= N_SPEEDS_EACH_SIDE; step++)
         try_speed(s, x, n, 1 + SPEED_STEP * step, true, &other, &highest, &n_tried);
     if (highest > 0)
-        csm_mark_search_confirm(s, x, n, 2 * n_tried, &other);
+        confirm(s, x, n, n_tried / (1 - SHARE_OF_SPEED_1), true, &other);
     if (highest > 0 && other.p_value < sync->p_value)
         *sync = other;
 }

@@ -36,11 +36,6 @@ struct sync {
  * without the mark looks like it: p_value 1 when the window is too short. */
 void csm_mark_search_window(struct search *search, const float *x, size_t n, struct sync *sync);
 
-/* As csm_mark_search_window for one place that is known from elsewhere: fills p_value and n_blocks,
- * and moves start and spacing to the best of their neighbours. */
-void csm_mark_search_confirm(const struct search *search, const float *x, size_t n, double n_tried,
-                    struct sync *sync);
-
 /* x between its samples, by the cubic through four of them; 1 <= at < n - 2. */
 static inline float search_between(const float *x, double at)
 {

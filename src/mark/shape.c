@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mark/shape.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
+
+#include "mark/sums.h"
 
 /* The window rises over 15 ms and falls over the newest 5: what is new counts soon. */
 enum { N_RISE = 120 };
@@ -52,42 +55,43 @@ void csm_mark_shape_pulse(float *out, int n)
     }
 }
 
-static float product(const float *x, const float *y, int n)
+/* Levinson's recursion from order m to m + 1. Called with constants: no loops are left. */
+static inline void raise_order(float a[N_ORDER], const float r[N_ORDER + 1], float *error, int m)
 {
-    float sums[8] = {0};
-    int i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int k = 0; k < 8; k++)
-            sums[k] += x[i + k] * y[i + k];
-    for (; i < n; i++)
-        sums[i % 8] += x[i] * y[i];
-    return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+    float sum = r[m + 1], turned[N_ORDER];
+    for (int k = 0; k < m; k++)
+        sum += a[k] * r[m - k];
+    const float reflection = -sum / *error;
+    for (int k = 0; k < m; k++)
+        turned[k] = a[k] + reflection * a[m - 1 - k];
+    for (int k = 0; k < m; k++)
+        a[k] = turned[k];
+    a[m] = reflection;
+    *error *= 1 - reflection * reflection;
 }
 
 void csm_mark_shape_update(struct shape *s, const float samples[N_STEP])
 {
     memmove(s->recent, s->recent + N_STEP, (N_WINDOW - N_STEP) * sizeof *s->recent);
     high_pass(s, samples, s->recent + N_WINDOW - N_STEP);
-    float x[N_WINDOW], r[N_ORDER + 1];
+    float x[N_WINDOW + 16] = {0}, r[N_ORDER + 1]; /* the sound ends with the window */
     for (int i = 0; i < N_WINDOW; i++)
         x[i] = s->recent[i] * s->window[i];
-    for (int lag = 0; lag <= N_ORDER; lag++)
-        r[lag] = product(x, x + lag, N_WINDOW - lag);
+    csm_mark_sums()->lags(x, r);
     r[0] += RELATIVE_FLOOR * r[0] + FLOOR * N_WINDOW;
 
     float a[N_ORDER] = {0}, error = r[0];
-    for (int m = 0; m < N_ORDER; m++) {
-        float sum = r[m + 1];
-        for (int k = 0; k < m; k++)
-            sum += a[k] * r[m - k];
-        const float reflection = -sum / error;
-        float turned[N_ORDER];
-        for (int k = 0; k < m; k++)
-            turned[k] = a[k] + reflection * a[m - 1 - k];
-        memcpy(a, turned, (size_t)m * sizeof *a);
-        a[m] = reflection;
-        error *= 1 - reflection * reflection;
-    }
+    static_assert(N_ORDER == 10, "one line for each order");
+    raise_order(a, r, &error, 0);
+    raise_order(a, r, &error, 1);
+    raise_order(a, r, &error, 2);
+    raise_order(a, r, &error, 3);
+    raise_order(a, r, &error, 4);
+    raise_order(a, r, &error, 5);
+    raise_order(a, r, &error, 6);
+    raise_order(a, r, &error, 7);
+    raise_order(a, r, &error, 8);
+    raise_order(a, r, &error, 9);
     if (!(error > 0 && isfinite(error))) { /* beyond what floats hold: no shape */
         memset(a, 0, sizeof a);
         error = 0;

@@ -10,6 +10,7 @@
 
 #include "mark/chips.h"
 #include "mark/payload.h"
+#include "mark/sums.h"
 
 enum { RATE = 24000, N = 5 * RATE };
 
@@ -290,6 +291,53 @@ static void chips_are_the_keystream_of_rfc_8439(void **state)
         assert_true(chips.pilot[i] == (expected[i / 8] >> i % 8 & 1 ? 1.0f : -1.0f));
 }
 
+/* Each addition in the order that sums.h states. */
+static void check_sums(const struct mark_sums *sums)
+{
+    enum { N_TERMS = 97 };
+    static float x[N_PLACES + N_TERMS];
+    uint32_t seed = 9;
+    float factors[N_TERMS], got[N_PLACES], r[N_ORDER + 1];
+    const float *from[N_TERMS];
+    for (size_t i = 0; i < N_PLACES + N_TERMS; i++)
+        x[i] = noise(&seed);
+    for (size_t k = 0; k < N_TERMS; k++) {
+        factors[k] = noise(&seed);
+        from[k] = x + N_TERMS - k;
+    }
+    for (size_t n = 8; n <= N_TERMS; n += 89) {
+        sums->terms(got, from, factors, n);
+        for (size_t t = 0; t < N_STEP; t++) {
+            float sum = 0;
+            for (size_t k = 0; k < n; k++)
+                sum += factors[k] * from[k][t];
+            assert_true(got[t] == sum);
+        }
+    }
+    memset(got, 0, sizeof got);
+    sums->chips(got, from, factors);
+    sums->lags(x, r);
+    for (size_t i = 0; i < N_PLACES; i++) {
+        float sum = 0;
+        for (size_t k = 0; k < N_CHIPS; k++)
+            sum += factors[k] * from[k][i];
+        assert_true(got[i] == sum);
+    }
+    for (size_t lag = 0; lag <= N_ORDER; lag++) {
+        float s[8] = {0};
+        for (size_t i = 0; i < N_WINDOW; i++)
+            s[i % 8] += x[i] * x[i + lag];
+        assert_true(r[lag] == ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])));
+    }
+}
+
+static void sums_have_the_same_bits_on_every_processor(void **state)
+{
+    (void)state;
+    check_sums(&csm_mark_sums_everywhere);
+    check_sums(csm_mark_sums());
+}
+
 static void a_digest_gives_the_payload(void **state)
 {
     (void)state;
@@ -313,6 +361,7 @@ int main(void)
         cmocka_unit_test(nothing_goes_on_after_the_result),
         cmocka_unit_test(a_payload_survives_noise_and_noise_is_no_payload),
         cmocka_unit_test(chips_are_the_keystream_of_rfc_8439),
+        cmocka_unit_test(sums_have_the_same_bits_on_every_processor),
         cmocka_unit_test(a_digest_gives_the_payload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

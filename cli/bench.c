@@ -22,6 +22,8 @@ static const char help[] =
     "  --prompt N             positions of the prompt (32)\n"
     "  --threads N            (all cores)\n"
     "  --batch N              sentences side by side, without sound (1)\n"
+    "  --confirmed SHARE      a draft guesses codes, as if this share of them were right (0: no\n"
+    "                         draft)\n"
     "  --without-sound        do not decode\n"
     "  --json                 one JSON object\n"
     "\n"
@@ -46,12 +48,13 @@ static void print_json(const csm_bench_result *r)
            "\"read_gb_s\": %.2f, \"used_gb_s\": %.2f, \"rtf\": %.4f, \"first_audio_ms\": %.1f, "
            "\"prompt_ms\": %.1f, \"prompt_gflop_s\": %.1f, \"peak_gflop_s\": %.1f, "
            "\"load_ms\": %.0f, \"rss_mb\": %.0f, \"threads\": %d, \"frames\": %zu, \"batch\": %zu, "
-           "\"prompt\": %zu, \"dtype\": \"%s\", \"engine\": \"%s\", \"kernels\": \"%s\"}\n",
+           "\"prompt\": %zu, \"dtype\": \"%s\", \"engine\": \"%s\", \"kernels\": \"%s\", "
+           "\"guessed\": %zu, \"confirmed\": %zu}\n",
            r->frame_ms, r->best_ms, r->backbone_ms, r->depth_ms, r->draw_ms, r->codec_ms,
            r->floor_ms, (unsigned long long)r->bytes_per_frame, r->read_gb_s, r->used_gb_s, r->rtf,
            r->first_audio_ms, r->prompt_ms, r->prompt_gflop_s, r->peak_gflop_s, r->load_ms,
            r->rss_mb, r->n_threads, r->n_frames, r->n_batch, r->n_prompt, r->dtype, r->engine,
-           r->kernels);
+           r->kernels, r->n_guessed, r->n_confirmed);
 }
 
 static void print_text(const csm_bench_result *r)
@@ -65,6 +68,8 @@ static void print_text(const csm_bench_result *r)
            r->backbone_ms, r->depth_ms, r->draw_ms, r->codec_ms);
     printf("floor        %.1f ms: %.2f GB a frame at %.1f GB/s; backbone and depth take %.3f of it\n",
            r->floor_ms, (double)r->bytes_per_frame * 1e-9, r->read_gb_s, language_ms / r->floor_ms);
+    if (r->n_guessed > 0)
+        printf("speculation  %zu of %zu guesses confirmed\n", r->n_confirmed, r->n_guessed);
     printf("first audio  %.0f ms, of it the prompt of %zu positions %.0f ms\n", r->first_audio_ms,
            r->n_prompt, r->prompt_ms);
     printf("prompt       %.0f GFLOP/s of %.0f\n", r->prompt_gflop_s, r->peak_gflop_s);
@@ -87,6 +92,7 @@ int run_bench(int argc, char **argv)
         {"prompt", OPTION_SIZE, &o.n_prompt},
         {"threads", OPTION_SIZE, &n_threads},
         {"batch", OPTION_SIZE, &o.n_batch},
+        {"confirmed", OPTION_REAL, &o.confirmed},
         {"without-sound", OPTION_FLAG, &o.without_sound},
         {"json", OPTION_FLAG, &is_json},
         {NULL, OPTION_FLAG, NULL},

@@ -13,6 +13,13 @@ bool choose_strategy(const char *name, bool is_exact, bool is_hybrid, csm_strate
     return choose_named_strategy(name, out);
 }
 
+csm_speculation_use choose_speculation(bool is_guessing, bool is_not_guessing)
+{
+    return is_guessing       ? CSM_SPECULATION_ON
+           : is_not_guessing ? CSM_SPECULATION_OFF
+                             : CSM_SPECULATION_AUTO;
+}
+
 /* MLX's draws are those of one of its samplers, or of its stream. */
 csm_status check_mlx_version(const csm_generate_options *o, const csm_model_info *info,
                              csm_error *err)

@@ -19,7 +19,9 @@
     {"engine", OPTION_TEXT, &(a)->engine}, \
     {"device", OPTION_TEXT, &(a)->device}, \
     {"dtype", OPTION_TEXT, &(a)->dtype}, \
-    {"threads", OPTION_INT, &(a)->n_threads}
+    {"threads", OPTION_INT, &(a)->n_threads}, \
+    {"speculate", OPTION_FLAG, &(a)->is_guessing}, \
+    {"no-speculate", OPTION_FLAG, &(a)->is_not_guessing}
 
 /* `o` points to csm_generate_options. */
 #define DRAW_OPTIONS(o) \
@@ -49,14 +51,18 @@
     "  --engine E --device D    auto, native, mlx, torch, cuda; cpu, gpu, cuda:0, mps\n" \
     "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n" \
     "  --threads N              default: one per core\n" \
+    "  --speculate | --no-speculate  guess codes first\n" \
     "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n" \
     "  --sampler S              arithmetic: transformers, sesame, csm-mlx\n" \
-    "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest known\n\n"
+    "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest\n\n"
 /* clang-format on */
 
 /* --strategy NAME (NULL: not given), --use-exact-sampling, --pytorch-tokens. False: no name of a
  * strategy, which was reported. */
 bool choose_strategy(const char *name, bool is_exact, bool is_hybrid, csm_strategy *out);
+
+/* --speculate, --no-speculate. */
+csm_speculation_use choose_speculation(bool is_guessing, bool is_not_guessing);
 
 /* CSM_BAD_ARG: --mlx-version where nothing draws as MLX does. */
 csm_status check_mlx_version(const csm_generate_options *options, const csm_model_info *info,

@@ -74,6 +74,7 @@ struct arguments {
     bool is_by_sentence, is_whole, is_normalized, is_verbatim, is_guarded, is_unguarded;
     struct recite recite;
     bool is_exact, is_hybrid, is_dry;
+    bool is_guessing, is_not_guessing;
     int n_threads;
     struct option_list adapters;
     struct speak speak;
@@ -190,6 +191,7 @@ static int run(struct arguments *a, const char *operand)
     csm_error err;
     csm_model_options options = csm_model_defaults();
     options.n_threads = a->n_threads;
+    options.speculation = choose_speculation(a->is_guessing, a->is_not_guessing);
     options.device = a->device;
     if (!written_choose(&a->speak.written, &a->speak.output) || !check(a, operand) ||
         !choose_strategy(a->strategy, a->is_exact, a->is_hybrid, &options.strategy) || !choose_precision(a->dtype, &options.precision))

@@ -46,12 +46,13 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
     const csm_report *r = result->report;
     double made_ms = (double)r->n_frames * info->frame_ms;
     json_t *choices = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "strategy",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "strategy",
         csm_strategy_name(r->strategy), "reason", r->reason, "fallback", r->fallback, "engine",
         r->engine, "engine_version", r->engine_version, "codec_engine", r->codec_engine, "stream",
         r->stream, "sampler", r->sampler, "sampling_dtype", r->dtype, "mlx_version",
         r->mlx_version, "precision", csm_precision_name(info->precision), "stored_dtype",
-        info->stored_dtype, "threads", info->n_threads);
+        info->stored_dtype, "threads", info->n_threads, "speculation",
+        info->has_draft ? "on" : "off");
     json_t *settings = json_pack(
         "{s:I, s:f, s:i, s:f, s:f, s:f, s:i, s:f, s:f, s:o, s:o, s:s}", "seed", (json_int_t)0, "temperature",
         r->temperature, "topk", r->top_k, "top_p", r->top_p, "min_p", r->min_p,
@@ -59,11 +60,13 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         r->depth_top_p, "depth_min_p", r->depth_min_p, "cutoffs", cutoffs(&r->cutoffs),
         "depth_cutoffs", cutoffs(&r->depth_cutoffs), "code_rules", r->code_rules);
     json_t *all = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f}",
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f}",
         "text", text,
         "speaker", speaker, "output", output, "model", info->path, "digest", info->digest,
         "version", csm_version(), "prompt_positions", (json_int_t)r->n_prompt, "prompt_reused",
-        (json_int_t)r->n_reused, "frames", (json_int_t)r->n_frames, "seconds", made_ms / 1e3,
+        (json_int_t)r->n_reused, "guessed",
+        (json_int_t)r->n_guessed, "confirmed", (json_int_t)r->n_confirmed, "frames",
+        (json_int_t)r->n_frames, "seconds", made_ms / 1e3,
         "ended", (int)r->has_ended, "guarded", r->guarded, "warnings", warnings, "choices", choices, "settings",
         settings, "timings_ms", timings(r, open_ms), "frames_per_second",
         r->total_ms > 0.0 ? (double)r->n_frames * 1e3 / r->total_ms : 0.0, "real_time_factor",

@@ -54,6 +54,7 @@ static const char help[] =
 struct arguments {
     const char *model_path, *strategy, *engine, *dtype, *device, *shard;
     bool is_normalized, is_verbatim, is_guarded, is_unguarded, is_exact, is_hybrid;
+    bool is_guessing, is_not_guessing;
     int n_threads;
     struct option_list adapters;
     struct speak speak;
@@ -157,6 +158,7 @@ static int run(struct arguments *a)
     csm_error err;
     csm_model_options options = csm_model_defaults();
     options.n_threads = a->n_threads;
+    options.speculation = choose_speculation(a->is_guessing, a->is_not_guessing);
     options.device = a->device;
     if (!check(a) || !choose_format(a) ||
         !choose_strategy(a->strategy, a->is_exact, a->is_hybrid, &options.strategy) ||

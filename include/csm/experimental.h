@@ -33,6 +33,8 @@ typedef struct csm_bench_options {
     size_t n_prompt;         /* positions of the prompt; 0: 32 */
     bool without_sound;
     const char *device;      /* NULL: the engine's default; as csm_model_options has it */
+    double confirmed;        /* (0, 1]: a draft guesses codes (csm_model_options.speculation), as if
+                              * so many of its guesses were right; 0: no draft */
 } csm_bench_options;
 
 CSM_API void csm_bench_options_init(csm_bench_options *options); /* size is set */
@@ -64,6 +66,7 @@ typedef struct csm_bench_result {
     int n_threads;
     size_t n_frames, n_batch, n_prompt;
     const char *dtype, *engine, *kernels; /* static */
+    size_t n_guessed, n_confirmed; /* codes, by the draft, of all frames drawn */
 } csm_bench_result;
 
 /* Load, warm up, measure.

@@ -203,6 +203,9 @@ typedef struct csm_report {
     csm_cutoffs cutoffs, depth_cutoffs; /* of draws; generation_config.json's */
     const char *code_rules; /* its keys that rule codes out, by blanks ("suppress_tokens
                              * depth_decoder_repetition_penalty"); "" for none */
+
+    size_t n_guessed;   /* codes that a draft guessed (csm_model_options.speculation) */
+    size_t n_confirmed; /* of these, as they were drawn */
 } csm_report;
 
 /* ---- frame by frame ----------------------------------------------------- */

@@ -65,6 +65,17 @@ typedef struct csm_adapter {
                        * are kept whole are taken as they are */
 } csm_adapter;
 
+/* Whether a draft of the depth decoder (its weights in 4 bits, beside the true ones) guesses
+ * codes that the true weights then confirm several at a time. What is drawn is the same, bit
+ * for bit; it takes less time where weights come from memory (docs/SPECULATION.md). AUTO: on
+ * engine native, with matrices of floats too large for a cache, while one generation draws
+ * alone. ON: also where they are small; CSM_BAD_ARG where it is not possible. */
+typedef enum csm_speculation_use {
+    CSM_SPECULATION_AUTO,
+    CSM_SPECULATION_ON,
+    CSM_SPECULATION_OFF
+} csm_speculation_use;
+
 /* How a model is opened: made by csm_model_defaults(), then changed. */
 typedef struct csm_model_options {
     size_t size;              /* of this struct as the caller knows it */
@@ -86,6 +97,7 @@ typedef struct csm_model_options {
      * there is one. Kept no longer than the call. */
     const csm_adapter *adapters;
     size_t n_adapters;
+    csm_speculation_use speculation; /* AUTO */
 } csm_model_options;
 
 CSM_API void csm_model_options_init(csm_model_options *options); /* size is set */
@@ -142,6 +154,7 @@ typedef struct csm_model_info {
     double min_p, depth_min_p; /* 0: all */
     size_t max_frames;      /* 125 where it says nothing */
     int default_speaker;    /* the clearest speaker of the embedded voice; else 0 */
+    bool has_draft; /* of the depth decoder: csm_model_options.speculation */
 } csm_model_info;
 
 /* Open a model directory.

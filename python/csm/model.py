@@ -96,6 +96,7 @@ class ModelOptions(TypedDict, total=False):
     device: str | None
     codec_engine: str | None
     adapter: str | os.PathLike[str] | Sequence[Any] | None
+    speculate: bool | None
 
 
 class Model:
@@ -112,6 +113,8 @@ class Model:
     device : the engine's word for it ('cpu', 'gpu', 'cuda:0', 'mps'), or None
     adapter : a directory of PEFT's or csm-mlx's to merge into the model, or a list of these, or
         of (directory, scale)
+    speculate : whether a draft guesses codes that the true weights confirm (the same codes,
+        sooner where weights come from memory); None: where it pays
     """
 
     sample_rate = 24000
@@ -119,7 +122,8 @@ class Model:
     def __init__(self, path: str | os.PathLike[str] | None = None, *, strategy: str = "auto",
                  engine: str | None = None, dtype: str = "stored", threads: int = 0,
                  device: str | None = None, codec_engine: str | None = None,
-                 adapter: str | os.PathLike[str] | Sequence[Any] | None = None) -> None:
+                 adapter: str | os.PathLike[str] | Sequence[Any] | None = None,
+                 speculate: bool | None = None) -> None:
         self._is_embedded = path is None
         if path is None and _EMBEDDED_VOICE.is_dir():
             path = _EMBEDDED_VOICE
@@ -130,7 +134,8 @@ class Model:
             None if path is None else path_of(path), strategy=text_of("strategy", strategy),
             engine=name_or_none("engine", engine), dtype=text_of("dtype", dtype),
             threads=integer("threads", threads, 0), device=name_or_none("device", device),
-            codec_engine=name_or_none("codec_engine", codec_engine), adapters=_adapters(adapter))
+            codec_engine=name_or_none("codec_engine", codec_engine), adapters=_adapters(adapter),
+            speculate=speculate)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str] | None = None,

@@ -109,6 +109,8 @@ nb::dict report_dict(const csm_report &r)
     d["depth_min_p"] = r.depth_min_p;
     d["guarded"] = r.guarded;
     d["n_prompt"] = r.n_prompt;
+    d["n_guessed"] = r.n_guessed;
+    d["n_confirmed"] = r.n_confirmed;
     d["n_frames"] = r.n_frames;
     d["has_ended"] = r.has_ended;
     d["encode_ms"] = r.encode_ms;
@@ -232,7 +234,8 @@ public:
     Model(std::optional<std::string> path, const std::string &strategy,
           std::optional<std::string> engine, const std::string &dtype, int threads,
           std::optional<std::string> device, std::optional<std::string> codec_engine,
-          const std::vector<std::pair<std::string, double>> &adapters)
+          const std::vector<std::pair<std::string, double>> &adapters,
+          std::optional<bool> speculate)
     {
         csm_model_options options = csm_model_defaults();
         std::vector<csm_adapter> merged;
@@ -246,6 +249,8 @@ public:
         options.n_threads = threads;
         options.device = or_null(device);
         options.codec_engine = or_null(codec_engine);
+        if (speculate)
+            options.speculation = *speculate ? CSM_SPECULATION_ON : CSM_SPECULATION_OFF;
         auto handle = std::make_shared<Handle>();
         csm_error err;
         csm_status status;
@@ -276,6 +281,7 @@ public:
         d["dtype"] = csm_precision_name(i->precision);
         d["stored_dtype"] = i->stored_dtype;
         d["threads"] = i->n_threads;
+        d["has_draft"] = i->has_draft;
         d["n_codebooks"] = i->n_codebooks;
         d["vocab"] = i->vocab;
         d["text_vocab"] = i->text_vocab;
@@ -480,11 +486,12 @@ void bind_model(nb::module_ &m)
         .def(nb::init<std::optional<std::string>, const std::string &, std::optional<std::string>,
                       const std::string &, int, std::optional<std::string>,
                       std::optional<std::string>,
-                      const std::vector<std::pair<std::string, double>> &>(),
+                      const std::vector<std::pair<std::string, double>> &, std::optional<bool>>(),
              "path"_a = nb::none(), nb::kw_only(), "strategy"_a = "auto", "engine"_a = nb::none(),
              "dtype"_a = "stored", "threads"_a = 0, "device"_a = nb::none(),
              "codec_engine"_a = nb::none(),
-             "adapters"_a = std::vector<std::pair<std::string, double>>())
+             "adapters"_a = std::vector<std::pair<std::string, double>>(),
+             "speculate"_a = nb::none())
         .def("close", &Model::close)
         .def("info", &Model::info)
         .def("start", &Model::start, "text"_a, "speaker"_a, "context"_a, nb::kw_only(),

@@ -32,6 +32,9 @@ struct csm_weight_source {
     csm_tensor tensor;
     int bits, group_size; /* of a quantized format; 0 of floats */
     csm_tensor scales, biases;
+    /* 4 or 8: a matrix of floats becomes MLX's affine form of so many bits, groups of 64,
+     * whatever the engine's precision is; 0: as the engine does. */
+    int to_bits;
     /* The matrix lies as [in, out] (csm's depth heads), not [out, in]. */
     bool transposed;
     /* The layout's own program computes with a copy, not with the file's bytes

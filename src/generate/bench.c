@@ -221,6 +221,8 @@ static csm_status open_generation(csm_model *m, const csm_bench_options *o, cons
     csm_status st = make_prompt(m, o->n_prompt, &prompt, err);
     if (st == CSM_OK)
         st = csm_generation_open_prompt(m, &prompt, &options, out, err);
+    if (st == CSM_OK)
+        (*out)->pretended_share = o->confirmed; /* its thread waits for the model's turn */
     csm_prompt_free(&prompt);
     return st;
 }
@@ -302,6 +304,8 @@ static csm_status run_generations(struct run *run, const csm_bench_options *o,
     if (st == CSM_OK) {
         const csm_report report = csm_report_of(lanes[0]);
         result->prompt_ms = report.prompt_ms;
+        result->n_guessed = report.n_guessed;
+        result->n_confirmed = report.n_confirmed;
         result->first_audio_ms = has_sound ? report.first_sound_ms : report.first_frame_ms;
     }
     for (size_t i = 0; lanes != NULL && i < o->n_batch; i++)
@@ -319,6 +323,7 @@ static csm_status open_model(const csm_bench_options *o, csm_model **out, csm_er
     options.precision = o->precision;
     options.n_threads = o->n_threads;
     options.strategy = CSM_STRATEGY_EXACT;
+    options.speculation = o->confirmed > 0 ? CSM_SPECULATION_ON : CSM_SPECULATION_OFF;
     if (o->model_path != NULL)
         return csm_model_open(o->model_path, &options, out, err);
     /* The native engine reads a copy, so that matrices may lie over each other. */
@@ -397,6 +402,9 @@ csm_status csm_bench(const csm_bench_options *options, csm_bench_result *result,
     csm_status st = csm_sized_read(options, &o, sizeof o, "bench options", err);
     if (st != CSM_OK)
         return st;
+    if (!(o.confirmed >= 0 && o.confirmed <= 1))
+        return csm_fail(err, CSM_BAD_ARG, "bench: %g of the guesses confirmed, expected 0 to 1",
+                        o.confirmed);
     o.engine = o.engine != NULL ? o.engine : "native";
     o.n_frames = o.n_frames != 0 ? o.n_frames : 20;
     o.n_warm_up = o.n_warm_up != 0 ? o.n_warm_up : 3;

@@ -88,6 +88,8 @@ csm_status csm_drawing_start(csm_generation *g, const csm_lane *shared, size_t n
 void csm_drawing_stop(csm_generation *g)
 {
     csm_whole_frame_close(&g->whole);
+    csm_sampler_close(g->guesser);
+    g->guesser = NULL;
     csm_sequence_close(&g->sequence);
     csm_mimi_stream_close(&g->decoder);
     g->is_started = false;
@@ -196,6 +198,25 @@ csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, 
     if (out != NULL)
         *out = probs;
     return CSM_OK;
+}
+
+csm_status csm_drawing_guess_from_here(csm_generation *g, csm_error *err)
+{
+    if (g->sampler == NULL)
+        return CSM_OK;
+    csm_status st =
+        g->guesser == NULL ? csm_settings_sampler(&g->settings, &g->guesser, err) : CSM_OK;
+    return st == CSM_OK ? csm_stream_follow(csm_sampler_stream(g->guesser),
+                                            csm_sampler_stream(g->sampler), err)
+                        : st;
+}
+
+csm_status csm_drawing_guess(csm_generation *g, const float *logits, float *rows, int32_t *code,
+                             csm_error *err)
+{
+    float margin;
+    return draw(g->guesser, &g->settings.depth, 1, logits, g->model->info.vocab, code, &margin, rows,
+                err);
 }
 
 /* transformers looks at all codes but the last, and what it stops at is sound if

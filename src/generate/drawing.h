@@ -46,6 +46,12 @@ void csm_drawing_stop(csm_generation *g);
 csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
                             float *rows, const float **probs, csm_error *err);
 
+/* Guesses: from the noise of the next draw on; then one code of the depth decoder, from a
+ * draft's logits [vocab]. The draws to come are not touched. */
+csm_status csm_drawing_guess_from_here(csm_generation *g, csm_error *err);
+csm_status csm_drawing_guess(csm_generation *g, const float *logits, float *rows, int32_t *code,
+                             csm_error *err);
+
 /* The slot of the frame that is drawn. */
 struct csm_slot *csm_drawing_slot(const csm_generation *g);
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "generate/speculation.h"
 
 /* From so many generations on, threads share what is done for each: a draw takes some
  * microseconds, as waking them does. */
@@ -152,9 +153,12 @@ static void draw_parts(struct csm_host *host, csm_generation **lanes, size_t n,
 {
     for (size_t i = 0; i < n; i++)
         x->sequences[i] = &lanes[i]->sequence;
-    for (size_t k = 0; k < x->n_codebooks; k++)
+    const bool is_guessed = n == 1 && csm_speculation_fits(host, lanes[0]);
+    for (size_t k = 0; k < (is_guessed ? 1 : x->n_codebooks); k++)
         if (draw_code(host, lanes, n, k, x) == 0)
             return;
+    if (is_guessed)
+        csm_speculation_draw(host, lanes[0], csm_scratch_rows(x, 0));
 }
 
 /* ---- drawing whole --------------------------------------------------------------------- */

@@ -69,6 +69,9 @@ struct csm_generation {
     struct csm_prompt prompt; /* prompt and frames; the sequence has read the first of them */
     struct csm_sequence sequence;
     csm_sampler *sampler; /* NULL when every draw is greedy */
+    csm_sampler *guesser; /* the same, over the noise of draws to come; NULL: not needed */
+    double pretended_share; /* of the benchmark, with forced codes: guesses that are right; 0: as
+                             * they are */
     struct csm_whole_frame whole;
     struct csm_mimi_stream decoder; /* all zero without sound */
     struct csm_guard guard;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/sized.h"
 #include "generate/nothing.h"
+#include "generate/speculation.h"
 #include "text/prompt.h"
 
 const char *csm_precision_name(csm_precision precision)
@@ -150,6 +151,10 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
     st = options->describe_only
              ? csm_language_open(&m->host.language, &m->host.engine, m->checkpoint, err)
              : csm_host_open(&m->host, m->checkpoint, err);
+    if (st == CSM_OK && !options->describe_only && options->speculation != CSM_SPECULATION_OFF)
+        st = csm_speculation_open(&m->host, m->checkpoint,
+                                  options->speculation == CSM_SPECULATION_ON, err);
+    m->info.has_draft = m->host.speculation != NULL;
     if (st == CSM_OK && m->info.has_codec)
         st = csm_codec_bind(&m->codec, codec_engine(m), options->describe_only ? NULL : &m->turns,
                             m->checkpoint, err);

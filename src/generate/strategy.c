@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "generate/speculation.h"
 
 #if defined(__APPLE__)
 enum { MLX_IS_AT_HOME = 1 };
@@ -118,6 +119,7 @@ csm_status csm_host_open(struct csm_host *host, const csm_checkpoint *checkpoint
 
 void csm_host_close(struct csm_host *host)
 {
+    csm_speculation_close(host->speculation);
     csm_pass_close(&host->pass);
     csm_language_close(&host->language);
     csm_engine_close(&host->engine);

@@ -9,12 +9,15 @@
 #include "engine/open.h"
 #include "model/pass.h"
 
+struct csm_speculation;
+
 /* A language model on an engine. */
 struct csm_host {
     struct csm_engine engine;
     const struct csm_traits *traits;
     struct csm_language language;
     struct csm_pass pass; /* the scheduler's */
+    struct csm_speculation *speculation; /* NULL: none */
     csm_precision precision;
     csm_strategy strategy; /* of generations that name none; never AUTO */
     const char *reason;    /* static, one line */

@@ -37,6 +37,7 @@ csm_status csm_bind(struct csm_binder *binder, enum csm_part part, enum csm_role
     csm_status st = csm_checkpoint_find(binder->checkpoint, part, role, index, &source, err);
     source.is_copied = csm_checkpoint_describe(binder->checkpoint).layout != CSM_LAYOUT_HF;
     source.is_table = role == CSM_ROLE_TEXT_TABLE || role == CSM_ROLE_AUDIO_TABLE;
+    source.to_bits = binder->to_bits;
     if (st == CSM_OK)
         st = csm_bind_source(binder, &source, out, err);
     return st;

@@ -13,6 +13,7 @@
 struct csm_binder {
     const struct csm_engine *engine;
     const csm_checkpoint *checkpoint;
+    int to_bits; /* what matrices become, csm_weight_source's */
     csm_weight **weights;
     size_t n, room;
 };

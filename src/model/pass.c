@@ -61,7 +61,7 @@ static csm_status make_room(struct csm_pass *pass, size_t n, csm_error *err)
     return CSM_OK;
 }
 
-static csm_status make_ids(struct csm_pass *pass, size_t n, csm_error *err)
+csm_status csm_pass_ids(struct csm_pass *pass, size_t n, csm_error *err)
 {
     if (n <= pass->n_ids)
         return CSM_OK;
@@ -132,7 +132,7 @@ static csm_status embed(struct csm_pass *pass, const struct csm_feed *feeds, siz
         const size_t length = run_length(feeds, n, i, at);
         const bool text = is_text(&feeds[i], at), is_all = length == n_rows;
         const size_t per_row = text ? 1 : l->n_codebooks;
-        csm_status st = make_ids(pass, length * per_row, err);
+        csm_status st = csm_pass_ids(pass, length * per_row, err);
         if (st != CSM_OK)
             return st;
         set_ids(pass, feeds, i, at, length);
@@ -301,7 +301,7 @@ static csm_status depth_input(struct csm_pass *pass, struct csm_sequence *const 
     const struct csm_language *l = pass->language;
     const struct csm_engine_ops *ops = l->engine->ops;
     void *ctx = l->engine->ctx;
-    csm_status st = make_ids(pass, n, err);
+    csm_status st = csm_pass_ids(pass, n, err);
     if (st != CSM_OK)
         return st;
     for (size_t i = 0; i < n; i++)

@@ -50,6 +50,17 @@ csm_status csm_pass_depth(struct csm_pass *pass, struct csm_sequence *const *seq
                           size_t first_lane, size_t k, const int32_t *codes, float *logits,
                           csm_error *err);
 
+/* Logits of codes k..k+n-1 of one sequence, n_logits of the last of them, [n_logits, vocab],
+ * given codes k-1..k+n-2, [n]: in one reading of the weights, and with the bits that
+ * csm_pass_depth has one by one. The pass has read the frame's codes before k - 1 already,
+ * by calls for this sequence alone. 1 <= k, k + n <= n_codebooks. */
+csm_status csm_pass_codes(struct csm_pass *pass, const struct csm_sequence *sequence, size_t k,
+                          size_t n, const int32_t *codes, size_t n_logits, float *logits,
+                          csm_error *err);
+
+/* Room for n ids in pass->ids. CSM_NO_MEMORY. */
+csm_status csm_pass_ids(struct csm_pass *pass, size_t n, csm_error *err);
+
 /* The depth decoder's lane i, for an engine that draws frames whole. */
 csm_status csm_pass_depth_lane(struct csm_pass *pass, size_t i, csm_lane **lane, csm_error *err);
 

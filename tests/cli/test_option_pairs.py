@@ -235,6 +235,8 @@ OPTIONS = {
     "device": Option("--device", "cpu", shows=no_word),
     "dtype": Option("--dtype", "f16", shows=lambda run: run.choice("precision", "f16")),
     "threads": Option("--threads", "2", shows=lambda run: run.choice("threads", 2)),
+    "speculate": Option("--speculate", shows=lambda run: run.choice("speculation", "on")),
+    "no-speculate": Option("--no-speculate", shows=lambda run: run.choice("speculation", "off")),
     "stream": Option("--stream", "torch-cpu-mkl", shows=lambda run: run.choice(
         "stream", "torch-cpu-mkl")),
     "sampler": Option("--sampler", "csm-mlx", shows=lambda run: run.choice("sampler", "csm-mlx")),

@@ -332,7 +332,10 @@ csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *sour
     if (w == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "native: no memory for a weight");
     w->source = *source;
-    w->precision = source->exact ? CSM_PRECISION_STORED : native->precision;
+    w->precision = source->exact          ? CSM_PRECISION_STORED
+                   : source->to_bits == 4 ? CSM_PRECISION_Q4
+                   : source->to_bits == 8 ? CSM_PRECISION_Q8
+                                          : native->precision;
     w->rows = t->shape[0];
     w->cols = t->rank == 1 ? 1 : t->shape[1] * (t->rank == 3 ? t->shape[2] : 1);
     if (source->transposed) {

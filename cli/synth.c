@@ -17,6 +17,7 @@
 #include "parts.h"
 #include "synth_run.h"
 #include "synth_shard.h"
+#include "synth_stream.h"
 
 static const char help[] =
     "usage: csm synth --manifest IN.jsonl --output-dir DIR [OPTIONS]\n"
@@ -24,6 +25,8 @@ static const char help[] =
     "item and the settings alone, not on shards, batch, order or interruptions.\n\n"
     "  --manifest F             a JSON object a line: {\"id\", \"text\"[, \"speaker\", \"voice\",\n"
     "                           \"seed\", \"context\"]}, NeMo's or Lhotse's: docs/CORPORA.md\n"
+    "                           -: lines are spoken as they come on standard input, and each is\n"
+    "                           answered with its line of the manifest on standard output\n"
     "  --output-dir DIR         ID.wav of each, and manifest.jsonl, which tells how each ended\n"
     "  --shard I/N              lines I, I + N, ... alone, I from 1 to N; default: the task of a\n"
     "                           Slurm array, else all\n"
@@ -61,12 +64,20 @@ struct arguments {
     struct synth synth;
 };
 
+static bool is_stream(const struct arguments *a)
+{
+    return strcmp(a->synth.manifest, "-") == 0;
+}
+
 static bool check(const struct arguments *a)
 {
     const struct speak *s = &a->speak;
     const char *wrong = NULL;
     if (a->synth.manifest == NULL || a->synth.directory == NULL)
         wrong = "csm synth: expected --manifest IN.jsonl and --output-dir DIR";
+    else if (is_stream(a) && (a->shard != NULL || a->synth.is_resumed || a->synth.is_skipping))
+        wrong = "--manifest -: lines are answered as they come, expected no --shard, --resume, "
+                "--skip-bad";
     else if (s->context.audio.n != s->context.text.n)
         wrong = "expected as many --context-audio as --context-text";
     else if (s->context.speaker.n != 0 && s->context.speaker.n != s->context.audio.n)
@@ -130,7 +141,7 @@ static csm_status open_and_run(struct arguments *a, const csm_model_options *opt
         s->turns = context_turns(&s->context);
         digest_settings(a);
         interrupt_watch();
-        st = synth_run(s, count, err);
+        st = is_stream(a) ? synth_stream(s, count, err) : synth_run(s, count, err);
     }
     context_free(&s->context);
     warnings_free(&w->warnings);
@@ -140,7 +151,7 @@ static csm_status open_and_run(struct arguments *a, const csm_model_options *opt
 
 static void tell(const struct arguments *a, const struct synth_count *c, csm_status st)
 {
-    if (st == CSM_CANCELLED)
+    if (st == CSM_CANCELLED && !is_stream(a))
         fprintf(stderr, "csm: interrupted: %llu of %llu items are done; --resume goes on\n",
                 (unsigned long long)(c->n_kept + c->n_spoken), (unsigned long long)c->n_items);
     if (st != CSM_OK || a->speak.is_quiet)
@@ -163,7 +174,7 @@ static int run(struct arguments *a)
     if (!check(a) || !choose_format(a) ||
         !choose_strategy(a->strategy, a->is_exact, a->is_hybrid, &options.strategy) ||
         !choose_precision(a->dtype, &options.precision) ||
-        !synth_shard_choose(a->shard, a->speak.is_quiet, &a->synth.shard))
+        (!is_stream(a) && !synth_shard_choose(a->shard, a->speak.is_quiet, &a->synth.shard)))
         return EXIT_USAGE;
     if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
         options.engine = a->engine;

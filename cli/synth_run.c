@@ -5,20 +5,20 @@
 #include "synth_run.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "interrupt.h"
+#include "synth_keys.h"
 #include "synth_leftovers.h"
 #include "synth_manifest.h"
+#include "synth_threads.h"
 
 /* In a line's number: it was refused, nobody speaks it. */
 static const uint64_t REFUSED = (uint64_t)1 << 63;
 
-enum { SHOWN_LINES = 20, SHOWN_KEYS = 16 };
+enum { SHOWN_LINES = 20 };
 
 struct run {
     struct synth *synth;
@@ -26,8 +26,7 @@ struct run {
     struct synth_manifest manifest;
     struct synth_ids ids;
     struct synth_journal journal;
-    char *keys[SHOWN_KEYS]; /* of lines, that nothing reads, and that was said */
-    size_t n_keys;
+    struct synth_keys keys;
 
     /* From here on by any of the threads, under the lock. */
     pthread_mutex_t lock;
@@ -46,25 +45,6 @@ static bool is_stopped(void *user)
 }
 
 /* ---- all lines, before anything is spoken --------------------------------------- */
-
-static void tell_keys(struct run *r, const struct synth_item *item)
-{
-    size_t at = 0;
-    for (const char *key; (key = synth_unused_key(item, &at)) != NULL;) {
-        size_t i = 0;
-        while (i < r->n_keys && strcmp(r->keys[i], key) != 0)
-            i++;
-        if (i < r->n_keys || i == SHOWN_KEYS)
-            continue;
-        char *copy = malloc(strlen(key) + 1);
-        if (copy == NULL)
-            return;
-        r->keys[r->n_keys++] = strcpy(copy, key);
-        if (!r->synth->what->is_quiet)
-            fprintf(stderr, "csm: %s: line %llu: nothing is done with \"%s\"\n", r->manifest.path,
-                    (unsigned long long)r->manifest.number, key);
-    }
-}
 
 static csm_status check_line(struct run *r, const struct synth_item *item, bool is_own,
                              csm_error *err)
@@ -97,7 +77,7 @@ static csm_status check_all(struct run *r, csm_error *err)
         const bool is_own = synth_shard_has(&s->shard, r->manifest.number);
         st = synth_item_read(&item, r->manifest.line, r->manifest.n, r->manifest.folder, &why);
         if (st == CSM_OK)
-            tell_keys(r, &item);
+            synth_keys_tell(&r->keys, &r->manifest, &item, s->what->is_quiet);
         if (st == CSM_OK)
             st = check_line(r, &item, is_own, &why);
         synth_item_free(&item);
@@ -148,11 +128,18 @@ static void show(struct run *r, bool is_last)
 
 /* ---- item by item -------------------------------------------------------------------- */
 
-static void count_line(struct run *r, const json_t *line)
+static void count_line(struct synth_count *c, const json_t *line)
 {
     const char *ended = json_string_value(json_object_get(line, "ended"));
-    r->count->n_bad += ended == NULL || strcmp(ended, "by itself") != 0;
-    r->count->n_silent += json_is_null(json_object_get(line, "audio_filepath"));
+    c->n_bad += ended == NULL || strcmp(ended, "by itself") != 0;
+    c->n_silent += json_is_null(json_object_get(line, "audio_filepath"));
+}
+
+void synth_count_spoken(struct synth_count *c, const json_t *line)
+{
+    count_line(c, line);
+    c->n_spoken++;
+    c->seconds += json_real_value(json_object_get(line, "duration"));
 }
 
 /* Whether a run before has spoken it. */
@@ -170,7 +157,7 @@ static csm_status take_kept(struct run *r, const struct synth_item *item, struct
     synth_made_of(r->synth, item, made_of);
     *is_kept = synth_is_whole(r->synth, line, made_of);
     if (*is_kept)
-        count_line(r, line);
+        count_line(r->count, line);
     r->count->n_kept += *is_kept;
     r->count->n_redone += !*is_kept;
     json_decref(line);
@@ -228,9 +215,7 @@ static csm_status tell(struct run *r, struct synth_id *id, const json_t *line, c
     csm_status st = synth_journal_add(&r->journal, id, line, err);
     if (st != CSM_OK)
         return st;
-    count_line(r, line);
-    r->count->n_spoken++;
-    r->count->seconds += json_real_value(json_object_get(line, "duration"));
+    synth_count_spoken(r->count, line);
     show(r, false);
     return CSM_OK;
 }
@@ -272,21 +257,9 @@ static void *work(void *user)
 
 static csm_status work_side_by_side(struct run *r, csm_error *err)
 {
-    pthread_t *threads = calloc(r->synth->n_lanes, sizeof *threads);
-    size_t n = 0;
-    if (threads == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "--batch: %zu: out of memory", r->synth->n_lanes);
-    while (n < r->synth->n_lanes && pthread_create(&threads[n], NULL, work, r) == 0)
-        n++;
-    const bool has_all = n == r->synth->n_lanes;
-    if (!has_all)
-        atomic_store(&r->is_stopped, true);
-    while (n > 0)
-        pthread_join(threads[--n], NULL);
-    free(threads);
-    if (!has_all)
-        return csm_fail(err, CSM_NO_MEMORY, "--batch: %zu threads cannot be begun",
-                        r->synth->n_lanes);
+    csm_status st = synth_threads_run(r->synth->n_lanes, work, r, &r->is_stopped, err);
+    if (st != CSM_OK)
+        return st;
     if (r->status != CSM_OK)
         *err = r->error;
     return r->status != CSM_OK ? r->status : is_interrupted() ? CSM_CANCELLED : CSM_OK;
@@ -332,7 +305,6 @@ csm_status synth_run(struct synth *synth, struct synth_count *count, csm_error *
     synth_journal_close(&r.journal);
     synth_ids_free(&r.ids);
     synth_manifest_close(&r.manifest);
-    for (size_t i = 0; i < r.n_keys; i++)
-        free(r.keys[i]);
+    synth_keys_free(&r.keys);
     return st;
 }

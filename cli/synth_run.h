@@ -18,6 +18,9 @@ struct synth_count {
     double spent_ms;
 };
 
+/* One more is spoken, of which the manifest says `line`. */
+void synth_count_spoken(struct synth_count *count, const json_t *line);
+
 /* Check the whole manifest, say what is wrong with it, then speak this shard's items.
  * Interrupted: CSM_CANCELLED, without a message; what is done stays for --resume. Errors of
  * lines are CSM_BAD_FORMAT; those of the output CSM_BAD_FILE; those of the model as csm_generate. */

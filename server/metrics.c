@@ -103,8 +103,8 @@ static void write_histogram(struct evbuffer *out, const char *name, const char *
 
 void metrics_write(const struct metrics *m, const struct metrics_now *now, struct evbuffer *out)
 {
-    write_one(out, "csm_speech_running", "gauge", "Speeches being drawn.", (double)now->running);
-    write_one(out, "csm_speech_waiting", "gauge", "Speeches that wait for a stream.",
+    write_one(out, "csm_requests_running", "gauge", "Speeches being drawn.", (double)now->running);
+    write_one(out, "csm_requests_waiting", "gauge", "Speeches that wait for a stream.",
               (double)now->waiting);
     write_one(out, "csm_sockets", "gauge", "Open connections.", (double)now->sockets);
     write_one(out, "csm_lanes", "gauge", "Lanes of the scheduler in use.", (double)now->lanes);

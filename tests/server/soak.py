@@ -48,7 +48,7 @@ def main(n):
                 time.sleep(1)
                 rss.append(server.rss_kb())
                 descriptors.append(server.n_descriptors())
-        running = server.metric("csm_speech_running")
+        running = server.metric("csm_requests_running")
         status = server.stop()
     print(f"{n} requests: {n_wrong} answered otherwise than expected, {running:.0f} left running, exit {status}")
     print("KB of memory:", *rss)

@@ -32,7 +32,7 @@ def test_a_full_queue_is_503_with_retry_after(start):
     slow = begin(s)  # nobody reads on: it fills its buffers and keeps its stream
     waiting = s.socket()
     waiting.sendall(asked("Hi."))
-    assert wait_until(lambda: s.metric("csm_speech_waiting") == 1)
+    assert wait_until(lambda: s.metric("csm_requests_waiting") == 1)
     status, headers, answer = s.request("POST", "/v1/audio/speech", {"input": "Hi."})
     assert status == 503 and headers["Retry-After"] == "1"
     assert json.loads(answer)["error"]["code"] == "queue_full"
@@ -45,16 +45,16 @@ def test_a_client_that_leaves_frees_its_stream(start):
     s = start("--max-streams", 1)
     for _ in range(5):
         gone = begin(s)
-        assert s.metric("csm_speech_running") == 1
+        assert s.metric("csm_requests_running") == 1
         gone.close()
-        assert wait_until(lambda: s.metric("csm_speech_running") == 0, timeout=2, every=0.005)
+        assert wait_until(lambda: s.metric("csm_requests_running") == 0, timeout=2, every=0.005)
     # and one whose request is still waiting
     held = begin(s)
     waiting = s.socket()
     waiting.sendall(asked())
-    assert wait_until(lambda: s.metric("csm_speech_waiting") == 1)
+    assert wait_until(lambda: s.metric("csm_requests_waiting") == 1)
     waiting.close()
-    assert wait_until(lambda: s.metric("csm_speech_waiting") == 0, timeout=2)
+    assert wait_until(lambda: s.metric("csm_requests_waiting") == 0, timeout=2)
     held.close()
 
 
@@ -71,7 +71,7 @@ def test_a_slow_reader_holds_nobody_up_and_loses_nothing(start):
     began = time.monotonic()
     assert [s.speak(seed=seed) for seed in range(10)] == expected
     assert time.monotonic() - began < 20
-    assert s.metric("csm_speech_running") == 1  # it waits for its reader
+    assert s.metric("csm_requests_running") == 1  # it waits for its reader
     received = bytearray(head)
     while piece := slow.recv(65536):
         received += piece
@@ -83,7 +83,7 @@ def test_sigterm_finishes_what_is_being_said(start):
     results = []
     speaker = threading.Thread(target=lambda: results.append(s.speak(SHORTER, seed=1)))
     speaker.start()
-    assert wait_until(lambda: s.metric("csm_speech_running") == 1)
+    assert wait_until(lambda: s.metric("csm_requests_running") == 1)
     kept = s.connect()
     kept.request("GET", "/health")
     kept.getresponse().read()

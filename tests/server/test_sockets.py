@@ -168,9 +168,9 @@ def test_a_socket_that_goes_frees_its_stream(server):
     s.send("input.text", text="A long one. " * 40)
     s.send("input.done")
     s.until("audio.start")
-    assert server.metric("csm_speech_running") >= 1
+    assert server.metric("csm_requests_running") >= 1
     s.ws.socket.close()
-    assert wait_until(lambda: server.metric("csm_speech_running") == 0)
+    assert wait_until(lambda: server.metric("csm_requests_running") == 0)
 
 
 def test_sigterm_says_what_has_come_and_closes(start):

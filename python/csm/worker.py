@@ -46,6 +46,16 @@ def environment() -> dict[str, str]:
     return {"CSM_PYTHON": sys.executable, **os.environ}
 
 
+def _id_of(line: str) -> str | None:
+    """None: the line has none, or is none; csm synth says so."""
+    try:
+        item = json.loads(line)
+    except ValueError:
+        return None
+    name = item.get("id") if isinstance(item, dict) else None
+    return None if name is None else str(name)
+
+
 class CommandDied(_csm.EngineError):
     """The process ended before its work did.
 
@@ -91,8 +101,8 @@ class Worker:
         for thread in self._threads:
             thread.start()
 
-    def speak(self, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Speak items, objects as the lines of a manifest are, and wait for all of them.
+    def speak(self, items: Iterable[Mapping[str, Any] | str]) -> list[dict[str, Any]]:
+        """Speak items, lines of a manifest or the objects in them, and wait for all of them.
 
         Returns
         -------
@@ -104,9 +114,8 @@ class Worker:
         ValueError : another item of that id is being spoken; the options were refused
         CommandDied : the process is gone
         """
-        items = list(items)
-        lines = [json.dumps(item) for item in items]
-        ids = [str(item["id"]) for item in items if item.get("id") is not None]
+        lines = [item if isinstance(item, str) else json.dumps(item) for item in items]
+        ids = [name for name in map(_id_of, lines) if name is not None]
         with self._lock:
             twice = next((name for i, name in enumerate(ids)
                           if name in self._ids or name in ids[:i]), None)

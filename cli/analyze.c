@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * analyze.c - csm analyze: statistics of one token file, or of two against each
- * other. */
+ * analyze.c - csm analyze: statistics of one token file, of two against each
+ * other, or of a corpus. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,17 +11,21 @@
 #include <csm/analysis.h>
 
 #include "command.h"
+#include "corpus.h"
 #include "model_path.h"
 #include "options.h"
 
 static const char usage_text[] =
     "usage: csm analyze A [B] [OPTIONS]\n"
+    "       csm analyze --corpus DIR [--json] [--html FILE]\n"
     "\n"
     "Statistics of the token file A, or of two against each other: where they part,\n"
     "and whether by rounding, noise, logits or the sampler. A file is what\n"
     "csm generate --save-tokens writes, any safetensors with one integer tensor\n"
     "[frames, codebooks], or .npy or .npz of codes.\n"
     "\n"
+    "  --corpus DIR       a corpus of csm synth: durations, loudness, clipping, silence, endings,\n"
+    "                     speakers, equal sounds: docs/CORPORA.md\n"
     "  --json             one JSON object on standard output, no table\n"
     "  --html FILE        a page with pictures, and with sound if it is known\n"
     "  --png DIR          the pictures of the page\n"
@@ -29,13 +33,13 @@ static const char usage_text[] =
     "  --vocab N          values of a code, if the file has no logits (2051)\n"
     "\n"
     "Exit code 0: one sound stream; of two, the verdict is same or rounding. 1: another\n"
-    "verdict; codes out of range; NaN or Inf in the logits. 2: usage. 3: a file was\n"
-    "refused. docs/ANALYZER.md has the rules.\n";
+    "verdict; codes out of range; NaN or Inf in the logits; a file of the corpus is not\n"
+    "whole. 2: usage. 3: a file was refused. docs/ANALYZER.md has the rules.\n";
 
 struct arguments {
     const char *files[2];
     bool is_json;
-    const char *html, *png, *model_path;
+    const char *html, *png, *model_path, *corpus;
     csm_analyze_options options;
 };
 
@@ -43,6 +47,7 @@ static int parse(int argc, char **argv, struct arguments *args, enum parsed *par
 {
     memset(args, 0, sizeof *args);
     const struct option_spec options[] = {
+        {"corpus", OPTION_TEXT, &args->corpus},
         {"json", OPTION_FLAG, &args->is_json},
         {"html", OPTION_OUT, &args->html},
         {"png", OPTION_TEXT, &args->png},
@@ -53,7 +58,12 @@ static int parse(int argc, char **argv, struct arguments *args, enum parsed *par
     *parsed = parse_options(argc, argv, options, usage_text, args->files, 2);
     if (*parsed != PARSED)
         return *parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
-    if (args->files[0] == NULL) {
+    if (args->corpus != NULL && (args->files[0] != NULL || args->png != NULL ||
+                                 args->model_path != NULL || args->options.vocab != 0)) {
+        fputs("csm: analyze: --corpus goes with --json and --html alone\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (args->corpus == NULL && args->files[0] == NULL) {
         fputs("csm: analyze: no file, expected one or two token files\n", stderr);
         return EXIT_USAGE;
     }
@@ -131,6 +141,20 @@ static csm_status write_reports(const struct arguments *args, const csm_analysis
     return status;
 }
 
+static int run_corpus(const struct arguments *args)
+{
+    csm_error err;
+    json_t *json;
+    bool is_sound = false;
+    csm_status st = corpus_read(args->corpus, &json, &is_sound, &err);
+    if (st == CSM_OK)
+        st = args->is_json ? corpus_print_json(json, &err) : corpus_print(json, &err);
+    if (st == CSM_OK && args->html != NULL)
+        st = corpus_page(json, args->html, &err);
+    json_decref(json);
+    return st != CSM_OK ? report(st, &err) : is_sound ? EXIT_OK : EXIT_CHECK_FAILED;
+}
+
 int run_analyze(int argc, char **argv)
 {
     struct arguments args;
@@ -141,6 +165,8 @@ int run_analyze(int argc, char **argv)
     int code = parse(argc, argv, &args, &parsed);
     if (parsed != PARSED || code != EXIT_OK)
         return code;
+    if (args.corpus != NULL)
+        return run_corpus(&args);
 
     csm_status status = CSM_OK;
     for (int i = 0; i < 2 && args.files[i] != NULL && status == CSM_OK; i++)

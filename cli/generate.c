@@ -31,7 +31,7 @@ static const char help[] =
     "Text, and the conversation so far, in; speech out.\n\n"
     "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
     WRITTEN_HELP
-    "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
+    "  --model-path DIR|F.gguf  or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              who speaks (the voice's own, else 0)\n"
     "  --max-audio-length-ms N  at most this long (8 s and 0.2 s a character)\n"

@@ -39,7 +39,7 @@ static const char help[] =
     "  --sample-rate HZ         8000 to 48000; default: the model's\n"
     "  --codes                  write ID.safetensors, too: codes, margins, probabilities\n"
     "  --mark --mark-key F      mark the sound as generated, with a key of your own\n\n"
-    "  --model-path DIR         or ORG/NAME of a hub: csm download; default: the embedded voice\n"
+    "  --model-path DIR|F.gguf  or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              of items that name none (the voice's own, else 0)\n"
     "  --voice NAME             of items without voice and context: a voice of csm voice list\n"

@@ -20,8 +20,8 @@ extern "C" {
 typedef struct csm_codec csm_codec;
 typedef struct csm_decoder csm_decoder;
 
-/* Open the codec of a model directory alone, or of one that holds a codec only
- * (kyutai's file). Options: n_threads, device, codec_engine (NULL: native).
+/* Open the codec of a model directory or GGUF file alone, or of one that holds a codec only
+ * (kyutai's file, codec.cpp's mimi). Options: n_threads, device, codec_engine (NULL: native).
  * Errors as csm_model_open. */
 CSM_API CSM_MUST_USE csm_status csm_codec_open(const char *dir, const csm_model_options *options,
                                                csm_codec **out, csm_error *err);

@@ -157,10 +157,12 @@ typedef struct csm_model_info {
     bool has_draft; /* of the depth decoder: csm_model_options.speculation */
 } csm_model_info;
 
-/* Open a model directory.
+/* Open a model directory, or a GGUF file.
  *
  *   dir      config.json, safetensors, tokenizer.json, the codec inside or
- *            beside (HF, Sesame and MLX layouts); NULL: the embedded voice
+ *            beside (HF, Sesame and MLX layouts); a GGUF of CrispASR, one of
+ *            codec.cpp's pair with the other beside it, or a directory of one
+ *            such model; NULL: the embedded voice
  *   options  may be NULL: the default
  *   out      receives the model, to be closed with csm_model_close; untouched
  *            on failure

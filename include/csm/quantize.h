@@ -14,7 +14,7 @@ extern "C" {
 
 /* Read a model of any layout and write it in MLX's, under mlx-audio's names.
  *
- *   in_dir   a model directory that is not quantized
+ *   in_dir   a model directory, or a GGUF file, that is not quantized
  *   out_dir  made if it is not there; receives model.safetensors, config.json with
  *            "quantization", and copies of tokenizer.json, generation_config.json and
  *            the codec (mimi.safetensors) where the model has them

@@ -104,7 +104,7 @@ class Model:
 
     Parameters
     ----------
-    path : a model directory, 'ORG/NAME' of a hub (downloaded if it is not in the cache),
+    path : a model directory, a GGUF file, 'ORG/NAME' of a hub (downloaded if it is not in the cache),
         or None for the embedded voice
     strategy : 'auto', 'pure', 'exact' or 'hybrid'
     engine : 'native', 'mlx', 'torch', or None to choose by the strategy

@@ -9,6 +9,12 @@ bool csm_affine_fits(int bits, int group, size_t cols)
            cols % (size_t)group == 0;
 }
 
+bool csm_affine_is_read(int bits, int group, size_t cols)
+{
+    return csm_affine_fits(bits, group == 16 ? 32 : group, group == 16 ? 0 : cols) &&
+           cols % (size_t)group == 0;
+}
+
 enum { LANES = 16 }; /* side by side, as compilers make vectors of */
 
 /* The edge farther from zero becomes code 0 exactly, and scale is bent so that

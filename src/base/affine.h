@@ -17,6 +17,9 @@
 /* Whether MLX has this format and a row of `cols` can have it. */
 bool csm_affine_fits(int bits, int group, size_t cols);
 
+/* Whether it can be read: MLX's, and groups of 16, which types of ggml have. */
+bool csm_affine_is_read(int bits, int group, size_t cols);
+
 /* Quantize one row.
  *
  *   row            [cols]

@@ -17,7 +17,7 @@ bool csm_quantized_fits(const struct csm_weight_source *source, size_t rows, siz
     if (mode != NULL)
         return source->bits == mode->bits && source->group_size == mode->group &&
                scales->dtype == CSM_DTYPE_U8 && scales->n_bytes == n;
-    return csm_affine_fits(source->bits, source->group_size, cols) &&
+    return csm_affine_is_read(source->bits, source->group_size, cols) &&
            csm_is_float(scales->dtype) && csm_is_float(biases->dtype) &&
            scales->n_bytes == n * csm_dtype_size(scales->dtype) &&
            biases->n_bytes == n * csm_dtype_size(biases->dtype);

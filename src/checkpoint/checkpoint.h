@@ -14,6 +14,7 @@
  *           matrices may be quantized (affine, mxfp4, mxfp8, nvfp4)
  *   CSM_HF  the csm-hf port's: MLX's names, rotation of halves; told by its
  *           config.json, which has backbone_config and decoder_config
+ *   GGUF    CrispASR's file or codec.cpp's pair, turned into HF's layout (gguf_model.h)
  * and of the codec:
  *   HF      inside a model, or transformers' MimiModel alone
  *   KYUTAI  kyutai's own file; q, k, v fused in one matrix; rotation of pairs
@@ -51,17 +52,18 @@ enum csm_layout {
     CSM_LAYOUT_SESAME,
     CSM_LAYOUT_MLX,
     CSM_LAYOUT_CSM_HF,
+    CSM_LAYOUT_GGUF, /* only of csm_checkpoint_describe: inside it is HF's */
     CSM_LAYOUT_KYUTAI
 };
 
-/* "none", "hf", "sesame", "mlx", "csm-hf", "kyutai" */
+/* "none", "hf", "sesame", "mlx", "csm-hf", "gguf", "kyutai" */
 const char *csm_layout_text(enum csm_layout layout);
 
 /* What the caller needs of a directory. A codec is taken where there is one; a
  * language model is looked at only if it is needed. */
 enum csm_checkpoint_needs { CSM_NEEDS_LANGUAGE = 1, CSM_NEEDS_CODEC = 2 };
 
-/* Open a model directory.
+/* Open a model directory, or a GGUF file.
  *
  *   needs  CSM_NEEDS_LANGUAGE | CSM_NEEDS_CODEC: what must be there
  * A directory that holds an adapter alone is opened as the base that it names, if

@@ -13,6 +13,7 @@
 #include "checkpoint/checkpoint_parts.h"
 #include "checkpoint/complete.h"
 #include "checkpoint/config_read.h"
+#include "checkpoint/gguf_model.h"
 #include "files/path.h"
 #include "files/json_file.h"
 
@@ -29,6 +30,8 @@ const char *csm_layout_text(enum csm_layout layout)
         return "mlx";
     case CSM_LAYOUT_CSM_HF:
         return "csm-hf";
+    case CSM_LAYOUT_GGUF:
+        return "gguf";
     case CSM_LAYOUT_KYUTAI:
         return "kyutai";
     }
@@ -55,15 +58,15 @@ csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, struct csm
 {
     static const char name[] = "tokenizer.json";
     *path = checkpoint->tokenizer;
-    bool is_there = checkpoint->folder.files != NULL ? csm_folder_has(&checkpoint->folder, name)
-                                                     : access(checkpoint->tokenizer, F_OK) == 0;
-    if (!is_there)
+    const bool in_memory =
+        checkpoint->folder.files != NULL && csm_folder_has(&checkpoint->folder, name);
+    if (!in_memory && (checkpoint->is_alone || access(checkpoint->tokenizer, F_OK) != 0))
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: missing, expected the text tokenizer (csm-1b's is Llama 3.2's)",
                         checkpoint->tokenizer);
     if (file == NULL)
         return CSM_OK;
-    return checkpoint->folder.files != NULL
+    return in_memory
                ? csm_folder_map(&checkpoint->folder, name, "a tokenizer.json", file, err)
                : csm_mapped_open(checkpoint->tokenizer, "a tokenizer.json", file, err);
 }
@@ -101,7 +104,9 @@ static csm_status make_digest(struct csm_checkpoint *checkpoint, csm_error *err)
 /* config.json, or an empty object; *has_one says which. */
 static csm_status load_config(struct csm_checkpoint *checkpoint, bool *has_one, csm_error *err)
 {
-    *has_one = csm_folder_has(&checkpoint->folder, "config.json");
+    *has_one = checkpoint->root != NULL || csm_folder_has(&checkpoint->folder, "config.json");
+    if (checkpoint->root != NULL)
+        return CSM_OK;
     if (!*has_one) {
         checkpoint->root = json_object();
         return checkpoint->root != NULL ? CSM_OK
@@ -172,6 +177,8 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
     if (status == CSM_OK)
         status = csm_config_read(&checkpoint->folder, language, &checkpoint->codec, has_config,
                                  &checkpoint->root, &checkpoint->config, err);
+    if (status == CSM_OK && checkpoint->codec.has_sizes_by_shape)
+        status = csm_checkpoint_tell_codec(checkpoint, err);
     if (status == CSM_OK && needs_language)
         status = csm_complete_tokenizer(checkpoint, err);
     if (status == CSM_OK)
@@ -202,7 +209,15 @@ csm_status csm_checkpoint_open_memory(const char *directory, const csm_memory_fi
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
     checkpoint->folder = (struct csm_folder){directory, files, n_files};
     csm_status status = CSM_OK;
+    char *gguf = NULL;
+    checkpoint->is_alone = files != NULL;
     if (files == NULL)
+        status = csm_gguf_find(directory, &gguf, err);
+    if (status != CSM_OK || gguf != NULL) {
+        if (status == CSM_OK)
+            status = csm_checkpoint_take_gguf(checkpoint, gguf, needs, err);
+        free(gguf);
+    } else if (files == NULL)
         status = csm_checkpoint_find_base(checkpoint, directory, needs, err);
     else if (csm_folder_has(&checkpoint->folder, "adapter_config.json"))
         status = csm_fail(err, CSM_BAD_ARG, "%s: an adapter among files in memory, expected the "
@@ -211,7 +226,7 @@ csm_status csm_checkpoint_open_memory(const char *directory, const csm_memory_fi
     else if ((checkpoint->directory = strdup(directory)) == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
     checkpoint->folder.path = checkpoint->directory;
-    if (status == CSM_OK) {
+    if (status == CSM_OK && checkpoint->tokenizer == NULL) {
         checkpoint->tokenizer = csm_path_join(checkpoint->directory, "tokenizer.json");
         if (checkpoint->tokenizer == NULL)
             status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
@@ -224,6 +239,10 @@ csm_status csm_checkpoint_open_memory(const char *directory, const csm_memory_fi
     }
     checkpoint->info.layout = checkpoint->language.layout;
     checkpoint->info.codec_layout = checkpoint->codec.layout;
+    if (checkpoint->is_gguf && checkpoint->language.layout != CSM_LAYOUT_NONE)
+        checkpoint->info.layout = CSM_LAYOUT_GGUF;
+    if (checkpoint->codec.has_sizes_by_shape && checkpoint->codec.layout != CSM_LAYOUT_NONE)
+        checkpoint->info.codec_layout = CSM_LAYOUT_GGUF;
     checkpoint->info.digest = checkpoint->digest;
     checkpoint->info.stored_dtype = checkpoint->stored_dtype;
     *out = checkpoint;
@@ -237,6 +256,8 @@ void csm_checkpoint_close(csm_checkpoint *checkpoint)
     for (size_t i = 0; i < 2; i++)
         csm_tensor_set_free(checkpoint->sets[i]);
     csm_adapters_free(&checkpoint->adapters);
+    csm_tensor_set_free(checkpoint->gguf);
+    free((void *)checkpoint->own_tokenizer.bytes);
     json_decref(checkpoint->root);
     csm_notes_free(&checkpoint->notes);
     free(checkpoint->beside);

@@ -16,6 +16,10 @@
 struct csm_checkpoint {
     char *directory;
     struct csm_folder folder; /* of that path */
+    bool is_alone; /* files in memory that are given: nothing is looked for elsewhere */
+    bool is_gguf;
+    csm_memory_file own_tokenizer; /* of a GGUF: its folder is this file alone, or none */
+    struct csm_tensor_set *gguf;   /* until it is one of `sets` */
     char *tokenizer;                /* path; NULL: none */
     struct csm_tensor_set *sets[2]; /* of the language model, of the codec if it lies elsewhere */
     struct csm_place language, codec;
@@ -35,6 +39,14 @@ struct csm_checkpoint {
  * lies in it alone. */
 csm_status csm_checkpoint_find_base(struct csm_checkpoint *checkpoint, const char *directory,
                                     int needs, csm_error *err);
+
+/* Take the tensors, config.json and tokenizer of a GGUF file instead of a directory's. */
+csm_status csm_checkpoint_take_gguf(struct csm_checkpoint *checkpoint, const char *path,
+                                    int needs, csm_error *err);
+
+/* Of a GGUF, what its tensors' shapes told of the codec: into config.json's object, so that
+ * it stands for itself where it is written. The configuration is read. */
+csm_status csm_checkpoint_tell_codec(struct csm_checkpoint *checkpoint, csm_error *err);
 
 /* Find the files (checkpoint->root is read): fill sets, language and codec. */
 csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, csm_error *err);

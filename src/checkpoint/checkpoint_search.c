@@ -177,9 +177,14 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
     const bool needs_language = (needs & CSM_NEEDS_LANGUAGE) != 0;
     const char *said = NULL;
     csm_status status = needs_language ? said_file(checkpoint, &said, err) : CSM_OK;
-    struct csm_listing listing;
-    if (status == CSM_OK)
+    struct csm_listing listing = {0};
+    if (status == CSM_OK && checkpoint->gguf != NULL) {
+        consider(checkpoint, checkpoint->gguf);
+        checkpoint->gguf = NULL;
+        checkpoint->codec.has_sizes_by_shape = true;
+    } else if (status == CSM_OK) {
         status = csm_folder_list(&checkpoint->folder, &listing, err);
+    }
     if (status != CSM_OK)
         return status;
 

@@ -39,7 +39,7 @@ csm_status csm_complete_codec(struct csm_checkpoint *checkpoint, csm_error *err)
 {
     const size_t n_entries = said_entries(checkpoint->root);
     struct csm_hub_found found;
-    if (checkpoint->folder.files != NULL) /* from memory alone */
+    if (checkpoint->is_alone)
         return CSM_OK;
     if (!csm_hub_find_part(CSM_HUB_MIMI, &found))
         return n_entries != MIMI_ENTRIES
@@ -71,8 +71,8 @@ csm_status csm_complete_codec(struct csm_checkpoint *checkpoint, csm_error *err)
 
 csm_status csm_complete_tokenizer(struct csm_checkpoint *checkpoint, csm_error *err)
 {
-    if (checkpoint->config.text_vocab != LLAMA_IDS ||
-        checkpoint->folder.files != NULL || csm_folder_has(&checkpoint->folder, "tokenizer.json"))
+    if (checkpoint->config.text_vocab != LLAMA_IDS || checkpoint->is_alone ||
+        csm_checkpoint_tokenizer(checkpoint, NULL, &(const char *){NULL}, NULL) == CSM_OK)
         return CSM_OK;
     struct csm_hub_found found;
     if (!csm_hub_find_part(CSM_HUB_LLAMA_TOKENIZER, &found))

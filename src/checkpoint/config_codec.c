@@ -49,6 +49,8 @@ static void infer(const struct csm_place *place, struct csm_codec_config *config
     take(&config->n_filters, csm_shape_of(place, CSM_ENCODER, CSM_ROLE_CONV_IN, 0, config, 0));
     take(&config->kernel, csm_shape_of(place, CSM_ENCODER, CSM_ROLE_CONV_IN, 0, config, 2));
     size_t n_ratios = csm_count_of(place, CSM_DECODER, CSM_ROLE_STRIDED, config);
+    if (place->layout == CSM_LAYOUT_HF && n_ratios > 0)
+        n_ratios--; /* there the last convolution is called as one more of them would be */
     if (n_ratios > 0 && n_ratios <= CSM_MAX_RATIOS) {
         config->n_ratios = n_ratios;
         for (size_t i = 0; i < n_ratios; i++)
@@ -215,7 +217,7 @@ void csm_config_codec(struct csm_json_reader *reader, const json_t *root, const 
         object = root;
 
     *config = published;
-    if (is_kyutai || object == NULL)
+    if (is_kyutai || object == NULL || place->has_sizes_by_shape)
         infer(place, config);
     if (object != NULL) {
         read_keys(reader, object, config);

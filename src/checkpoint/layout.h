@@ -16,6 +16,8 @@ struct csm_place {
     enum csm_layout layout;
     const char *prefix;
     const struct csm_tensor_set *set;
+    /* The configuration leaves what tensors' shapes tell to them (a codec of a GGUF). */
+    bool has_sizes_by_shape;
 };
 
 /* What a set of tensors holds; layout NONE where it holds none. csm-hf's names are

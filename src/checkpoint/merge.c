@@ -125,6 +125,8 @@ static csm_status write_model(const csm_checkpoint *checkpoint, const char *out_
         st = write_sets(checkpoint, part, err);
     for (size_t i = 0; st == CSM_OK && i < sizeof copied / sizeof *copied; i++)
         st = csm_copy_if_there(checkpoint->directory, part, copied[i], err);
+    if (st == CSM_OK && checkpoint->is_gguf)
+        st = csm_copy_tokenizer(checkpoint, part, err);
     if (st == CSM_OK)
         st = write_config(checkpoint, part, err);
     if (st == CSM_OK && rename(part, out_dir) != 0)

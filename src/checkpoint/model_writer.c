@@ -76,6 +76,20 @@ csm_status csm_copy_if_there(const char *from, const char *to, const char *name,
     return st;
 }
 
+csm_status csm_copy_tokenizer(const csm_checkpoint *checkpoint, const char *to, csm_error *err)
+{
+    struct csm_mapped file;
+    const char *path;
+    if (csm_checkpoint_tokenizer(checkpoint, NULL, &path, NULL) != CSM_OK)
+        return CSM_OK;
+    csm_status st = csm_checkpoint_tokenizer(checkpoint, &file, &path, err);
+    if (st != CSM_OK)
+        return st;
+    st = write_bytes(to, "tokenizer.json", (const char *)file.data, file.size, err);
+    csm_mapped_close(&file);
+    return st;
+}
+
 void csm_tensor_list_free(struct csm_tensor_list *list)
 {
     for (size_t i = 0; list->copies != NULL && i < list->n; i++)

@@ -16,6 +16,9 @@ CSM_MUST_USE csm_status csm_write_tensors(const char *directory, const char *nam
                                           csm_error *err);
 CSM_MUST_USE csm_status csm_write_json(const char *directory, const char *name, const json_t *root,
                                        csm_error *err);
+/* Write the tokenizer.json of a checkpoint, if it has one, wherever it lies. */
+csm_status csm_copy_tokenizer(const csm_checkpoint *checkpoint, const char *to, csm_error *err);
+
 /* Copy FROM/NAME to TO/NAME where there is one. */
 CSM_MUST_USE csm_status csm_copy_if_there(const char *from, const char *to, const char *name,
                                           csm_error *err);

@@ -354,6 +354,8 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mod
         st = write_codec(checkpoint, out_dir, err);
     for (size_t i = COPIED_FIRST; st == CSM_OK && i < COPIED_END; i++)
         st = csm_copy_if_there(in_dir, out_dir, written[i], err);
+    if (st == CSM_OK && checkpoint->is_gguf)
+        st = csm_copy_tokenizer(checkpoint, out_dir, err);
     if (st == CSM_OK)
         st = write_config(&job, out_dir, err);
     list_free(&job.list);

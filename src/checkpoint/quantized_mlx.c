@@ -43,7 +43,7 @@ static struct csm_weight_source told_by_shapes(size_t cols, size_t words, const 
     if (bits > 8 || group > 128)
         return told;
     bool is_known = scales->dtype != CSM_DTYPE_U8 &&
-                    csm_affine_fits((int)bits, (int)group, cols);
+                    csm_affine_is_read((int)bits, (int)group, cols);
     for (int f = CSM_WEIGHT_MXFP4; f <= CSM_WEIGHT_NVFP4; f++) {
         const struct csm_fp_mode *mode = csm_fp_mode((enum csm_weight_format)f);
         if (scales->dtype == CSM_DTYPE_U8 && (size_t)mode->bits == bits &&

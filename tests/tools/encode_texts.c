@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * encode_texts TOKENIZER.json [template | prompt | prompt-space]: texts from standard
+ * encode_texts TOKENIZER.json|MODEL.gguf [template | prompt | prompt-space]: texts from standard
  * input, each ended by a zero byte; for each one a line with its ids, those of a
  * turn of speaker 7 for `prompt`. A text that is not UTF-8 gives "refused". The time
  * of opening goes to standard error. */
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "checkpoint/gguf_tokenizer.h"
 #include "text/prompt.h"
 #include "text/tokenizer.h"
 
@@ -19,6 +20,26 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+/* The tokenizer of a path, in a file of its own or inside a GGUF. */
+static csm_status open_tokenizer(const char *path, csm_tokenizer **out, csm_error *err)
+{
+    const size_t length = strlen(path);
+    if (length < 5 || strcmp(path + length - 5, ".gguf") != 0)
+        return csm_tokenizer_open(path, out, err);
+    csm_gguf *file;
+    char *text = NULL;
+    size_t n = 0;
+    csm_status st = csm_gguf_open(path, &file, err);
+    if (st != CSM_OK)
+        return st;
+    st = csm_gguf_tokenizer(file, path, &text, &n, err);
+    if (st == CSM_OK)
+        st = csm_tokenizer_read(path, text, n, out, err);
+    free(text);
+    csm_gguf_close(file);
+    return st;
+}
+
 int main(int argc, char **argv)
 {
     csm_error err;
@@ -26,7 +47,7 @@ int main(int argc, char **argv)
     const double begun = now_ms();
     if (argc < 2)
         return 2;
-    if (csm_tokenizer_open(argv[1], &tokenizer, &err) != CSM_OK) {
+    if (open_tokenizer(argv[1], &tokenizer, &err) != CSM_OK) {
         fprintf(stderr, "csm: %s\n", err.text);
         return 3;
     }

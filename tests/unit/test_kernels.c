@@ -94,7 +94,7 @@ static void affine_products_have_the_same_bits(void **state)
     int8_t *planes = malloc(N_X * COLS * CSM_PLANES);
     float *steps = malloc(N_X * COLS * 4), *sums = malloc(N_X * COLS * 4);
     for (int bits = 4; bits <= 8; bits += 4)
-        for (size_t group = 32; group <= 128; group *= 2)
+        for (size_t group = 16; group <= 128; group *= 2)
             for (int wide = 0; wide < 2; wide++) {
                 size_t code_bytes = group * CSM_TILE * (size_t)bits / 8;
                 struct affine_tiles w = {.data = data,

@@ -82,6 +82,10 @@ csm_weight make_weight(context &c, const csm_weight_source &source)
             weight.row_dtype = wanted(c, source, mx::bfloat16); // what MLX makes of them
             return weight;
         }
+        if (source.group_size == 16) // types of ggml
+            throw declined("tensor " + std::string(source.tensor.name) +
+                           ": quantized in groups of 16, expected 32, 64 or 128: engine native "
+                           "reads it");
         mx::array biases = view(source.biases);
         mx::Dtype dtype = wanted(c, source, scales.dtype());
         weight.scales = converted(c, scales, dtype);

@@ -144,12 +144,12 @@ static inline __m256i products(__m256i first, __m256i second, __m256i d0, __m256
     return _mm256_add_epi16(_mm256_maddubs_epi16(first, d0), _mm256_maddubs_epi16(second, d1));
 }
 
-/* 32 columns: 16 bits hold their sums, 16 products of 15 * 128 at most. Of codes of 8 bits
- * the lower and the upper halves are multiplied. */
-enum { COLUMNS = 32 };
+/* At most 32 columns: 16 bits hold their sums, 16 products of 15 * 128 at most. Of codes of 8
+ * bits the lower and the upper halves are multiplied. */
+enum { COLUMNS = 32, FEWEST_COLUMNS = 16 };
 
 __attribute__((always_inline)) static inline void
-add_columns(const unsigned char *codes, const int bits, const int8_t *digits,
+add_columns(const unsigned char *codes, const int bits, const int columns, const int8_t *digits,
             __m256i sums[CSM_PLANES][2])
 {
     const __m256i mask = _mm256_set1_epi8(15);
@@ -157,7 +157,7 @@ add_columns(const unsigned char *codes, const int bits, const int8_t *digits,
         __m256i low[CSM_PLANES], high[CSM_PLANES];
         for (int p = 0; p < CSM_PLANES; p++)
             low[p] = high[p] = _mm256_setzero_si256();
-        for (int c = 0; c < COLUMNS; c += 8) {
+        for (int c = 0; c < columns; c += 8) {
             const __m256i *at =
                 (const __m256i *)(const void *)(codes + c * CSM_TILE * bits / 8 + 32 * half);
             __m256i first = _mm256_loadu_si256(at);
@@ -195,8 +195,10 @@ tile_row(const struct affine_tiles *w, const unsigned char *block, const int8_t 
         __m256i sums[CSM_PLANES][2];
         for (int p = 0; p < CSM_PLANES; p++)
             sums[p][0] = sums[p][1] = _mm256_setzero_si256();
-        for (size_t c = 0; c < group; c += COLUMNS)
-            add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits,
+        if (group == FEWEST_COLUMNS)
+            add_columns(block, bits, FEWEST_COLUMNS, digits, sums);
+        for (size_t c = 0; c + COLUMNS <= group; c += COLUMNS)
+            add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits, COLUMNS,
                         digits + CSM_PLANES * c, sums);
         for (int half = 0; half < 2; half++)
             sums[0][half] =

@@ -143,6 +143,8 @@ static csm_status run_rows(struct adding *adding, struct row_job *job, csm_error
         st = no_memory(adding, job->rows.parts[0]->name, err);
     else
         csm_threads_run(adding->threads, row_work, job, job->rows.n_parts * job->rows.n_each, 16);
+    for (size_t i = 0; i < job->rows.n_parts; i++)
+        csm_gguf_forget(adding->source->file, job->rows.parts[i]);
     free(job->codes);
     free(job->scratch);
     return st;

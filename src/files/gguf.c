@@ -511,6 +511,11 @@ const struct csm_gguf_tensor *csm_gguf_at(const csm_gguf *file, size_t i)
     return &file->tensors[i];
 }
 
+void csm_gguf_forget(const csm_gguf *file, const struct csm_gguf_tensor *tensor)
+{
+    csm_mapped_forget(&file->bytes, tensor->data, tensor->n_bytes);
+}
+
 const void *csm_gguf_header(const csm_gguf *file, size_t *n_bytes)
 {
     *n_bytes = file->n_header;

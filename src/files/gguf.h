@@ -73,6 +73,9 @@ bool csm_gguf_is(const void *bytes, size_t n);
 size_t csm_gguf_count(const csm_gguf *file);
 const struct csm_gguf_tensor *csm_gguf_at(const csm_gguf *file, size_t i);
 
+/* Let go of a tensor's memory: it was copied, and is not read again soon. */
+void csm_gguf_forget(const csm_gguf *file, const struct csm_gguf_tensor *tensor);
+
 /* Everything before the tensors' bytes: of a digest. */
 const void *csm_gguf_header(const csm_gguf *file, size_t *n_bytes);
 

@@ -43,6 +43,19 @@ csm_status csm_mapped_open(const char *path, const char *expected, struct csm_ma
     return status;
 }
 
+void csm_mapped_forget(const struct csm_mapped *file, const void *from, size_t n)
+{
+#ifdef MADV_DONTNEED
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t begin = (size_t)((const unsigned char *)from - file->data);
+    const size_t first = (begin + page - 1) / page * page, end = (begin + n) / page * page;
+    if (!file->is_borrowed && first < end)
+        (void)madvise((unsigned char *)file->data + first, end - first, MADV_DONTNEED);
+#else
+    (void)file, (void)from, (void)n;
+#endif
+}
+
 void csm_mapped_close(struct csm_mapped *file)
 {
     if (file->data != NULL && !file->is_borrowed)

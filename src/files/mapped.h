@@ -25,6 +25,11 @@ struct csm_mapped {
  * file), after which `file` is zeroed. */
 CSM_MUST_USE csm_status csm_mapped_open(const char *path, const char *expected,
                                         struct csm_mapped *file, csm_error *err);
+
+/* Let go of the memory that the whole pages of a stretch take: they are read again when they
+ * are asked for. Does nothing where the system has no such call, or of borrowed bytes. */
+void csm_mapped_forget(const struct csm_mapped *file, const void *from, size_t n);
+
 void csm_mapped_close(struct csm_mapped *file);
 
 #endif

@@ -3,6 +3,7 @@
 
     compare.py PAIR ... [--turns 3] [--csm build/bin/csm] [--checkpoint DIR]
                [--ggml-library F --ggml-models DIR] [--log bench/peers/log.jsonl]
+    compare.py gguf-q4_k --ggml-library F --gguf FILE [--turns 3] [--csm ...]
     compare.py --table [--log ...]       what the log says, as Markdown
 
 A peer is loaded once and stays so; in each turn first csm measures, then the peer. A pair appends one
@@ -13,6 +14,7 @@ that is said.
     --checkpoint DIR     what random_checkpoint.py wrote
     --ggml-library F     a shared library of CrispASR's csm_tts.h; --ggml-models DIR: DIR/f16.gguf,
                          q8_0.gguf and q4_k.gguf, made from the checkpoint by CrispASR's own programs
+    --gguf FILE          one file for both, csm and CrispASR: random_gguf.py writes it
 """
 
 import argparse
@@ -37,6 +39,7 @@ PAIRS = {
     "mlx-q4": Pair("q4", ["peer_mlx.py", "q4"], (16, 1), None),
     "ggml-f16": Pair("bf16", ["peer_ggml.py", "{ggml_library}", "{ggml_models}/f16.gguf"], (12, 10), None),
     "ggml-q8_0": Pair("q8", ["peer_ggml.py", "{ggml_library}", "{ggml_models}/q8_0.gguf"], (16, 10), 2.3),
+    "gguf-q4_k": Pair("stored", ["peer_ggml.py", "{ggml_library}", "{gguf}"], (16, 10), 4.0),
     "ggml-q4_k": Pair("q4", ["peer_ggml.py", "{ggml_library}", "{ggml_models}/q4_k.gguf"], (16, 10), 4.0),
 }
 
@@ -67,8 +70,10 @@ class Peer:
 
 
 def csm_turn(pair, options):
+    model = (["--model-path", options.gguf] if pair.dtype == "stored" else
+             ["--random", "csm-1b", "--dtype", pair.dtype])
     return json.loads(subprocess.run(
-        [options.csm, "bench", "--random", "csm-1b", "--dtype", pair.dtype, "--threads", "2",
+        [options.csm, "bench", *model, "--threads", "2",
          "--frames", str(pair.frames[0]), "--without-sound", "--json"],
         check=True, capture_output=True, text=True).stdout)
 
@@ -143,7 +148,7 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--csm", default=ROOT / "build/bin/csm")
     parser.add_argument("--log", default=HERE / "log.jsonl")
-    for name in "--checkpoint", "--ggml-library", "--ggml-models":
+    for name in "--checkpoint", "--ggml-library", "--ggml-models", "--gguf":
         parser.add_argument(name)
     options = parser.parse_args()
     for name in options.pairs:

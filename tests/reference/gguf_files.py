@@ -379,7 +379,8 @@ def rest(path, model, kind):
             out.put("dec.transformer.blocks.copy" if short.startswith("up.") else
                     f"up.r{name.split('.')[3]}.c{name.split('.')[5]}.{short[-1]}", array, kind)
     for name in [n for n in values if n.endswith("embed_sum")]:
-        array = tensors[name] / np.maximum(usage_of(tensors, name), 1e-6)
+        usage = tensors[name.replace("embed_sum", "cluster_usage")]
+        array = tensors[name] / np.maximum(usage, 1e-6)[:, None] # 1e-5 in transformers
         short = name.removeprefix("codec_model.").replace("embed_sum", "embed")
         for long, other in SHORT[4:6]:
             short = short.replace(long, other)

@@ -36,21 +36,25 @@ install(FILES ${PROJECT_BINARY_DIR}/csm-config.cmake ${PROJECT_BINARY_DIR}/csm-c
 
 # The prefix is told relative to the file, so that an installed tree can be moved.
 file(RELATIVE_PATH csm_pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-string(REPLACE ";" " " csm_pc_requires "${csm_feature_modules}")
 set(csm_pc_libs "")
 if(MP3_FOUND)
   set(csm_pc_libs "-lmp3lame ")
 endif()
 if(CSM_MINIMAL) # one library there is, and what it needs is needed
-  set(csm_pc_public_requires "jansson libpcre2-8 ${csm_pc_requires}")
+  string(REPLACE ";" " " csm_pc_requires "jansson;libpcre2-8;${csm_feature_modules}")
   set(csm_pc_public_libs "${csm_pc_libs}-lm -lpthread -ldl")
-  set(csm_pc_requires "")
   set(csm_pc_private_libs "")
 else()
-  set(csm_pc_public_requires "")
+  # Not Requires.private: pkg-config would ask the shared library's users, too, for the
+  # development packages of all that libcsm is made with.
+  set(csm_pc_requires "")
   set(csm_pc_public_libs "")
-  set(csm_pc_requires "jansson libpcre2-8 ${csm_pc_requires}")
-  set(csm_pc_private_libs "${csm_pc_libs}-lm -lpthread -ldl")
+  set(csm_static_libs ${JANSSON_LDFLAGS} ${PCRE2_LDFLAGS})
+  foreach(name IN LISTS csm_linked_parts)
+    list(APPEND csm_static_libs ${${name}_LDFLAGS})
+  endforeach()
+  list(REMOVE_DUPLICATES csm_static_libs)
+  string(REPLACE ";" " " csm_pc_private_libs "${csm_static_libs} ${csm_pc_libs}-lm -lpthread -ldl")
 endif()
 configure_file(cmake/csm.pc.in ${PROJECT_BINARY_DIR}/csm.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/csm.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

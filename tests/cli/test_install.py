@@ -82,6 +82,34 @@ def test_a_program_links_by_pkg_config(installed, user):
     assert run(user / "user", env=env).strip() in run(installed / "bin" / "csm", "--version")
 
 
+def test_a_user_of_the_shared_library_needs_no_others_pkg_config_file(installed, user):
+    """Only csm.pc is found: no development package of what libcsm is made with is there."""
+    pc = next(installed.rglob("csm.pc"))
+    env = {**os.environ, "PKG_CONFIG_LIBDIR": str(pc.parent), "LD_LIBRARY_PATH": str(pc.parent.parent)}
+    flags = run("pkg-config", "--cflags", "--libs", "csm", env=env).split()
+    run("cc", user / "user.c", *flags, "-o", user / "user")
+    run(user / "user", env=env)
+
+
+def test_a_program_links_the_static_library_by_pkg_config(installed, user):
+    pc = next(installed.rglob("csm.pc"))
+    env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
+    flags = run("pkg-config", "--static", "--cflags", "--libs", "csm", env=env).split()
+    run("cc", user / "user.c", *("-l:libcsm.a" if f == "-lcsm" else f for f in flags), "-o", user / "user")
+    assert "libcsm" not in run("readelf", "-d", user / "user")
+    run(user / "user", env=env)
+
+
+def test_an_archive_is_an_installed_tree(build_dir, tmp_path):
+    """cpack's: unpacked anywhere, its command speaks with its voice."""
+    run("cpack", "-G", "TGZ", "--config", build_dir / "CPackConfig.cmake", "-B", tmp_path)
+    archive = next(tmp_path.glob("csm-*.tar.gz"))
+    run("tar", "xzf", archive, "-C", tmp_path)
+    command = tmp_path / archive.name.removesuffix(".tar.gz") / "bin" / "csm"
+    run(command, "generate", "--text", "Hello.", "--output", tmp_path / "out.wav")
+    assert (tmp_path / "out.wav").stat().st_size > 10000
+
+
 def test_a_project_links_by_find_package(installed, user):
     run("cmake", "-S", user, "-B", user / "build", f"-DCMAKE_PREFIX_PATH={installed}")
     run("cmake", "--build", user / "build")

@@ -25,6 +25,7 @@ struct item {
 };
 
 struct batch {
+    struct service *service;
     struct http_request *r;
     struct item items[MAX_ITEMS];
     size_t n, n_left, n_failed;
@@ -79,14 +80,16 @@ static void on_end(void *owner)
     struct item *item = owner;
     const struct saying_report r = saying_report(item->saying);
     const struct remark_list remarks = saying_remarks(item->saying);
-    const csm_audio_format format = saying_request(item->saying)->format;
+    const struct speech_request *asked = saying_request(item->saying);
+    char type[SPEECH_TYPE];
     char *audio = bytes_to_base64(item->bytes, item->n);
     json_t *result =
         audio == NULL
             ? NULL
             : json_pack("{s:I, s:o, s:s, s:s, s:s, s:I, s:s, s:{s:I, s:I, s:I}}", "index",
                         (json_int_t)item->index, "remarks", remark_list_json(&remarks), "status", "success", "audio_data", audio,
-                        "media_type", speech_format_type(format), "seed", (json_int_t)r.seed,
+                        "media_type",
+                        speech_request_type(asked, item->batch->service->info, type), "seed", (json_int_t)r.seed,
                         "finish_reason", r.finish, "usage", "input_tokens",
                         (json_int_t)(r.n_text + r.n_prompt), "output_tokens", (json_int_t)r.n_frames,
                         "total_tokens", (json_int_t)(r.n_text + r.n_prompt + r.n_frames));
@@ -152,6 +155,7 @@ void answer_batch(struct service *service, struct http_request *r, const char *n
         reply_refusal(r, &why);
         return;
     }
+    b->service = service;
     b->r = r;
     b->n = b->n_left = n;
     r->owner = b;

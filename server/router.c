@@ -47,12 +47,16 @@ bool router_is_loopback(const char *host)
            strcasecmp(host, "localhost") == 0;
 }
 
+/* OpenAI's routes are there without /v1, too: base URLs are given either way. */
 static bool has_path(const struct route *route, const char *path)
 {
-    const size_t n = strlen(route->path);
-    if (n < 2 || route->path[n - 1] != '/')
-        return strcmp(route->path, path) == 0;
-    return strncmp(route->path, path, n) == 0 && path[n] != '\0' && strchr(path + n, '/') == NULL;
+    const char *own = route->path;
+    if (strncmp(own, "/v1/", 4) == 0 && strncmp(path, "/v1/", 4) != 0)
+        own += 3;
+    const size_t n = strlen(own);
+    if (n < 2 || own[n - 1] != '/')
+        return strcmp(own, path) == 0;
+    return strncmp(own, path, n) == 0 && path[n] != '\0' && strchr(path + n, '/') == NULL;
 }
 
 static bool has_method(const struct route *route, const char *method)
@@ -200,7 +204,7 @@ static void on_request(void *user, struct http_request *r)
     char name[256] = "";
     const size_t n = strlen(route->path);
     if (route->path[n - 1] == '/')
-        snprintf(name, sizeof name, "%s", r->head.path + n);
+        snprintf(name, sizeof name, "%s", strrchr(r->head.path, '/') + 1);
     if (!http_percent_decode(name)) {
         reply_error(r, 400, "", "invalid_path", "the path: expected %% and two hexadecimal digits");
         return;

@@ -64,6 +64,7 @@ static csm_status begin_sound(struct saying *s, csm_error *err)
     mark.payload = csm_mark_payload_of(s->service->info->digest);
     const struct sound_setup setup = {.format = s->request.format,
                                       .rate_hz = s->service->info->sample_rate_hz,
+                                      .out_hz = s->request.rate_hz,
                                       .speed = s->request.speed,
                                       .mark = options->is_marked ? &mark : NULL,
                                       .is_whole = !s->request.is_streamed};

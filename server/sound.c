@@ -57,6 +57,7 @@ csm_status sound_open(const struct sound_setup *setup, struct sound **out, csm_e
     if (s == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
     csm_audio_options options = csm_audio_defaults();
+    options.rate_hz = setup->out_hz;
     csm_status st = CSM_OK;
     if (setup->mark != NULL) {
         snprintf(s->software, sizeof s->software, "csm %s", csm_version());

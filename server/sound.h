@@ -12,7 +12,8 @@ struct sound;
 
 struct sound_setup {
     csm_audio_format format;
-    int rate_hz;
+    int rate_hz;    /* of the samples */
+    int out_hz;     /* of the sound; 0: the same */
     double speed;   /* 1: as it is; 2: twice as fast, at the same pitch */
     const csm_mark_options *mark; /* NULL: it is not marked */
     bool is_whole;  /* the header may be put right at the end: nothing is taken before */

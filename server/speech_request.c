@@ -47,7 +47,7 @@ static const struct {
                {"aac", CSM_AUDIO_FORMAT_AAC, "audio/aac"},
                {"flac", CSM_AUDIO_FORMAT_FLAC, "audio/flac"},
                {"wav", CSM_AUDIO_FORMAT_WAV, "audio/wav"},
-               {"pcm", CSM_AUDIO_FORMAT_S16LE, "audio/pcm;rate=24000;channels=1"}};
+               {"pcm", CSM_AUDIO_FORMAT_S16LE, "audio/pcm"}};
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
 const char *speech_format_name(csm_audio_format format)
@@ -58,12 +58,18 @@ const char *speech_format_name(csm_audio_format format)
     return "?";
 }
 
-const char *speech_format_type(csm_audio_format format)
+const char *speech_request_type(const struct speech_request *request, const csm_model_info *info,
+                                char type[SPEECH_TYPE])
 {
-    for (size_t i = 0; i < N_FORMATS; i++)
-        if (formats[i].format == format)
-            return formats[i].type;
-    return "application/octet-stream";
+    size_t i = 0;
+    while (i + 1 < N_FORMATS && formats[i].format != request->format)
+        i++;
+    if (request->format == CSM_AUDIO_FORMAT_S16LE) /* it has no header that tells these */
+        snprintf(type, SPEECH_TYPE, "%s;rate=%d;channels=1", formats[i].type,
+                 request->rate_hz > 0 ? request->rate_hz : info->sample_rate_hz);
+    else
+        snprintf(type, SPEECH_TYPE, "%s", formats[i].type);
+    return type;
 }
 
 static bool read_format(const json_t *object, struct speech_request *out, struct refusal *why)
@@ -240,18 +246,18 @@ static bool read_lengths(const json_t *object, const csm_model_info *info,
     return true;
 }
 
-static bool read_others(const json_t *object, const csm_model_info *info,
-                        struct speech_request *out, struct refusal *why)
+static bool read_others(const json_t *object, struct speech_request *out, struct refusal *why)
 {
-    json_int_t rate = info->sample_rate_hz, seed = 0;
+    json_int_t rate = out->rate_hz, seed = 0;
     const json_t *split = given(object, "split");
     const char *how = json_string_value(split);
     if (!read_real(object, "speed", 0.25, 4, &out->speed, why) ||
         !read_whole(object, "seed", INT64_MIN, INT64_MAX, &seed, why) ||
-        !read_whole(object, "sample_rate", rate, rate, &rate, why) ||
+        !read_whole(object, "sample_rate", 8000, 48000, &rate, why) ||
         !read_flag(object, "normalize", &out->is_normalized, why) ||
         !read_flag(object, "guard", &out->options.has_guard, why))
         return false;
+    out->rate_hz = (int)rate;
     if (split != NULL && (how == NULL || (strcmp(how, "sentence") != 0 && strcmp(how, "none") != 0)))
         return refuse_value(why, "split", "sentence or none");
     if (how != NULL)
@@ -395,7 +401,7 @@ bool speech_request_read(const json_t *object, const csm_model_info *info,
     return read_input(object, limits, needs_input, out, why) && read_voice(object, out, why) &&
            read_format(object, out, why) && read_streaming(object, out, why) &&
            read_draws(object, info, &out->options, why) && read_lengths(object, info, out, why) &&
-           read_others(object, info, out, why) && read_references(object, limits, out, why);
+           read_others(object, out, why) && read_references(object, limits, out, why);
 }
 
 void speech_request_empty(struct speech_request *request)

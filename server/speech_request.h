@@ -42,6 +42,7 @@ struct speech_request {
     char *voice; /* NULL: the model's default */
     int speaker; /* -1: the voice's */
     csm_audio_format format;
+    int rate_hz; /* samples a second of the sound; 0: the model's */
     double speed;
     bool is_streamed, is_sse;
     bool has_seed, is_normalized, is_split;
@@ -64,8 +65,10 @@ void speech_request_defaults(struct speech_request *out);
 bool speech_request_copy(const struct speech_request *from, struct speech_request *out);
 void speech_request_empty(struct speech_request *request);
 
-/* The media type and the name of the format: "mp3". */
+/* The name of its format, "mp3", and the media type. */
 const char *speech_format_name(csm_audio_format format);
-const char *speech_format_type(csm_audio_format format);
+enum { SPEECH_TYPE = 48 };
+const char *speech_request_type(const struct speech_request *request, const csm_model_info *info,
+                                char type[SPEECH_TYPE]);
 
 #endif

@@ -17,6 +17,7 @@ static const char trailers[] =
     "X-Finish-Reason, X-Prompt-Tokens, X-Completion-Tokens, X-Audio-Duration-Ms, X-RTF, X-Remarks";
 
 struct spoken {
+    struct service *service;
     struct http_request *r;
     struct saying *saying;
     bool has_begun;
@@ -59,6 +60,7 @@ static void add_remarks(struct spoken *s)
 static void begin(struct spoken *s)
 {
     const struct speech_request *asked = saying_request(s->saying);
+    char type[SPEECH_TYPE];
     s->has_begun = true;
     http_header(s->r, "X-Seed", "%lld", (long long)saying_report(s->saying).seed);
     add_remarks(s);
@@ -66,7 +68,7 @@ static void begin(struct spoken *s)
         http_header(s->r, "Cache-Control", "no-cache");
         http_begin(s->r, 200, "text/event-stream", "");
     } else {
-        http_begin(s->r, 200, speech_format_type(asked->format), trailers);
+        http_begin(s->r, 200, speech_request_type(asked, s->service->info, type), trailers);
     }
 }
 
@@ -143,7 +145,7 @@ static void on_end(void *owner)
     const struct speech_request *asked = saying_request(s->saying);
     const struct saying_report r = saying_report(s->saying);
     const struct remark_list remarks = saying_remarks(s->saying);
-    char codes[REMARK_CODES], tail[320 + REMARK_CODES];
+    char codes[REMARK_CODES], tail[320 + REMARK_CODES], type[SPEECH_TYPE];
     remark_list_codes(&remarks, codes);
     snprintf(tail, sizeof tail,
              "X-Finish-Reason: %s\r\nX-Prompt-Tokens: %zu\r\nX-Completion-Tokens: %zu\r\n"
@@ -165,7 +167,7 @@ static void on_end(void *owner)
         http_header(s->r, "X-Audio-Duration-Ms", "%.0f", r.sound_s * 1e3);
         http_header(s->r, "X-RTF", "%.4f", rtf(&r));
         add_remarks(s);
-        http_answer(s->r, 200, speech_format_type(asked->format), s->bytes, s->n);
+        http_answer(s->r, 200, speech_request_type(asked, s->service->info, type), s->bytes, s->n);
     }
     spoken_free(s);
 }
@@ -213,6 +215,7 @@ void answer_speech(struct service *service, struct http_request *r, const char *
         return;
     }
     log_text(service, r->id, request.input);
+    s->service = service;
     s->r = r;
     if (!saying_begin(service, &request, &hooks, s, &s->saying, &why)) {
         free(s);

@@ -130,7 +130,9 @@ static void on_sentence(void *owner, size_t sentence, const char *text)
                            "id", t->id, "utterance_index", (json_int_t)t->n_utterances,
                            "sentence_index", (json_int_t)(is_whole ? 0 : sentence), "sentence_text",
                            text, "format", speech_format_name(t->config.format), "sample_rate",
-                           t->service->info->sample_rate_hz, "channels", 1, "seed",
+                           t->config.rate_hz > 0 ? t->config.rate_hz
+                                                 : t->service->info->sample_rate_hz,
+                           "channels", 1, "seed",
                            (json_int_t)saying_report(t->saying).seed));
 }
 

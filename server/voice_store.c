@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 /* The names that OpenAI's clients know; some accept no others. */
@@ -220,7 +221,7 @@ const struct voice *voice_store_find(struct voice_store *store, const char *name
     look(store);
     const struct voice *voice = find(store, name);
     for (size_t i = 0; voice == NULL && i < store->n_aliases; i++)
-        if (strcmp(store->aliases[i].name, name) == 0) {
+        if (strcasecmp(store->aliases[i].name, name) == 0) {
             voice = find(store, store->aliases[i].voice); /* NULL: it was removed since */
             if (voice == NULL)
                 voice = find_number(store, store->aliases[i].voice);

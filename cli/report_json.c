@@ -46,13 +46,13 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
     const csm_report *r = result->report;
     double made_ms = (double)r->n_frames * info->frame_ms;
     json_t *choices = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "strategy",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "strategy",
         csm_strategy_name(r->strategy), "reason", r->reason, "fallback", r->fallback, "engine",
         r->engine, "engine_version", r->engine_version, "codec_engine", r->codec_engine, "stream",
         r->stream, "sampler", r->sampler, "sampling_dtype", r->dtype, "mlx_version",
         r->mlx_version, "precision", csm_precision_name(info->precision), "stored_dtype",
-        info->stored_dtype, "threads", info->n_threads, "speculation",
-        info->has_draft ? "on" : "off");
+        info->stored_dtype, "library", r->library, "processor", r->processor, "device",
+        info->device, "threads", r->n_threads, "speculation", info->has_draft ? "on" : "off");
     json_t *settings = json_pack(
         "{s:I, s:f, s:i, s:f, s:f, s:f, s:i, s:f, s:f, s:o, s:o, s:s}", "seed", (json_int_t)0, "temperature",
         r->temperature, "topk", r->top_k, "top_p", r->top_p, "min_p", r->min_p,

@@ -200,6 +200,11 @@ typedef struct csm_report {
 
     char mlx_version[32];
     char fallback[512]; /* one line: what failed and what took its place; "" if nothing did */
+    /* What decided the last bits of products, where the engine's library chooses by the
+     * machine (torch): "PyTorch 2.13.0, oneDNN 3.12.0"; "AVX512 avx512_bf16
+     * ONEDNN_MAX_CPU_ISA=AVX512_CORE", instructions and what caps them. Else "". */
+    char library[96], processor[192];
+    int n_threads; /* 0: the engine's library decides, and does not say */
     csm_cutoffs cutoffs, depth_cutoffs; /* of draws; generation_config.json's */
     const char *code_rules; /* its keys that rule codes out, by blanks ("suppress_tokens
                              * depth_decoder_repetition_penalty"); "" for none */

@@ -16,6 +16,10 @@ enum { CSM_MAX_CODEBOOKS = 1024 };
     X(strategy)                                                                                    \
     X(engine)                                                                                      \
     X(engine_version)                                                                              \
+    X(library)                                                                                     \
+    X(processor)                                                                                   \
+    X(device)                                                                                      \
+    X(threads)                                                                                     \
     X(precision)                                                                                   \
     X(stream)                                                                                      \
     X(sampler)                                                                                     \

@@ -267,6 +267,16 @@ static csm_status load_numpy(const char *path, const struct csm_mapped *file, cs
     return status;
 }
 
+/* Codes as text or JSON. A safetensors file begins with a length, which has zeros. */
+static bool is_text(const struct csm_mapped *file)
+{
+    for (size_t i = 0; i < 8 && i < file->size; i++)
+        if (file->data[i] != '\n' && file->data[i] != '\r' && file->data[i] != '\t' &&
+            (file->data[i] < ' ' || file->data[i] > '~'))
+            return false;
+    return file->size > 0;
+}
+
 csm_status csm_tokens_open(const char *path, csm_tokens **out, csm_error *err)
 {
     struct csm_mapped file;
@@ -277,7 +287,13 @@ csm_status csm_tokens_open(const char *path, csm_tokens **out, csm_error *err)
     bool is_numpy = file.size >= 6 && (memcmp(file.data, "\x93NUMPY", 6) == 0 ||
                                        memcmp(file.data, "PK\3\4", 4) == 0 ||
                                        memcmp(file.data, "PK\5\6", 4) == 0);
-    status = is_numpy ? load_numpy(path, &file, out, err) : CSM_OK;
+    if (is_numpy)
+        status = load_numpy(path, &file, out, err);
+    else if (is_text(&file))
+        status = csm_fail(err, CSM_BAD_FORMAT,
+                          "%s: text, expected codes as safetensors, .npy or .npz "
+                          "(numpy.save(\"codes.npy\", CODES) makes one)",
+                          path);
     csm_mapped_close(&file);
-    return is_numpy ? status : load_safetensors(path, out, err);
+    return is_numpy || status != CSM_OK ? status : load_safetensors(path, out, err);
 }

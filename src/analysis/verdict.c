@@ -119,6 +119,8 @@ csm_status csm_verdict_find(csm_analysis *analysis, const csm_analyze_options *o
     if ((c.text = open_memstream(&text, &size)) == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "comparison: out of memory");
     status = deliberate(&c, err);
+    if (status == CSM_OK && out->verdict == CSM_VERDICT_ROUNDING)
+        csm_case_name_bits(&c);
     if (fclose(c.text) != 0 && status == CSM_OK)
         status = csm_fail(err, CSM_NO_MEMORY, "comparison: out of memory");
     if (status != CSM_OK) {

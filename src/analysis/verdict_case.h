@@ -70,6 +70,9 @@ void csm_case_tell_place(struct csm_case *c);
 /* Words out of a file: at most 60 bytes, nothing that moves a terminal. */
 void csm_case_quote(const struct csm_case *c, const char *text);
 
+/* Of a verdict of rounding: what the files name that rounds otherwise, as its cause. */
+void csm_case_name_bits(struct csm_case *c);
+
 /* ---- the rules, by their numbers in docs/ANALYZER.md ------------------------------- */
 
 /* Each but the last decides, then true, or leaves it to those after it. */

@@ -60,3 +60,26 @@ bool csm_rule_claims(struct csm_case *c)
     }
     return false;
 }
+
+void csm_case_name_bits(struct csm_case *c)
+{
+    static const struct {
+        const char *key, *cause, *words;
+    } rules[] = {
+        {"library", "library", "PyTorch or oneDNN is another"},
+        {"processor", "processor", "the processor's instructions, or their cap, are others"},
+        {"device", "processor", "the device is another"},
+        {"threads", "processor", "the number of threads is another"},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        if (!csm_case_metadata_differs(c, rules[i].key))
+            continue;
+        if (strcmp(c->out->cause, "rounding") == 0)
+            c->out->cause = rules[i].cause;
+        csm_print(c->text, "By the files' own word %s: ", rules[i].words);
+        csm_case_quote(c, csm_tokens_metadata(c->a, rules[i].key));
+        fputs(" against ", c->text);
+        csm_case_quote(c, csm_tokens_metadata(c->b, rules[i].key));
+        fputs(". ", c->text);
+    }
+}

@@ -51,6 +51,24 @@ static bool locate(const struct kind *kind, char *path, size_t size)
     return access(path, F_OK) == 0;
 }
 
+/* POSIX has object and function pointers of one size; ISO C no cast between them. */
+static void find(void *library, const char *name, void *function, size_t size)
+{
+    void *symbol = dlsym(library, name);
+    memcpy(function, &symbol, size);
+}
+
+static void tell_bits(const char *name, struct csm_engine *engine)
+{
+    char symbol[64];
+    csm_engine_bits_of of = NULL;
+    snprintf(symbol, sizeof symbol, "csm_engine_%s_bits", name);
+    if (engine->library != NULL)
+        find(engine->library, symbol, &of, sizeof of);
+    if (of != NULL)
+        of(&engine->bits);
+}
+
 static csm_status load(const struct kind *kind, struct csm_engine *out, csm_error *err)
 {
     char path[4096];
@@ -66,10 +84,8 @@ static csm_status load(const struct kind *kind, struct csm_engine *out, csm_erro
     if (out->library == NULL)
         return csm_fail(err, CSM_NO_ENGINE, "engine %s does not load: %s: %s", kind->name,
                         dlerror(), kind->install);
-    /* POSIX has object and function pointers of one size; ISO C no cast between them. */
-    void *symbol = dlsym(out->library, kind->entry);
     csm_engine_entry entry = NULL;
-    memcpy(&entry, &symbol, sizeof entry);
+    find(out->library, kind->entry, &entry, sizeof entry);
     if (entry != NULL)
         out->ops = entry(CSM_ENGINE_ABI);
     if (out->ops == NULL)
@@ -101,8 +117,10 @@ csm_status csm_engine_open(const char *name, const struct csm_engine_options *op
         return csm_fail(err, status, "engine '%s': expected native, mlx, torch or cuda", name);
 
     status = out->ops->open(options != NULL ? options : &defaults, &out->ctx, err);
-    if (status == CSM_OK)
+    if (status == CSM_OK) {
+        tell_bits(name, out);
         return CSM_OK;
+    }
 fail:
     out->ctx = NULL;
     csm_engine_close(out);

@@ -11,6 +11,7 @@
 #ifndef CSM_ENGINE_OPEN_H
 #define CSM_ENGINE_OPEN_H
 
+#include "engine/bits.h"
 #include "engine/engine.h"
 
 #ifdef __cplusplus
@@ -22,6 +23,7 @@ struct csm_engine {
     const struct csm_engine_ops *ops;
     void *ctx;
     void *library; /* of dlopen; NULL: inside */
+    struct csm_engine_bits bits;
 };
 
 /* Open an engine.

@@ -58,6 +58,10 @@ static void fill_report(csm_generation *g)
     r->depth_top_p = s->depth.top_p;
     r->min_p = s->first.min_p;
     r->depth_min_p = s->depth.min_p;
+    const struct csm_engine_bits *bits = &g->host->engine.bits;
+    memcpy(r->library, bits->library, sizeof r->library);
+    memcpy(r->processor, bits->processor, sizeof r->processor);
+    r->n_threads = bits->n_threads > 0 ? bits->n_threads : m->info.n_threads;
     r->cutoffs = s->first.cutoffs;
     r->depth_cutoffs = s->depth.cutoffs;
     r->code_rules = csm_checkpoint_config(m->checkpoint)->generation.rule_names;

@@ -134,6 +134,30 @@ def test_what_leaves_codes_out_is_named(csm, tmp_path, keys, cause, confidence, 
     assert report["confidence"] == confidence and words in report["explanation"]
 
 
+@pytest.mark.parametrize("keys, cause, words", [
+    ({"library": ["PyTorch 2.13.0, oneDNN 3.12.0", "PyTorch 2.15.0, oneDNN 3.13.3"]}, "library",
+     "PyTorch or oneDNN is another: PyTorch 2.13.0, oneDNN 3.12.0 against PyTorch 2.15.0"),
+    ({"processor": ["AVX512 avx512_bf16 amx_bf16", "AVX512 avx512_bf16"]}, "processor",
+     "AVX512 avx512_bf16 amx_bf16 against AVX512 avx512_bf16."),
+    ({"processor": ["AVX512 ONEDNN_MAX_CPU_ISA=AVX2", "AVX2"], "library": ["a", "b"]}, "library",
+     "their cap, are others: AVX512 ONEDNN_MAX_CPU_ISA=AVX2 against AVX2."),
+    ({"threads": ["1", "2"]}, "processor", "number of threads is another: 1 against 2."),
+    ({"device": ["cpu", "cuda:0"]}, "processor", "the device is another: cpu against cuda:0."),
+    ({"library": ["a", "a"], "threads": ["2", "2"]}, "rounding", "")])
+def test_what_rounds_otherwise_is_named(csm, tmp_path, keys, cause, words):
+    """A close race lost: margins of either side are tiny where the codes part."""
+    other, margins = CODES.copy(), np.full(CODES.shape, 2, np.float32)
+    other[30, 3:] = (other[30, 3:] + 7) % 2048
+    other[31:] = rng.integers(1, 2048, other[31:].shape)
+    margins[30, 3] = 1e-4
+    files = [safetensors(tmp_path / f"{i}.st", {"codes": codes, "margins": margins},
+                         {"dtype": "f32", "seed": "1"} | {k: v[i] for k, v in keys.items()})
+             for i, codes in enumerate((CODES, other))]
+    report, code = analyzed(csm, *files)
+    assert (report["verdict"], report["cause"], code) == ("rounding", cause, 0)
+    assert words in report["explanation"]
+
+
 def test_usage_and_refusals(csm, tmp_path):
     assert csm("analyze", check=False).returncode == 2
     assert csm("analyze", "a", "b", "c", check=False).returncode == 2
@@ -160,6 +184,17 @@ def test_hostile_files_are_refused(csm, tmp_path, name, content):
     done = csm("analyze", path, check=False)
     assert done.returncode == 3, done
     assert done.stderr.startswith("csm: ") and done.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["1 2 3 4\n5 6 7 8\n", "1,2,3\r\n", "[[1, 2], [3, 4]]", "7",
+                                  '{"codes": [[1, 2]]}', "\n\n1\t2\n"])
+def test_codes_as_text_are_refused_with_the_way_out(csm, tmp_path, text):
+    (tmp_path / "codes.txt").write_text(text, newline="")
+    for command in ("analyze", tmp_path / "codes.txt"), ("codec", "decode", tmp_path / "codes.txt",
+                                                         tmp_path / "o.wav"):
+        done = csm(*command, check=False)
+        assert done.returncode == 3 and not (tmp_path / "o.wav").exists()
+        assert "codes.txt: text, expected codes as safetensors, .npy or .npz" in done.stderr
 
 
 def test_tensors_that_do_not_fit_the_codes_are_refused(csm, tmp_path):

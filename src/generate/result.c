@@ -258,9 +258,10 @@ void csm_result_tell(const csm_result *result, const csm_model_info *info, const
     say(words, "engine_version", r->engine_version);
     say(words, "library", r->library);
     say(words, "processor", r->processor);
-    say(words, "device", info->device);
-    if (r->n_threads > 0)
+    if (r->library[0] != '\0') { /* engine native has the same bits with any threads */
+        say(words, "device", *info->device != '\0' ? info->device : "cpu");
         say_number(words, "threads", "%d", r->n_threads);
+    }
     say(words, "precision", info->precision != CSM_PRECISION_STORED ? csm_precision_name(info->precision)
                                                              : info->stored_dtype);
     say(words, "stream", r->stream);

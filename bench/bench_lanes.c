@@ -95,7 +95,8 @@ static void open_lane(struct bench *b, struct lane *lane, const struct lane *fir
                                          .top_k = 50,
                                          .depth_top_k = 50,
                                          .dtype = CSM_DTYPE_F32,
-                                         .random = lane->random};
+                                         .random = lane->random,
+                                         .may_go_on = true};
     if (first == NULL) {
         must(ops->lane_open(ctx, l->backbone.attention, l->backbone.n_layers, n + n_frames,
                             &lane->backbone, &err));

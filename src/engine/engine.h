@@ -72,6 +72,8 @@ struct csm_traits {
      * need not be computed again (lane_fork). */
     bool independent_rows;
     bool codec;       /* it has the convolutions */
+    /* Contexts work side by side: the codec is to have one of its own, beside the model's frames. */
+    bool codec_apart;
     bool whole_frame; /* it has `frame` */
     /* Activations have the checkpoint's dtype, where no precision is asked for; else float32. */
     bool as_stored;
@@ -183,6 +185,15 @@ struct csm_frame_draw {
     csm_dtype dtype;      /* RACE: F32, BF16, F16 */
     const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */
     size_t n_known;
+    /* RACE: an engine may begin the next frame of the lane before it is asked for, with the
+     * codes that this one goes on with. What it will be asked with, beside that and the
+     * settings above: noise, where this frame has some, and known codes. next_noise NULL,
+     * where `noise` is not: it is not there yet. What was begun and is asked for otherwise,
+     * or not at all, is as if it had never been. */
+    bool may_go_on;
+    const float *next_noise;
+    const int32_t *next_known;
+    size_t next_n_known;
 };
 
 /* One lane's frame. */
@@ -218,6 +229,11 @@ struct csm_engine_ops {
     const struct csm_traits *(*traits)(void *ctx); /* lives as long as the context */
 
     /* ---- things that hold data; every *_free takes NULL ---- */
+
+    /* (optional) Whether the context has room for weights of these n sources, asked before the
+     * first is made: CSM_NO_MEMORY, which says what they take, what is free and what would fit. */
+    csm_status (*expect_room)(void *ctx, const struct csm_weight_source *sources, size_t n,
+                              csm_error *err);
 
     csm_status (*weight_new)(void *ctx, const struct csm_weight_source *source, csm_weight **out,
                              csm_error *err);
@@ -329,7 +345,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 5
+#define CSM_ENGINE_ABI 6
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

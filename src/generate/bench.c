@@ -275,7 +275,8 @@ static csm_status run_frames(struct run *run, const csm_bench_options *o, csm_ge
         n_warm += n_begun == o->n_batch;
         measure_frame(run, lanes[0], is_counted);
         st = take_frames(lanes, o->n_batch, &n_begun, err);
-        if (n_warm + 1 >= o->n_warm_up)
+        /* Not while the engine is at work on the next frame: that would be ahead of its time. */
+        if (n_warm + 1 >= o->n_warm_up && !run->model->host.traits->codec_apart)
             read_memory(run);
     }
     return st;
@@ -295,6 +296,7 @@ static csm_status run_generations(struct run *run, const csm_bench_options *o,
                                   : csm_fail(err, CSM_NO_MEMORY, "bench: %zu sentences", o->n_batch);
     if (st == CSM_OK && has_sound)
         st = warm_codec(m, forced, err);
+    read_memory(run);
     csm_turns_take(&m->turns);
     for (size_t i = 0; st == CSM_OK && i < o->n_batch; i++)
         st = open_generation(m, o, forced, n, has_sound, &lanes[i], err);

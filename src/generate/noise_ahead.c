@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two frames in turn: the caller has one while the thread fills the other. */
+ * Three frames in turn: the caller has one and may look at the next, while the thread fills
+ * the third. */
 #include "generate/noise_ahead.h"
 
 #include <pthread.h>
@@ -8,13 +9,15 @@
 
 #include "base/error.h"
 
+enum { FRAMES = 3 };
+
 struct csm_noise_ahead {
     csm_stream *stream;
     csm_dtype dtype;
     size_t n_codebooks, vocab;
     bool has_row[2]; /* of codebook 0, of the others */
 
-    float *frames[2];
+    float *frames[FRAMES];
     size_t n_taken; /* frames that the caller has had; it has frame n_taken - 1 */
 
     pthread_t thread;
@@ -45,11 +48,11 @@ static void *run(void *argument)
     csm_noise_ahead *noise = argument;
     pthread_mutex_lock(&noise->mutex);
     while (!noise->is_stopping && noise->status == CSM_OK) {
-        if (noise->n_filled > noise->n_taken) {
+        if (noise->n_filled > noise->n_taken + FRAMES - 2) {
             pthread_cond_wait(&noise->changed, &noise->mutex);
             continue;
         }
-        float *frame = noise->frames[noise->n_filled % 2];
+        float *frame = noise->frames[noise->n_filled % FRAMES];
         pthread_mutex_unlock(&noise->mutex);
         csm_error error;
         csm_status status = fill(noise, frame, &error);
@@ -81,7 +84,7 @@ csm_status csm_noise_ahead_start(const csm_stream_state *from, csm_dtype dtype,
     pthread_cond_init(&noise->changed, NULL);
 
     csm_status st = csm_stream_open(from, &noise->stream, err);
-    for (size_t i = 0; st == CSM_OK && i < 2; i++) {
+    for (size_t i = 0; st == CSM_OK && i < FRAMES; i++) {
         noise->frames[i] = calloc(n_codebooks * vocab, sizeof(float));
         if (noise->frames[i] == NULL)
             st = csm_fail(err, CSM_NO_MEMORY, "noise: a frame of %zu rows", n_codebooks);
@@ -107,7 +110,7 @@ csm_status csm_noise_ahead_next(csm_noise_ahead *noise, const float **frame, csm
     csm_status st = noise->status;
     if (noise->n_filled > noise->n_taken) {
         st = CSM_OK;
-        *frame = noise->frames[noise->n_taken % 2];
+        *frame = noise->frames[noise->n_taken % FRAMES];
         noise->n_taken++;
         pthread_cond_broadcast(&noise->changed);
     } else {
@@ -115,6 +118,15 @@ csm_status csm_noise_ahead_next(csm_noise_ahead *noise, const float **frame, csm
     }
     pthread_mutex_unlock(&noise->mutex);
     return st;
+}
+
+const float *csm_noise_ahead_look(csm_noise_ahead *noise)
+{
+    pthread_mutex_lock(&noise->mutex);
+    const bool is_there = noise->n_filled > noise->n_taken;
+    const float *frame = is_there ? noise->frames[noise->n_taken % FRAMES] : NULL;
+    pthread_mutex_unlock(&noise->mutex);
+    return frame;
 }
 
 void csm_noise_ahead_stop(csm_noise_ahead *noise)
@@ -131,7 +143,7 @@ void csm_noise_ahead_stop(csm_noise_ahead *noise)
     pthread_cond_destroy(&noise->changed);
     pthread_mutex_destroy(&noise->mutex);
     csm_stream_close(noise->stream);
-    free(noise->frames[0]);
-    free(noise->frames[1]);
+    for (size_t i = 0; i < FRAMES; i++)
+        free(noise->frames[i]);
     free(noise);
 }

@@ -21,6 +21,10 @@ csm_status csm_noise_ahead_start(const csm_stream_state *from, csm_dtype dtype,
  * as csm_stream_fill. */
 csm_status csm_noise_ahead_next(csm_noise_ahead *noise, const float **frame, csm_error *err);
 
+/* What csm_noise_ahead_next will give, where that is there already, or NULL; valid until the
+ * call after that one. */
+const float *csm_noise_ahead_look(csm_noise_ahead *noise);
+
 /* Takes NULL. */
 void csm_noise_ahead_stop(csm_noise_ahead *noise);
 

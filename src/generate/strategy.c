@@ -90,14 +90,17 @@ static csm_status open_language(const csm_model_options *options, struct csm_hos
 csm_status csm_engines_open(const csm_model_options *options, struct csm_host *host,
                             struct csm_engine *codec, csm_error *err)
 {
-    const struct csm_engine_options how = {.n_threads = options->n_threads};
+    struct csm_engine_options how = {.n_threads = options->n_threads};
     csm_status st = open_language(options, host, err);
-    if (st == CSM_OK && options->codec_engine != NULL) {
-        if (!csm_engine_is(&host->engine, options->codec_engine))
-            st = csm_engine_open(options->codec_engine, &how, codec, err);
-    } else if (st == CSM_OK &&
+    if (st == CSM_OK && options->codec_engine != NULL &&
+        !csm_engine_is(&host->engine, options->codec_engine)) {
+        st = csm_engine_open(options->codec_engine, &how, codec, err);
+    } else if (st == CSM_OK && options->codec_engine == NULL &&
                (host->strategy == CSM_STRATEGY_HYBRID || !host->traits->codec)) {
         st = open_local(&how, codec, err);
+    } else if (st == CSM_OK && host->traits->codec_apart) {
+        how.device = options->device;
+        st = csm_engine_open(host->engine.ops->name, &how, codec, err);
     }
     const struct csm_engine *sound = codec->ops != NULL ? codec : &host->engine;
     if (st == CSM_OK && !sound->ops->traits(sound->ctx)->codec)

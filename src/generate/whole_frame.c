@@ -89,6 +89,17 @@ void csm_whole_frame_close(struct csm_whole_frame *w)
     *w = (struct csm_whole_frame){0};
 }
 
+/* What is known of the frame after this one, which is not the last. */
+static void look_ahead(csm_generation *g)
+{
+    struct csm_frame_draw *draw = &g->whole.draw;
+    const bool is_forced = g->n_drawn + 1 < g->n_forced;
+    draw->may_go_on = g->n_sound + 1 < g->settings.max_frames;
+    draw->next_noise = g->whole.noise != NULL ? csm_noise_ahead_look(g->whole.noise) : NULL;
+    draw->next_known = is_forced ? g->forced + (g->n_drawn + 1) * g->model->info.n_codebooks : NULL;
+    draw->next_n_known = is_forced ? g->model->info.n_codebooks : 0;
+}
+
 csm_status csm_whole_frame_begin(csm_generation *g, const int32_t *forced, csm_error *err)
 {
     struct csm_whole_frame *w = &g->whole;
@@ -96,7 +107,10 @@ csm_status csm_whole_frame_begin(csm_generation *g, const int32_t *forced, csm_e
     w->forced = forced;
     w->draw.known = forced != NULL ? forced : g->fed;
     w->draw.n_known = forced != NULL ? g->model->info.n_codebooks : 0;
-    return w->noise != NULL ? csm_noise_ahead_next(w->noise, &w->draw.noise, err) : CSM_OK;
+    csm_status st = w->noise != NULL ? csm_noise_ahead_next(w->noise, &w->draw.noise, err) : CSM_OK;
+    if (st == CSM_OK)
+        look_ahead(g);
+    return st;
 }
 
 /* What the engine drew by itself stands; margin and probability are the sampler's

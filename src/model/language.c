@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "checkpoint/roles.h"
 
 static void set_parts(struct csm_language *l)
 {
@@ -23,6 +24,39 @@ static void set_parts(struct csm_language *l)
                                         .n_layers = l->depth.n_layers,
                                         .norm = l->depth.norm,
                                         .heads = l->heads};
+}
+
+/* All weights of the language model at once, where the engine can tell. One that is not there
+ * is told when it is bound. */
+static csm_status expect_room(const struct csm_engine *engine, const csm_checkpoint *checkpoint,
+                              csm_error *err)
+{
+    const struct csm_config *config = csm_checkpoint_config(checkpoint);
+    struct csm_weight_source *sources = NULL;
+    csm_error missing;
+    size_t n_most = 0, n = 0;
+    if (engine->ops->expect_room == NULL)
+        return CSM_OK;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int part = CSM_BACKBONE; part <= CSM_DEPTH; part++)
+            for (int role = 0; role < CSM_ROLE_COUNT; role++) {
+                const size_t count = csm_role_count(config, (enum csm_part)part, (enum csm_role)role);
+                n_most += pass == 0 ? count : 0;
+                for (size_t i = 0; pass == 1 && i < count; i++) {
+                    if (csm_checkpoint_find(checkpoint, (enum csm_part)part, (enum csm_role)role, i,
+                                            &sources[n], &missing) != CSM_OK)
+                        continue;
+                    sources[n++].is_table = role == CSM_ROLE_TEXT_TABLE || role == CSM_ROLE_AUDIO_TABLE;
+                }
+            }
+        if (pass == 0)
+            sources = calloc(n_most + 1, sizeof *sources);
+        if (sources == NULL)
+            return csm_fail(err, CSM_NO_MEMORY, "model: a list of %zu weights", n_most);
+    }
+    csm_status st = engine->ops->expect_room(engine->ctx, sources, n, err);
+    free(sources);
+    return st;
 }
 
 csm_status csm_language_open(struct csm_language *language, const struct csm_engine *engine,
@@ -45,8 +79,9 @@ csm_status csm_language_open(struct csm_language *language, const struct csm_eng
     if (language->heads == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "model: %zu heads", config->n_codebooks);
 
-    csm_status st =
-        csm_bind(binder, CSM_BACKBONE, CSM_ROLE_TEXT_TABLE, 0, &language->text_table, err);
+    csm_status st = expect_room(engine, checkpoint, err);
+    if (st == CSM_OK)
+        st = csm_bind(binder, CSM_BACKBONE, CSM_ROLE_TEXT_TABLE, 0, &language->text_table, err);
     if (st == CSM_OK)
         st = csm_bind(binder, CSM_BACKBONE, CSM_ROLE_AUDIO_TABLE, 0, &language->audio_table, err);
     language->depth_table = language->audio_table;

@@ -146,6 +146,7 @@ void truncate(csm_lane &lane, size_t n_positions)
 {
     if (n_positions != 0 && lane.window != 0)
         throw declined(shaped("a lane with a window cut to %zu positions", n_positions));
+    lane.begun = 0;
     for (size_t &length : lane.lengths)
         length = n_positions < length ? n_positions : length;
     size_t kept = (n_positions + PAGE - 1) / PAGE;
@@ -395,6 +396,7 @@ void attention(context &ctx, const csm_attention &a, size_t layer, const csm_row
     for (size_t i = 0; i < n_lanes; i++) {
         csm_lane &lane = *lanes[i].lane;
         size_t length = lane.lengths[layer];
+        lane.begun = 0;
         grow(ctx, lane, length, length + lanes[i].n);
         for (size_t t = 0; t < lanes[i].n; t++)
             rows.push_back({lane.table.as<float *>(), static_cast<int>(lane.n_table),
@@ -432,7 +434,6 @@ void attention(context &ctx, const csm_attention &a, size_t layer, const csm_row
     job.n_parts = qkv[0]->n_parts();
     job.most_pages = static_cast<int>(most_pages);
     job.to = room_for_planes(ctx, ctx.planes_b, x.rows, q_width, slots_of(a.o->n_planes));
-    launch_append(ctx, job);
     launch_attend(ctx, job);
 
     const matrix &o = a.o->matrix;

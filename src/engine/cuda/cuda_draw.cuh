@@ -62,10 +62,6 @@ __device__ __forceinline__ uint32_t philox(const uint32_t key[2], uint64_t block
     return c0;
 }
 
-/* A row of at most MOST_VOCAB values is one call of the generator by more threads than it has
- * values: thread i gives value i, and the generator moves by 4 (noise_torch_cuda.c). */
-enum { NOISE_ADVANCE = 4 };
-
 __device__ __forceinline__ float noise_value(const draw_how &how, int i)
 {
     if (how.noise != nullptr)
@@ -126,12 +122,12 @@ __device__ __forceinline__ float block_sum(draw_room &room, int turn, float v)
     return fold(lane < DRAW_WARPS ? room.sums[turn][lane] : 0.0f);
 }
 
-/* A row at work, in shared memory: a thread has every DRAW_THREADS-th number. Loops over them
- * are not unrolled: the code of a draw would push that of the steps around it out of the
- * cache of instructions. */
+/* A row at work, in shared memory: a thread has every DRAW_THREADS-th number, and those of a
+ * race in registers. The loop that makes noise is not unrolled: its code would push that of the
+ * steps around the draw out of the cache of instructions. */
 struct draw_rows {
     float x[MOST_VOCAB]; /* logits over temperature */
-    float q[MOST_VOCAB]; /* noise, then how the race stands: the bits of p / q, plus 1; 0: out */
+    float q[MOST_VOCAB]; /* noise */
 };
 
 /* The score that is k-th from above: bit by bit. */
@@ -179,6 +175,55 @@ static __device__ __noinline__ int draw_rounded(draw_room &room, draw_rows &rows
     return static_cast<int>(at);
 }
 
+/* Before draw_code: the row's noise, which does not depend on its logits. */
+__device__ __forceinline__ void make_noise(draw_rows &rows, int vocab, const draw_how &how)
+{
+    if (how.temperature > 0.0f)
+#pragma unroll 1
+        for (int i = threadIdx.x; i < vocab; i += DRAW_THREADS)
+            rows.q[i] = noise_value(how, i);
+}
+
+/* The race of float32, scores[j] the ordered bits of this thread's x. code: what it is where no
+ * number is among the logits. */
+static __device__ __noinline__ int draw_race(draw_room &room, const draw_rows &rows, int top_k, int vocab,
+                                             float highest, int code)
+{
+    uint32_t scores[MOST_EACH], race[MOST_EACH]; /* the bits of p / q, plus 1; 0: out */
+#pragma unroll
+    for (int j = 0; j < MOST_EACH; j++) {
+        int i = threadIdx.x + j * DRAW_THREADS;
+        bool is_in = i < vocab;
+        scores[j] = is_in ? ordered(rows.x[i]) : 0;
+        race[j] = is_in ? __float_as_uint(expf(rows.x[i] - highest) / rows.q[i]) + 1 : 0;
+    }
+#pragma unroll 1
+    for (int turn = 0;; turn ^= 1) {
+        uint32_t best, at, value = 0, index = 0xffffffffu;
+#pragma unroll
+        for (int j = 0; j < MOST_EACH; j++)
+            if (race[j] > value) {
+                value = race[j];
+                index = threadIdx.x + j * DRAW_THREADS;
+            }
+        block_best(room, turn ^ 1, value, index, &best, &at);
+        if (best == 0)
+            return code; /* the caller says so */
+        code = static_cast<int>(at);
+        if (top_k <= 0)
+            return code;
+        uint32_t winner = ordered(rows.x[code]), above = 0;
+#pragma unroll
+        for (int j = 0; j < MOST_EACH; j++) {
+            bool is_above = scores[j] > winner;
+            above += is_above;
+            race[j] = is_above ? race[j] : 0;
+        }
+        if (block_count(room, turn, above) < static_cast<uint32_t>(top_k))
+            return code;
+    }
+}
+
 /* logits(j, i): number i, the j-th of this thread; called once for each. */
 template <class Logits>
 __device__ __forceinline__ int draw_code(draw_room &room, draw_rows &rows, const Logits &logits, int vocab,
@@ -186,22 +231,18 @@ __device__ __forceinline__ int draw_code(draw_room &room, draw_rows &rows, const
 {
     bool is_greedy = !(how.temperature > 0.0f);
     float factor = 1.0f / how.temperature;
+    uint32_t best, at, mine = 0, index = 0xffffffffu;
 #pragma unroll
     for (int j = 0; j < MOST_EACH; j++) {
         int i = threadIdx.x + j * DRAW_THREADS;
-        if (i < vocab)
-            rows.x[i] = logits(j, i);
-    }
-    uint32_t best, at, mine = 0, index = 0xffffffffu;
-#pragma unroll 1
-    for (int i = threadIdx.x; i < vocab; i += DRAW_THREADS) {
-        float x = rows.x[i];
+        if (i >= vocab)
+            continue;
+        float x = logits(j, i);
         if (!is_greedy) {
-            rows.q[i] = noise_value(how, i);
             x = round_to(how.dtype, x);
             x = round_to(how.dtype, how.by_reciprocal ? x * factor : x / how.temperature);
-            rows.x[i] = x;
         }
+        rows.x[i] = x;
         if (ordered(x) > mine) {
             mine = ordered(x);
             index = i;
@@ -214,37 +255,7 @@ __device__ __forceinline__ int draw_code(draw_room &room, draw_rows &rows, const
         code = draw_rounded(room, rows, how.dtype, how.top_k, vocab, highest);
         code = code < vocab && code >= 0 ? code : 0;
     } else if (!is_greedy) {
-#pragma unroll 1
-        for (int i = threadIdx.x; i < vocab; i += DRAW_THREADS)
-            rows.q[i] = __uint_as_float(__float_as_uint(expf(rows.x[i] - highest) / rows.q[i]) + 1);
-#pragma unroll 1
-        for (int turn = 0;; turn ^= 1) {
-            uint32_t value = 0;
-            index = 0xffffffffu;
-#pragma unroll 1
-            for (int i = threadIdx.x; i < vocab; i += DRAW_THREADS) {
-                uint32_t r = __float_as_uint(rows.q[i]);
-                if (r > value) {
-                    value = r;
-                    index = i;
-                }
-            }
-            block_best(room, turn ^ 1, value, index, &best, &at);
-            if (best == 0)
-                break; /* no number among the logits: the caller says so */
-            code = static_cast<int>(at);
-            if (how.top_k <= 0)
-                break;
-            uint32_t winner = ordered(rows.x[code]), above = 0;
-#pragma unroll 1
-            for (int i = threadIdx.x; i < vocab; i += DRAW_THREADS) {
-                bool is_above = ordered(rows.x[i]) > winner;
-                above += is_above;
-                rows.q[i] = is_above ? rows.q[i] : 0.0f;
-            }
-            if (block_count(room, turn, above) < static_cast<uint32_t>(how.top_k))
-                break;
-        }
+        code = draw_race(room, rows, how.top_k, vocab, highest, code);
     }
     draw_barrier();
     return code;

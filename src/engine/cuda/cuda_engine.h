@@ -176,6 +176,8 @@ struct attend_job {
     int n_heads, n_kv_heads, head_dim, layer, window;
     int most_pages; /* that a row sees */
     int heads_at_once; /* in a block: all that share keys and values, or 1 */
+    bool is_one_each;  /* no two rows are of one lane; so: */
+    bool appends;      /* a row's block brings its key and value into the page */
     bool interleaved;
     float scale;
     const float *frequencies; /* [head_dim / 2] */
@@ -189,8 +191,7 @@ void launch_embed(context &ctx, const weight_view &table, const int32_t *ids, in
                   int n_per_row, float *out);
 void launch_rows(context &ctx, const rows_job &job);
 void launch_product(context &ctx, const product_job &job);
-/* Keys and values of the rows into their pages; queries to results. */
-void launch_append(context &ctx, const attend_job &job);
+/* Keys and values of the rows into their pages, then queries to results. */
 void launch_attend(context &ctx, const attend_job &job);
 void launch_add(context &ctx, float *x, const float *y, size_t n);
 
@@ -256,6 +257,7 @@ struct csm_lane {
     csm_rope rope;
     const float *frequencies;
     csm_cuda::page_pool *pool;
+    uint64_t begun = 0;          /* the frame that was begun for it and stands (cuda_alone.cu); or 0 */
     std::vector<size_t> lengths; /* of each layer */
     std::vector<std::shared_ptr<csm_cuda::page>> pages;
     csm_cuda::memory table; /* float *[n_table], on the card */
@@ -284,6 +286,8 @@ struct context {
 };
 
 /* ---- cuda_weights.cu ---- */
+/* Throws where the card has no room for weights of these n sources. */
+void expect_room(context &ctx, const csm_weight_source *sources, size_t n);
 csm_weight *make_weight(context &ctx, const csm_weight_source &source);
 const matrix &product_form(context &ctx, csm_weight &weight);
 weight_view table_form(context &ctx, csm_weight &weight);

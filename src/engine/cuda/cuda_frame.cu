@@ -11,6 +11,7 @@
 
 #include "engine/cuda/cuda_draw.cuh"
 #include "engine/cuda/cuda_frame.h"
+#include "engine/cuda/cuda_launch.cuh"
 #include "engine/cuda/cuda_one.h"
 #include "engine/cuda/cuda_view.cuh"
 
@@ -41,6 +42,7 @@ struct frame_state {
     const csm_weight *model = nullptr;
     memory projected; /* [n_codebooks * vocab, depth width] */
     std::unique_ptr<one_frame, void (*)(one_frame *)> one{nullptr, nullptr};
+    std::unique_ptr<alone_state, void (*)(alone_state *)> alone{nullptr, nullptr}; /* with `one` */
     size_t room = 0;  /* lanes that all that follows has room for */
     memory lanes, x, hidden, depth_x, planes_a, planes_b, qkv, parts, depth_pages, depth_table;
     memory backbone_rows, depth_rows, codes, logits, noise;
@@ -93,6 +95,7 @@ context::~context()
  * hidden rows come together. */
 __global__ static void hidden_kernel(const lane_frame *lanes, const float *fed, float *all, int width)
 {
+    await_before();
     const lane_frame &lane = lanes[blockIdx.y];
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= width)
@@ -104,6 +107,7 @@ __global__ static void hidden_kernel(const lane_frame *lanes, const float *fed, 
 
 __global__ static void feed_kernel(const lane_frame *lanes, weight_view table, int n_ids, float *out)
 {
+    await_before();
     const lane_frame &lane = lanes[blockIdx.y];
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (lane.fed < 0 || c >= table.cols)
@@ -131,9 +135,11 @@ __global__ static void __launch_bounds__(DRAW_THREADS) draw_kernel(draw_job job)
 {
     __shared__ draw_room room;
     __shared__ draw_rows rows;
+    await_before();
     const lane_frame &lane = job.lanes[blockIdx.x];
     const float *row = job.logits + (static_cast<size_t>(blockIdx.x) * job.n_codebooks + job.k) * job.vocab;
     draw_how how = how_of(lane, job.k, job.vocab);
+    make_noise(rows, job.vocab, how);
     int code = draw_code(room, rows, [&](int, int i) { return row[i]; }, job.vocab, how);
     int known = lane.known[job.k];
     if (threadIdx.x == 0)
@@ -206,7 +212,10 @@ static void prepare_model(context &ctx, const csm_frame_parts &p, frame_state &f
         product_form(ctx, own(p.heads[k]));
     table_form(ctx, own(p.step.codes));
     project(ctx, p, f.projected);
+    f.alone.reset();
     f.one = make_one(ctx, p, f.projected.as<float>());
+    if (f.one != nullptr)
+        f.alone = make_alone(p);
     f.model = p.first_head;
 }
 
@@ -285,7 +294,8 @@ struct layer_rows {
     int n;
     float *x;
     int most_pages;
-    int n_parts; /* in f.parts */
+    bool is_one_each; /* of a lane */
+    int n_parts;      /* in f.parts */
 };
 
 static rows_job norm_rows(const layer_rows &r, const csm_norm &norm, size_t width, frame_state &f)
@@ -327,7 +337,7 @@ static void run_layer(context &ctx, const csm_attention &a, const csm_mlp &m, si
     attend.n_parts = 1;
     attend.most_pages = r.most_pages;
     attend.to = room_for_planes(ctx, f.planes_b, n, q_width, slots_of(o.n_planes));
-    launch_append(ctx, attend);
+    attend.is_one_each = r.is_one_each;
     launch_attend(ctx, attend);
     launch_product(ctx, one_product(o, attend.to, n, room_for_parts(f.parts, o, n, a.width)));
     r.n_parts = o.n_parts();
@@ -355,11 +365,10 @@ static void run_step(context &ctx, const csm_frame_parts &p, const frame_key &ke
     if (key.n_fed > 0) {
         weight_view table = table_form(ctx, own(p.step.codes));
         dim3 grid(static_cast<unsigned>((width + 127) / 128), static_cast<unsigned>(key.n));
-        feed_kernel<<<grid, 128, 0, ctx.stream>>>(f.lanes.as<lane_frame>(), table,
-                                                  static_cast<int>(p.n_codebooks), f.x.as<float>());
-        check(cudaGetLastError(), "a frame's feed");
+        launch(ctx, "a frame's feed", feed_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), table,
+               static_cast<int>(p.n_codebooks), f.x.as<float>());
         layer_rows r = {f.backbone_rows.as<attend_row>(), static_cast<int>(key.n_fed),
-                        f.x.as<float>(), static_cast<int>(key.most_pages), 0};
+                        f.x.as<float>(), static_cast<int>(key.most_pages), true, 0};
         for (size_t l = 0; l < p.step.n_layers; l++)
             run_layer(ctx, p.step.attention[l], p.step.mlp[l], l,
                       frequencies_of(ctx, p.step.attention[l].rope, p.step.attention[l].head_dim), r, f);
@@ -368,10 +377,8 @@ static void run_step(context &ctx, const csm_frame_parts &p, const frame_key &ke
         launch_rows(ctx, last);
     }
     dim3 grid(static_cast<unsigned>((width + 127) / 128), static_cast<unsigned>(key.n));
-    hidden_kernel<<<grid, 128, 0, ctx.stream>>>(f.lanes.as<lane_frame>(), f.hidden.as<float>(),
-                                                f.hidden.as<float>() + f.room * width,
-                                                static_cast<int>(width));
-    check(cudaGetLastError(), "hidden rows");
+    launch(ctx, "hidden rows", hidden_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), f.hidden.as<float>(),
+           f.hidden.as<float>() + f.room * width, static_cast<int>(width));
 }
 
 static void run_draw(context &ctx, const csm_frame_parts &p, const frame_key &key, size_t k,
@@ -391,8 +398,7 @@ static void run_draw(context &ctx, const csm_frame_parts &p, const frame_key &ke
         job.next = f.depth_x.as<float>() + (k == 0 ? depth : 0);
         job.row_stride = k == 0 ? 2 * depth : depth;
     }
-    draw_kernel<<<static_cast<unsigned>(key.n), DRAW_THREADS, 0, ctx.stream>>>(job);
-    check(cudaGetLastError(), "a draw");
+    launch(ctx, "a draw", draw_kernel, dim3(static_cast<unsigned>(key.n)), DRAW_THREADS, 0, job);
 }
 
 /* Logits of codebook k of rows that `in` makes ready. */
@@ -426,7 +432,7 @@ static void run_frame(context &ctx, const csm_frame_parts &p, const frame_key &k
     for (size_t k = 1; k < p.n_codebooks; k++) {
         size_t per_lane = k == 1 ? 2 : 1;
         layer_rows r = {rows, static_cast<int>(per_lane * n), f.depth_x.as<float>(),
-                        static_cast<int>(k / PAGE + 1), 0};
+                        static_cast<int>(k / PAGE + 1), k > 1, 0};
         for (size_t l = 0; l < p.n_layers; l++)
             run_layer(ctx, p.attention[l], p.mlp[l], l,
                       frequencies_of(ctx, p.attention[l].rope, p.attention[l].head_dim), r, f);
@@ -496,12 +502,21 @@ static void replay(context &ctx, const csm_frame_parts &p, const frame_key &key,
     f.graphs.push_back(seen);
 }
 
-/* What the card is told of one lane. */
-static void describe(context &ctx, const csm_frame_parts &p, const csm_frame_lane &lane, size_t i,
-                     lane_frame &out, frame_state &f)
+bool is_greedy(const csm_frame_draw &d)
 {
-    const csm_frame_draw &d = *lane.draw;
-    size_t noise_size = p.n_codebooks * p.vocab;
+    return !(d.temperature > 0) && !(d.depth_temperature > 0);
+}
+
+size_t draws_of(const csm_frame_parts &p, const csm_frame_draw &d)
+{
+    return (d.temperature > 0 ? 1 : 0) + (d.depth_temperature > 0 ? p.n_codebooks - 1 : 0);
+}
+
+void tell_draw(const csm_frame_parts &p, const csm_frame_draw &d, const int32_t *known, size_t n_known,
+               uint64_t offset, lane_frame &out)
+{
+    if (d.noise == nullptr && d.random == nullptr && !is_greedy(d))
+        throw declined("a draw without noise or a random stream");
     out.temperature[0] = static_cast<float>(d.temperature);
     out.temperature[1] = static_cast<float>(d.depth_temperature);
     out.top_k[0] = static_cast<int>(d.top_k < p.vocab ? d.top_k : 0);
@@ -509,23 +524,30 @@ static void describe(context &ctx, const csm_frame_parts &p, const csm_frame_lan
     out.dtype = d.dtype;
     out.by_reciprocal = d.random != nullptr;
     out.noise = nullptr;
-    bool is_greedy = !(d.temperature > 0) && !(d.depth_temperature > 0);
-    if (d.noise != nullptr && !is_greedy) {
+    if (d.random != nullptr) {
+        out.key[0] = d.random->key[0];
+        out.key[1] = d.random->key[1];
+        out.offset = offset;
+    }
+    for (size_t k = 0; k < p.n_codebooks; k++)
+        out.known[k] = k < n_known ? known[k] : -1;
+}
+
+/* What the card is told of one lane. */
+static void describe(context &ctx, const csm_frame_parts &p, const csm_frame_lane &lane, size_t i,
+                     lane_frame &out, frame_state &f)
+{
+    const csm_frame_draw &d = *lane.draw;
+    size_t noise_size = p.n_codebooks * p.vocab;
+    tell_draw(p, d, d.known, d.n_known, d.random == nullptr ? 0 : d.random->offset, out);
+    if (d.noise != nullptr && !is_greedy(d)) {
         out.noise = f.noise.as<float>() + i * noise_size;
         check(cudaMemcpyAsync(f.noise.as<float>() + i * noise_size, d.noise, noise_size * sizeof(float),
                               cudaMemcpyHostToDevice, ctx.stream),
               "noise");
-    } else if (d.random != nullptr) {
-        out.key[0] = d.random->key[0];
-        out.key[1] = d.random->key[1];
-        out.offset = d.random->offset;
-    } else if (!is_greedy) {
-        throw declined("a draw without noise or a random stream");
     }
-    for (size_t k = 0; k < p.n_codebooks; k++) {
-        out.known[k] = k < d.n_known ? d.known[k] : -1;
+    for (size_t k = 0; k < p.n_codebooks; k++)
         out.feed[k] = lane.feed == nullptr ? 0 : static_cast<int32_t>(k * p.vocab) + lane.feed[k];
-    }
     out.hidden = lane.hidden->data();
 }
 
@@ -564,24 +586,18 @@ static void hand_out_logits(frame_state &f, const csm_frame_lane *lanes, size_t 
         hand_out_work(&job, 0, n, 0);
 }
 
-/* A random stream after the frame's draws. Not where the frame was asked for again: its noise
- * is the same then. */
-static void move_on(const csm_frame_parts &p, const csm_frame_draw &d)
+/* After a frame: the lane is a position longer, its random stream as many draws further. */
+static void move_on(const csm_frame_parts &p, const csm_frame_lane &lane)
 {
-    if (d.random == nullptr || d.noise != nullptr)
-        return;
-    size_t n = (d.temperature > 0 ? 1 : 0) + (d.depth_temperature > 0 ? p.n_codebooks - 1 : 0);
-    d.random->offset += n * NOISE_ADVANCE;
+    if (lane.feed != nullptr)
+        for (size_t &length : lane.backbone->lengths)
+            length++;
+    if (lane.draw->random != nullptr && lane.draw->noise == nullptr)
+        lane.draw->random->offset += draws_of(p, *lane.draw) * NOISE_ADVANCE;
 }
 
-void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n)
+static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, frame_state &f)
 {
-    if (n == 0)
-        return;
-    if (ctx.frame == nullptr)
-        ctx.frame = std::make_unique<frame_state>();
-    frame_state &f = *ctx.frame;
-    prepare_model(ctx, p, f);
     size_t room = f.room;
     prepare_room(ctx, p, n, f);
     if (f.room != room || f.depth_rows_of != n) {
@@ -594,7 +610,6 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
     key.n = n;
     size_t width = p.step.attention[0].width, most_pages = 1;
     for (size_t i = 0; i < n; i++) {
-        expect_lane(p, lanes[i]);
         lane_frame &out = f.host_lanes[i];
         if (lanes[i].feed != nullptr)
             lanes[i].hidden->shape(1, width);
@@ -605,6 +620,7 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
             continue;
         csm_lane &b = *lanes[i].backbone;
         size_t at = b.lengths[0];
+        b.begun = 0;
         grow(ctx, b, at, at + 1);
         f.host_rows[key.n_fed] = {b.table.as<float *>(), static_cast<int>(b.n_table), static_cast<int>(at)};
         out.pages = b.table.as<float *>();
@@ -623,11 +639,7 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
         check(cudaMemcpyAsync(f.backbone_rows.as<attend_row>(), f.host_rows,
                               key.n_fed * sizeof(attend_row), cudaMemcpyHostToDevice, ctx.stream),
               "a frame's rows");
-    if (n == 1 && f.one != nullptr && f.host_lanes[0].position < MOST_ONE_POSITIONS)
-        run_one(ctx, *f.one, f.lanes.as<lane_frame>(), key.n_fed == 1, f.host_lanes[0].position,
-                f.codes.as<int32_t>(), f.logits.as<float>());
-    else
-        replay(ctx, p, key, f);
+    replay(ctx, p, key, f);
 
     size_t k = p.n_codebooks, row = k * p.vocab;
     check(cudaMemcpyAsync(f.host_codes, f.codes.as<int32_t>(), n * k * sizeof(int32_t),
@@ -638,13 +650,25 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
           "a frame's logits");
     check(cudaStreamSynchronize(ctx.stream), "a frame");
     hand_out_logits(f, lanes, n, row);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         memcpy(lanes[i].codes, f.host_codes + i * k, k * sizeof(int32_t));
-        if (lanes[i].feed != nullptr)
-            for (size_t &length : lanes[i].backbone->lengths)
-                length++;
-        move_on(p, *lanes[i].draw);
-    }
+}
+
+void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n)
+{
+    if (n == 0)
+        return;
+    if (ctx.frame == nullptr)
+        ctx.frame = std::make_unique<frame_state>();
+    frame_state &f = *ctx.frame;
+    prepare_model(ctx, p, f);
+    for (size_t i = 0; i < n; i++)
+        expect_lane(p, lanes[i]);
+    bool is_alone = n == 1 && f.one != nullptr && lanes[0].backbone->lengths[0] < MOST_ONE_POSITIONS;
+    if (!is_alone || !draw_alone(ctx, p, *f.one, *f.alone, lanes[0]))
+        draw_many(ctx, p, lanes, n, f);
+    for (size_t i = 0; i < n; i++)
+        move_on(p, lanes[i]);
 }
 
 /* ---- the random stream -------------------------------------------------- */

@@ -21,8 +21,14 @@ std::string shaped(const char *format, ...)
 
 void check(cudaError_t error, const char *what)
 {
-    if (error != cudaSuccess)
-        throw failure(error, shaped("%s: %s", what, cudaGetErrorString(error)));
+    if (error == cudaSuccess)
+        return;
+    /* After one of these every call fails until the process ends. */
+    bool is_lost = error == cudaErrorLaunchFailure || error == cudaErrorIllegalAddress ||
+                   error == cudaErrorECCUncorrectable || error == cudaErrorLaunchTimeout ||
+                   error == cudaErrorDeviceUninitialized || error == cudaErrorUnknown;
+    throw failure(error, is_lost ? shaped("%s: the card is lost: %s", what, cudaGetErrorString(error))
+                                 : shaped("%s: %s", what, cudaGetErrorString(error)));
 }
 
 memory::memory(size_t n)

@@ -17,9 +17,11 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
                                                            const float *projected);
 
 /* What cuda_frame.cu's sequence of kernels gives, bit for bit. lane: on the card, `fed` and
- * `position` of it also here. */
-void run_one(context &ctx, one_frame &one, const lane_frame *lane, bool is_fed, int position,
-             int32_t *codes, float *logits);
+ * `position` of it also here. fed_before: on the card, the codes that are fed, in the place of
+ * the lane's; or NULL. codes: [2][n_codebooks], as drawn, then as the model went on with them; then 1 if the frame
+ * was given up before it wrote anything else, since the card has no room for all of it. */
+void run_one(context &ctx, one_frame &one, const lane_frame *lane, const int32_t *fed_before, bool is_fed,
+             int position, int32_t *codes, float *logits);
 
 } // namespace csm_cuda
 #endif

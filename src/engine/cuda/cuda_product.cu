@@ -4,8 +4,10 @@
  *
  *   few   a block has one tile (a pair of gate and up) and a warp one of its segments:
  *         the matrix goes straight to registers, sums meet in shared memory
- *   many  a block has 4 tiles and 16 groups of columns; steps of both come through
- *         shared memory, ahead by cp.async; a warp keeps its sums in registers */
+ *   many  a block has 2 or 4 tiles and 4 to 16 groups of columns, as many as still give each
+ *         multiprocessor one; steps of both come through shared memory, ahead by cp.async; a
+ *         warp keeps its sums in registers */
+#include "engine/cuda/cuda_launch.cuh"
 #include "engine/cuda/cuda_sums.cuh"
 
 namespace csm_cuda {
@@ -46,6 +48,7 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
     int n_segments = w.part_segments(part);
     int n_groups = matrix::min_of(GROUPS, (job.n + per - 1) / per - first_group);
     constexpr int ROW = 4 * GROUPS;
+    await_before();
 
     if (segment < n_segments) {
         float c[GROUPS][4] = {};
@@ -113,33 +116,28 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
 
 /* ---- many rows ---------------------------------------------------------- */
 
-enum {
-    MANY_WARPS = 8,
-    MANY_TILES = 4,    /* of a block */
-    MANY_GROUPS = 16,  /* of a block */
-    WARP_TILES = 2,
-    WARP_GROUPS = 4,
-    STAGES = 4,
-    STAGE_STEPS = 4,
-    A_WORDS = MANY_TILES * STAGE_STEPS * STEP_WORDS,
-    B_WORDS = MANY_GROUPS * STAGE_STEPS * STEP_WORDS / 2,
-    STAGE_BYTES = (A_WORDS + B_WORDS) * 4
-};
+enum { STAGE_STEPS = 4 };
 
-__device__ __forceinline__ void copy_16(uint32_t to, const void *from)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(to), "l"(from));
-}
+/* TILES x GROUPS of a block, WARP_TILES x WARP_GROUPS of each of its warps. */
+template <int TILES_, int GROUPS_, int WARP_TILES_, int WARP_GROUPS_, int STAGES_> struct many_shape {
+    static constexpr int TILES = TILES_, GROUPS = GROUPS_, WARP_TILES = WARP_TILES_, WARP_GROUPS = WARP_GROUPS_;
+    static constexpr int STAGES = STAGES_, WARPS_ACROSS = GROUPS / WARP_GROUPS;
+    static constexpr int THREADS = TILES / WARP_TILES * WARPS_ACROSS * 32;
+    static constexpr int A_WORDS = TILES * STAGE_STEPS * STEP_WORDS, B_WORDS = GROUPS * STAGE_STEPS * STEP_WORDS / 2;
+    static constexpr int A_PIECES = A_WORDS / 4 / THREADS, B_PIECES = B_WORDS / 4 / THREADS;
+    static constexpr int STAGE_BYTES = (A_WORDS + B_WORDS) * 4;
+    static_assert(A_PIECES * THREADS * 4 == A_WORDS && B_PIECES * THREADS * 4 == B_WORDS, "all of a stage is copied");
+};
 
 /* Tile `t` of a block: of the job's matrices one after the other, or gate and up by turns. */
 struct block_tile {
     int m, tile;
 };
 
-__device__ __forceinline__ block_tile tile_of(const product_job &job, int t)
+template <int TILES> __device__ __forceinline__ block_tile tile_of(const product_job &job, int t)
 {
     block_tile b;
-    int i = blockIdx.x * MANY_TILES + t;
+    int i = blockIdx.x * TILES + t;
     if (job.is_gated) {
         b.m = t % 2;
         b.tile = i / 2;
@@ -154,72 +152,91 @@ __device__ __forceinline__ block_tile tile_of(const product_job &job, int t)
     return b;
 }
 
-__global__ static void __launch_bounds__(MANY_WARPS * 32, 2)
+template <class Shape>
+__global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
     many_kernel(const __grid_constant__ product_job job)
 {
+    constexpr int TILES = Shape::TILES, WARP_TILES = Shape::WARP_TILES, WARP_GROUPS = Shape::WARP_GROUPS;
+    constexpr int STAGES = Shape::STAGES, STAGE_BYTES = Shape::STAGE_BYTES, A_WORDS = Shape::A_WORDS;
+    constexpr int A_PIECES = Shape::A_PIECES, B_PIECES = Shape::B_PIECES;
     extern __shared__ uint4 stages[];
     const matrix &w = job.m[0]; /* all have its steps and planes */
     int part = blockIdx.z, n_steps_in_part = matrix::min_of(w.part_steps, w.n_steps - part * w.part_steps);
     int per = job.x.rows_per_group(), n_groups = (job.n + per - 1) / per;
-    int first_group = blockIdx.y * MANY_GROUPS, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    int warp_tile = warp / 4 * WARP_TILES, warp_group = warp % 4 * WARP_GROUPS;
+    int first_group = blockIdx.y * Shape::GROUPS, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int warp_tile = warp / Shape::WARPS_ACROSS * WARP_TILES, warp_group = warp % Shape::WARPS_ACROSS * WARP_GROUPS;
 
-    /* What each thread copies of a stage: 2 and 4 pieces of 16 bytes. */
-    const uint4 *from_a[2], *from_b[4];
+    /* What each thread copies of a stage: pieces of 16 bytes. */
+    const uint4 *from_a[A_PIECES], *from_b[B_PIECES];
+    unsigned has_a = 0, has_b = 0;
     uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(stages));
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int at = i * 256 + threadIdx.x; /* [tile][step][lane] */
-        block_tile b = tile_of(job, at / 128);
+    for (int i = 0; i < A_PIECES; i++) {
+        int at = i * Shape::THREADS + threadIdx.x; /* [tile][step][lane] */
+        block_tile b = tile_of<TILES>(job, at / 128);
+        has_a |= (b.m >= 0) << i;
         from_a[i] = b.m < 0 ? nullptr
                             : job.m[b.m].tiles + (static_cast<size_t>(b.tile) * w.n_steps +
                                                   part * w.part_steps) * w.n_planes * 32 + at % 128;
     }
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        int at = i * 256 + threadIdx.x; /* [group][two steps][lane] */
+    for (int i = 0; i < B_PIECES; i++) {
+        int at = i * Shape::THREADS + threadIdx.x; /* [group][two steps][lane] */
         int g = first_group + at / 64;
+        has_b |= (g < n_groups) << i;
         from_b[i] = g >= n_groups ? nullptr
                                   : reinterpret_cast<const uint4 *>(job.x.words) +
                                         (static_cast<size_t>(g) * w.n_steps + part * w.part_steps) /
                                             2 * 32 + at % 64;
     }
     int n_planes = w.n_planes, n_stages = n_steps_in_part / STAGE_STEPS * n_planes;
-    /* Stage i in the matrix's order is columns from this step of the part on. */
-    auto column_step = [&](int i) {
-        int whole = SEGMENT_STEPS / STAGE_STEPS * n_planes, segment = i / whole;
-        int left = n_steps_in_part - segment * SEGMENT_STEPS;
-        int stages_of = matrix::min_of(SEGMENT_STEPS, left) / STAGE_STEPS;
-        return segment * SEGMENT_STEPS + i % whole % stages_of * STAGE_STEPS;
+    auto copy_matrix = [&](int place) {
+        uint32_t to = base + place * STAGE_BYTES + threadIdx.x * 16;
+#pragma unroll
+        for (int j = 0; j < A_PIECES; j++)
+            if (has_a >> j & 1) {
+                copy_16(to + j * Shape::THREADS * 16, from_a[j]);
+                from_a[j] += STAGE_STEPS * 32;
+            }
     };
-    auto copy_stage = [&](int i) {
-        uint32_t to = base + i % STAGES * STAGE_BYTES + threadIdx.x * 16;
+    /* The columns that the matrix's next stage takes: a segment's, for each of its planes. */
+    int step = 0, first_step = 0, plane = 0;
+    auto copy_input = [&](int place) {
+        uint32_t to = base + place * STAGE_BYTES + threadIdx.x * 16 + A_WORDS * 4;
 #pragma unroll
-        for (int j = 0; j < 2; j++)
-            if (from_a[j] != nullptr)
-                copy_16(to + j * 4096, from_a[j] + static_cast<size_t>(i) * STAGE_STEPS * 32);
-        int step = column_step(i);
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            if (from_b[j] != nullptr)
-                copy_16(to + A_WORDS * 4 + j * 4096, from_b[j] + step / 2 * 32);
+        for (int j = 0; j < B_PIECES; j++)
+            if (has_b >> j & 1)
+                copy_16(to + j * Shape::THREADS * 16, from_b[j] + step / 2 * 32);
+        step += STAGE_STEPS;
+        if (step == matrix::min_of(first_step + SEGMENT_STEPS, n_steps_in_part)) {
+            bool is_last = ++plane == n_planes;
+            plane = is_last ? 0 : plane;
+            first_step = is_last ? step : first_step;
+            step = first_step;
+        }
     };
 
     float c[WARP_TILES][WARP_GROUPS][4] = {}, low[WARP_TILES][WARP_GROUPS], high[WARP_TILES][WARP_GROUPS];
+    for (int i = 0; i < STAGES - 1 && i < n_stages; i++)
+        copy_matrix(i); /* counts as of the first group */
+    await_before();
     for (int i = 0; i < STAGES - 1; i++) {
         if (i < n_stages)
-            copy_stage(i);
+            copy_input(i);
         asm volatile("cp.async.commit_group;\n");
     }
-    int in_segment = 0, segment = 0, n_in = 0;
+    int in_segment = 0, segment = 0, n_in = 0, place = 0, free_place = STAGES - 1;
+#pragma unroll 1
     for (int i = 0; i < n_stages; i++) {
         asm volatile("cp.async.wait_group %0;\n" ::"n"(STAGES - 2));
         __syncthreads();
-        if (i + STAGES - 1 < n_stages)
-            copy_stage(i + STAGES - 1);
+        if (i + STAGES - 1 < n_stages) {
+            copy_matrix(free_place);
+            copy_input(free_place);
+        }
         asm volatile("cp.async.commit_group;\n");
-        const uint4 *a = stages + i % STAGES * (STAGE_BYTES / 16) + warp_tile * 128 + lane;
-        const uint4 *b = stages + i % STAGES * (STAGE_BYTES / 16) + A_WORDS / 4 + warp_group * 64 + lane;
+        const uint4 *a = stages + place * (STAGE_BYTES / 16) + warp_tile * 128 + lane;
+        const uint4 *b = stages + place * (STAGE_BYTES / 16) + A_WORDS / 4 + warp_group * 64 + lane;
 #pragma unroll
         for (int s = 0; s < STAGE_STEPS; s += 2) {
             uint4 wa[WARP_TILES][2], xb[WARP_GROUPS];
@@ -242,6 +259,8 @@ __global__ static void __launch_bounds__(MANY_WARPS * 32, 2)
                 for (int g = 0; g < WARP_GROUPS; g++)
                     mma(c[t][g], wa[t][1], xb[g].z, xb[g].w);
         }
+        free_place = place;
+        place = place + 1 == STAGES ? 0 : place + 1;
         if (in_segment == 0)
             n_in = matrix::min_of(SEGMENT_STEPS, n_steps_in_part - segment * SEGMENT_STEPS) /
                    STAGE_STEPS * n_planes;
@@ -266,19 +285,22 @@ __global__ static void __launch_bounds__(MANY_WARPS * 32, 2)
 #pragma unroll
     for (int g = 0; g < WARP_GROUPS; g++) {
         int n = (first_group + warp_group + g) * per + column;
-        if (job.is_gated) { /* the warp's two tiles are gate and up; rows r and r + 1 meet by a shuffle */
-            block_tile b = tile_of(job, warp_tile);
-            float l = silu(low[0][g]) * low[1][g], h = silu(high[0][g]) * high[1][g];
-            float next_l = __shfl_down_sync(ALL, l, 4), next_h = __shfl_down_sync(ALL, h, 4);
-            if (b.m >= 0 && has && n < job.n && lane / 4 % 2 == 0) {
-                store_planes(job.out_planes, n, b.tile * TILE + lane / 4, l, next_l);
-                store_planes(job.out_planes, n, b.tile * TILE + lane / 4 + 8, h, next_h);
+        if (job.is_gated) { /* the warp's tiles are gate and up by turns; rows r and r + 1 meet by a shuffle */
+#pragma unroll
+            for (int t = 0; t + 1 < WARP_TILES; t += 2) {
+                block_tile b = tile_of<TILES>(job, warp_tile + t);
+                float l = silu(low[t][g]) * low[t + 1][g], h = silu(high[t][g]) * high[t + 1][g];
+                float next_l = __shfl_down_sync(ALL, l, 4), next_h = __shfl_down_sync(ALL, h, 4);
+                if (b.m >= 0 && has && n < job.n && lane / 4 % 2 == 0) {
+                    store_planes(job.out_planes, n, b.tile * TILE + lane / 4, l, next_l);
+                    store_planes(job.out_planes, n, b.tile * TILE + lane / 4 + 8, h, next_h);
+                }
             }
             continue;
         }
 #pragma unroll
         for (int t = 0; t < WARP_TILES; t++) {
-            block_tile b = tile_of(job, warp_tile + t);
+            block_tile b = tile_of<TILES>(job, warp_tile + t);
             if (b.m >= 0 && has) {
                 store_value(job, b.m, part, b.tile * TILE + lane / 4, n, low[t][g]);
                 store_value(job, b.m, part, b.tile * TILE + lane / 4 + 8, n, high[t][g]);
@@ -300,7 +322,32 @@ static void launch_few(context &ctx, const product_job &job, int n_items, int n_
     int warps = n_segments * (job.is_gated ? 2 : 1);
     size_t shared = static_cast<size_t>(warps) * TILE * 4 * GROUPS * sizeof(float);
     dim3 grid(n_items, n_parts, (n_groups + GROUPS - 1) / GROUPS);
-    few_kernel<GROUPS><<<grid, 32 * warps, shared, ctx.stream>>>(job);
+    launch(ctx, "a product", few_kernel<GROUPS>, grid, 32 * warps, shared, job);
+}
+
+template <class Shape>
+static void launch_many_of(context &ctx, const product_job &job, int n_tiles, int n_parts, int n_groups)
+{
+    int shared = Shape::STAGES * Shape::STAGE_BYTES;
+    check(cudaFuncSetAttribute(many_kernel<Shape>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+          "shared memory of a product");
+    dim3 grid((n_tiles + Shape::TILES - 1) / Shape::TILES, (n_groups + Shape::GROUPS - 1) / Shape::GROUPS, n_parts);
+    launch(ctx, "a product", many_kernel<Shape>, grid, Shape::THREADS, shared, job);
+}
+
+/* Larger shapes read less, smaller ones leave no multiprocessor without work. */
+static void launch_many(context &ctx, const product_job &job, int n_tiles, int n_parts, int n_groups)
+{
+    int n_blocks = ctx.properties.multiProcessorCount * 3 / 4;
+    auto is_enough = [&](int tiles, int groups) {
+        return (n_tiles + tiles - 1) / tiles * ((n_groups + groups - 1) / groups) * n_parts >= n_blocks;
+    };
+    if (is_enough(4, 16))
+        launch_many_of<many_shape<4, 16, 2, 4, 4>>(ctx, job, n_tiles, n_parts, n_groups);
+    else if (is_enough(4, 8))
+        launch_many_of<many_shape<4, 8, 2, 2, 8>>(ctx, job, n_tiles, n_parts, n_groups);
+    else
+        launch_many_of<many_shape<2, 4, 2, 1, 8>>(ctx, job, n_tiles, n_parts, n_groups);
 }
 
 void launch_product(context &ctx, const product_job &job)
@@ -320,15 +367,8 @@ void launch_product(context &ctx, const product_job &job)
         launch_few<1>(ctx, job, n_items, n_parts, n_groups);
     else if (n_groups <= FEW_GROUPS || !is_alike)
         launch_few<FEW_GROUPS>(ctx, job, n_items, n_parts, n_groups);
-    else {
-        int shared = STAGES * STAGE_BYTES;
-        check(cudaFuncSetAttribute(many_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
-              "shared memory of a product");
-        dim3 grid((n_tiles + MANY_TILES - 1) / MANY_TILES, (n_groups + MANY_GROUPS - 1) / MANY_GROUPS,
-                  n_parts);
-        many_kernel<<<grid, MANY_WARPS * 32, shared, ctx.stream>>>(job);
-    }
-    check(cudaGetLastError(), "a product");
+    else
+        launch_many(ctx, job, n_tiles, n_parts, n_groups);
 }
 
 } // namespace csm_cuda

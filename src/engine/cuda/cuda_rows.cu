@@ -2,56 +2,83 @@
  *
  * cuda_rows.cu - kernels that take activations row by row: sums of parts, activations,
  * norms, planes; keys and values into pages; attention. */
+#include "engine/cuda/cuda_launch.cuh"
 #include "engine/cuda/cuda_sums.cuh"
 
 namespace csm_cuda {
 
 __device__ static float part_sum(const float *parts, int n_parts, size_t between, size_t at)
 {
-    float t = parts[at];
-    for (int p = 1; p < n_parts; p++)
+    enum { TOGETHER = 4 };
+    float v[TOGETHER];
+#pragma unroll
+    for (int p = 0; p < TOGETHER; p++)
+        v[p] = p < n_parts ? parts[p * between + at] : 0.0f;
+    float t = v[0];
+#pragma unroll
+    for (int p = 1; p < TOGETHER; p++)
+        t = p < n_parts ? t + v[p] : t;
+    for (int p = TOGETHER; p < n_parts; p++)
         t += parts[p * between + at];
     return t;
 }
 
-/* A block a row, which lies in shared memory. */
+/* v of row n and column c, kept if it is to be. */
+__device__ static float value_of(const rows_job &job, int n, int c)
+{
+    size_t between = job.between_parts != 0 ? job.between_parts : static_cast<size_t>(job.n) * job.ld_parts;
+    float v = job.x == nullptr ? 0.0f : job.x[n * job.ld + c];
+    if (job.n_parts > 0) {
+        size_t at = n * job.ld_parts + c;
+        float t = part_sum(job.parts, job.n_parts, between, at);
+        if (job.activation == rows_job::GATED)
+            t = silu(t) * part_sum(job.parts_up, job.n_parts, between, at);
+        if (job.activation == rows_job::GELU)
+            t = gelu(t);
+        if (job.bias != nullptr)
+            t += job.bias[c];
+        v = job.x == nullptr ? t : job.layer_scale == nullptr ? v + t : fmaf(job.layer_scale[c], t, v);
+    }
+    if (job.keeps_x)
+        job.x[n * job.ld + c] = v;
+    return v;
+}
+
+/* Without a norm: a thread a pair of columns. */
+__global__ static void plain_rows_kernel(const __grid_constant__ rows_job job)
+{
+    await_before();
+    int n_pairs = (job.to.words != nullptr ? job.to.n_steps * STEP : job.width + 1) / 2;
+    int i = blockIdx.x * blockDim.x + threadIdx.x, n = i / n_pairs, c = i % n_pairs * 2;
+    if (n >= job.n)
+        return;
+    float v = c < job.width ? value_of(job, n, c) : 0.0f, w = c + 1 < job.width ? value_of(job, n, c + 1) : 0.0f;
+    if (job.out != nullptr && c < job.width)
+        job.out[static_cast<size_t>(n) * job.width + c] = v;
+    if (job.out != nullptr && c + 1 < job.width)
+        job.out[static_cast<size_t>(n) * job.width + c + 1] = w;
+    if (job.to.words != nullptr)
+        store_planes(job.to, n, c, v, w);
+}
+
+/* With one: a block a row, which lies in shared memory. */
 __global__ static void rows_kernel(const __grid_constant__ rows_job job)
 {
     extern __shared__ float row[]; /* [width], then sums */
+    await_before();
     float *sums = row + job.width;
     int n = blockIdx.x;
-    size_t between = job.between_parts != 0 ? job.between_parts : static_cast<size_t>(job.n) * job.ld_parts;
-    for (int c = threadIdx.x; c < job.width; c += blockDim.x) {
-        float v = job.x == nullptr ? 0.0f : job.x[n * job.ld + c];
-        if (job.n_parts > 0) {
-            size_t at = n * job.ld_parts + c;
-            float t = part_sum(job.parts, job.n_parts, between, at);
-            if (job.activation == rows_job::GATED)
-                t = silu(t) * part_sum(job.parts_up, job.n_parts, between, at);
-            if (job.activation == rows_job::GELU)
-                t = gelu(t);
-            if (job.bias != nullptr)
-                t += job.bias[c];
-            v = job.x == nullptr ? t
-                : job.layer_scale == nullptr ? v + t : fmaf(job.layer_scale[c], t, v);
-        }
-        row[c] = v;
-        if (job.keeps_x)
-            job.x[n * job.ld + c] = v;
-    }
+    for (int c = threadIdx.x; c < job.width; c += blockDim.x)
+        row[c] = value_of(job, n, c);
     __syncthreads();
-    float shift = 0.0f, factor = 1.0f;
+    float shift = 0.0f, factor;
     if (job.norm == rows_job::LAYER)
         shift = row_sum<false>(row, job.width, 0.0f, sums) / static_cast<float>(job.width);
-    if (job.norm != rows_job::PLAIN) {
-        float squares = row_sum<true>(row, job.width, shift, sums);
-        factor = 1.0f / sqrtf(squares / static_cast<float>(job.width) + job.eps);
-    }
+    float squares = row_sum<true>(row, job.width, shift, sums);
+    factor = 1.0f / sqrtf(squares / static_cast<float>(job.width) + job.eps);
     auto normed = [&](int c) {
         if (c >= job.width)
             return 0.0f;
-        if (job.norm == rows_job::PLAIN)
-            return row[c];
         float v = (row[c] - shift) * factor * job.norm_scale[c];
         return job.norm_bias == nullptr ? v : v + job.norm_bias[c];
     };
@@ -67,6 +94,14 @@ void launch_rows(context &ctx, const rows_job &job)
 {
     if (job.n == 0)
         return;
+    if (job.norm == rows_job::PLAIN) {
+        size_t n_pairs = static_cast<size_t>(job.to.words != nullptr ? job.to.n_steps * STEP : job.width + 1) / 2;
+        size_t n_blocks = (static_cast<size_t>(job.n) * n_pairs + 255) / 256;
+        if (n_blocks > INT32_MAX / 256)
+            throw declined(shaped("%d rows of %d values", job.n, job.width));
+        launch(ctx, "rows of activations", plain_rows_kernel, dim3(static_cast<unsigned>(n_blocks)), 256, 0, job);
+        return;
+    }
     size_t shared = (static_cast<size_t>(job.width) + job.width / 64 + 2) * sizeof(float);
     if (shared > ctx.properties.sharedMemPerBlockOptin)
         throw declined(shaped("a row of %d values", job.width));
@@ -75,8 +110,7 @@ void launch_rows(context &ctx, const rows_job &job)
                                    static_cast<int>(shared)),
               "shared memory of a row");
     int threads = job.width >= 1024 ? 512 : 256;
-    rows_kernel<<<job.n, threads, shared, ctx.stream>>>(job);
-    check(cudaGetLastError(), "rows of activations");
+    launch(ctx, "rows of activations", rows_kernel, dim3(job.n), threads, shared, job);
 }
 
 __global__ static void add_kernel(float *x, const float *y, size_t n)
@@ -101,11 +135,10 @@ __device__ static float *page_of(const attend_job &job, const attend_row &row, i
            static_cast<size_t>(job.layer * job.n_kv_heads + kv_head) * 2 * PAGE * padded_head(job.head_dim);
 }
 
-/* A block a row and head of keys and values, a thread a pair of dimensions. */
-__global__ static void append_kernel(const __grid_constant__ attend_job job)
+/* Key and value of row n and a head of theirs, a thread a pair of dimensions. */
+__device__ static void append(const attend_job &job, const attend_row &row, int n, int head)
 {
-    int n = blockIdx.x, head = blockIdx.y, d = job.head_dim;
-    attend_row row = job.rows[n];
+    int d = job.head_dim;
     int slot = row.position % PAGE;
     float *page = page_of(job, row, row.position / PAGE, head);
     size_t between = static_cast<size_t>(job.n) * job.ld;
@@ -125,11 +158,11 @@ __global__ static void append_kernel(const __grid_constant__ attend_job job)
     }
 }
 
-void launch_append(context &ctx, const attend_job &job)
+/* A block a row and head. */
+__global__ static void append_kernel(const __grid_constant__ attend_job job)
 {
-    dim3 grid(job.n, job.n_kv_heads);
-    append_kernel<<<grid, 32, 0, ctx.stream>>>(job);
-    check(cudaGetLastError(), "keys and values");
+    await_before();
+    append(job, job.rows[blockIdx.x], blockIdx.x, blockIdx.y);
 }
 
 /* A block a row and some heads with the same keys and values; a warp a page and head at a
@@ -141,6 +174,8 @@ __global__ static void attend_kernel(const __grid_constant__ attend_job job)
     float *query = reinterpret_cast<float *>(room); /* [head][padded] */
     int d = job.head_dim, padded = padded_head(d), n_heads = job.heads_at_once;
     int n = blockIdx.x, first_head = blockIdx.y * n_heads, lane = threadIdx.x % 32;
+    int kv_head = first_head / (job.n_heads / job.n_kv_heads);
+    await_before();
     attend_row row = job.rows[n];
     int first = job.window > 0 && row.position + 1 > job.window ? row.position + 1 - job.window : 0;
     int first_page = first / PAGE, n_pages = row.position / PAGE + 1 - first_page;
@@ -159,8 +194,9 @@ __global__ static void attend_kernel(const __grid_constant__ attend_job job)
     }
     for (int i = threadIdx.x; i < n_heads * (padded - d); i += blockDim.x)
         query[i / (padded - d) * padded + d + i % (padded - d)] = 0.0f;
+    if (job.appends)
+        append(job, row, n, kv_head);
     __syncthreads();
-    int kv_head = first_head / (job.n_heads / job.n_kv_heads);
     for (int task = threadIdx.x / 32; task < n_pages * n_heads; task += blockDim.x / 32) {
         int p = task / n_heads, head = task % n_heads, page = first_page + p;
         int from = page == first_page ? first % PAGE : 0;
@@ -196,13 +232,75 @@ __global__ static void attend_kernel(const __grid_constant__ attend_job job)
     }
 }
 
+/* The same where a lane has one page and one row, as in the depth decoder: all that is read
+ * from afar is asked for at once. */
+template <int DIMS>
+__global__ static void attend_page_kernel(const __grid_constant__ attend_job job)
+{
+    extern __shared__ float4 room[];
+    float *page = reinterpret_cast<float *>(room); /* keys, values */
+    int d = job.head_dim, half = d / 2, n_heads = job.heads_at_once, n = blockIdx.x, kv_head = blockIdx.y;
+    float *query = page + 2 * PAGE * d; /* [head][d] */
+    int lane = threadIdx.x % 32, first_head = kv_head * n_heads;
+    await_before();
+    attend_row row = job.rows[n];
+    float *kept = page_of(job, row, 0, kv_head);
+    int slot = row.position;
+    for (int i = threadIdx.x; i < PAGE * half; i += blockDim.x) { /* fours: keys, then values */
+        int at = i < PAGE * half / 2 ? i % PAGE : i * 4 / d - PAGE;
+        if (at < slot)
+            copy_16(static_cast<uint32_t>(__cvta_generic_to_shared(page + 4 * i)), kept + 4 * i);
+    }
+    for (int i = threadIdx.x; i < (n_heads + 2) * half; i += blockDim.x) {
+        int head = i / half, a, b;
+        bool is_value = head > n_heads;
+        pair_at(i % half, d, job.interleaved || is_value, &a, &b);
+        int column = head < n_heads ? (first_head + head) * d
+                                    : (job.n_heads + (is_value ? job.n_kv_heads : 0) + kv_head) * d;
+        const float *from = job.qkv + n * job.ld + column;
+        float x = from[a], y = from[b];
+        if (!is_value)
+            turn(angle_of(job.frequencies[i % half], slot), &x, &y);
+        if (head < n_heads) {
+            query[head * d + a] = x;
+            query[head * d + b] = y;
+            continue;
+        }
+        a = is_value ? PAGE * d + slot * d + a : key_at(slot, a);
+        b = is_value ? a + 1 : key_at(slot, b);
+        page[a] = kept[a] = x;
+        page[b] = kept[b] = y;
+    }
+    await_copies();
+    __syncthreads();
+    for (int head = threadIdx.x / 32; head < n_heads; head += blockDim.x / 32) {
+        float m, sum, out[DIMS];
+        attend_page<DIMS>(query + head * d, page, d, 0, slot + 1, job.scale, &m, &sum, out);
+#pragma unroll
+        for (int j = 0; j < DIMS; j++) {
+            float next = __shfl_down_sync(ALL, out[j], 1);
+            if (lane + 32 * j < d && lane % 2 == 0)
+                store_planes(job.to, n, (first_head + head) * d + lane + 32 * j, out[j] / sum, next / sum);
+        }
+    }
+}
+
+template <int DIMS> static void launch_attend_page(context &ctx, const attend_job &job)
+{
+    size_t shared = static_cast<size_t>((2 * PAGE + job.heads_at_once) * job.head_dim) * sizeof(float);
+    check(cudaFuncSetAttribute(attend_page_kernel<DIMS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared)),
+          "shared memory of attention");
+    launch(ctx, "attention", attend_page_kernel<DIMS>, dim3(job.n, job.n_kv_heads), 256, shared, job);
+}
+
 template <int DIMS> static void launch_attend_of(context &ctx, const attend_job &job, size_t shared)
 {
     check(cudaFuncSetAttribute(attend_kernel<DIMS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared)),
           "shared memory of attention");
     dim3 grid(job.n, job.n_heads / job.heads_at_once);
-    attend_kernel<DIMS><<<grid, 128, shared, ctx.stream>>>(job);
+    launch(ctx, "attention", attend_kernel<DIMS>, grid, 128, shared, job);
 }
 
 static size_t attend_bytes(const attend_job &job, int n_heads)
@@ -217,8 +315,18 @@ void launch_attend(context &ctx, const attend_job &asked)
     attend_job job = asked;
     size_t limit = ctx.properties.sharedMemPerBlockOptin, d = static_cast<size_t>(job.head_dim);
     job.heads_at_once = job.n_heads / job.n_kv_heads;
+    if (job.is_one_each && job.most_pages == 1 && job.n_parts == 1 && job.window == 0 && d % 4 == 0 && d <= 128) {
+        if (d <= 64)
+            launch_attend_page<2>(ctx, job);
+        else
+            launch_attend_page<4>(ctx, job);
+        return;
+    }
     if (attend_bytes(job, job.heads_at_once) > limit)
         job.heads_at_once = 1;
+    job.appends = asked.is_one_each && job.heads_at_once == job.n_heads / job.n_kv_heads;
+    if (!job.appends)
+        launch(ctx, "keys and values", append_kernel, dim3(job.n, job.n_kv_heads), 32, 0, job);
     size_t shared = attend_bytes(job, job.heads_at_once);
     if (shared > limit)
         throw declined(shaped("attention over %d positions, this card has room for %zu",
@@ -229,7 +337,6 @@ void launch_attend(context &ctx, const attend_job &asked)
         launch_attend_of<4>(ctx, job, shared);
     else
         launch_attend_of<8>(ctx, job, shared);
-    check(cudaGetLastError(), "attention");
 }
 
 } // namespace csm_cuda

@@ -31,6 +31,17 @@ __device__ __forceinline__ void mma(float (&c)[4], const uint4 &a, uint32_t b0, 
                  : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 }
 
+/* 16 bytes to shared memory, behind the thread's back. */
+__device__ __forceinline__ void copy_16(uint32_t to, const void *from)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(to), "l"(from) : "memory");
+}
+
+__device__ __forceinline__ void await_copies()
+{
+    asm volatile("cp.async.wait_all;\n" ::: "memory");
+}
+
 __device__ __forceinline__ float fold(float v)
 {
     for (int d = 16; d > 0; d /= 2)

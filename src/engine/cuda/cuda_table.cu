@@ -64,8 +64,9 @@ static void expect_driver()
     cudaRuntimeGetVersion(&runtime);
     cudaError_t error = cudaGetDeviceCount(&n);
     if (driver == 0)
-        throw csm_cuda::failure(error, "no NVIDIA driver is installed (libcuda.so.1), expected one for "
-                                       "CUDA " + std::to_string(runtime / 1000) + " or newer");
+        throw csm_cuda::failure(
+            error, csm_cuda::shaped("no NVIDIA driver is installed (libcuda.so.1), expected one for CUDA %d or newer",
+                                    runtime / 1000));
     if (error == cudaErrorInsufficientDriver)
         throw csm_cuda::failure(
             error, csm_cuda::shaped("the NVIDIA driver is for CUDA %d.%d, expected one for CUDA %d or newer",
@@ -104,6 +105,7 @@ static csm_status open_context(const struct csm_engine_options *options, void **
         ctx->traits.lanes = true;
         ctx->traits.independent_rows = true;
         ctx->traits.codec = true;
+        ctx->traits.codec_apart = true;
         ctx->traits.whole_frame = true;
         ctx->traits.precisions = 1u << CSM_PRECISION_STORED | 1u << CSM_PRECISION_F32 |
                                  1u << CSM_PRECISION_BF16 | 1u << CSM_PRECISION_F16 |
@@ -128,6 +130,12 @@ static const struct csm_traits *traits(void *ctx)
 }
 
 /* ---- things that hold data ---------------------------------------------- */
+
+static csm_status expect_room(void *ctx, const struct csm_weight_source *sources, size_t n,
+                              csm_error *err)
+{
+    return on_card(ctx, err, [&](context &c) { csm_cuda::expect_room(c, sources, n); });
+}
 
 static csm_status weight_new(void *ctx, const struct csm_weight_source *source, csm_weight **out,
                              csm_error *err)
@@ -345,6 +353,7 @@ static struct csm_engine_ops table()
     ops.close = close_context;
     ops.version = version;
     ops.traits = traits;
+    ops.expect_room = expect_room;
     ops.weight_new = weight_new;
     ops.weight_free = weight_free;
     ops.value_new = value_new;

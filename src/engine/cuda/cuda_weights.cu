@@ -135,11 +135,11 @@ static void quantize(context &ctx, const csm_weight &w, int bits, memory &data, 
     check(cudaStreamSynchronize(ctx.stream), "copying a weight to the card");
 }
 
-static int made_bits(const context &ctx, const csm_weight &w)
+static int made_bits(csm_precision precision, const csm_weight &w)
 {
     bool is_plain = !w.source.exact && w.source.format == CSM_WEIGHT_FLOAT;
     bool is_matrix = w.source.tensor.rank == 2 && w.cols % DEFAULT_GROUP == 0;
-    return is_plain && is_matrix ? bits_of(ctx.precision) : 0;
+    return is_plain && is_matrix ? bits_of(precision) : 0;
 }
 
 weight_view upload(context &ctx, csm_weight &w, memory &data, memory &scales, memory &biases)
@@ -148,7 +148,7 @@ weight_view upload(context &ctx, csm_weight &w, memory &data, memory &scales, me
     weight_view v;
     v.rows = static_cast<int>(w.rows);
     v.cols = static_cast<int>(w.cols);
-    int bits = made_bits(ctx, w);
+    int bits = made_bits(ctx.precision, w);
     if (bits != 0) {
         quantize(ctx, w, bits, data, scales, biases);
         v.kind = weight_view::AFFINE;
@@ -212,7 +212,7 @@ weight_view table_form(context &ctx, csm_weight &w)
     v.dtype = w.source.tensor.dtype;
     v.transposed = w.source.transposed;
     v.round = w.round;
-    int bits = made_bits(ctx, w);
+    int bits = made_bits(ctx.precision, w);
     if (bits != 0 || w.source.format == CSM_WEIGHT_AFFINE) {
         v.kind = weight_view::AFFINE;
         v.dtype = bits != 0 ? CSM_DTYPE_F32 : w.source.scales.dtype;
@@ -253,11 +253,11 @@ static void check_affine(const context &ctx, const csm_weight &w)
 }
 
 /* Rounding and planes of the values. */
-static void choose_planes(const context &ctx, csm_weight &w)
+static void choose_planes(csm_precision asked, csm_weight &w)
 {
-    csm_precision precision = w.source.exact ? CSM_PRECISION_STORED : ctx.precision;
+    csm_precision precision = w.source.exact ? CSM_PRECISION_STORED : asked;
     csm_dtype dtype = w.source.tensor.dtype;
-    if (w.source.format == CSM_WEIGHT_AFFINE || made_bits(ctx, w) != 0) {
+    if (w.source.format == CSM_WEIGHT_AFFINE || made_bits(asked, w) != 0) {
         w.n_planes = 3;
         return;
     }
@@ -271,7 +271,8 @@ static void choose_planes(const context &ctx, csm_weight &w)
     w.n_planes = is_bf16 ? 1 : is_f16 ? 2 : 3;
 }
 
-csm_weight *make_weight(context &ctx, const csm_weight_source &source)
+/* The source and the shape of its matrix. */
+static std::unique_ptr<csm_weight> describe(const context &ctx, const csm_weight_source &source)
 {
     const csm_tensor &t = source.tensor;
     bool is_affine = source.format == CSM_WEIGHT_AFFINE;
@@ -295,7 +296,45 @@ csm_weight *make_weight(context &ctx, const csm_weight_source &source)
     }
     if (w->rows > INT32_MAX / 2 || w->cols > INT32_MAX / 2)
         throw declined(shaped("%s: %zu x %zu values", t.name, w->rows, w->cols));
-    choose_planes(ctx, *w);
+    return w;
+}
+
+/* What a weight takes in a context of that precision. */
+static size_t bytes_of(csm_weight &w, csm_precision precision)
+{
+    const csm_weight_source &s = w.source;
+    if (s.tensor.rank == 1)
+        return w.rows * sizeof(float);
+    if (s.is_table && made_bits(precision, w) == 0)
+        return s.tensor.n_bytes + s.scales.n_bytes + s.biases.n_bytes;
+    if (s.is_table)
+        return w.rows * (w.cols * static_cast<size_t>(bits_of(precision)) / 8 + w.cols / DEFAULT_GROUP * 8);
+    choose_planes(precision, w);
+    size_t n_tiles = (w.rows + TILE - 1) / TILE;
+    return n_tiles * static_cast<size_t>(steps_of(w.cols) * w.n_planes) * STEP_WORDS * sizeof(uint32_t);
+}
+
+void expect_room(context &ctx, const csm_weight_source *sources, size_t n)
+{
+    size_t wanted = 0, least = 0, n_free = 0, n_total = 0;
+    for (size_t i = 0; i < n; i++) {
+        auto w = describe(ctx, sources[i]);
+        wanted += bytes_of(*w, ctx.precision);
+        least += bytes_of(*w, CSM_PRECISION_BF16);
+    }
+    check(cudaMemGetInfo(&n_free, &n_total), "memory of the card");
+    if (wanted > n_free)
+        throw failure(cudaErrorMemoryAllocation,
+                      shaped("the model's weights take %zu MB, %zu of the card's %zu MB are free, dtype bf16 takes "
+                             "the least, %zu MB",
+                             wanted >> 20, n_free >> 20, n_total >> 20, least >> 20));
+}
+
+csm_weight *make_weight(context &ctx, const csm_weight_source &source)
+{
+    const csm_tensor &t = source.tensor;
+    auto w = describe(ctx, source);
+    choose_planes(ctx.precision, *w);
     if (t.rank == 1) {
         std::vector<float> values(w->rows);
         for (size_t i = 0; i < w->rows; i++)

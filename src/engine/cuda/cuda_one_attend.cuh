@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cuda_one_attend.cuh - a block's part of attention: chunks of the backbone's pages, or all of the
+ * depth decoder's few positions */
+#ifndef CSM_CUDA_ONE_ATTEND_CUH
+#define CSM_CUDA_ONE_ATTEND_CUH
+
+#include "engine/cuda/cuda_one_product.cuh"
+
+namespace csm_cuda {
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+/* ---- attention ---------------------------------------------------------- */
+
+/* attend_page over a page in shared memory, for dimensions dim and dim + 1 of this lane. */
+__device__ __forceinline__ void attend_shared(const float *query, const float *keys, const float *values,
+                                              int head_dim, int to, float scale, int dim, float *highest,
+                                              float *sum, float2 *out)
+{
+    int lane = threadIdx.x % 32;
+    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    const float4 *k4 = reinterpret_cast<const float4 *>(keys) + lane;
+    const float4 *q4 = reinterpret_cast<const float4 *>(query);
+    bool is_in = lane < to;
+    if (is_in) {
+#pragma unroll 2
+        for (int i = 0; i < head_dim / 4; i += 4, k4 += 4 * PAGE, q4 += 4)
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                float4 k = k4[e * PAGE], q = q4[e];
+                s0 = fmaf(q.x, k.x, s0);
+                s1 = fmaf(q.y, k.y, s1);
+                s2 = fmaf(q.z, k.z, s2);
+                s3 = fmaf(q.w, k.w, s3);
+            }
+    }
+    float score = is_in ? ((s0 + s1) + (s2 + s3)) * scale : -INFINITY;
+    *highest = fold_max(score);
+    float weight = is_in ? exp2f((score - *highest) * LOG2E) : 0.0f;
+    *sum = fold(weight);
+    float2 o = make_float2(0.0f, 0.0f);
+    bool has_dim = dim < head_dim;
+#pragma unroll 4
+    for (int p = 0; p < to; p++) {
+        float w = __shfl_sync(ALL, weight, p);
+        if (has_dim) {
+            float2 v = *reinterpret_cast<const float2 *>(values + p * head_dim + dim);
+            o.x = fmaf(w, v.x, o.x);
+            o.y = fmaf(w, v.y, o.y);
+        }
+    }
+    *out = o;
+}
+
+/* The backbone's chunks: results of a chunk and head as words, [chunk][head][head_dim + 2]. */
+template <int D> __device__ __noinline__ uint32_t attend_chunks(block b, int layer)
+{
+    const stack_shape &s = own().p.b;
+    int d = D > 0 ? D : s.head_dim, group = s.n_heads / s.n_kv_heads, position = own().call.position;
+    int n_pages = position / PAGE + 1, n_chunks = position / CHUNK + 1, parity = b.layer & 1;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    float *query = reinterpret_cast<float *>(own().input); /* [group][d] */
+    float *fresh = query + group * d;                  /* key, value */
+    float *highest = fresh + 2 * d, *sums = highest + group * CHUNK_PAGES;
+    float *values = sums + group * CHUNK_PAGES; /* [head][page][d] */
+    const uint64_t *qkv = own().p.qkv[parity];
+#pragma unroll 1
+    for (int u = blockIdx.x; u < n_chunks * s.n_kv_heads; u += own().p.n_blocks) {
+        int chunk = u / s.n_kv_heads, kv_head = u % s.n_kv_heads;
+        int pages = matrix::min_of(CHUNK_PAGES, n_pages - chunk * CHUNK_PAGES);
+        bool is_last = chunk == n_chunks - 1;
+        draw_barrier();
+        uint32_t half = static_cast<uint32_t>(d) / 2, by_half = 65536 / half + 1;
+#pragma unroll 1
+        for (uint32_t i = threadIdx.x; i < (group + (is_last ? 2 : 0)) * half; i += THREADS) {
+            int head = i * by_half >> 16, pair = i - head * half, at, bt;
+            bool is_value = head > group;
+            int row = head < group ? kv_head * group + head
+                                   : s.n_heads + (is_value ? s.n_kv_heads : 0) + kv_head;
+            pair_at(pair, d, s.interleaved != 0 || is_value, &at, &bt);
+            float x, y;
+            get_both(qkv + row * d + at, qkv + row * d + bt, b.epoch - 1, &x, &y);
+            if (!is_value)
+                turn(own().b_angles[pair], &x, &y);
+            query[head * d + at] = x; /* the fresh key and value follow the queries */
+            query[head * d + bt] = y;
+        }
+        draw_barrier();
+        /* Ring stages of the unit: keys and values of each page. */
+        if (is_last) { /* the new position takes its place in the page, here and for good */
+            uint32_t at = b.item + 2 * (pages - 1), k_stage = stage_of(at), v_stage = stage_of(at + 1);
+            await_item(at);
+            await_item(at + 1);
+            float *keys = reinterpret_cast<float *>(own().ring[k_stage]);
+            float *vals = reinterpret_cast<float *>(own().ring[v_stage]);
+            int slot = position % PAGE;
+            float *page = own().call.lane->pages[position / PAGE] +
+                          static_cast<size_t>(layer * s.n_kv_heads + kv_head) * 2 * PAGE * padded_head(d);
+#pragma unroll 1
+            for (int i = threadIdx.x; i < d; i += THREADS) {
+                keys[key_at(slot, i)] = page[key_at(slot, i)] = fresh[i];
+                vals[slot * d + i] = page[PAGE * padded_head(d) + slot * d + i] = fresh[d + i];
+            }
+            asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+            draw_barrier();
+        }
+#pragma unroll 1
+        for (int task = warp; task < pages * group; task += WARPS) {
+            int page = task / group, head = task % group;
+            uint32_t at = b.item + 2 * page, k_stage = stage_of(at), v_stage = stage_of(at + 1);
+            await_item(at);
+            await_item(at + 1);
+            int to = is_last && page == pages - 1 ? position % PAGE + 1 : PAGE;
+            float m, sum;
+            float2 o;
+            attend_shared(query + head * d, reinterpret_cast<float *>(own().ring[k_stage]),
+                          reinterpret_cast<float *>(own().ring[v_stage]), d, to, s.scale,
+                          2 * lane, &m, &sum, &o);
+            int row = head * CHUNK_PAGES + page;
+            if (lane == 0) {
+                highest[row] = m;
+                sums[row] = sum;
+            }
+            if (2 * lane < d)
+                *reinterpret_cast<float2 *>(values + row * d + 2 * lane) = o;
+        }
+        draw_barrier();
+#pragma unroll 1
+        for (int i = threadIdx.x; i < 2 * pages; i += THREADS)
+            arrive(shared_at(&own().empty[stage_of(b.item + i)]));
+        b.item += 2 * pages;
+#pragma unroll 1
+        for (int i = threadIdx.x; i < group * d; i += THREADS) {
+            int head = i / d, row = head * CHUNK_PAGES;
+            merged all = merge_pages(highest + row, sums + row, values + row * d + i % d, d, 0, pages);
+            uint64_t *to = own().p.attended[parity] +
+                           static_cast<size_t>(chunk * s.n_heads + kv_head * group + head) * (d + 2);
+            put_word(to + i % d, all.value, b.epoch);
+            if (i % d == 0) {
+                put_word(to + d, all.highest, b.epoch);
+                put_word(to + d + 1, all.sum, b.epoch);
+            }
+        }
+    }
+    return b.item;
+}
+
+/* N chunks' results for dimensions dim and dim + 1. */
+template <int N>
+__device__ __forceinline__ void take_chunks(const uint64_t *from, int dim, int d, size_t between, uint32_t epoch,
+                                            merged *x, merged *y)
+{
+    float v[N], w[N], m[N], sum[N];
+    get_pairs<N>(from + dim, between, epoch, v, w);
+    get_pairs<N>(from + d, between, epoch, m, sum);
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        merge_into(x, {m[j], sum[j], v[j]});
+        merge_into(y, {m[j], sum[j], w[j]});
+    }
+}
+
+/* What this block's part of the backbone's output matrix takes: its heads, all chunks merged. */
+__device__ __noinline__ void gather_heads(block b)
+{
+    const stack_shape &s = own().p.b;
+    int d = s.head_dim, n_chunks = own().call.position / CHUNK + 1;
+    const uint64_t *b_attended = own().p.attended[b.layer & 1];
+    if (own().first[B_O] == own().first[B_O + 1])
+        return;
+    int part = own().units[own().first[B_O]].part, first = part * s.o.part_steps * STEP;
+    int n = matrix::min_of(s.o.part_steps * STEP, s.n_heads * d - first);
+#pragma unroll 1
+    for (int i = 2 * threadIdx.x; i < n; i += 2 * THREADS) {
+        int head = (first + i) / d, dim = (first + i) % d;
+        merged x = {-INFINITY, 0.0f, 0.0f}, y = x;
+        size_t between = static_cast<size_t>(s.n_heads) * (d + 2);
+        const uint64_t *from = b_attended + static_cast<size_t>(head) * (d + 2);
+        int chunk = 0;
+#pragma unroll 1
+        for (; chunk + 4 <= n_chunks; chunk += 4, from += 4 * between)
+            take_chunks<4>(from, dim, d, between, b.epoch - 1, &x, &y);
+#pragma unroll 1
+        for (; chunk < n_chunks; chunk++, from += between)
+            take_chunks<1>(from, dim, d, between, b.epoch - 1, &x, &y);
+        store_input(1, 0, i, x.value / x.sum, y.value / y.sum);
+    }
+}
+
+/* The depth decoder's attention, of the heads that this block's part takes; every block of a
+ * part makes it again. Positions are few: one page, which is brought here. */
+template <int ROWS, int D> __device__ __noinline__ void attend_depth(block b, int layer, int position)
+{
+    const stack_shape &s = own().p.d;
+    const head_part part = own().heads;
+    if (part.n == 0)
+        return;
+    int d = D > 0 ? D : s.head_dim, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    float *pages = reinterpret_cast<float *>(own().input + PAGES_AT); /* [kv head][keys, values] */
+    float *query = own().sums;                                        /* [row][n] */
+    int page_floats = 2 * PAGE * d;
+    float *cache = own().p.depth_pages + (layer * s.n_kv_heads + part.first_kv) * page_floats;
+    const uint64_t *qkv = own().p.qkv[b.layer & 1];
+
+    /* What came before these rows. */
+    int half = d / 2, n_fours = PAGE * half; /* of a page */
+#pragma unroll 1
+    for (int kv = 0; kv < part.n_kv; kv++)
+#pragma unroll 1
+        for (int i = threadIdx.x; i < n_fours; i += THREADS) {
+            int slot = i < n_fours / 2 ? i % PAGE : (i - n_fours / 2) / (d / 4);
+            if (slot < position)
+                copy_16(shared_at(pages + kv * page_floats + 4 * i), cache + kv * page_floats + 4 * i);
+        }
+    /* Queries, keys, values of the rows: a thread a pair of one head's dimensions. */
+    int each = (part.n_heads + 2 * part.n_kv) * half;
+#pragma unroll 1
+    for (int i = threadIdx.x; i < ROWS * each; i += THREADS) {
+        int r = ROWS > 1 && i >= each, head = (i - r * each) / half, pair = (i - r * each) % half;
+        bool is_query = head < part.n_heads, is_value = head >= part.n_heads + part.n_kv;
+        int kv = head - part.n_heads - (is_value ? part.n_kv : 0), slot = position + r, at, bt;
+        int row = is_query ? part.first + head * d
+                           : (s.n_heads + (is_value ? s.n_kv_heads : 0) + part.first_kv + kv) * d;
+        pair_at(pair, d, s.interleaved != 0 || is_value, &at, &bt);
+        const uint64_t *from = qkv + r * (s.n_heads + 2 * s.n_kv_heads) * d + row;
+        float x, y;
+        get_both(from + at, from + bt, b.epoch - 1, &x, &y);
+        if (!is_value)
+            turn(own().d_angles[r][pair], &x, &y);
+        if (is_query) {
+            float *to = query + r * part.n + head * d;
+            to[at] = x;
+            to[bt] = y;
+            continue;
+        }
+        at = kv * page_floats + (is_value ? PAGE * d + slot * d + at : key_at(slot, at));
+        bt = is_value ? at + 1 : kv * page_floats + key_at(slot, bt);
+        pages[at] = x;
+        pages[bt] = y;
+        if (part.writes_cache != 0) {
+            cache[at] = x;
+            cache[bt] = y;
+        }
+    }
+    await_copies();
+    draw_barrier();
+    int two = d > 64; /* stretches of 64 dimensions: one or two */
+#pragma unroll 1
+    for (int task = warp; task < ROWS * part.n_heads << two; task += WARPS) {
+        int dim = (task & two) * 64 + 2 * lane, head = task >> two, r = ROWS > 1 && head >= part.n_heads;
+        head -= r * part.n_heads;
+        const float *page = pages;
+        if (part.n_kv > 1)
+            page += head / (part.n_heads / part.n_kv) * page_floats;
+        float m, sum;
+        float2 o;
+        attend_shared(query + r * part.n + head * d, page, page + PAGE * d, d, position + r + 1, s.scale, dim, &m,
+                      &sum, &o);
+        if (dim < d)
+            store_input(ROWS, r, head * d + dim, o.x / sum, o.y / sum);
+    }
+}
+
+#endif
+
+} // namespace csm_cuda
+#endif

@@ -36,9 +36,20 @@ def arguments(text, at):
     raise AssertionError("a call without an end")
 
 
+def thrown(text):
+    """The same of the cuda engine, which throws what its table turns into a status."""
+    for m in re.finditer(r"\b(declined|failure|check)\((?!cudaError)", text):
+        literals = re.search(TEXT, arguments(text, m.end()))
+        if literals and '"' in literals[0]:
+            what = "cuda: " + joined(literals[0])
+            yield ("2" if m[1] == "declined" else "4"), what + (": %s" if m[1] == "check" else "")
+
+
 def of_file(path):
     """(exit code or '', format) of each message of a source file."""
     text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
+    if path.suffix == ".cu":
+        yield from thrown(text)
     for m in re.finditer(r"\bcsm_fail\(", text):
         inside = arguments(text, m.end())
         status = re.search(r"\bCSM_([A-Z_]+)\b", inside.split('"')[0])
@@ -58,7 +69,7 @@ def of_file(path):
 
 
 def sources():
-    files = [*(ROOT / "src").rglob("*.c"), *(ROOT / "src").rglob("*.cpp"),
+    files = [*(ROOT / "src").rglob("*.c"), *(ROOT / "src").rglob("*.cpp"), *(ROOT / "src").rglob("*.cu"),
              *(ROOT / "cli").glob("*.c")]
     return sorted(f for f in files if f.name not in OTHER_PROGRAMS)
 

@@ -121,31 +121,38 @@ def test_the_shard_is_the_task_of_a_slurm_array(synth, tmp_path):
     assert done.returncode == 2 and "leave numbers out" in done.stderr
 
 
+def killed_and_resumed(command, out, draw, n_kills):
+    """Run it until it is done, killed at random moments before; how often it was."""
+    n_killed = 0
+    while True:
+        run = subprocess.Popen(command, stderr=subprocess.PIPE)
+        if n_killed < n_kills:  # when a few more files are there, however fast the machine is
+            wanted = len(list(out.glob("**/*"))) + draw.randrange(6)
+            while run.poll() is None and len(list(out.glob("**/*"))) < wanted:
+                time.sleep(0.001)
+            run.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+        said = run.communicate(timeout=60)[1]
+        if run.returncode == 0:
+            return n_killed
+        assert n_killed < n_kills, said
+        n_killed += 1
+
+
 def test_killed_and_resumed_it_is_the_same(build_dir, manifest, corpus, tmp_path):
+    """In 1, 2 and 7 shards in turn."""
     draw = random.Random(int(os.environ.get("CSM_SYNTH_SEED", 1)))
-    whole = files(corpus)
-    for turn in range(int(os.environ.get("CSM_SYNTH_KILLS", 5))):
-        out = tmp_path / str(turn)
-        command = [build_dir / "bin" / "csm", "synth", "--manifest", manifest, "--output-dir", out, "--codes", "--resume",
-                   "--batch", str(draw.choice([1, 4])), "--quiet"]
-        started = time.monotonic()
-        n_killed = 0
-        while True:
-            run = subprocess.Popen(command, stderr=subprocess.PIPE)
-            if n_killed < 3:  # when a few more files are there, however fast the machine is
-                wanted = len(list(out.glob("**/*"))) + draw.randrange(6)
-                while run.poll() is None and len(list(out.glob("**/*"))) < wanted:
-                    time.sleep(0.001)
-                run.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-            if run.wait(60) != 0 and n_killed < 3:
-                n_killed += 1
-                run.stderr.close()
-                continue
-            assert run.returncode == 0, run.stderr.read()
-            run.stderr.close()
-            break
-        assert n_killed > 0 and time.monotonic() - started < 60
-        assert files(out) == whole
+    whole, lines = sounds(corpus), told(corpus)
+    for turn in range(int(os.environ.get("CSM_SYNTH_KILLS", 3))):
+        out, n_shards = tmp_path / str(turn), (1, 2, 7)[turn % 3]
+        n_killed, found = 0, []
+        for i in range(1, n_shards + 1):
+            command = [build_dir / "bin" / "csm", "synth", "--manifest", manifest, "--output-dir", out, "--codes", "--resume",
+                       "--batch", str(draw.choice([1, 4])), "--quiet", "--shard", f"{i}/{n_shards}"]
+            n_killed += killed_and_resumed(command, out, draw, 3 if n_shards < 7 else 1)
+            found += told(out, "manifest.jsonl" if n_shards == 1 else f"manifest-{i}-of-{n_shards}.jsonl")
+        assert n_killed > 0 and sounds(out) == whole
+        assert sorted(found, key=lambda line: line["id"]) == lines
+        assert len(files(out)) == len(whole) + n_shards
 
 
 def test_an_interrupt_leaves_what_is_done_and_says_so(build_dir, manifest, corpus, tmp_path):

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-enum { MAX_TURNS = 10000, NAME_BYTES = 32 };
+enum { MAX_TURNS = 10000, NAME_BYTES = 40 };
 
 /* Names and numbers that a turn's entries in the file need. */
 struct entry {

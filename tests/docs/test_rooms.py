@@ -8,10 +8,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
 
 # Headers of C, C++, POSIX, the compilers and the kernels: free to all.
-FREE = set("""algorithm arpa arm_neon asm assert cmath complex cpuid cstdarg cstddef cstdint cstdio cstdlib
-cstring ctype dirent dlfcn errno exception fcntl float functional immintrin inttypes limits locale map math memory
-netdb netinet new optional poll pthread sched signal spawn stdarg stdatomic stdbool stddef stdexcept stdint stdio
-stdlib string strings sys system_error termios time unistd utility vector xlocale""".split())
+FREE = set("""TargetConditionals algorithm any arm_neon arpa array asm assert atomic avx512fintrin bit bitset cctype cerrno
+cfloat charconv chrono cinttypes climits clocale cmath compare complex concepts condition_variable cpuid
+cstdarg cstdbool cstddef cstdint cstdio cstdlib cstring ctime ctype deque dirent dlfcn errno exception fcntl
+fenv filesystem float fnmatch forward_list fstream functional future getopt glob grp immintrin
+initializer_list inttypes iomanip ios iostream iso646 istream iterator libgen limits linux list locale mach
+map math memory mutex netdb netinet new numbers numeric optional ostream poll pthread pwd queue random ranges
+ratio regex sched semaphore set setjmp shared_mutex signal span spawn sstream stack stdalign stdarg stdatomic
+stdbool stddef stdexcept stdint stdio stdlib stdnoreturn string string_view strings sys syslog system_error
+termios tgmath thread threads time tuple type_traits typeinfo uchar ucontext unistd unordered_map
+unordered_set utility utime utmpx variant vector version wchar wctype xlocale""".split())
 
 
 def room_of(path):

@@ -2,6 +2,7 @@
 #include "base/affine.h"
 
 #include <math.h>
+#include <string.h>
 
 bool csm_affine_fits(int bits, int group, size_t cols)
 {
@@ -83,18 +84,53 @@ void csm_affine_pack(const uint8_t *codes, size_t cols, int bits, uint32_t *word
     }
 }
 
+/* Eight codes, the first lowest, as eight bytes: halves go apart, then halves of these, then
+ * neighbours. */
+static inline uint64_t spread(uint64_t x, int bits)
+{
+    const uint64_t one = ((uint64_t)1 << bits) - 1, two = ((uint64_t)1 << 2 * bits) - 1;
+    const uint64_t four = ((uint64_t)1 << 4 * bits) - 1;
+    const uint64_t twos = two | two << 32, ones = one * 0x0001000100010001u;
+    x = (x & four) | (x & four << 4 * bits) << (32 - 4 * bits);
+    x = (x & twos) | (x & twos << 2 * bits) << (16 - 2 * bits);
+    return (x & ones) | (x & ones << bits) << (8 - bits);
+}
+
+/* A constant `bits` makes constants of all masks. */
+__attribute__((always_inline)) static inline void unpack(const unsigned char *from, size_t cols,
+                                                         const int bits, uint8_t *codes)
+{
+    for (size_t c = 0; c < cols; c += 8, from += bits) {
+        uint64_t x = 0;
+        memcpy(&x, from, (size_t)bits);
+        x = spread(x, bits);
+        memcpy(codes + c, &x, sizeof x);
+    }
+}
+
 void csm_affine_unpack(const uint32_t *words, size_t cols, int bits, uint8_t *codes)
 {
-    const uint64_t mask = (1u << bits) - 1;
-    uint64_t waiting = 0;
-    unsigned n = 0;
-    for (size_t c = 0; c < cols; c++) {
-        if (n < (unsigned)bits) {
-            waiting |= (uint64_t)*words++ << n;
-            n += 32;
-        }
-        codes[c] = (uint8_t)(waiting & mask);
-        waiting >>= bits;
-        n -= (unsigned)bits;
+    const unsigned char *from = (const unsigned char *)words;
+    switch (bits) {
+    case 1:
+        unpack(from, cols, 1, codes);
+        break;
+    case 2:
+        unpack(from, cols, 2, codes);
+        break;
+    case 3:
+        unpack(from, cols, 3, codes);
+        break;
+    case 4:
+        unpack(from, cols, 4, codes);
+        break;
+    case 5:
+        unpack(from, cols, 5, codes);
+        break;
+    case 6:
+        unpack(from, cols, 6, codes);
+        break;
+    default:
+        memcpy(codes, from, cols);
     }
 }

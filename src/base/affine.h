@@ -29,7 +29,7 @@ void csm_affine_quantize(const float *row, size_t cols, int bits, int group, uin
                          float *scales, float *biases);
 
 /* Between codes and MLX's packed words, one stream of bits with the little end first;
- * cols * bits % 32 == 0. */
+ * cols * bits % 32 == 0, and of what is unpacked cols % 8 == 0. */
 void csm_affine_pack(const uint8_t *codes, size_t cols, int bits, uint32_t *words);
 void csm_affine_unpack(const uint32_t *words, size_t cols, int bits, uint8_t *codes);
 

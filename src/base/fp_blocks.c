@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/numbers.h"
 
 static const struct csm_fp_mode modes[] = {
     {CSM_WEIGHT_MXFP4, "mxfp4", 4, 32},
@@ -43,13 +42,6 @@ static uint8_t to_e4m3(float x)
     return (uint8_t)(sign | ((bits >> 20) - (120u << 3)));
 }
 
-/* 0x7f, elsewhere NaN, is 480 in MLX. */
-static float from_e4m3(uint8_t code)
-{
-    float magnitude = csm_from_f16((uint16_t)((code & 0x7f) << 7)) * 256;
-    return code & 0x80 ? -magnitude : magnitude;
-}
-
 /* The nearest of 0, 0.5, 1, 1.5, 2, 3, 4, 6, ties to the smaller. What is not finite is as
  * far from one as from another, and becomes the first. */
 static uint8_t to_e2m1(float x)
@@ -82,7 +74,7 @@ void csm_fp_quantize(const struct csm_fp_mode *mode, csm_dtype dtype, const floa
         float scale = csm_round_to(dtype, largest / (mode->bits == 4 ? 6.0f : 448.0f));
         if (mode->format == CSM_WEIGHT_NVFP4) {
             scales[g] = to_e4m3(scale);
-            scale = from_e4m3(scales[g]);
+            scale = csm_from_e4m3(scales[g]);
         } else {
             int exponent = 0; /* the power of two that is the scale or the next above it */
             if (scale != 0 && frexpf(scale, &exponent) == 0.5f)
@@ -102,10 +94,10 @@ void csm_fp_values(const struct csm_fp_mode *mode, const uint8_t *codes, const u
 {
     const size_t group = (size_t)mode->group;
     for (size_t g = 0; g < cols / group; g++) {
-        float scale = mode->format == CSM_WEIGHT_NVFP4 ? from_e4m3(scales[g])
-                                                       : ldexpf(1, scales[g] - 127);
+        float scale = mode->format == CSM_WEIGHT_NVFP4 ? csm_from_e4m3(scales[g])
+                                                       : csm_from_e8m0(scales[g]);
         for (size_t i = g * group; i < (g + 1) * group; i++) {
-            float value = mode->bits == 4 ? from_e2m1(codes[i]) : from_e4m3(codes[i]);
+            float value = mode->bits == 4 ? from_e2m1(codes[i]) : csm_from_e4m3(codes[i]);
             out[i] = csm_round_bf16(value * scale);
         }
     }

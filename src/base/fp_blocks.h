@@ -18,7 +18,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/numbers.h"
 #include "base/weight_source.h"
+
+/* A number e4m3. 0x7f, elsewhere NaN, is 480 in MLX. */
+static inline float csm_from_e4m3(uint8_t code)
+{
+    float magnitude = csm_from_f16((uint16_t)((code & 0x7f) << 7)) * 256;
+    return code & 0x80 ? -magnitude : magnitude;
+}
+
+/* A power of two e8m0: 2^(code - 127), infinity of 255. */
+static inline float csm_from_e8m0(uint8_t code)
+{
+    return code == 0 ? 0x1p-127f : csm_float_of_bits((uint32_t)code << 23);
+}
 
 struct csm_fp_mode {
     enum csm_weight_format format;

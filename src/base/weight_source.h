@@ -25,11 +25,27 @@ enum csm_weight_format {
     CSM_WEIGHT_NVFP4
 };
 
+/* Rows of a matrix that are made when they are read: of a weight and what adapters add to it. */
+enum { CSM_MADE_AT_ONCE = 4 };
+struct csm_made_rows {
+    /* Rows first .. first + n - 1, n at most CSM_MADE_AT_ONCE, as the tensor's dtype rounds
+     * them. Any number of threads.
+     *
+     *   out   [n, cols]
+     *   room  scratch [n_room] */
+    void (*read)(const struct csm_made_rows *rows, size_t first, size_t n, float *out,
+                 float *room);
+    size_t n_room;
+};
+
 /* A tensor of a checkpoint. Its bytes outlive the weight made of it, so that an
  * engine may keep pointing at them. */
 struct csm_weight_source {
     enum csm_weight_format format;
     csm_tensor tensor;
+    /* Not NULL: `tensor` says dtype and shape of rows that are made, and has no bytes. For an
+     * engine whose trait says that it takes them. */
+    const struct csm_made_rows *made;
     int bits, group_size; /* of a quantized format; 0 of floats */
     csm_tensor scales, biases;
     /* 4 or 8: a matrix of floats becomes MLX's affine form of so many bits, groups of 64,
@@ -47,6 +63,9 @@ struct csm_weight_source {
     bool is_sound;
     /* A hint: only `embed` reads it, so no form for products is made of it. */
     bool is_table;
+    /* A hint: read only where sound is given (the codec's encoder), so a form for products
+     * may wait until then. */
+    bool is_of_encoder;
 };
 
 #endif

@@ -74,6 +74,7 @@ struct csm_traits {
     bool codec;       /* it has the convolutions */
     /* Contexts work side by side: the codec is to have one of its own, beside the model's frames. */
     bool codec_apart;
+    bool made_rows;   /* weight_new takes matrices whose rows are made as they are read */
     bool whole_frame; /* it has `frame` */
     /* Activations have the checkpoint's dtype, where no precision is asked for; else float32. */
     bool as_stored;

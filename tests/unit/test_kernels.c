@@ -82,10 +82,46 @@ static void dots_have_the_same_bits(void **state)
     free(from_brain);
 }
 
+/* Random codes and scales of three tiles, in any of the formats. */
+static void random_tiles(struct affine_tiles *w, unsigned char *data)
+{
+    const size_t code_bytes = csm_code_bytes(w->bits, w->group);
+    const bool is_affine = w->format == CSM_WEIGHT_AFFINE;
+    w->data = data;
+    w->block_bytes = code_bytes + (size_t)(is_affine ? (w->wide_scales ? 128 : 64) : 0);
+    w->tile_bytes = is_affine ? w->n_groups * w->block_bytes
+                              : csm_scaled_tile_bytes(w->n_groups, code_bytes);
+    for (size_t i = 0; i < 3 * w->tile_bytes; i++)
+        data[i] = (unsigned char)(int)(random_float() * 128);
+    for (size_t b = 0; is_affine && b < 3 * w->n_groups; b++)
+        for (size_t i = 0; i < 32; i++) {
+            unsigned char *scales = data + b * w->block_bytes + code_bytes;
+            float scale = random_float();
+            uint16_t half = csm_to_bf16(scale);
+            if (w->wide_scales)
+                memcpy(scales + 4 * i, &scale, 4);
+            else
+                memcpy(scales + 2 * i, &half, 2);
+        }
+    /* Powers of two whose products float32 holds, and the smallest. */
+    for (size_t i = 0; w->format == CSM_WEIGHT_MXFP4 && i < 3 * w->n_groups * CSM_TILE; i++) {
+        unsigned char *tile = data + i / (w->n_groups * CSM_TILE) * w->tile_bytes;
+        const size_t g = i / CSM_TILE % w->n_groups;
+        unsigned char *scale = tile + csm_scales_at(g, code_bytes) + i % CSM_TILE;
+        *scale = i % 9 == 0 ? 0 : 100 + *scale % 50;
+    }
+}
+
 static void affine_products_have_the_same_bits(void **state)
 {
     (void)state;
     enum { COLS = 1408, ROWS = 40, N_X = 100 };
+    static const struct {
+        enum csm_weight_format format;
+        int bits, group;
+    } formats[] = {{CSM_WEIGHT_AFFINE, 1, 0}, {CSM_WEIGHT_AFFINE, 2, 0}, {CSM_WEIGHT_AFFINE, 3, 0},
+                   {CSM_WEIGHT_AFFINE, 4, 0}, {CSM_WEIGHT_AFFINE, 5, 0}, {CSM_WEIGHT_AFFINE, 6, 0},
+                   {CSM_WEIGHT_AFFINE, 8, 0}, {CSM_WEIGHT_MXFP4, 4, 32}, {CSM_WEIGHT_NVFP4, 4, 16}};
     unsigned char *data = aligned_alloc(64, 1 << 21);
     float *x = random_floats(N_X * COLS), *y = malloc(N_X * ROWS * 4);
     float *expected = malloc(N_X * ROWS * 4);
@@ -93,45 +129,40 @@ static void affine_products_have_the_same_bits(void **state)
         x[i] *= i % 50 == 0 ? 1e6f : 1e-3f;
     int8_t *planes = malloc(N_X * COLS * CSM_PLANES);
     float *steps = malloc(N_X * COLS * 4), *sums = malloc(N_X * COLS * 4);
-    for (int bits = 4; bits <= 8; bits += 4)
-        for (size_t group = 16; group <= 128; group *= 2)
-            for (int wide = 0; wide < 2; wide++) {
-                size_t code_bytes = group * CSM_TILE * (size_t)bits / 8;
-                struct affine_tiles w = {.data = data,
-                                         .n_groups = COLS / group,
-                                         .bits = bits,
-                                         .group = (int)group,
-                                         .wide_scales = wide,
-                                         .block_bytes = code_bytes + (wide ? 128 : 64)};
-                for (size_t b = 0; b < 3 * w.n_groups; b++) {
-                    unsigned char *block = data + b * w.block_bytes;
-                    for (size_t i = 0; i < code_bytes; i++)
-                        block[i] = (unsigned char)(random_float() * 1000);
-                    for (size_t i = 0; i < 32; i++) {
-                        float scale = random_float();
-                        uint16_t half = csm_to_bf16(scale);
-                        if (wide)
-                            memcpy(block + code_bytes + 4 * i, &scale, 4);
-                        else
-                            memcpy(block + code_bytes + 2 * i, &half, 2);
-                    }
-                }
-                for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
-                    const struct kernels *k = csm_kernels_fast(table);
-                    struct digits digits = {planes, steps, sums};
-                    for (size_t t = 0; t < N_X; t++)
-                        k->to_digits(x + t * COLS, w.n_groups, group,
-                                     planes + t * COLS * CSM_PLANES, steps + t * w.n_groups,
-                                     sums + t * w.n_groups);
-                    static const size_t n_x[] = {1, 2, 5, 6, 7, 16, 17, 32, 33, N_X};
-                    for (size_t i = 0; i < sizeof n_x / sizeof *n_x; i++) {
-                        k->dots_affine(&w, 1, 32 - 11, &digits, n_x[i], y, ROWS);
-                        truth->dots_affine(&w, 1, 32 - 11, &digits, n_x[i], expected, ROWS);
-                        for (size_t t = 0; t < n_x[i]; t++)
-                            equal_all(y + t * ROWS, expected + t * ROWS, 21);
-                    }
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
+        for (int i = 0; i < (formats[f].group != 0 ? 1 : 8); i++) {
+            const int group = formats[f].group != 0 ? formats[f].group : 16 << i / 2;
+            if (group == 16 && formats[f].bits != 4 && formats[f].bits != 8)
+                continue; /* kept as these */
+            struct affine_tiles w = {.n_groups = COLS / (size_t)group,
+                                     .format = formats[f].format,
+                                     .bits = formats[f].bits,
+                                     .group = group,
+                                     .wide_scales = i % 2 != 0};
+            random_tiles(&w, data);
+            for (size_t t = 0; t < N_X; t++)
+                truth->to_digits(x + t * COLS, w.n_groups, (size_t)group,
+                                 planes + t * COLS * CSM_PLANES, steps + t * w.n_groups,
+                                 sums + t * w.n_groups);
+            const struct digits digits = {planes, steps, sums};
+            truth->dots_affine(&w, 1, 32 - 11, &digits, N_X, expected, ROWS);
+            for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
+                static const size_t n_x[] = {1, 2, 3, 5, 6, 7, 16, 17, 32, 33, N_X};
+                int8_t own_planes[COLS * CSM_PLANES];
+                float own[2][COLS / 16];
+                csm_kernels_fast(table)->to_digits(x, w.n_groups, (size_t)group, own_planes,
+                                                   own[0], own[1]);
+                assert_memory_equal(own_planes, planes, sizeof own_planes);
+                equal_all(own[0], steps, w.n_groups);
+                equal_all(own[1], sums, w.n_groups);
+                for (size_t n = 0; n < sizeof n_x / sizeof *n_x; n++) {
+                    memset(y, 0, N_X * ROWS * 4);
+                    csm_kernels_fast(table)->dots_affine(&w, 1, 32 - 11, &digits, n_x[n], y, ROWS);
+                    for (size_t t = 0; t < n_x[n]; t++)
+                        equal_all(y + t * ROWS, expected + t * ROWS, 21);
                 }
             }
+        }
     free(data);
     free(x);
     free(y);
@@ -139,6 +170,73 @@ static void affine_products_have_the_same_bits(void **state)
     free(planes);
     free(steps);
     free(sums);
+}
+
+/* Sums of 6 bits' largest codes and digits, which 16 bits of a table would not hold. */
+static void the_largest_codes_and_digits_have_the_same_bits(void **state)
+{
+    (void)state;
+    enum { GROUP = 128 };
+    unsigned char *data = aligned_alloc(64, GROUP * CSM_TILE + 128);
+    memset(data, 0xff, GROUP * CSM_TILE + 128);
+    int8_t planes[GROUP * CSM_PLANES];
+    float step = 1, sum = 1, y[CSM_TILE], expected[CSM_TILE];
+    for (int digit = -128; digit <= 127; digit += 255)
+        for (int bits = 1; bits <= 8; bits += bits == 6 ? 2 : 1) {
+            const struct affine_tiles w = {.data = data,
+                                           .n_groups = 1,
+                                           .bits = bits,
+                                           .group = GROUP,
+                                           .format = CSM_WEIGHT_AFFINE,
+                                           .wide_scales = true,
+                                           .block_bytes = csm_code_bytes(bits, GROUP) + 128,
+                                           .tile_bytes = csm_code_bytes(bits, GROUP) + 128};
+            float *scales = (float *)(void *)(data + csm_code_bytes(bits, GROUP));
+            for (size_t r = 0; r < 2 * CSM_TILE; r++)
+                scales[r] = r < CSM_TILE ? 1 : 0;
+            memset(planes, digit, sizeof planes);
+            const struct digits digits = {planes, &step, &sum};
+            const float by_hand = (float)(((1 << bits) - 1) * GROUP * 257 * digit);
+            truth->dots_affine(&w, 0, CSM_TILE, &digits, 1, expected, CSM_TILE);
+            assert_true(expected[3] == by_hand);
+            for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
+                csm_kernels_fast(table)->dots_affine(&w, 0, CSM_TILE, &digits, 1, y, CSM_TILE);
+                equal_all(y, expected, CSM_TILE);
+            }
+            memset(data, 0xff, GROUP * CSM_TILE + 128);
+        }
+    free(data);
+}
+
+static void products_of_mxfp8_have_the_same_bits(void **state)
+{
+    (void)state;
+    enum { GROUPS = 9, COLS = GROUPS * CSM_E4M3_GROUP, ROWS = 3 * CSM_TILE, N_X = 21 };
+    const size_t tile_bytes = csm_e4m3_tile_bytes(GROUPS);
+    unsigned char *data = aligned_alloc(64, (3 * tile_bytes + 63) / 64 * 64);
+    for (size_t i = 0; i < 3 * tile_bytes; i++)
+        data[i] = (unsigned char)i; /* every code */
+    for (size_t i = 0; i < 3 * GROUPS * CSM_TILE; i++)
+        data[i / (GROUPS * CSM_TILE) * tile_bytes +
+             csm_scales_at(i / CSM_TILE % GROUPS, CSM_E4M3_BLOCK) + i % CSM_TILE] =
+            i % 9 == 0 ? 0 : 100 + i % 50;
+    const struct e4m3_tiles w = {data, GROUPS};
+    float *x = random_floats(N_X * (COLS + 5)), *y = malloc(N_X * ROWS * 4);
+    float *expected = malloc(N_X * ROWS * 4);
+    static const size_t n_rows[] = {1, 16, 21, 32}, n_x[] = {1, 2, 3, 8, N_X};
+    for (size_t table = 0; csm_kernels_fast(table) != NULL; table++)
+        for (size_t i = 0; i < 4 * 5; i++) {
+            memset(y, 0, N_X * ROWS * 4);
+            memset(expected, 0, N_X * ROWS * 4);
+            csm_kernels_fast(table)->dots_e4m3(&w, 1, n_rows[i % 4], x, COLS + 5, n_x[i / 4], y,
+                                               ROWS);
+            truth->dots_e4m3(&w, 1, n_rows[i % 4], x, COLS + 5, n_x[i / 4], expected, ROWS);
+            equal_all(y, expected, N_X * ROWS);
+        }
+    free(data);
+    free(x);
+    free(y);
+    free(expected);
 }
 
 static void tiled_products_have_the_same_bits(void **state)
@@ -343,6 +441,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_have_the_same_bits),
         cmocka_unit_test(affine_products_have_the_same_bits),
+        cmocka_unit_test(the_largest_codes_and_digits_have_the_same_bits),
+        cmocka_unit_test(products_of_mxfp8_have_the_same_bits),
         cmocka_unit_test(tiled_products_have_the_same_bits),
         cmocka_unit_test(mixed_products_have_the_same_bits),
         cmocka_unit_test(digits_are_off_by_half_a_step_at_most),

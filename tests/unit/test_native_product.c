@@ -5,6 +5,7 @@
 #include "unit/native_case.h"
 
 #include "base/affine.h"
+#include "base/fp_blocks.h"
 
 enum { ROWS = 37, COLS = 256, N_X = 3 };
 
@@ -248,6 +249,53 @@ static void affine_weights_are_used_as_stored(void **state)
     free(values);
 }
 
+/* mxfp4 and nvfp4 take activations in digits, as affine products do; mxfp8 as they are. */
+static void small_floats_are_used_as_stored(void **state)
+{
+    (void)state;
+    static const enum csm_weight_format formats[] = {CSM_WEIGHT_MXFP4, CSM_WEIGHT_NVFP4,
+                                                     CSM_WEIGHT_MXFP8};
+    float *w = random_floats(N), *floats = malloc(N * sizeof *floats);
+    double *values = malloc(N * sizeof *values);
+    uint8_t *codes = malloc(N), *scales = malloc(N);
+    uint32_t *words = malloc(N);
+    for (size_t i = 0; i < N; i++)
+        w[i] = csm_round_bf16(w[i]);
+    for (size_t f = 0; f < 3; f++) {
+        const struct csm_fp_mode *mode = csm_fp_mode(formats[f]);
+        const size_t n_groups = N / (size_t)mode->group;
+        csm_fp_quantize(mode, CSM_DTYPE_BF16, w, N, codes, scales);
+        csm_affine_pack(codes, N, mode->bits, words);
+        csm_fp_values(mode, codes, scales, N, floats);
+        for (size_t i = 0; i < N; i++)
+            values[i] = (double)floats[i];
+        struct csm_weight_source source = {.tensor = tensor_f32(NULL, ROWS, COLS, 0),
+                                           .scales = tensor_f32(NULL, ROWS, 1, 0),
+                                           .format = mode->format,
+                                           .bits = mode->bits,
+                                           .group_size = mode->group};
+        source.tensor.dtype = CSM_DTYPE_U32;
+        source.tensor.data = words;
+        source.tensor.n_bytes = N * (size_t)mode->bits / 8;
+        source.scales.dtype = CSM_DTYPE_U8;
+        source.scales.data = scales;
+        source.scales.n_bytes = n_groups;
+        const size_t group = mode->bits == 8 ? 1 : (size_t)mode->group;
+        check_source(CSM_PRECISION_STORED, &source, values, group);
+        check_source(CSM_PRECISION_BF16, &source, values, group);
+        csm_weight *out = NULL;
+        void *ctx = open_engine(CSM_PRECISION_Q4, 1);
+        assert_int_equal(ops->weight_new(ctx, &source, &out, NULL), CSM_BAD_ARG);
+        ops->close(ctx);
+    }
+    free(w);
+    free(floats);
+    free(values);
+    free(codes);
+    free(scales);
+    free(words);
+}
+
 static void a_bfloat16_matrix_may_be_quantized_when_loaded(void **state)
 {
     (void)state;
@@ -275,6 +323,55 @@ static void a_bfloat16_matrix_may_be_quantized_when_loaded(void **state)
     free(w);
     free(half);
     free(values);
+}
+
+struct rows_of_w {
+    struct csm_made_rows made;
+    const float *w;
+};
+
+static void read_rows_of_w(const struct csm_made_rows *made, size_t first, size_t n, float *out,
+                           float *room)
+{
+    const float *w = ((const struct rows_of_w *)made)->w;
+    for (size_t i = 0; i < n * COLS; i++)
+        room[i] = w[first * COLS + i];
+    memcpy(out, room, n * COLS * sizeof *out);
+}
+
+/* As an adapter's are (base/weight_source.h), in every form that a matrix of floats takes. */
+static void rows_that_are_made_are_as_stored_ones(void **state)
+{
+    (void)state;
+    float *w = random_floats(N), *x = random_floats(N_X * COLS);
+    const struct rows_of_w rows = {{.read = read_rows_of_w, .n_room = 4 * COLS}, w};
+    struct csm_weight_source stored = {.tensor = tensor_f32(w, ROWS, COLS, 0)};
+    struct csm_weight_source made = {.tensor = tensor_f32(NULL, ROWS, COLS, 0),
+                                     .made = &rows.made};
+    for (int precision = CSM_PRECISION_STORED; precision <= CSM_PRECISION_Q4; precision++) {
+        void *ctx = open_engine((csm_precision)precision, 2);
+        csm_weight *weights[2] = {NULL, NULL};
+        OK(ops->weight_new(ctx, &stored, &weights[0], err));
+        OK(ops->weight_new(ctx, &made, &weights[1], err));
+        csm_value *in = value_of(ctx, x, N_X, COLS), *out = value_of(ctx, x, 1, 1);
+        float *y[2];
+        for (size_t i = 0; i < 2; i++) {
+            OK(ops->linear(ctx, weights[i], NULL, in, out, err));
+            y[i] = read_value(ctx, out, N_X, ROWS);
+        }
+        equal_all(y[1], y[0], N_X * ROWS);
+        const int32_t id = 0; /* made once, not looked up */
+        assert_int_equal(ops->embed(ctx, weights[1], &id, 1, 1, out, NULL), CSM_BAD_ARG);
+        for (size_t i = 0; i < 2; i++) {
+            free(y[i]);
+            ops->weight_free(ctx, weights[i]);
+        }
+        ops->value_free(ctx, in);
+        ops->value_free(ctx, out);
+        ops->close(ctx);
+    }
+    free(w);
+    free(x);
 }
 
 static void a_value_that_is_not_finite_is_not_hidden(void **state)
@@ -344,7 +441,9 @@ int main(void)
         cmocka_unit_test(float_weights_are_used_as_stored_or_rounded),
         cmocka_unit_test(the_decoders_weights_keep_18_bits),
         cmocka_unit_test(affine_weights_are_used_as_stored),
+        cmocka_unit_test(small_floats_are_used_as_stored),
         cmocka_unit_test(a_bfloat16_matrix_may_be_quantized_when_loaded),
+        cmocka_unit_test(rows_that_are_made_are_as_stored_ones),
         cmocka_unit_test(a_value_that_is_not_finite_is_not_hidden),
         cmocka_unit_test(shapes_that_do_not_fit_are_refused),
         cmocka_unit_test(rows_are_copied_and_appended),

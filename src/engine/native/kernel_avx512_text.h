@@ -242,48 +242,104 @@ static inline __m512i four_digits(const int8_t *digits)
     return _mm512_set1_epi32(four);
 }
 
-/* acc += scale * dot + bias * sum, of one group. */
-static inline __m512 add_group(__m512 acc, const __m512i sums[CSM_PLANES], float step, float sum,
-                               __m512 scales, __m512 biases)
+/* What the two planes' sums of a group add to acc. */
+static inline __m512 add_affine(__m512 acc, __m512i total, float step, float sum, __m512 scales,
+                                __m512 biases)
 {
-    __m512i total = _mm512_add_epi32(sums[0], _mm512_slli_epi32(sums[1], 8));
     __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(total), _mm512_set1_ps(step));
     acc = _mm512_fmadd_ps(scales, dot, acc);
     return _mm512_fmadd_ps(biases, _mm512_set1_ps(sum), acc);
 }
-
-/* Codes of 8 columns, as two registers of 4 columns each. */
-__attribute__((always_inline)) static inline void load_codes(const unsigned char *codes, int bits,
-                                                             size_t c, __m512i *low, __m512i *high)
+static inline __m512 add_e2m1(__m512 acc, __m512i total, float step, float sum, __m512 scales)
 {
-    if (bits == 8) {
-        *low = _mm512_loadu_si512(codes + c * CSM_TILE);
-        *high = _mm512_loadu_si512(codes + c * CSM_TILE + 64);
-    } else {
-        __m512i both = _mm512_loadu_si512(codes + c * CSM_TILE / 2);
-        __m512i mask = _mm512_set1_epi8(15);
-        *low = _mm512_and_si512(both, mask);
-        *high = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
-    }
+    __m512 dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_set1_ps(0.5f * step),
+                                 _mm512_set1_ps(-6.0f * sum));
+    return _mm512_fmadd_ps(scales, dot, acc);
+}
+
+/* 16 bytes e4m3 over 256, 16 bytes e8m0 (fp_blocks.h). */
+static inline __m512 load_e4m3(const unsigned char *at)
+{
+    __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)at));
+    __m256i halves = _mm256_slli_epi16(bytes, 7); /* the sign is in two places */
+    return _mm512_cvtph_ps(_mm256_and_si256(halves, _mm256_set1_epi16((short)0xbf80)));
+}
+static inline __m512 load_e8m0(const unsigned char *at)
+{
+    __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)at));
+    return _mm512_castsi512_ps(
+        _mm512_max_epu32(_mm512_slli_epi32(bytes, 23), _mm512_set1_epi32(0x00400000)));
+}
+
+/* Place q of a plane (kernels.h): four columns, their bits from bit `to` on. */
+__attribute__((always_inline)) static inline __m512i of_plane(const unsigned char *plane, int bits,
+                                                              size_t q, int to)
+{
+    const size_t n = 8 / (size_t)bits;
+    const int from = bits * (int)(q % n);
+    __m512i all_of_it = _mm512_loadu_si512(plane + q / n * 64);
+    if (bits == 8)
+        return all_of_it;
+    if (from > to)
+        all_of_it = _mm512_srli_epi16(all_of_it, (unsigned)(from - to));
+    else if (from < to)
+        all_of_it = _mm512_slli_epi16(all_of_it, (unsigned)(to - from));
+    return _mm512_and_si512(all_of_it, _mm512_set1_epi8((char)(((1 << bits) - 1) << to)));
+}
+
+/* Codes of columns 4 * q .. 4 * q + 3 of a group, or the numbers of e2m1; second: the second
+ * plane, where there is one. */
+__attribute__((always_inline)) static inline __m512i
+load_codes(const unsigned char *block, const unsigned char *second, const int bits,
+           const bool is_e2m1, size_t q)
+{
+    const int first = csm_first_plane(bits);
+    __m512i codes = of_plane(block, first, q, 0);
+    if (first < bits)
+        codes = _mm512_or_si512(codes, of_plane(second, bits - first, q, first));
+    if (is_e2m1)
+        codes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(
+                                        (const __m128i *)(const void *)csm_e2m1_numbers)),
+                                    codes);
+    return codes;
 }
 
 enum { AFFINE_X = 4 };
+
+/* Eight columns of X rows of x: columns 8 * j .. 8 * j + 7 from `block` on. */
+__attribute__((always_inline)) static inline void
+add_columns(const unsigned char *block, const unsigned char *second, const int bits,
+            const bool is_e2m1, const size_t j, const int8_t *digits, size_t x_bytes, const int X,
+            __m512i sums[AFFINE_X][CSM_PLANES], __m512i more[AFFINE_X][CSM_PLANES])
+{
+    const bool is_split = X < AFFINE_X;
+    __m512i low = load_codes(block, second, bits, is_e2m1, 2 * j);
+    __m512i high = load_codes(block, second, bits, is_e2m1, 2 * j + 1);
+    for (int t = 0; t < X; t++)
+        for (int p = 0; p < CSM_PLANES; p++) {
+            const int8_t *d = digits + (size_t)t * x_bytes + 8 * CSM_PLANES * j + 8 * (size_t)p;
+            sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], low, four_digits(d));
+            if (is_split)
+                more[t][p] = _mm512_dpbusd_epi32(more[t][p], high, four_digits(d + 4));
+            else
+                sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], high, four_digits(d + 4));
+        }
+}
 
 /* X rows of x times the 16 rows of a tile. Eight sums hide each other's latency. Beside
  * each block, n_ahead bytes from `ahead` on are asked for, where the processor's own
  * prefetching keeps up with one row of x; where it does not, what lies FAR_AHEAD, by the
  * first pass over a tile. */
-__attribute__((always_inline)) static inline void tile_affine(const struct affine_tiles *w,
-                                                              const unsigned char *block,
-                                                              const struct digits *x, const int bits,
-                                                              const int X,
-                                                              const unsigned char *ahead,
-                                                              size_t n_ahead, bool is_first,
-                                                              __m512 accs[AFFINE_X])
+__attribute__((always_inline)) static inline void
+tile_affine(const struct affine_tiles *w, const unsigned char *tile, const struct digits *x,
+            const int bits, const enum csm_weight_format format, const size_t columns, const int X,
+            const unsigned char *ahead, size_t n_ahead, bool is_first, __m512 accs[AFFINE_X])
 {
-    const bool is_split = X < AFFINE_X;
-    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
-    size_t bytes = w->wide_scales ? 64 : 32, x_bytes = w->n_groups * CSM_PLANES * group;
+    const bool is_split = X < AFFINE_X, is_e2m1 = format != CSM_WEIGHT_AFFINE;
+    const size_t group = (size_t)w->group, code_bytes = csm_code_bytes(bits, w->group);
+    const size_t bytes = w->wide_scales ? 64 : 32, x_bytes = w->n_groups * CSM_PLANES * group;
+    const size_t first_bytes = csm_code_bytes(csm_first_plane(bits), CSM_PLANE_COLUMNS);
+    const unsigned char *block = tile, *scales_at = tile;
     const int8_t *digits = x->planes;
     for (int t = 0; t < X; t++)
         accs[t] = _mm512_setzero_ps();
@@ -292,26 +348,39 @@ __attribute__((always_inline)) static inline void tile_affine(const struct affin
         for (int t = 0; t < X; t++)
             for (int p = 0; p < CSM_PLANES; p++)
                 sums[t][p] = more[t][p] = _mm512_setzero_si512();
-        for (size_t c = 0; c < group; c += 8) {
-            __m512i low, high;
-            load_codes(block, bits, c, &low, &high);
-            for (int t = 0; t < X; t++)
-                for (int p = 0; p < CSM_PLANES; p++) {
-                    const int8_t *d = digits + (size_t)t * x_bytes + CSM_PLANES * c + 8 * (size_t)p;
-                    sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], low, four_digits(d));
-                    if (is_split)
-                        more[t][p] = _mm512_dpbusd_epi32(more[t][p], high, four_digits(d + 4));
-                    else
-                        sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], high, four_digits(d + 4));
-                }
+        if (is_e2m1 && g % CSM_SCALED_TOGETHER == 0) {
+            scales_at = block;
+            block += CSM_SCALES_TOGETHER;
         }
-        __m512 scales = load_scales(block + scales_at, w->wide_scales);
-        __m512 biases = load_scales(block + scales_at + bytes, w->wide_scales);
+        const unsigned char *first = block;
+        for (size_t c = 0; c < group; c += columns) {
+            const unsigned char *second = first + first_bytes;
+            add_columns(first, second, bits, is_e2m1, 0, digits, x_bytes, X, sums, more);
+            add_columns(first, second, bits, is_e2m1, 1, digits, x_bytes, X, sums, more);
+            if (columns == CSM_PLANE_COLUMNS) {
+                add_columns(first, second, bits, is_e2m1, 2, digits, x_bytes, X, sums, more);
+                add_columns(first, second, bits, is_e2m1, 3, digits, x_bytes, X, sums, more);
+            }
+            first += csm_code_bytes(bits, (int)columns);
+            digits += CSM_PLANES * columns;
+        }
+        __m512 scales, biases = _mm512_setzero_ps();
+        if (!is_e2m1) {
+            scales = load_scales(block + code_bytes, w->wide_scales);
+            biases = load_scales(block + code_bytes + bytes, w->wide_scales);
+        } else {
+            scales = format == CSM_WEIGHT_MXFP4
+                         ? load_e8m0(scales_at)
+                         : _mm512_mul_ps(load_e4m3(scales_at), _mm512_set1_ps(256));
+        }
         for (int t = 0; t < X; t++) {
             for (int p = 0; is_split && p < CSM_PLANES; p++)
                 sums[t][p] = _mm512_add_epi32(sums[t][p], more[t][p]);
             size_t at = (size_t)t * w->n_groups + g;
-            accs[t] = add_group(accs[t], sums[t], x->steps[at], x->sums[at], scales, biases);
+            __m512i total = _mm512_add_epi32(sums[t][0], _mm512_slli_epi32(sums[t][1], 8));
+            accs[t] = is_e2m1
+                          ? add_e2m1(accs[t], total, x->steps[at], x->sums[at], scales)
+                          : add_affine(accs[t], total, x->steps[at], x->sums[at], scales, biases);
         }
         if (X == 1 || is_first)
             ask_ahead(block, w->block_bytes);
@@ -319,46 +388,64 @@ __attribute__((always_inline)) static inline void tile_affine(const struct affin
             _mm_prefetch((const char *)ahead + b, _MM_HINT_T1);
         ahead += n_ahead;
         block += w->block_bytes;
-        digits += CSM_PLANES * group;
+        scales_at += CSM_TILE;
     }
 }
 
-#define AFFINE_ROWS(X)                                                                             \
-    case X:                                                                                        \
-        if (w->bits == 8)                                                                          \
-            tile_affine(w, block, &part, 8, X, ahead, n_ahead, t == 0, accs);                                               \
-        else                                                                                       \
-            tile_affine(w, block, &part, 4, X, ahead, n_ahead, t == 0, accs);                                               \
-        break;
-
-static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
-                        const struct digits *x, size_t n_x, float *y, size_t ldy)
+/* All rows of x, in blocks of constant size; of n_lanes rows of a tile. */
+__attribute__((always_inline)) static inline void
+rows_affine(const struct affine_tiles *w, const unsigned char *tile, size_t n_lanes,
+            const struct digits *x, size_t n_x, const int bits,
+            const enum csm_weight_format format, const size_t columns, float *y, size_t ldy)
 {
-    size_t tile_bytes = w->n_groups * w->block_bytes;
-    const unsigned char *block = w->data + tile * tile_bytes;
     /* Each pass over a tile asks for its share of the next one. */
-    size_t n_passes = (n_x + AFFINE_X - 1) / AFFINE_X;
-    size_t n_ahead = (w->block_bytes / n_passes + 63) / 64 * 64;
-    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += tile_bytes) {
-        __mmask16 mask = mask_of(n_rows - r);
-        const unsigned char *ahead = block + tile_bytes;
-        for (size_t t = 0; t < n_x; t += AFFINE_X) {
-            __m512 accs[AFFINE_X];
-            size_t n = n_x - t < AFFINE_X ? n_x - t : AFFINE_X, at = t * w->n_groups;
-            struct digits part = {x->planes + at * CSM_PLANES * (size_t)w->group, x->steps + at,
-                                  x->sums + at};
-            switch (n) {
-                AFFINE_ROWS(1)
-                AFFINE_ROWS(2)
-                AFFINE_ROWS(3)
-                AFFINE_ROWS(4)
-            }
-            for (size_t i = 0; i < n; i++)
-                _mm512_mask_storeu_ps(y + (t + i) * ldy + r, mask, accs[i]);
-            ahead += n_ahead * w->n_groups;
+    const size_t n_passes = (n_x + AFFINE_X - 1) / AFFINE_X;
+    const size_t n_ahead = (w->block_bytes / n_passes + 63) / 64 * 64;
+    const unsigned char *ahead = tile + w->tile_bytes;
+    for (size_t t = 0; t < n_x; t += AFFINE_X, ahead += n_ahead * w->n_groups) {
+        __m512 accs[AFFINE_X];
+        const size_t n = n_x - t < AFFINE_X ? n_x - t : AFFINE_X, at = t * w->n_groups;
+        const struct digits part = {x->planes + at * CSM_PLANES * (size_t)w->group, x->steps + at,
+                                    x->sums + at};
+        switch (n) {
+        case 1:
+            tile_affine(w, tile, &part, bits, format, columns, 1, ahead, n_ahead, t == 0, accs);
+            break;
+        case 2:
+            tile_affine(w, tile, &part, bits, format, columns, 2, ahead, n_ahead, t == 0, accs);
+            break;
+        case 3:
+            tile_affine(w, tile, &part, bits, format, columns, 3, ahead, n_ahead, t == 0, accs);
+            break;
+        default:
+            tile_affine(w, tile, &part, bits, format, columns, AFFINE_X, ahead, n_ahead, t == 0,
+                        accs);
         }
+        for (size_t i = 0; i < n; i++)
+            _mm512_mask_storeu_ps(y + (t + i) * ldy, mask_of(n_lanes), accs[i]);
     }
 }
+
+/* A function for each format, so that its bits are constants. */
+#define DEFINE_ROWS(name, bits, format, columns)                                                   \
+    static void name(const struct affine_tiles *w, const unsigned char *tile, size_t n_lanes,      \
+                     const struct digits *x, size_t n_x, float *y, size_t ldy)                     \
+    {                                                                                              \
+        rows_affine(w, tile, n_lanes, x, n_x, bits, format, columns, y, ldy);                      \
+    }
+DEFINE_ROWS(rows_1, 1, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_2, 2, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_3, 3, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4, 4, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_5, 5, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_6, 6, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_8, 8, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4_of_16, 4, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_8_of_16, 8, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_mxfp4, 4, CSM_WEIGHT_MXFP4, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_nvfp4, 4, CSM_WEIGHT_NVFP4, 16)
+
+#include "engine/native/kernel_affine_text.h"
 
 /* ---- column tiles ------------------------------------------------------- */
 
@@ -380,6 +467,10 @@ static inline v16 load_whole(const float *p)
 {
     return _mm512_loadu_ps(p);
 }
+static inline v16 times(v16 a, v16 b)
+{
+    return _mm512_mul_ps(a, b);
+}
 static inline v16 multiply_add(v16 a, v16 b, v16 sum)
 {
     return _mm512_fmadd_ps(a, b, sum);
@@ -400,8 +491,9 @@ static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[
     out[1] = _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(low, upper));
 }
 
-enum { TILES = 2, TILES_X = 12, MIXED_X = 8 };
+enum { TILES = 2, TILES_X = 12, MIXED_X = 8, E4M3_X = 8 };
 #include "engine/native/kernel_attend_text.h"
+#include "engine/native/kernel_e4m3_text.h"
 #include "engine/native/kernel_tiles_text.h"
 
 static uint64_t touch_zmm(const void *bytes, size_t n)
@@ -423,7 +515,8 @@ static uint64_t touch_zmm(const void *bytes, size_t n)
 #define TABLE(of, affine)                                                                          \
     {                                                                                              \
         .name = of, .dots_f32 = dots_f32, .dots_bf16 = dots_bf16, .dots_f16 = dots_f16,            \
-        .dots_affine = affine, .dots_tiles = dots_tiles, .dots_mixed = dots_mixed, .mix = mix,     \
+        .dots_affine = affine, .dots_e4m3 = dots_e4m3, .dots_tiles = dots_tiles,                   \
+        .dots_mixed = dots_mixed, .mix = mix,                                                      \
         .to_digits = to_digits, .norm_rms = norm_rms, .norm_layer = norm_layer,                    \
         .attend = attend_fast, .silu_times = silu_times, .gelu = gelu, .elu = elu,                 \
         .touch = touch_zmm,                                                                        \

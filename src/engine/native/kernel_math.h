@@ -187,7 +187,7 @@ static inline void to_digits(const float *x, size_t n_groups, size_t group, int8
         largest = largest < 0x1p-95f ? 0x1p-95f : largest; /* so that no step is subnormal */
         float step = largest / most, per_step = most / largest;
         int32_t sum = 0;
-        int8_t low[128], high[128]; /* groups are of 16, 32, 64 or 128 */
+        int8_t low[CSM_MOST_GROUP], high[CSM_MOST_GROUP];
         for (size_t i = 0; i < group; i++) {
             int32_t v = (int32_t)rintf(x[i] * per_step);
             sum += v;

@@ -13,6 +13,10 @@
  *   affine        integers: an activation is two signed bytes under one step for
  *                 each group, so a group's dot product is exact in any order; groups
  *                 are added in order with fused multiply-adds
+ *   e4m3          in each group of 32 columns even ones and odd ones are summed from 0, in
+ *                 order, of values over 256 with fused multiply-adds; a group is 256 times
+ *                 both sums, and groups are added in order with fused multiply-adds by their
+ *                 scales
  *   tiled         one fused multiply-add a column, in order, from the value that it
  *                 starts with; of codes: from 0 in each group of 64 columns, and
  *                 groups are added in order with fused multiply-adds by their scales
@@ -27,7 +31,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CSM_TILE = 16, CSM_PLANES = 2 };
+#include "base/weight_source.h"
+
+enum { CSM_TILE = 16, CSM_PLANES = 2, CSM_MOST_GROUP = 128 };
 
 /* How a float matrix lies: row by row (by = 1), or four rows side by side (by = 4):
  * 16 columns of each of four rows, then the next 16 columns; missing columns and rows
@@ -46,22 +52,80 @@ static inline size_t csm_row_at(size_t by, size_t row, size_t cols)
     return row / by * by * width + row % by * CSM_TILE;
 }
 
-/* An affine-quantized matrix, repacked for kernels: tiles of 16 rows; a tile is
- * n_groups blocks; a block is, for `group` columns of the 16 rows,
+/* A quantized matrix, repacked for kernels: tiles of 16 rows, missing ones zero.
  *
- *   codes    4 bit: 64 bytes for each 8 columns c..c+7: byte 4 * r + i has the codes of
- *            row r, columns c + i (low half) and c + 4 + i (high half)
- *            8 bit: 64 bytes for each 4 columns c..c+3: byte 4 * r + i
- *   scales   [16], then biases [16]: bfloat16, or float32 if wide_scales
+ *   affine        a tile is n_groups blocks; a block is the codes of `group` columns of the 16
+ *                 rows, then scales [16], then biases [16]: bfloat16, or float32 if
+ *                 wide_scales
+ *   mxfp4, nvfp4  a tile is, of each four groups, their scales, [4][16] bytes as MLX has them
+ *                 (fp_blocks.h), then the codes of each
  *
- * Missing rows of the last tile are zero. */
+ * So a tile is read from end to end, which the processor's own prefetching keeps up with.
+ * Codes lie in planes. A plane of 1, 2, 4 or 8 bits has 64 bytes for each 32, 16, 8 or 4
+ * columns c, c + 1, ...: byte 4 * r + i has of row r the columns c + i, c + 4 + i, ..., the
+ * first one lowest. Codes of 3, 5 and 6 bits are two planes for each 32 columns: of their 2, 4
+ * and 4 lower bits, then of the upper ones. Groups of 16 have codes of 4 or 8 bits.
+ *
+ * A code of mxfp4 and nvfp4 stands for a multiple of a half from -6 to 6. So products of them
+ * are affine, too: the number csm_e2m1_numbers has for it, 0..24, is twice the value and 12. */
 struct affine_tiles {
     const unsigned char *data; /* 64-byte aligned */
     size_t n_groups;
+    enum csm_weight_format format; /* CSM_WEIGHT_AFFINE, _MXFP4 or _NVFP4 */
     int bits, group;
     bool wide_scales;
-    size_t block_bytes;
+    size_t block_bytes, tile_bytes; /* block_bytes: affine; else of a group's codes */
 };
+
+extern const uint8_t csm_e2m1_numbers[16];
+
+/* Bits of the first plane; those of the second are the rest. */
+static inline int csm_first_plane(int bits)
+{
+    return bits >= 8 ? 8 : (bits >= 4 ? 4 : (bits >= 2 ? 2 : 1));
+}
+
+/* Bytes of the codes of so many columns. */
+static inline size_t csm_code_bytes(int bits, int columns)
+{
+    return (size_t)(bits * columns * CSM_TILE) / 8;
+}
+
+/* Columns whose planes lie together. */
+enum { CSM_PLANE_COLUMNS = 32 };
+
+/* Where group g's scales and its codes begin in a tile of mxfp4, nvfp4 or mxfp8. */
+enum { CSM_SCALED_TOGETHER = 4, CSM_SCALES_TOGETHER = CSM_SCALED_TOGETHER * CSM_TILE };
+
+static inline size_t csm_scales_at(size_t g, size_t code_bytes)
+{
+    return g / CSM_SCALED_TOGETHER * (CSM_SCALES_TOGETHER + CSM_SCALED_TOGETHER * code_bytes) +
+           g % CSM_SCALED_TOGETHER * CSM_TILE;
+}
+static inline size_t csm_codes_at(size_t g, size_t code_bytes)
+{
+    return (g / CSM_SCALED_TOGETHER + 1) * CSM_SCALES_TOGETHER + g * code_bytes;
+}
+
+/* Bytes of such a tile. */
+static inline size_t csm_scaled_tile_bytes(size_t n_groups, size_t code_bytes)
+{
+    return csm_padded(n_groups, CSM_SCALED_TOGETHER) * CSM_TILE + n_groups * code_bytes;
+}
+
+/* A matrix of mxfp8, repacked: tiles of 16 rows, missing ones zero; a tile is, of each four
+ * groups of 32 columns, their scales, [4][16], then the codes of each, [32][16]. */
+enum { CSM_E4M3_GROUP = 32, CSM_E4M3_BLOCK = CSM_E4M3_GROUP * CSM_TILE };
+
+struct e4m3_tiles {
+    const unsigned char *data; /* 64-byte aligned */
+    size_t n_groups;
+};
+
+static inline size_t csm_e4m3_tile_bytes(size_t n_groups)
+{
+    return csm_scaled_tile_bytes(n_groups, CSM_E4M3_BLOCK);
+}
 
 /* Activations for affine products. An x of a group is step * (low + 256 * high), and
  * step the group's largest magnitude over 32639, which is 127 + 256 * 127: x is off by
@@ -136,6 +200,10 @@ struct kernels {
     /* The same for rows 16 * tile .. 16 * tile + n_rows - 1; y[0] is the first of them. */
     void (*dots_affine)(const struct affine_tiles *w, size_t tile, size_t n_rows,
                         const struct digits *x, size_t n_x, float *y, size_t ldy);
+
+    /* The same of mxfp8, row t of x from x + t * ldx on. */
+    void (*dots_e4m3)(const struct e4m3_tiles *w, size_t tile, size_t n_rows, const float *x,
+                      size_t ldx, size_t n_x, float *y, size_t ldy);
 
     /* The same of column tiles, row t of x from x + t * ldx on; y[t * ldy + r] starts
      * with start[r], NULL: 0. */

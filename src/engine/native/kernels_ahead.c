@@ -15,7 +15,8 @@ enum { FEWEST_AMX = 16 };
 static void dots_affine_amx(const struct affine_tiles *w, size_t tile, size_t n_rows,
                             const struct digits *x, size_t n_x, float *y, size_t ldy)
 {
-    if (n_x < FEWEST_AMX || (w->group != 32 && w->group != 64 && w->group != 128))
+    if (n_x < FEWEST_AMX || w->format != CSM_WEIGHT_AFFINE ||
+        w->group < CSM_PLANE_COLUMNS || (w->bits != 4 && w->bits != 8))
         dots_affine(w, tile, n_rows, x, n_x, y, ldy);
     else
         csm_dots_affine_amx(w, tile, n_rows, x, n_x, y, ldy);

@@ -54,6 +54,11 @@ static inline struct v16 multiply_add(struct v16 a, struct v16 b, struct v16 sum
                         _mm256_fmadd_ps(a.high, b.high, sum.high)};
 }
 
+static inline struct v16 times(struct v16 a, struct v16 b)
+{
+    return (struct v16){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+
 /* Columns [0, cols) of R rows times X rows; the last cols % 16 are padded with zeros
  * in a copy, which adds nothing to any lane. A row begins row_step after the one before,
  * 16 columns chunk_step. */
@@ -138,101 +143,193 @@ static inline struct v16 float_of(const __m256i sums[2])
     return (struct v16){_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])};
 }
 
-/* Of 8 columns four products in each 16 bits, codes below 16. */
+/* 16 bytes e4m3 over 256, 16 bytes e8m0 (fp_blocks.h). */
+static inline struct v16 load_e4m3(const unsigned char *at)
+{
+    __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)at));
+    __m256i halves = _mm256_slli_epi16(bytes, 7); /* the sign is in two places */
+    halves = _mm256_and_si256(halves, _mm256_set1_epi16((short)0xbf80));
+    return (struct v16){_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+                        _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+}
+static inline __m256 eight_e8m0(const unsigned char *at)
+{
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)at));
+    return _mm256_castsi256_ps(
+        _mm256_max_epu32(_mm256_slli_epi32(bytes, 23), _mm256_set1_epi32(0x00400000)));
+}
+static inline struct v16 load_e8m0(const unsigned char *at)
+{
+    return (struct v16){eight_e8m0(at), eight_e8m0(at + 8)};
+}
+
+/* Place q of a plane (kernels.h): four columns of 8 rows, their bits from bit `to` on. */
+__attribute__((always_inline)) static inline __m256i of_plane(const unsigned char *plane, int bits,
+                                                              size_t q, int half, int to)
+{
+    const size_t n = 8 / (size_t)bits;
+    const int from = bits * (int)(q % n);
+    __m256i all_of_it =
+        _mm256_loadu_si256((const __m256i *)(const void *)(plane + q / n * 64) + half);
+    if (bits == 8)
+        return all_of_it;
+    if (from > to)
+        all_of_it = _mm256_srli_epi16(all_of_it, from - to);
+    else if (from < to)
+        all_of_it = _mm256_slli_epi16(all_of_it, to - from);
+    return _mm256_and_si256(all_of_it, _mm256_set1_epi8((char)(((1 << bits) - 1) << to)));
+}
+
+/* Codes of columns 4 * q .. 4 * q + 3 of a group, or the numbers of e2m1, of 8 rows. */
+__attribute__((always_inline)) static inline __m256i
+load_codes(const unsigned char *block, const unsigned char *second, const int bits,
+           const bool is_e2m1, size_t q, int half)
+{
+    const int first = csm_first_plane(bits);
+    __m256i codes = of_plane(block, first, q, half, 0);
+    if (first < bits)
+        codes = _mm256_or_si256(codes, of_plane(second, bits - first, q, half, first));
+    if (is_e2m1)
+        codes = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(
+                                        (const __m128i *)(const void *)csm_e2m1_numbers)),
+                                    codes);
+    return codes;
+}
+
+/* Of 8 columns four products in each 16 bits, codes below 64. */
 static inline __m256i products(__m256i first, __m256i second, __m256i d0, __m256i d1)
 {
     return _mm256_add_epi16(_mm256_maddubs_epi16(first, d0), _mm256_maddubs_epi16(second, d1));
 }
 
-/* At most 32 columns: 16 bits hold their sums, 16 products of 15 * 128 at most. Of codes of 8
- * bits the lower and the upper halves are multiplied. */
-enum { COLUMNS = 32, FEWEST_COLUMNS = 16 };
+/* sum + 16-bit sums, times a power of two that 16 bits hold. */
+static inline __m256i widen(__m256i sum, __m256i low, short times)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(low, _mm256_set1_epi16(times)));
+}
 
+/* Columns 8 * j .. 8 * j + 7, 8 rows of them. 16 bits hold the sums of as many columns as give
+ * products of 32767 at most, a code times -128: 32 columns of codes below 16, 16 of those below
+ * 32, 8 of those below 64. Of codes of 8 bits the lower and the upper halves are multiplied. */
 __attribute__((always_inline)) static inline void
-add_columns(const unsigned char *codes, const int bits, const int columns, const int8_t *digits,
-            __m256i sums[CSM_PLANES][2])
+eight_columns(const unsigned char *block, const unsigned char *second, const int bits,
+              const bool is_e2m1, const size_t columns, const size_t j, const int half,
+              const int8_t *digits, __m256i sums[CSM_PLANES], __m256i low[CSM_PLANES], __m256i high[CSM_PLANES])
 {
     const __m256i mask = _mm256_set1_epi8(15);
-    for (int half = 0; half < 2; half++) { /* rows 0..7, 8..15 */
-        __m256i low[CSM_PLANES], high[CSM_PLANES];
-        for (int p = 0; p < CSM_PLANES; p++)
-            low[p] = high[p] = _mm256_setzero_si256();
-        for (int c = 0; c < columns; c += 8) {
-            const __m256i *at =
-                (const __m256i *)(const void *)(codes + c * CSM_TILE * bits / 8 + 32 * half);
-            __m256i first = _mm256_loadu_si256(at);
-            __m256i second =
-                bits == 8 ? _mm256_loadu_si256(at + 2) : _mm256_srli_epi16(first, 4);
-            __m256i first_low = _mm256_and_si256(first, mask);
-            __m256i second_low = _mm256_and_si256(second, mask);
-            __m256i first_high = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask);
-            __m256i second_high = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
-            for (int p = 0; p < CSM_PLANES; p++) {
-                const int8_t *d = digits + CSM_PLANES * c + 8 * p;
-                __m256i d0 = four_digits(d), d1 = four_digits(d + 4);
-                low[p] = _mm256_add_epi16(low[p], products(first_low, second_low, d0, d1));
-                if (bits == 8)
-                    high[p] = _mm256_add_epi16(high[p], products(first_high, second_high, d0, d1));
-            }
-        }
-        for (int p = 0; p < CSM_PLANES; p++) {
-            __m256i sum = _mm256_madd_epi16(low[p], _mm256_set1_epi16(1));
+    const size_t held = /* times 8 columns */
+        bits == 6 ? 1 : (bits == 5 || is_e2m1 || columns < CSM_PLANE_COLUMNS ? 2 : 4);
+    __m256i first = load_codes(block, second, bits, is_e2m1, 2 * j, half), first_high = first;
+    __m256i next = load_codes(block, second, bits, is_e2m1, 2 * j + 1, half), next_high = next;
+    if (bits == 8) {
+        first_high = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask);
+        next_high = _mm256_and_si256(_mm256_srli_epi16(next, 4), mask);
+        first = _mm256_and_si256(first, mask);
+        next = _mm256_and_si256(next, mask);
+    }
+    for (int p = 0; p < CSM_PLANES; p++) {
+        const int8_t *d = digits + 8 * CSM_PLANES * j + 8 * (size_t)p;
+        const __m256i d0 = four_digits(d), d1 = four_digits(d + 4);
+        const __m256i zero = _mm256_setzero_si256();
+        low[p] = _mm256_add_epi16(j % held == 0 ? zero : low[p], products(first, next, d0, d1));
+        if (bits == 8)
+            high[p] = _mm256_add_epi16(j % held == 0 ? zero : high[p],
+                                       products(first_high, next_high, d0, d1));
+        if (j % held == held - 1) {
+            sums[p] = widen(sums[p], low[p], 1);
             if (bits == 8)
-                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(high[p], _mm256_set1_epi16(16)));
-            sums[p][half] = _mm256_add_epi32(sums[p][half], sum);
+                sums[p] = widen(sums[p], high[p], 16);
         }
     }
 }
 
 __attribute__((always_inline)) static inline struct v16
-tile_row(const struct affine_tiles *w, const unsigned char *block, const int8_t *digits,
-         const float *steps, const float *x_sums, const int bits)
+tile_row(const struct affine_tiles *w, const unsigned char *tile, const int8_t *digits,
+         const float *steps, const float *x_sums, const int bits,
+         const enum csm_weight_format format, const size_t columns)
 {
-    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
-    size_t scale_bytes = w->wide_scales ? 64 : 32;
+    const bool is_e2m1 = format != CSM_WEIGHT_AFFINE;
+    const size_t group = (size_t)w->group, code_bytes = csm_code_bytes(bits, w->group);
+    const size_t scale_bytes = w->wide_scales ? 64 : 32;
+    const size_t first_bytes = csm_code_bytes(csm_first_plane(bits), CSM_PLANE_COLUMNS);
+    const unsigned char *block = tile, *scales_at = tile;
     struct v16 acc = all(0);
     for (size_t g = 0; g < w->n_groups; g++) {
-        __m256i sums[CSM_PLANES][2];
-        for (int p = 0; p < CSM_PLANES; p++)
-            sums[p][0] = sums[p][1] = _mm256_setzero_si256();
-        if (group == FEWEST_COLUMNS)
-            add_columns(block, bits, FEWEST_COLUMNS, digits, sums);
-        for (size_t c = 0; c + COLUMNS <= group; c += COLUMNS)
-            add_columns(block + c * CSM_TILE * (size_t)bits / 8, bits, COLUMNS,
-                        digits + CSM_PLANES * c, sums);
+        __m256i sums[2][CSM_PLANES], low[CSM_PLANES], high[CSM_PLANES];
+        if (is_e2m1 && g % CSM_SCALED_TOGETHER == 0) {
+            scales_at = block;
+            block += CSM_SCALES_TOGETHER;
+        }
+        const unsigned char *first = block;
         for (int half = 0; half < 2; half++)
-            sums[0][half] =
-                _mm256_add_epi32(sums[0][half], _mm256_slli_epi32(sums[1][half], 8));
-        struct v16 dot = float_of(sums[0]), step = all(steps[g]);
-        dot = (struct v16){_mm256_mul_ps(dot.low, step.low), _mm256_mul_ps(dot.high, step.high)};
-        acc = multiply_add(load_scales(block + scales_at, w->wide_scales), dot, acc);
-        acc = multiply_add(load_scales(block + scales_at + scale_bytes, w->wide_scales),
-                           all(x_sums[g]), acc);
+            for (int p = 0; p < CSM_PLANES; p++)
+                sums[half][p] = _mm256_setzero_si256();
+        for (size_t c = 0; c < group; c += columns) {
+#define EIGHT(j)                                                                                   \
+    eight_columns(first, first + first_bytes, bits, is_e2m1, columns, j, half, digits, sums[half], \
+                  low, high)
+            for (int half = 0; half < 2; half++) { /* rows 0..7, 8..15 */
+                EIGHT(0);
+                EIGHT(1);
+                if (columns == CSM_PLANE_COLUMNS) {
+                    EIGHT(2);
+                    EIGHT(3);
+                }
+            }
+#undef EIGHT
+            first += csm_code_bytes(bits, (int)columns);
+            digits += CSM_PLANES * columns;
+        }
+        __m256i total[2];
+        for (int half = 0; half < 2; half++)
+            total[half] = _mm256_add_epi32(sums[half][0], _mm256_slli_epi32(sums[half][1], 8));
+        struct v16 dot = float_of(total);
+        if (is_e2m1) {
+            struct v16 scales = load_e8m0(scales_at);
+            if (format == CSM_WEIGHT_NVFP4)
+                scales = times(load_e4m3(scales_at), all(256));
+            dot = multiply_add(dot, all(0.5f * steps[g]), all(-6.0f * x_sums[g]));
+            acc = multiply_add(scales, dot, acc);
+        } else {
+            dot = times(dot, all(steps[g]));
+            acc = multiply_add(load_scales(block + code_bytes, w->wide_scales), dot, acc);
+            acc = multiply_add(load_scales(block + code_bytes + scale_bytes, w->wide_scales),
+                               all(x_sums[g]), acc);
+        }
         block += w->block_bytes;
-        digits += CSM_PLANES * group;
+        scales_at += CSM_TILE;
     }
     return acc;
 }
 
-static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
-                        const struct digits *x, size_t n_x, float *y, size_t ldy)
-{
-    size_t tile_bytes = w->n_groups * w->block_bytes;
-    const unsigned char *block = w->data + tile * tile_bytes;
-    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += tile_bytes)
-        for (size_t t = 0; t < n_x; t++) {
-            size_t at = t * w->n_groups;
-            const int8_t *digits = x->planes + at * CSM_PLANES * (size_t)w->group;
-            struct v16 acc =
-                w->bits == 8 ? tile_row(w, block, digits, x->steps + at, x->sums + at, 8)
-                             : tile_row(w, block, digits, x->steps + at, x->sums + at, 4);
-            float rows[CSM_TILE];
-            _mm256_storeu_ps(rows, acc.low);
-            _mm256_storeu_ps(rows + 8, acc.high);
-            memcpy(y + t * ldy + r, rows,
-                   (n_rows - r < CSM_TILE ? n_rows - r : CSM_TILE) * sizeof *rows);
-        }
-}
+/* A function for each format, so that its bits are constants. */
+#define DEFINE_ROWS(name, bits, format, columns)                                                   \
+    static void name(const struct affine_tiles *w, const unsigned char *tile, size_t n_lanes,      \
+                     const struct digits *x, size_t n_x, float *y, size_t ldy)                     \
+    {                                                                                              \
+        for (size_t t = 0; t < n_x; t++) {                                                         \
+            size_t at = t * w->n_groups;                                                           \
+            struct v16 acc = tile_row(w, tile, x->planes + at * CSM_PLANES * (size_t)w->group,     \
+                                      x->steps + at, x->sums + at, bits, format, columns);         \
+            float rows[CSM_TILE];                                                                  \
+            _mm256_storeu_ps(rows, acc.low);                                                       \
+            _mm256_storeu_ps(rows + 8, acc.high);                                                  \
+            memcpy(y + t * ldy, rows, n_lanes * sizeof *rows);                                     \
+        }                                                                                          \
+    }
+DEFINE_ROWS(rows_1, 1, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_2, 2, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_3, 3, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4, 4, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_5, 5, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_6, 6, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_8, 8, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4_of_16, 4, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_8_of_16, 8, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_mxfp4, 4, CSM_WEIGHT_MXFP4, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_nvfp4, 4, CSM_WEIGHT_NVFP4, 16)
+
+#include "engine/native/kernel_affine_text.h"
 
 /* ---- column tiles ------------------------------------------------------- */
 
@@ -284,8 +381,9 @@ static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[
     out[1] = (v16){second[0], second[1]};
 }
 
-enum { TILES = 1, TILES_X = 6, MIXED_X = 3 };
+enum { TILES = 1, TILES_X = 6, MIXED_X = 3, E4M3_X = 3 };
 #include "engine/native/kernel_attend_text.h"
+#include "engine/native/kernel_e4m3_text.h"
 #include "engine/native/kernel_tiles_text.h"
 
 const struct kernels csm_kernels_avx2 = {
@@ -294,6 +392,7 @@ const struct kernels csm_kernels_avx2 = {
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_e4m3 = dots_e4m3,
     .dots_tiles = dots_tiles,
     .dots_mixed = dots_mixed,
     .mix = mix,

@@ -60,6 +60,17 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
     free(expected);
 }
 
+static void dots_e4m3(const struct e4m3_tiles *w, size_t tile, size_t n_rows, const float *x,
+                      size_t ldx, size_t n_x, float *y, size_t ldy)
+{
+    float *expected = room(n_x * n_rows);
+    csm_kernels_generic.dots_e4m3(w, tile, n_rows, x, ldx, n_x, expected, n_rows);
+    fast()->dots_e4m3(w, tile, n_rows, x, ldx, n_x, y, ldy);
+    for (size_t t = 0; t < n_x; t++)
+        compare("dots_e4m3", y + t * ldy, expected + t * n_rows, n_rows);
+    free(expected);
+}
+
 static void dots_tiles(const struct column_tiles *w, size_t tile, size_t n_rows, const float *start,
                        const float *x, size_t ldx, size_t n_x, float *y, size_t ldy)
 {
@@ -171,6 +182,7 @@ const struct kernels csm_kernels_check = {
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_e4m3 = dots_e4m3,
     .dots_tiles = dots_tiles,
     .dots_mixed = dots_mixed,
     .mix = mix,

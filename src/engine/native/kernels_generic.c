@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kernels_generic.c - the truth that every other table equals, bit for bit. */
+#include "base/fp_blocks.h"
 #include "engine/native/kernel_math.h"
 
 static float widen_f32(float w)
@@ -28,20 +29,48 @@ DEFINE_DOTS(dots_f32, float, widen_f32)
 DEFINE_DOTS(dots_bf16, uint16_t, csm_from_bf16)
 DEFINE_DOTS(dots_f16, uint16_t, csm_from_f16)
 
-static int code_at(const struct affine_tiles *w, const unsigned char *block, size_t r, size_t c)
+const uint8_t csm_e2m1_numbers[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+static int in_plane(const unsigned char *plane, int bits, size_t r, size_t c)
 {
-    if (w->bits == 8)
-        return block[c / 4 * 64 + 4 * r + c % 4];
-    return block[c / 8 * 64 + 4 * r + c % 4] >> (c % 8 / 4 * 4) & 15;
+    const size_t n = 8 / (size_t)bits; /* codes of a byte */
+    const int byte = plane[c / (4 * n) * 64 + 4 * r + c % 4];
+    return byte >> (c / 4 % n * (size_t)bits) & ((1 << bits) - 1);
 }
 
-/* Entry i of the block's scales and biases, [2][16]. */
+static int code_at(const struct affine_tiles *w, const unsigned char *block, size_t r, size_t c)
+{
+    const int first = csm_first_plane(w->bits);
+    block += csm_code_bytes(w->bits, CSM_PLANE_COLUMNS) * (c / CSM_PLANE_COLUMNS);
+    c %= CSM_PLANE_COLUMNS;
+    int code = in_plane(block, first, r, c);
+    if (first < w->bits)
+        code |= in_plane(block + csm_code_bytes(first, CSM_PLANE_COLUMNS), w->bits - first, r, c)
+                << first;
+    return w->format == CSM_WEIGHT_AFFINE ? code : csm_e2m1_numbers[code];
+}
+
+/* Entry i of an affine block's scales and biases, [2][16]. */
 static float scale_at(const struct affine_tiles *w, const unsigned char *block, size_t i)
 {
-    const unsigned char *scales = block + (size_t)(w->bits * w->group * CSM_TILE) / 8;
+    const unsigned char *scales = block + csm_code_bytes(w->bits, w->group);
     if (w->wide_scales)
         return ((const float *)(const void *)scales)[i];
     return csm_from_bf16(((const uint16_t *)(const void *)scales)[i]);
+}
+
+/* acc and what group g of row r adds to it. */
+static float add_group(const struct affine_tiles *w, const unsigned char *tile, size_t g, size_t r,
+                       int32_t codes, float step, float sum, float acc)
+{
+    if (w->format == CSM_WEIGHT_AFFINE) {
+        const unsigned char *block = tile + g * w->block_bytes;
+        acc = fmaf(scale_at(w, block, r), (float)codes * step, acc);
+        return fmaf(scale_at(w, block, CSM_TILE + r), sum, acc);
+    }
+    const uint8_t scale = tile[csm_scales_at(g, w->block_bytes) + r];
+    return fmaf(w->format == CSM_WEIGHT_NVFP4 ? csm_from_e4m3(scale) : csm_from_e8m0(scale),
+                fmaf((float)codes, 0.5f * step, -6.0f * sum), acc);
 }
 
 static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
@@ -51,20 +80,47 @@ static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows
     for (size_t t = 0; t < n_x; t++)
         for (size_t i = 0; i < n_rows; i++) {
             size_t r = i % CSM_TILE;
-            const unsigned char *block =
-                w->data + (tile + i / CSM_TILE) * n_groups * w->block_bytes;
+            const unsigned char *at = w->data + (tile + i / CSM_TILE) * w->tile_bytes;
             float acc = 0;
-            for (size_t g = 0; g < n_groups; g++, block += w->block_bytes) {
+            for (size_t g = 0; g < n_groups; g++) {
                 const int8_t *digits = x->planes + (t * n_groups + g) * CSM_PLANES * group;
+                const unsigned char *block = at + (w->format == CSM_WEIGHT_AFFINE
+                                                       ? g * w->block_bytes
+                                                       : csm_codes_at(g, w->block_bytes));
                 int32_t sums[CSM_PLANES] = {0};
                 for (size_t p = 0; p < CSM_PLANES; p++)
                     for (size_t c = 0; c < group; c++)
                         sums[p] += code_at(w, block, r, c) *
                                    digits[CSM_PLANES * (c - c % 8) + 8 * p + c % 8];
-                float step = x->steps[t * n_groups + g];
-                float dot = (float)(sums[0] + 256 * sums[1]) * step;
-                acc = fmaf(scale_at(w, block, r), dot, acc);
-                acc = fmaf(scale_at(w, block, CSM_TILE + r), x->sums[t * n_groups + g], acc);
+                acc = add_group(w, at, g, r, sums[0] + 256 * sums[1], x->steps[t * n_groups + g],
+                                x->sums[t * n_groups + g], acc);
+            }
+            y[t * ldy + i] = acc;
+        }
+}
+
+/* A number e4m3 over 256, which is the same bits as a half float. */
+static float half_of_e4m3(uint8_t code)
+{
+    return csm_from_f16((uint16_t)((code & 0x80) << 8 | (code & 0x7f) << 7));
+}
+
+static void dots_e4m3(const struct e4m3_tiles *w, size_t tile, size_t n_rows, const float *x,
+                      size_t ldx, size_t n_x, float *y, size_t ldy)
+{
+    for (size_t t = 0; t < n_x; t++)
+        for (size_t i = 0; i < n_rows; i++) {
+            const unsigned char *at =
+                w->data + (tile + i / CSM_TILE) * csm_e4m3_tile_bytes(w->n_groups);
+            const float *in = x + t * ldx;
+            float acc = 0;
+            for (size_t g = 0; g < w->n_groups; g++, in += CSM_E4M3_GROUP) {
+                const unsigned char *codes = at + csm_codes_at(g, CSM_E4M3_BLOCK) + i % CSM_TILE;
+                float sums[2] = {0};
+                for (size_t c = 0; c < CSM_E4M3_GROUP; c++)
+                    sums[c % 2] = fmaf(half_of_e4m3(codes[c * CSM_TILE]), in[c], sums[c % 2]);
+                const uint8_t scale = at[csm_scales_at(g, CSM_E4M3_BLOCK) + i % CSM_TILE];
+                acc = fmaf(csm_from_e8m0(scale), 256 * (sums[0] + sums[1]), acc);
             }
             y[t * ldy + i] = acc;
         }
@@ -134,6 +190,7 @@ const struct kernels csm_kernels_generic = {
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_e4m3 = dots_e4m3,
     .dots_tiles = dots_tiles,
     .dots_mixed = dots_mixed,
     .mix = mix,

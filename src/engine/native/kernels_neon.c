@@ -53,6 +53,13 @@ static inline struct v16 all(float x)
     return (struct v16){{v, v, v, v}};
 }
 
+static inline struct v16 times(struct v16 a, struct v16 b)
+{
+    for (int i = 0; i < 4; i++)
+        a.part[i] = vmulq_f32(a.part[i], b.part[i]);
+    return a;
+}
+
 /* Columns [0, cols) of R rows times X rows; the last cols % 16 are padded with zeros
  * in a copy, which adds nothing to any lane. A row begins row_step after the one before,
  * 16 columns chunk_step. */
@@ -132,43 +139,101 @@ static inline int8x16_t four_digits(const int8_t *digits)
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
+/* 16 bytes e4m3 over 256, 16 bytes e8m0 (fp_blocks.h). */
+static inline struct v16 load_e4m3(const unsigned char *at)
+{
+    const int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(at));
+    struct v16 v;
+    for (int i = 0; i < 2; i++) {
+        int16x8_t wide = vmovl_s8(i == 0 ? vget_low_s8(bytes) : vget_high_s8(bytes));
+        uint16x8_t both = vreinterpretq_u16_s16(vshlq_n_s16(wide, 7)); /* the sign twice */
+        float16x8_t halves = vreinterpretq_f16_u16(vandq_u16(both, vdupq_n_u16(0xbf80)));
+        v.part[2 * i] = vcvt_f32_f16(vget_low_f16(halves));
+        v.part[2 * i + 1] = vcvt_f32_f16(vget_high_f16(halves));
+    }
+    return v;
+}
+static inline struct v16 load_e8m0(const unsigned char *at)
+{
+    const uint8x16_t bytes = vld1q_u8(at);
+    struct v16 v;
+    for (int i = 0; i < 4; i++) {
+        uint16x8_t wide = vmovl_u8(i < 2 ? vget_low_u8(bytes) : vget_high_u8(bytes));
+        uint32x4_t code = vmovl_u16(i % 2 == 0 ? vget_low_u16(wide) : vget_high_u16(wide));
+        v.part[i] = vreinterpretq_f32_u32(vmaxq_u32(vshlq_n_u32(code, 23),
+                                                    vdupq_n_u32(0x00400000)));
+    }
+    return v;
+}
+
+/* Place q of a plane (kernels.h): four columns of rows 4 * i .. 4 * i + 3, their bits from bit
+ * `to` on. */
+__attribute__((always_inline)) static inline uint8x16_t of_plane(const unsigned char *plane,
+                                                                 int bits, size_t q, int i, int to)
+{
+    const size_t n = 8 / (size_t)bits;
+    const int from = bits * (int)(q % n);
+    uint8x16_t all_of_it = vld1q_u8(plane + q / n * 64 + 16 * (size_t)i);
+    if (bits == 8)
+        return all_of_it;
+    all_of_it = vshlq_u8(all_of_it, vdupq_n_s8((int8_t)(to - from)));
+    return vandq_u8(all_of_it, vdupq_n_u8((uint8_t)(((1 << bits) - 1) << to)));
+}
+
 /* Dot products are of signed bytes: 8-bit codes go in less 128, and 128 times the
  * digits' sum, the same for all rows, is added to the group. */
-static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned char *block,
-                                  const int8_t *digits, const float *steps, const float *x_sums,
-                                  int bits)
+__attribute__((always_inline)) static inline int8x16_t
+load_codes(const unsigned char *block, const unsigned char *second, const int bits,
+           const bool is_e2m1, size_t q, int i)
 {
-    size_t group = (size_t)w->group, scales_at = group * CSM_TILE * (size_t)bits / 8;
-    size_t scale_bytes = w->wide_scales ? 64 : 32;
-    const uint8x16_t mask = vdupq_n_u8(15), middle = vdupq_n_u8(128);
+    const int first = csm_first_plane(bits);
+    uint8x16_t codes = of_plane(block, first, q, i, 0);
+    if (bits == 8)
+        codes = veorq_u8(codes, vdupq_n_u8(128));
+    else if (first < bits)
+        codes = vorrq_u8(codes, of_plane(second, bits - first, q, i, first));
+    if (is_e2m1)
+        codes = vqtbl1q_u8(vld1q_u8(csm_e2m1_numbers), codes);
+    return vreinterpretq_s8_u8(codes);
+}
+
+__attribute__((always_inline)) static inline struct v16
+tile_row(const struct affine_tiles *w, const unsigned char *tile, const int8_t *digits,
+         const float *steps, const float *x_sums, const int bits,
+         const enum csm_weight_format format)
+{
+    const bool is_e2m1 = format != CSM_WEIGHT_AFFINE;
+    const size_t group = (size_t)w->group, code_bytes = csm_code_bytes(bits, w->group);
+    const size_t scale_bytes = w->wide_scales ? 64 : 32;
+    const size_t first_bytes = csm_code_bytes(csm_first_plane(bits), CSM_PLANE_COLUMNS);
+    const unsigned char *block = tile, *scales_at = tile;
     struct v16 acc = all(0);
     for (size_t g = 0; g < w->n_groups; g++) {
         int32x4_t sums[CSM_PLANES][4], digit_sums[CSM_PLANES];
+        if (is_e2m1 && g % CSM_SCALED_TOGETHER == 0) {
+            scales_at = block;
+            block += CSM_SCALES_TOGETHER;
+        }
         for (int p = 0; p < CSM_PLANES; p++) {
             digit_sums[p] = vdupq_n_s32(0);
             for (int i = 0; i < 4; i++)
                 sums[p][i] = vdupq_n_s32(0);
         }
         for (size_t c = 0; c < group; c += 8) {
-            const unsigned char *codes = block + c * CSM_TILE * (size_t)bits / 8;
-            int8x16_t first[4], second[4];
-            for (int i = 0; i < 4; i++) {
-                uint8x16_t a = vld1q_u8(codes + 16 * i);
-                if (bits == 8) {
-                    first[i] = vreinterpretq_s8_u8(veorq_u8(a, middle));
-                    second[i] =
-                        vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes + 64 + 16 * i), middle));
-                } else {
-                    first[i] = vreinterpretq_s8_u8(vandq_u8(a, mask));
-                    second[i] = vreinterpretq_s8_u8(vshrq_n_u8(a, 4));
-                }
-            }
+            const unsigned char *first =
+                block + c / CSM_PLANE_COLUMNS * csm_code_bytes(bits, CSM_PLANE_COLUMNS);
+            const size_t q = c % CSM_PLANE_COLUMNS / 4;
+            int8x16_t codes[2][4];
+            for (size_t half = 0; half < 2; half++)
+                for (int i = 0; i < 4; i++)
+                    codes[half][i] =
+                        load_codes(first, first + first_bytes, bits, is_e2m1, q + half, i);
             for (size_t p = 0; p < CSM_PLANES; p++) {
                 int8x16_t d0 = four_digits(digits + CSM_PLANES * c + 8 * p);
                 int8x16_t d1 = four_digits(digits + CSM_PLANES * c + 8 * p + 4);
                 for (int i = 0; i < 4; i++) {
-                    sums[p][i] = vdotq_s32(sums[p][i], first[i], d0);
-                    sums[p][i] = vdotq_s32(sums[p][i], second[i], d1);
+                    sums[p][i] = vdotq_s32(sums[p][i], codes[0][i], d0);
+                    sums[p][i] = vdotq_s32(sums[p][i], codes[1][i], d1);
                 }
                 if (bits == 8) {
                     digit_sums[p] = vdotq_s32(digit_sums[p], vdupq_n_s8(1), d0);
@@ -176,41 +241,65 @@ static inline struct v16 tile_row(const struct affine_tiles *w, const unsigned c
                 }
             }
         }
-        struct v16 scales = load_scales(block + scales_at, w->wide_scales);
-        struct v16 biases = load_scales(block + scales_at + scale_bytes, w->wide_scales);
+        struct v16 scales, biases = all(0);
+        if (!is_e2m1) {
+            scales = load_scales(block + code_bytes, w->wide_scales);
+            biases = load_scales(block + code_bytes + scale_bytes, w->wide_scales);
+        } else {
+            scales = format == CSM_WEIGHT_MXFP4
+                         ? load_e8m0(scales_at)
+                         : times(load_e4m3(scales_at), all(256));
+        }
         for (int i = 0; i < 4; i++) {
             int32x4_t total = vaddq_s32(sums[0][i], vshlq_n_s32(sums[1][i], 8));
             total = vaddq_s32(total, vshlq_n_s32(digit_sums[0], 7));
             total = vaddq_s32(total, vshlq_n_s32(digit_sums[1], 15));
-            float32x4_t dot = vmulq_f32(vcvtq_f32_s32(total), vdupq_n_f32(steps[g]));
-            acc.part[i] = vfmaq_f32(acc.part[i], scales.part[i], dot);
-            acc.part[i] = vfmaq_f32(acc.part[i], biases.part[i], vdupq_n_f32(x_sums[g]));
+            float32x4_t dot = vcvtq_f32_s32(total);
+            if (is_e2m1) {
+                dot = vfmaq_f32(vdupq_n_f32(-6.0f * x_sums[g]), dot,
+                                vdupq_n_f32(0.5f * steps[g]));
+                acc.part[i] = vfmaq_f32(acc.part[i], scales.part[i], dot);
+            } else {
+                dot = vmulq_f32(dot, vdupq_n_f32(steps[g]));
+                acc.part[i] = vfmaq_f32(acc.part[i], scales.part[i], dot);
+                acc.part[i] = vfmaq_f32(acc.part[i], biases.part[i], vdupq_n_f32(x_sums[g]));
+            }
         }
         block += w->block_bytes;
+        scales_at += CSM_TILE;
         digits += CSM_PLANES * group;
     }
     return acc;
 }
 
-static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
-                        const struct digits *x, size_t n_x, float *y, size_t ldy)
-{
-    size_t tile_bytes = w->n_groups * w->block_bytes;
-    const unsigned char *block = w->data + tile * tile_bytes;
-    for (size_t r = 0; r < n_rows; r += CSM_TILE, block += tile_bytes)
-        for (size_t t = 0; t < n_x; t++) {
-            size_t at = t * w->n_groups;
-            const int8_t *digits = x->planes + at * CSM_PLANES * (size_t)w->group;
-            struct v16 acc =
-                w->bits == 8 ? tile_row(w, block, digits, x->steps + at, x->sums + at, 8)
-                             : tile_row(w, block, digits, x->steps + at, x->sums + at, 4);
-            float rows[CSM_TILE];
-            for (int i = 0; i < 4; i++)
-                vst1q_f32(rows + 4 * i, acc.part[i]);
-            memcpy(y + t * ldy + r, rows,
-                   (n_rows - r < CSM_TILE ? n_rows - r : CSM_TILE) * sizeof *rows);
-        }
-}
+/* A function for each format, so that its bits are constants. */
+#define DEFINE_ROWS(name, bits, format, columns) /* of 8: any number */                            \
+    static void name(const struct affine_tiles *w, const unsigned char *tile, size_t n_lanes,      \
+                     const struct digits *x, size_t n_x, float *y, size_t ldy)                     \
+    {                                                                                              \
+        for (size_t t = 0; t < n_x; t++) {                                                         \
+            size_t at = t * w->n_groups;                                                           \
+            struct v16 acc = tile_row(w, tile, x->planes + at * CSM_PLANES * (size_t)w->group,     \
+                                      x->steps + at, x->sums + at, bits, format);                  \
+            float rows[CSM_TILE];                                                                  \
+            for (int i = 0; i < 4; i++)                                                            \
+                vst1q_f32(rows + 4 * i, acc.part[i]);                                              \
+            memcpy(y + t * ldy, rows, n_lanes * sizeof *rows);                                     \
+        }                                                                                          \
+    }
+DEFINE_ROWS(rows_1, 1, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_2, 2, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_3, 3, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4, 4, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_5, 5, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_6, 6, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_8, 8, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4_of_16, 4, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_8_of_16, 8, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_mxfp4, 4, CSM_WEIGHT_MXFP4, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_nvfp4, 4, CSM_WEIGHT_NVFP4, 16)
+
+#include "engine/native/kernel_affine_text.h"
 
 /* ---- column tiles ------------------------------------------------------- */
 
@@ -259,8 +348,9 @@ static inline void two_codes(const uint16_t *high, low_bits low, int p, v16 out[
     }
 }
 
-enum { TILES = 1, TILES_X = 6, MIXED_X = 3 };
+enum { TILES = 1, TILES_X = 6, MIXED_X = 3, E4M3_X = 3 };
 #include "engine/native/kernel_attend_text.h"
+#include "engine/native/kernel_e4m3_text.h"
 #include "engine/native/kernel_tiles_text.h"
 
 const struct kernels csm_kernels_neon = {
@@ -269,6 +359,7 @@ const struct kernels csm_kernels_neon = {
     .dots_bf16 = dots_bf16,
     .dots_f16 = dots_f16,
     .dots_affine = dots_affine,
+    .dots_e4m3 = dots_e4m3,
     .dots_tiles = dots_tiles,
     .dots_mixed = dots_mixed,
     .mix = mix,

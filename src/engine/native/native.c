@@ -108,6 +108,7 @@ static csm_status native_new(csm_precision precision, int n_threads, struct nati
                                          .lanes = true,
                                          .independent_rows = true,
                                          .codec = true,
+                                         .made_rows = true,
                                          .precisions = ~0u,
                                          .n_threads = csm_threads_count(native->threads)};
     *out = native;
@@ -214,6 +215,9 @@ static csm_status embed(void *ctx, const csm_weight *table, const int32_t *ids, 
 {
     struct native *native = ctx;
     size_t cols = table->cols, n_threads = (size_t)csm_threads_count(native->threads);
+    if (table->source.made != NULL)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: its rows are made, expected a table's",
+                        table->source.tensor.name);
     csm_status st = csm_native_shape(out, rows, cols, err);
     float *made, *codes;
     if (st == CSM_OK)

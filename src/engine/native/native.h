@@ -68,7 +68,7 @@ struct csm_value {
 };
 
 /* How a matrix lies for products. */
-enum form { FORM_NONE, FORM_F32, FORM_BF16, FORM_F16, FORM_AFFINE, FORM_COLUMNS };
+enum form { FORM_NONE, FORM_F32, FORM_BF16, FORM_F16, FORM_AFFINE, FORM_E4M3, FORM_COLUMNS };
 
 /* A convolution as a product with a sliding window; see native_conv.c. */
 struct conv_form {
@@ -86,6 +86,7 @@ struct csm_weight {
     enum form form;
     const void *data; /* FORM_F32..F16: [rows, cols], four rows side by side */
     struct affine_tiles tiles;
+    struct e4m3_tiles e4m3;
     struct column_tiles columns;
 
     float *vector; /* rank 1: [rows] */
@@ -108,6 +109,25 @@ void csm_native_weight_free(void *ctx, csm_weight *weight);
 csm_status csm_native_weight_prepare(struct native *native, csm_weight *weight, csm_error *err);
 /* One row as the model sees it, at the weight's precision; codes: room for cols bytes. */
 void csm_native_weight_row(const csm_weight *weight, size_t row, float *out, uint8_t *codes);
+
+/* Columns first..first+n-1 of n_rows rows, 1 to 16, of a weight of floats, unrounded; rows of
+ * `out` are ld apart. */
+void csm_native_source_floats(const csm_weight *weight, size_t row, size_t n_rows, size_t first,
+                              size_t n, float *out, size_t ld);
+/* Quantize one group of a weight of floats, for which a precision is asked. values: [group],
+ * rounded here to what is quantized; codes [group]; scale and bias as they are stored. */
+void csm_native_quantize_group(const csm_weight *weight, float *values, uint8_t *codes,
+                               float *scale, float *bias);
+
+/* ---- native_quantized.c ---- */
+
+/* The tiles that a weight needs, of tiles.bits and .group, and their bytes; their data comes
+ * with csm_native_affine_tile. */
+size_t csm_native_affine_shape(csm_weight *weight);
+/* Pack one tile of a quantized matrix, stored or quantized here; of mxfp8.
+ *   room  scratch, where rows are made as they are read: [16, cols] and what they need */
+void csm_native_affine_tile(const csm_weight *weight, size_t tile, unsigned char *to, float *room);
+void csm_native_e4m3_tile(const csm_weight *weight, size_t tile, unsigned char *to);
 
 /* ---- native_tiles.c ---- */
 

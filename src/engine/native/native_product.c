@@ -57,6 +57,9 @@ static void dots(const struct job *job, const struct product *p, const struct di
     else if (w->form == FORM_F16)
         k->dots_f16((const uint16_t *)w->data + at, CSM_FOUR_ROWS, n_rows, cols, job->x.values, job->x.ld,
                     job->x.n, out, p->ld_out);
+    else if (w->form == FORM_E4M3)
+        k->dots_e4m3(&w->e4m3, first / CSM_TILE, n_rows, job->x.values, job->x.ld, job->x.n, out,
+                     p->ld_out);
     else if (w->form == FORM_COLUMNS)
         k->dots_tiles(&w->columns, first / CSM_TILE, n_rows, NULL, job->x.values, job->x.ld, job->x.n, out,
                       p->ld_out);

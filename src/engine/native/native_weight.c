@@ -4,13 +4,16 @@
  *
  * A float matrix is copied, at the precision asked for: memory is read about twice as
  * fast in huge pages, which a mapped file does not have, and four rows side by side
- * are one stream. Affine matrices, stored or made here, are repacked into the tiles of
- * kernels.h. A table is read row by row where it lies: only the rows that are asked for
+ * are one stream. Quantized matrices, stored or made here, are repacked into the tiles of
+ * kernels.h (native_quantized.c). A table is read row by row where it lies: only the rows that are asked for
  * are converted, each time, to the same values.
  *
  * Asked-for precision meets stored type: what is stored narrower stays as it is
  * (float32 holds every bfloat16). A float32 source is rounded to bfloat16 before it
  * is quantized, as mlx-lm's convert does, so that scales take 2 bytes.
+ *
+ * The encoder's matrices are copied when sound is given for the first time: most speech is
+ * made without.
  *
  * A float32 matrix of the codec's decoder is packed into coded column tiles: two
  * rows of activations a frame, so that decoding is bound by reading it. */
@@ -30,48 +33,32 @@ static int bits_of(csm_precision precision)
     return precision == CSM_PRECISION_Q4 ? 4 : (precision == CSM_PRECISION_Q8 ? 8 : 0);
 }
 
-/* MLX's modes of small floats are multiplied out when they are loaded, to the bfloat16 that
- * holds them. */
-static bool is_fp_blocks(const csm_weight *w)
-{
-    return w->source.format != CSM_WEIGHT_FLOAT && w->source.format != CSM_WEIGHT_AFFINE;
-}
-
-/* The source's row, unrounded. codes: room for cols bytes, of is_fp_blocks alone. */
-static void source_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
+void csm_native_source_floats(const csm_weight *w, size_t row, size_t n_rows, size_t first, size_t n,
+                              float *out, size_t ld)
 {
     const csm_tensor *t = &w->source.tensor;
-    if (is_fp_blocks(w)) {
-        csm_quantized_row(&w->source, row, w->cols, out, codes);
+    if (!w->source.transposed) {
+        for (size_t r = 0; r < n_rows; r++)
+            (void)csm_tensor_floats(t, (row + r) * w->cols + first, n, out + r * ld);
         return;
     }
-    if (w->source.transposed) {
-        for (size_t c = 0; c < w->cols; c++)
-            out[c] = csm_element(t, c * w->rows + row);
-        return;
+    float column[CSM_TILE]; /* what lies together is read together */
+    for (size_t c = 0; c < n; c++) {
+        (void)csm_tensor_floats(t, (first + c) * w->rows + row, n_rows, column);
+        for (size_t r = 0; r < n_rows; r++)
+            out[r * ld + c] = column[r];
     }
-    size_t at = row * w->cols;
-    if (t->dtype == CSM_DTYPE_F32)
-        memcpy(out, (const float *)t->data + at, w->cols * sizeof *out);
-    else
-        for (size_t c = 0; c < w->cols; c++)
-            out[c] = csm_element(t, at + c);
 }
 
 /* Of floats. */
 static void weight_row(const void *weight, size_t row, float *out)
 {
-    source_row(weight, row, out, NULL);
-}
-
-static csm_dtype stored_dtype(const csm_weight *w)
-{
-    return is_fp_blocks(w) ? CSM_DTYPE_BF16 : w->source.tensor.dtype;
+    csm_native_source_floats(weight, row, 1, 0, ((const csm_weight *)weight)->cols, out, 0);
 }
 
 static bool is_half(const csm_weight *w)
 {
-    return stored_dtype(w) == CSM_DTYPE_F16 || stored_dtype(w) == CSM_DTYPE_BF16;
+    return w->source.tensor.dtype == CSM_DTYPE_F16 || w->source.tensor.dtype == CSM_DTYPE_BF16;
 }
 
 /* The float type to which scales and biases of this weight are rounded. */
@@ -82,51 +69,28 @@ static float round_scale(const csm_weight *w, float x)
     return csm_from_bf16(csm_to_bf16(x));
 }
 
-/* A row's codes, scales and biases, stored or made. scales and biases: [cols / group];
- * row: room for cols. */
-static void affine_row(const csm_weight *w, size_t index, uint8_t *codes, float *scales,
-                       float *biases, float *row)
+void csm_native_quantize_group(const csm_weight *w, float *values, uint8_t *codes, float *scale,
+                               float *bias)
 {
-    const struct csm_weight_source *s = &w->source;
-    size_t n_groups = w->cols / (size_t)w->tiles.group;
-    if (s->format != CSM_WEIGHT_FLOAT) {
-        size_t n_words = w->cols * (size_t)s->bits / 32;
-        csm_affine_unpack((const uint32_t *)s->tensor.data + index * n_words, w->cols, s->bits,
-                          codes);
-        for (size_t g = 0; g < n_groups; g++) {
-            scales[g] = csm_element(&s->scales, index * n_groups + g);
-            biases[g] = csm_element(&s->biases, index * n_groups + g);
-        }
-        return;
-    }
-    source_row(w, index, row, NULL);
-    if (!is_half(w))
-        for (size_t c = 0; c < w->cols; c++)
-            row[c] = csm_from_bf16(csm_to_bf16(row[c]));
-    csm_affine_quantize(row, w->cols, w->tiles.bits, w->tiles.group, codes, scales, biases);
-    for (size_t g = 0; g < n_groups; g++) {
-        scales[g] = round_scale(w, scales[g]);
-        biases[g] = round_scale(w, biases[g]);
-    }
+    const size_t group = (size_t)w->tiles.group;
+    for (size_t i = 0; !is_half(w) && i < group; i++)
+        values[i] = csm_round_bf16(values[i]);
+    csm_affine_quantize(values, group, w->tiles.bits, w->tiles.group, codes, scale, bias);
+    *scale = round_scale(w, *scale);
+    *bias = round_scale(w, *bias);
 }
 
 void csm_native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t *codes)
 {
-    size_t group = (size_t)w->tiles.group;
-    if (w->source.format == CSM_WEIGHT_AFFINE) {
+    const size_t group = (size_t)w->tiles.group;
+    if (w->source.format != CSM_WEIGHT_FLOAT) {
         csm_quantized_row(&w->source, row, w->cols, out, codes);
         return;
     }
-    source_row(w, row, out, codes);
-    /* Group by group, so that no room for scales is needed. */
+    weight_row(w, row, out);
     for (size_t g = 0; group != 0 && g < w->cols / group; g++) {
         float *values = out + g * group, scale, bias;
-        if (!is_half(w))
-            for (size_t i = 0; i < group; i++)
-                values[i] = csm_from_bf16(csm_to_bf16(values[i]));
-        csm_affine_quantize(values, group, w->tiles.bits, w->tiles.group, codes, &scale, &bias);
-        scale = round_scale(w, scale);
-        bias = round_scale(w, bias);
+        csm_native_quantize_group(w, values, codes, &scale, &bias);
         for (size_t i = 0; i < group; i++)
             values[i] = scale * (float)codes[i] + bias;
     }
@@ -141,7 +105,8 @@ void csm_native_weight_row(const csm_weight *w, size_t row, float *out, uint8_t 
 struct convert_job {
     csm_weight *weight;
     unsigned char *to;
-    float *rows; /* room_for_rows of each thread */
+    float *room; /* of each thread: [n_room] */
+    size_t n_room;
 };
 
 static csm_dtype dtype_of(enum form form)
@@ -149,83 +114,121 @@ static csm_dtype dtype_of(enum form form)
     return form == FORM_F32 ? CSM_DTYPE_F32 : (form == FORM_BF16 ? CSM_DTYPE_BF16 : CSM_DTYPE_F16);
 }
 
-/* Floats of room for each thread that converts. */
-static size_t room_for_rows(const csm_weight *w)
+/* Floats of room that a thread needs to make a form: four rows, and as halves, or a tile of rows
+ * that are made. */
+static size_t room_for(const csm_weight *w, enum form form)
 {
-    return 3 * csm_padded(w->cols, CSM_TILE);
+    const size_t cols = csm_padded(w->cols, CSM_TILE);
+    const size_t made = w->source.made != NULL ? w->source.made->n_room : 0;
+    if (form == FORM_AFFINE || form == FORM_E4M3)
+        return made != 0 ? CSM_TILE * w->cols + made : 1;
+    return 2 * CSM_FOUR_ROWS * cols + made;
 }
 
-/* Items are rows, those that fill the last four among them. */
+/* n rows of floats, their columns padded: [n, padded cols]; room: of made rows. */
+static void float_rows(const csm_weight *w, size_t first, size_t n, float *out, float *room)
+{
+    const size_t cols = csm_padded(w->cols, CSM_TILE);
+    if (w->source.made == NULL) {
+        csm_native_source_floats(w, first, n, 0, w->cols, out, cols);
+        return;
+    }
+    w->source.made->read(w->source.made, first, n, out, room);
+    for (size_t r = n; r-- > 1 && cols != w->cols;)
+        memmove(out + r * cols, out + r * w->cols, w->cols * sizeof *out);
+    for (size_t r = 0; r < n; r++)
+        memset(out + r * cols + w->cols, 0, (cols - w->cols) * sizeof *out);
+}
+
+/* n rows of a matrix that lies turned, as they are: `size` is a constant. */
+__attribute__((always_inline)) static inline void turn_rows(const csm_weight *w, size_t first,
+                                                            size_t n, const size_t size, char *out,
+                                                            size_t ld)
+{
+    const char *from = (const char *)w->source.tensor.data + first * size;
+    for (size_t c = 0; c < w->cols; c++, from += w->rows * size, out += size)
+        for (size_t r = 0; r < n; r++)
+            memcpy(out + r * ld * size, from + r * size, size);
+}
+
+/* Four rows in the form's type, missing columns and rows zero: where they lie, or in `room`. */
+static void rows_in_form(const csm_weight *w, size_t first, float *room,
+                         const char *rows[CSM_FOUR_ROWS])
+{
+    const csm_dtype dtype = dtype_of(w->form);
+    const size_t size = csm_dtype_size(dtype), cols = csm_padded(w->cols, CSM_TILE);
+    const size_t n = w->rows - first < CSM_FOUR_ROWS ? w->rows - first : CSM_FOUR_ROWS;
+    const bool is_same = w->source.tensor.dtype == dtype && w->source.made == NULL;
+    const bool is_turned = w->source.transposed;
+    const size_t at = first * w->cols * size;
+    const char *from = is_same && !is_turned ? (const char *)w->source.tensor.data + at : NULL;
+    if (from != NULL && n == CSM_FOUR_ROWS && cols == w->cols) {
+        for (size_t r = 0; r < n; r++)
+            rows[r] = from + r * cols * size;
+        return;
+    }
+    uint16_t *halves = (uint16_t *)(room + CSM_FOUR_ROWS * cols);
+    char *out = size == 2 ? (char *)halves : (char *)room;
+    memset(out, 0, CSM_FOUR_ROWS * cols * size);
+    for (size_t r = 0; r < CSM_FOUR_ROWS; r++)
+        rows[r] = out + r * cols * size;
+    for (size_t r = 0; from != NULL && r < n; r++)
+        memcpy(out + r * cols * size, from + r * w->cols * size, w->cols * size);
+    if (is_same && is_turned && size == 2)
+        turn_rows(w, first, n, 2, out, cols);
+    else if (is_same && is_turned)
+        turn_rows(w, first, n, 4, out, cols);
+    if (is_same)
+        return;
+    float_rows(w, first, n, room, room + 2 * CSM_FOUR_ROWS * cols);
+    for (size_t r = 0; r < n; r++) {
+        const float *row = room + r * cols;
+        uint16_t *half = halves + r * cols;
+        for (size_t c = 0; w->form == FORM_BF16 && c < w->cols; c++)
+            half[c] = csm_to_bf16(row[c]);
+        for (size_t c = 0; w->form == FORM_F16 && c < w->cols; c++)
+            half[c] = csm_to_f16(row[c]);
+    }
+}
+
+/* A constant size makes these copies registers. */
+__attribute__((always_inline)) static inline void
+put_four(const char *const rows[CSM_FOUR_ROWS], size_t cols, const size_t size, unsigned char *to)
+{
+    for (size_t at = 0; at < cols * size; at += CSM_TILE * size)
+        for (size_t r = 0; r < CSM_FOUR_ROWS; r++, to += CSM_TILE * size)
+            memcpy(to, rows[r] + at, CSM_TILE * size);
+}
+
+/* Items are four rows each. */
 static void convert_work(void *user, size_t first, size_t end, int thread)
 {
-    struct convert_job *job = user;
-    csm_weight *w = job->weight;
-    size_t size = csm_dtype_size(dtype_of(w->form)), cols = csm_padded(w->cols, CSM_TILE);
-    bool is_same = w->source.tensor.dtype == dtype_of(w->form) && !w->source.transposed;
-    float *row = job->rows + (size_t)thread * room_for_rows(w);
-    uint16_t *half = (uint16_t *)(row + cols);
-    unsigned char *from = size == 2 ? (unsigned char *)half : (unsigned char *)row;
-    memset(from, 0, cols * size);
-    for (size_t r = first; r < end; r++) {
-        if (r >= w->rows)
-            memset(from, 0, cols * size);
-        else if (is_same)
-            memcpy(from, (const unsigned char *)w->source.tensor.data + r * w->cols * size,
-                   w->cols * size);
+    const struct convert_job *job = user;
+    const csm_weight *w = job->weight;
+    const size_t size = csm_dtype_size(dtype_of(w->form)), cols = csm_padded(w->cols, CSM_TILE);
+    float *room = job->room + (size_t)thread * job->n_room;
+    for (size_t four = first; four < end; four++) {
+        const char *rows[CSM_FOUR_ROWS];
+        rows_in_form(w, CSM_FOUR_ROWS * four, room, rows);
+        unsigned char *to = job->to + four * CSM_FOUR_ROWS * cols * size;
+        if (size == 2)
+            put_four(rows, cols, 2, to);
         else
-            source_row(w, r, row, (uint8_t *)(row + 2 * cols));
-        for (size_t c = 0; r < w->rows && !is_same && size == 2 && c < w->cols; c++)
-            half[c] = w->form == FORM_BF16 ? csm_to_bf16(row[c]) : csm_to_f16(row[c]);
-        unsigned char *to = job->to + csm_row_at(CSM_FOUR_ROWS, r, w->cols) * size;
-        for (size_t c = 0; c < cols; c += CSM_TILE, to += CSM_FOUR_ROWS * CSM_TILE * size)
-            memcpy(to, from + c * size, CSM_TILE * size);
+            put_four(rows, cols, 4, to);
     }
 }
 
-static void put_codes(const struct affine_tiles *tiles, unsigned char *block, size_t r,
-                      const uint8_t *codes)
-{
-    for (size_t c = 0; c < (size_t)tiles->group; c++) {
-        if (tiles->bits == 8)
-            block[c / 4 * 64 + 4 * r + c % 4] = codes[c];
-        else
-            block[c / 8 * 64 + 4 * r + c % 4] |= (unsigned char)(codes[c] << (c % 8 / 4 * 4));
-    }
-}
-
-static void put_scales(const struct affine_tiles *tiles, unsigned char *block, size_t r,
-                       float scale, float bias)
-{
-    unsigned char *at = block + (size_t)(tiles->bits * tiles->group * CSM_TILE) / 8;
-    if (tiles->wide_scales) {
-        ((float *)(void *)at)[r] = scale;
-        ((float *)(void *)at)[CSM_TILE + r] = bias;
-    } else {
-        ((uint16_t *)(void *)at)[r] = csm_to_bf16(scale);
-        ((uint16_t *)(void *)at)[CSM_TILE + r] = csm_to_bf16(bias);
-    }
-}
-
+/* Items are tiles. */
 static void tile_work(void *user, size_t first, size_t end, int thread)
 {
-    struct convert_job *job = user;
+    const struct convert_job *job = user;
     const csm_weight *w = job->weight;
-    const struct affine_tiles *tiles = &w->tiles;
-    size_t n_groups = tiles->n_groups, group = (size_t)tiles->group;
-    float *row = job->rows + (size_t)thread * room_for_rows(w);
-    float *scales = row + w->cols, *biases = scales + n_groups;
-    uint8_t *codes = (uint8_t *)(row + 2 * w->cols);
-    for (size_t tile = first; tile < end; tile++) {
-        unsigned char *blocks = job->to + tile * n_groups * tiles->block_bytes;
-        memset(blocks, 0, n_groups * tiles->block_bytes);
-        for (size_t r = 0; r < CSM_TILE && tile * CSM_TILE + r < w->rows; r++) {
-            affine_row(w, tile * CSM_TILE + r, codes, scales, biases, row);
-            for (size_t g = 0; g < n_groups; g++) {
-                put_codes(tiles, blocks + g * tiles->block_bytes, r, codes + g * group);
-                put_scales(tiles, blocks + g * tiles->block_bytes, r, scales[g], biases[g]);
-            }
-        }
-    }
+    float *room = job->room + (size_t)thread * job->n_room;
+    for (size_t tile = first; tile < end; tile++)
+        if (w->form == FORM_AFFINE)
+            csm_native_affine_tile(w, tile, job->to + tile * w->tiles.tile_bytes, room);
+        else
+            csm_native_e4m3_tile(w, tile, job->to + tile * csm_e4m3_tile_bytes(w->e4m3.n_groups));
 }
 
 static enum form float_form(const csm_weight *w)
@@ -236,26 +239,28 @@ static enum form float_form(const csm_weight *w)
         return FORM_F16;
     if (!is_half(w))
         return FORM_F32;
-    return stored_dtype(w) == CSM_DTYPE_BF16 ? FORM_BF16 : FORM_F16;
+    return w->source.tensor.dtype == CSM_DTYPE_BF16 ? FORM_BF16 : FORM_F16;
 }
 
 static csm_status convert(struct native *native, csm_weight *w, enum form form, csm_work work,
                           size_t n_items, size_t n_bytes, csm_error *err)
 {
-    size_t n_threads = (size_t)csm_threads_count(native->threads);
+    size_t n_threads = (size_t)csm_threads_count(native->threads), n_room = room_for(w, form);
     struct convert_job job = {.weight = w,
                               .to = csm_native_arena_take(&native->arena, n_bytes),
-                              .rows = malloc(n_threads * room_for_rows(w) * sizeof(float))};
-    if (job.to == NULL || job.rows == NULL) {
-        free(job.rows);
+                              .room = malloc(n_threads * n_room * sizeof(float)),
+                              .n_room = n_room};
+    if (job.to == NULL || job.room == NULL) {
+        free(job.room);
         return csm_fail(err, CSM_NO_MEMORY, "native: %s: no memory for %zu bytes",
                         w->source.tensor.name, n_bytes);
     }
     w->form = form;
     csm_threads_run(native->threads, work, &job, n_items, 1);
-    free(job.rows);
+    free(job.room);
     w->data = job.to;
     w->tiles.data = job.to;
+    w->e4m3.data = job.to;
     return CSM_OK;
 }
 
@@ -266,20 +271,13 @@ csm_status csm_native_weight_prepare(struct native *native, csm_weight *w, csm_e
     if (w->source.tensor.rank < 2)
         return csm_fail(err, CSM_BAD_ARG, "native: %s: a vector where a matrix was expected",
                         w->source.tensor.name);
-    if (w->tiles.group != 0) {
-        struct affine_tiles *tiles = &w->tiles;
-        size_t n_tiles = (w->rows + CSM_TILE - 1) / CSM_TILE;
-        const bool has_floats = w->source.format == CSM_WEIGHT_FLOAT;
-        csm_dtype scales = has_floats ? w->source.tensor.dtype : w->source.scales.dtype;
-        csm_dtype biases = has_floats ? scales : w->source.biases.dtype;
-        /* bfloat16 holds scales of bfloat16 checkpoints, and those made of float32. */
-        tiles->wide_scales =
-            has_floats ? scales == CSM_DTYPE_F16 : scales != CSM_DTYPE_BF16 || biases != CSM_DTYPE_BF16;
-        tiles->n_groups = w->cols / (size_t)tiles->group;
-        tiles->block_bytes = (size_t)(tiles->bits * tiles->group) * CSM_TILE / 8 +
-                             2 * CSM_TILE * (tiles->wide_scales ? 4 : 2);
-        return convert(native, w, FORM_AFFINE, tile_work, n_tiles,
-                       n_tiles * tiles->n_groups * tiles->block_bytes, err);
+    const size_t n_tiles = (w->rows + CSM_TILE - 1) / CSM_TILE;
+    if (w->tiles.group != 0)
+        return convert(native, w, FORM_AFFINE, tile_work, n_tiles, csm_native_affine_shape(w), err);
+    if (w->source.format == CSM_WEIGHT_MXFP8) {
+        w->e4m3.n_groups = w->cols / CSM_E4M3_GROUP;
+        return convert(native, w, FORM_E4M3, tile_work, n_tiles,
+                       n_tiles * csm_e4m3_tile_bytes(w->e4m3.n_groups), err);
     }
     enum form form = float_form(w);
     if (form == FORM_F32 && w->source.is_sound) {
@@ -287,7 +285,7 @@ csm_status csm_native_weight_prepare(struct native *native, csm_weight *w, csm_e
         return csm_native_pack(native, weight_row, w, w->rows, w->cols, true, &w->columns, err);
     }
     size_t rows = csm_padded(w->rows, CSM_FOUR_ROWS), cols = csm_padded(w->cols, CSM_TILE);
-    return convert(native, w, form, convert_work, rows,
+    return convert(native, w, form, convert_work, rows / CSM_FOUR_ROWS,
                    rows * cols * csm_dtype_size(dtype_of(form)), err);
 }
 
@@ -301,7 +299,8 @@ static csm_status check_quantized_source(const csm_weight *w, csm_error *err)
                         "scales and biases of 1 to 6 or 8 bits in groups of 32, 64 or 128, or of "
                         "mxfp4, mxfp8, nvfp4",
                         name, s->bits, s->group_size, csm_quantized_mode(s));
-    if (bits_of(w->precision) != 0 && (is_fp_blocks(w) || bits_of(w->precision) != s->bits))
+    if (bits_of(w->precision) != 0 &&
+        (s->format != CSM_WEIGHT_AFFINE || bits_of(w->precision) != s->bits))
         return csm_fail(err, CSM_BAD_ARG,
                         "native: %s: stored in %d bits (%s), cannot be quantized again to %d",
                         name, s->bits, csm_quantized_mode(s), bits_of(w->precision));
@@ -347,11 +346,12 @@ csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *sour
         /* The shape may be the matrix's own or that of its words. */
         if (source->bits > 0 && t->n_bytes == w->rows * w->cols * 4)
             w->cols = w->cols * 32 / (size_t)source->bits;
-        if (source->format == CSM_WEIGHT_AFFINE) {
-            /* Kernels read codes of 4 and 8 bits: smaller ones are those numbers too. */
-            w->tiles.bits = source->bits <= 4 ? 4 : 8;
+        if (source->format != CSM_WEIGHT_MXFP8) {
+            w->tiles.bits = source->bits;
             w->tiles.group = source->group_size;
         }
+        if (w->tiles.group != 0 && w->tiles.group < CSM_PLANE_COLUMNS) /* as kernels have them */
+            w->tiles.bits = source->bits <= 4 ? 4 : 8;
         st = check_quantized_source(w, err);
     } else if (t->rank == 2 && bits_of(w->precision) != 0 && w->cols % DEFAULT_GROUP == 0) {
         w->tiles.bits = bits_of(w->precision);
@@ -359,7 +359,7 @@ csm_status csm_native_weight_new(void *ctx, const struct csm_weight_source *sour
     }
     if (st == CSM_OK && t->rank == 1)
         st = make_vector(w, err);
-    else if (st == CSM_OK && t->rank == 2 && !source->is_table)
+    else if (st == CSM_OK && t->rank == 2 && !source->is_table && !source->is_of_encoder)
         st = csm_native_weight_prepare(native, w, err);
     if (st != CSM_OK) {
         csm_native_weight_free(native, w);

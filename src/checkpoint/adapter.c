@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * adapter.c - an adapter's directory: whose it is, its tensors as patches of roles. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,22 +18,21 @@ bool csm_adapter_is_there(const char *directory)
     return csm_path_has(directory, "adapter_config.json");
 }
 
-const struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
+struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
                                           enum csm_role role, size_t index)
 {
     for (size_t i = 0; i < adapters->n; i++) {
-        const struct csm_patch *p = &adapters->patches[i];
+        struct csm_patch *p = &adapters->patches[i];
         if (p->part == part && p->role == role && p->index == index)
             return p;
     }
     return NULL;
 }
 
-struct csm_patch *csm_adapter_patch(struct csm_adapter_reader *reader, enum csm_part part,
+static struct csm_patch *make_patch(struct csm_adapters *adapters, enum csm_part part,
                                     enum csm_role role, size_t index)
 {
-    struct csm_adapters *adapters = reader->adapters;
-    struct csm_patch *found = (struct csm_patch *)csm_adapters_find(adapters, part, role, index);
+    struct csm_patch *found = csm_adapters_find(adapters, part, role, index);
     if (found != NULL)
         return found;
     struct csm_patch *grown = realloc(adapters->patches, (adapters->n + 1) * sizeof *grown);
@@ -47,10 +47,11 @@ struct csm_patch *csm_adapter_patch(struct csm_adapter_reader *reader, enum csm_
 static void gather(const csm_tensor *tensor, struct csm_stride stride, size_t n_lines, size_t rank,
                    float scale, bool is_turned, float *out)
 {
-    for (size_t line = 0; line < n_lines; line++)
-        for (size_t k = 0; k < rank; k++)
-            out[is_turned ? k * n_lines + line : line * rank + k] =
-                scale * csm_element(tensor, stride.at + line * stride.line + k * stride.rank);
+    for (size_t i = 0; i < (is_turned ? rank : n_lines); i++)
+        for (size_t j = 0; j < (is_turned ? n_lines : rank); j++) {
+            const size_t line = is_turned ? j : i, k = is_turned ? i : j;
+            *out++ = scale * csm_element(tensor, stride.at + line * stride.line + k * stride.rank);
+        }
 }
 
 static csm_status refuse_shape(const struct csm_adapter_reader *reader,
@@ -122,10 +123,11 @@ csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader, struct csm_pa
     return CSM_OK;
 }
 
-csm_status csm_adapter_add_whole(struct csm_adapter_reader *reader, struct csm_patch *patch,
-                                 struct csm_set_tensor *whole, bool has_pairs)
+static csm_status add_whole(struct csm_adapter_reader *reader, struct csm_patch *patch,
+                            struct csm_set_tensor *whole, bool has_pairs)
 {
     csm_error *err = reader->err;
+    whole->is_bound = true;
     const struct csm_shape shape = csm_role_shape(csm_checkpoint_config(reader->checkpoint),
                                                   patch->part, patch->role, patch->index);
     if (!csm_dtype_is_float(whole->tensor.dtype))
@@ -145,6 +147,23 @@ csm_status csm_adapter_add_whole(struct csm_adapter_reader *reader, struct csm_p
     }
     patch->whole_has_pairs = has_pairs;
     return CSM_OK;
+}
+
+void csm_adapter_module(const char *name, char *module, size_t size)
+{
+    snprintf(module, size, "%s", name);
+    if (csm_path_ends_with(module, ".weight"))
+        module[strlen(module) - strlen(".weight")] = '\0';
+}
+
+csm_status csm_adapter_begin(struct csm_adapter_reader *reader, enum csm_part part,
+                             enum csm_role role, size_t index, struct csm_set_tensor *whole,
+                             bool has_pairs, struct csm_patch **patch)
+{
+    *patch = make_patch(reader->adapters, part, role, index);
+    if (*patch == NULL)
+        return csm_fail(reader->err, CSM_NO_MEMORY, "%s: out of memory", reader->directory);
+    return whole != NULL ? add_whole(reader, *patch, whole, has_pairs) : CSM_OK;
 }
 
 /* The file beside the configuration. */
@@ -248,6 +267,7 @@ void csm_adapters_free(struct csm_adapters *adapters)
             free(p->deltas[d].delta.magnitude);
         }
         free(p->deltas);
+        csm_merger_free(p->merger);
         if (p->part != CSM_DEPTH || p->role != CSM_ROLE_HEAD)
             free((void *)p->merged.data);
     }

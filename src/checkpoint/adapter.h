@@ -2,7 +2,8 @@
  *
  * adapter.h - what fine-tuning kept beside its base: low-rank pairs (LoRA, rsLoRA,
  * DoRA), and tensors kept whole. Merged into the base's weights once, in float32,
- * when a model opens.
+ * when a model opens: an engine that takes rows as they are made has no copy of the base
+ * between the file and its own form.
  *
  * A directory of PEFT's (adapter_config.json of peft_type LORA and
  * adapter_model.safetensors: names and rows of transformers' model, Mimi's
@@ -41,7 +42,8 @@ struct csm_patch {
         struct csm_delta delta;
         bool has_pairs; /* rows of q and k as pairs, not halves */
     } *deltas; /* [n], in the order in which they were asked for */
-    csm_tensor merged; /* what the weight became, in the base's dtype and order */
+    struct csm_merger *merger; /* makes rows of what the weight becomes; NULL: not yet */
+    csm_tensor merged; /* what it became, in the base's dtype and order; data NULL: not yet */
 };
 
 struct csm_adapters {
@@ -65,16 +67,29 @@ CSM_MUST_USE csm_status csm_adapters_add(struct csm_adapters *adapters,
                                          const csm_checkpoint *checkpoint, const char *directory,
                                          double scale, csm_error *err);
 
-/* Merge: every patch's `merged` is made of the checkpoint's stored weight.
- * n_threads 0: one per core. CSM_BAD_FORMAT, CSM_NO_MEMORY, CSM_BAD_ARG. */
+/* Make every patch's merger, of the checkpoint's stored weight, and `merged` where rows are not
+ * enough: of heads, tables and the codec.
+ *
+ *   n_threads  0: one per core
+ *   is_whole   make `merged` of all
+ *
+ * CSM_BAD_FORMAT, CSM_NO_MEMORY, CSM_BAD_ARG. */
 CSM_MUST_USE csm_status csm_adapters_merge(struct csm_adapters *adapters,
                                            const csm_checkpoint *checkpoint, int n_threads,
-                                           csm_error *err);
+                                           bool is_whole, csm_error *err);
+
+/* Make `merged` of one that has a merger. */
+CSM_MUST_USE csm_status csm_patch_merge(struct csm_adapters *adapters, struct csm_patch *patch,
+                                        const csm_checkpoint *checkpoint, csm_error *err);
+
+/* Rows that are made as they are read, and what they are of: a tensor without bytes. */
+const struct csm_made_rows *csm_patch_rows(const struct csm_patch *patch, csm_tensor *tensor);
 
 /* The patch of a weight, or NULL. */
-const struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
+struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
                                           enum csm_role role, size_t index);
 
+void csm_merger_free(struct csm_merger *merger); /* takes NULL */
 void csm_adapters_free(struct csm_adapters *adapters);
 
 /* ---- between adapter.c, adapter_peft.c and adapter_mlx.c ---- */
@@ -90,9 +105,16 @@ struct csm_adapter_reader {
     csm_error *err;
 };
 
-/* The patch of a role, made when it is first asked for; NULL: no memory. */
-struct csm_patch *csm_adapter_patch(struct csm_adapter_reader *reader, enum csm_part part,
-                                    enum csm_role role, size_t index);
+/* The module of a weight: its name without ".weight". */
+void csm_adapter_module(const char *name, char *module, size_t size);
+
+/* Begin what an adapter has of one weight: its patch, made when it is first asked for, with the
+ * tensor that is kept whole, where `whole` is not NULL. CSM_NO_MEMORY; CSM_BAD_FORMAT: it is of
+ * another type or shape, or another adapter keeps one. */
+CSM_MUST_USE csm_status csm_adapter_begin(struct csm_adapter_reader *reader, enum csm_part part,
+                                          enum csm_role role, size_t index,
+                                          struct csm_set_tensor *whole, bool has_pairs,
+                                          struct csm_patch **patch);
 
 /* A low-rank pair as the file has it.
  *
@@ -111,11 +133,6 @@ CSM_MUST_USE csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader,
                                              struct csm_stride of_right, size_t rank, double scale,
                                              const struct csm_set_tensor *magnitude,
                                              bool is_by_column, bool has_pairs);
-
-/* A tensor kept whole. */
-CSM_MUST_USE csm_status csm_adapter_add_whole(struct csm_adapter_reader *reader,
-                                              struct csm_patch *patch, struct csm_set_tensor *whole,
-                                              bool has_pairs);
 
 CSM_MUST_USE csm_status csm_adapter_read_peft(struct csm_adapter_reader *reader);
 CSM_MUST_USE csm_status csm_adapter_read_mlx(struct csm_adapter_reader *reader);

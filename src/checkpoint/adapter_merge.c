@@ -20,6 +20,8 @@
 
 enum { ROWS = CSM_LOW_RANK_ROWS, HUGE_PAGE = 1 << 21 };
 
+_Static_assert((int)ROWS == (int)CSM_MADE_AT_ONCE, "rows are made as the products make them");
+
 /* Row of a matrix of q or k in one order as the row of the other: of the base's row
  * r, where the adapter has it. */
 static size_t row_in(size_t r, size_t head_dim, bool base_has_pairs, bool has_pairs)
@@ -32,30 +34,30 @@ static size_t row_in(size_t r, size_t head_dim, bool base_has_pairs, bool has_pa
     return r - in_head + in;
 }
 
-struct job {
+struct csm_merger {
+    struct csm_made_rows made; /* the first member: a merger is what it is read by */
     const struct csm_patch *patch;
-    const struct csm_weight_source *base;
+    struct csm_weight_source base;
+    csm_tensor tensor; /* what it becomes, without bytes */
     size_t rows, cols;
     size_t head_dim; /* 0: rows have one order */
     bool base_has_pairs;
-    csm_dtype dtype;
-    char *out;
-    float *scratch; /* of each thread: 3 * ROWS * cols, and codes [cols] */
     csm_low_rank products;
     double **norms; /* of each delta by columns: [cols], of base + delta; else NULL */
 };
 
-static size_t scratch_size(size_t cols)
+/* Floats: base rows and deltas, ROWS of each, and codes [cols]. */
+static size_t room_size(size_t cols)
 {
-    return 3 * ROWS * cols + (cols + 3) / 4;
+    return 2 * ROWS * cols + (cols + 3) / 4;
 }
 
 /* A row of what the adapters find: the base's, or what one of them keeps whole. */
-static void base_row(const struct job *job, size_t r, float *row, uint8_t *codes)
+static void base_row(const struct csm_merger *job, size_t r, float *row, uint8_t *codes)
 {
     const struct csm_patch *p = job->patch;
     if (p->whole.data == NULL) {
-        csm_weight_row(job->base, r, row, codes);
+        csm_weight_row(&job->base, r, row, codes);
         return;
     }
     r = row_in(r, job->head_dim, job->base_has_pairs, p->whole_has_pairs);
@@ -63,7 +65,7 @@ static void base_row(const struct job *job, size_t r, float *row, uint8_t *codes
 }
 
 /* The products of up to ROWS rows of a delta; `rows` receives where they lie in it. */
-static void delta_rows(const struct job *job, const struct csm_patched *patched, size_t first,
+static void delta_rows(const struct csm_merger *job, const struct csm_patched *patched, size_t first,
                        size_t n, size_t rows[ROWS], float *out)
 {
     const float *left[ROWS];
@@ -86,7 +88,7 @@ static double norm_of_sum(const float *a, const float *b, size_t n)
 }
 
 /* Add one delta to a row: `base` is the row before any adapter. */
-static void add_row(const struct job *job, size_t d, size_t row, const float *base,
+static void add_row(const struct csm_merger *job, size_t d, size_t row, const float *base,
                     const float *delta, float *sum)
 {
     const struct csm_delta *how = &job->patch->deltas[d].delta;
@@ -104,37 +106,63 @@ static void add_row(const struct job *job, size_t d, size_t row, const float *ba
     }
 }
 
+static void read_rows(const struct csm_made_rows *made, size_t first, size_t n_rows, float *out,
+                      float *room)
+{
+    const struct csm_merger *job = (const struct csm_merger *)made;
+    const size_t n = job->cols;
+    float *base = room, *deltas = base + ROWS * n;
+    uint8_t *codes = (uint8_t *)(deltas + ROWS * n);
+    for (size_t i = 0; i < n_rows; i++)
+        base_row(job, first + i, base + i * n, codes);
+    memcpy(out, base, n_rows * n * sizeof *out);
+    for (size_t d = 0; d < job->patch->n; d++) {
+        size_t rows[ROWS];
+        delta_rows(job, &job->patch->deltas[d], first, n_rows, rows, deltas);
+        for (size_t i = 0; i < n_rows; i++)
+            add_row(job, d, rows[i], base + i * n, deltas + i * n, out + i * n);
+    }
+    for (size_t i = 0; job->tensor.dtype == CSM_DTYPE_BF16 && i < n_rows * n; i++)
+        out[i] = csm_round_bf16(out[i]);
+    for (size_t i = 0; job->tensor.dtype == CSM_DTYPE_F16 && i < n_rows * n; i++)
+        out[i] = csm_round_f16(out[i]);
+}
+
+/* A whole weight that is being made. */
+struct whole_job {
+    const struct csm_merger *merger;
+    char *out;
+    float *room; /* of each thread: [ROWS, cols], and that of read_rows */
+};
+
+static size_t whole_room(const struct csm_merger *merger)
+{
+    return ROWS * merger->cols + merger->made.n_room;
+}
+
+/* Items are ROWS rows. */
 static void merge_rows(void *user, size_t first, size_t end, int thread)
 {
-    const struct job *job = user;
-    const size_t n = job->cols;
-    float *base = job->scratch + (size_t)thread * scratch_size(n);
-    float *sums = base + ROWS * n, *deltas = sums + ROWS * n;
-    uint8_t *codes = (uint8_t *)(deltas + ROWS * n);
-    for (size_t r = first * ROWS; r < end * ROWS && r < job->rows; r += ROWS) {
-        const size_t n_rows = r + ROWS < job->rows ? ROWS : job->rows - r;
-        for (size_t i = 0; i < n_rows; i++)
-            base_row(job, r + i, base + i * n, codes);
-        memcpy(sums, base, n_rows * n * sizeof *sums);
-        for (size_t d = 0; d < job->patch->n; d++) {
-            size_t rows[ROWS];
-            delta_rows(job, &job->patch->deltas[d], r, n_rows, rows, deltas);
-            for (size_t i = 0; i < n_rows; i++)
-                add_row(job, d, rows[i], base + i * n, deltas + i * n, sums + i * n);
-        }
-        csm_floats_store(sums, n_rows * n, job->dtype,
-                         job->out + r * n * csm_dtype_size(job->dtype));
+    const struct whole_job *job = user;
+    const struct csm_merger *merger = job->merger;
+    const size_t n = merger->cols;
+    const csm_dtype dtype = merger->tensor.dtype;
+    float *rows = job->room + (size_t)thread * whole_room(merger);
+    for (size_t r = first * ROWS; r < end * ROWS && r < merger->rows; r += ROWS) {
+        const size_t n_rows = r + ROWS < merger->rows ? ROWS : merger->rows - r;
+        read_rows(&merger->made, r, n_rows, rows, rows + ROWS * n);
+        csm_floats_store(rows, n_rows * n, dtype, job->out + r * n * csm_dtype_size(dtype));
     }
 }
 
 /* Norms of the columns of base + delta, which DoRA of an embedding goes by. */
-static csm_status column_norms(struct job *job, size_t d, csm_error *err)
+static csm_status column_norms(struct csm_merger *job, size_t d, float *room, csm_error *err)
 {
     const size_t n = job->cols;
     double *norms = job->norms[d] = calloc(n, sizeof *norms);
     if (norms == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "adapter: %zu norms", n);
-    float *base = job->scratch, *deltas = base + ROWS * n;
+    float *base = room, *deltas = base + ROWS * n;
     uint8_t *codes = (uint8_t *)(deltas + ROWS * n);
     for (size_t r = 0; r < job->rows; r += ROWS) {
         const size_t n_rows = r + ROWS < job->rows ? ROWS : job->rows - r;
@@ -179,8 +207,33 @@ static char *room_for(struct csm_adapters *adapters, const struct csm_patch *pat
     return adapters->heads != NULL ? (char *)adapters->heads + patch->index * n_bytes : NULL;
 }
 
-static csm_status merge(struct csm_adapters *adapters, struct csm_patch *patch,
-                        const csm_checkpoint *checkpoint, csm_threads *threads, csm_error *err)
+void csm_merger_free(struct csm_merger *merger)
+{
+    if (merger == NULL)
+        return;
+    for (size_t d = 0; merger->norms != NULL && d < merger->patch->n; d++)
+        free(merger->norms[d]);
+    free(merger->norms);
+    free(merger);
+}
+
+static csm_status make_norms(struct csm_merger *merger, csm_error *err)
+{
+    const struct csm_patch *patch = merger->patch;
+    float *room = malloc(merger->made.n_room * sizeof *room);
+    merger->norms = calloc(patch->n + 1, sizeof *merger->norms);
+    csm_status st = CSM_OK;
+    if (room == NULL || merger->norms == NULL)
+        st = csm_fail(err, CSM_NO_MEMORY, "%s: no memory to merge it", merger->tensor.name);
+    for (size_t d = 0; st == CSM_OK && d < patch->n; d++)
+        if (patch->deltas[d].delta.magnitude != NULL && patch->deltas[d].delta.is_by_column)
+            st = column_norms(merger, d, room, err);
+    free(room);
+    return st;
+}
+
+static csm_status make_merger(struct csm_patch *patch, const csm_checkpoint *checkpoint,
+                              csm_error *err)
 {
     struct csm_weight_source base;
     struct csm_set_tensor *used[CSM_MAX_USED];
@@ -197,51 +250,93 @@ static csm_status merge(struct csm_adapters *adapters, struct csm_patch *patch,
     const enum csm_layout layout = is_codec ? checkpoint->codec.layout
                                             : checkpoint->language.layout;
     const bool is_rotated = patch->role == CSM_ROLE_Q || patch->role == CSM_ROLE_K;
-    struct job job = {
+    struct csm_merger *merger = malloc(sizeof *merger);
+    if (merger == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: no memory to merge it", base.tensor.name);
+    *merger = (struct csm_merger){
         .patch = patch,
-        .base = &base,
+        .base = base,
+        .tensor = base.tensor,
         .rows = csm_weight_rows(&base),
         .cols = csm_weight_cols(&base),
         .head_dim =
             is_rotated ? csm_part_transformer(&checkpoint->config, patch->part)->head_dim : 0,
         .base_has_pairs = csm_layout_has_pairs(layout),
-        .dtype = csm_weight_dtype(&base),
         .products = csm_low_rank_best(),
     };
-    csm_tensor merged = base.tensor;
-    merged.dtype = job.dtype;
+    merger->made = (struct csm_made_rows){.read = read_rows, .n_room = room_size(merger->cols)};
+    csm_tensor *tensor = &merger->tensor;
+    tensor->data = NULL;
+    tensor->dtype = csm_weight_dtype(&base);
     if (base.format != CSM_WEIGHT_FLOAT)
-        merged.shape[1] = job.cols;
-    merged.n_bytes = job.rows * job.cols * csm_dtype_size(job.dtype);
-    job.out = room_for(adapters, patch, checkpoint->config.n_codebooks - 1, merged.n_bytes);
-    job.scratch = malloc((size_t)csm_threads_count(threads) * scratch_size(job.cols) *
-                         sizeof *job.scratch);
-    job.norms = calloc(patch->n + 1, sizeof *job.norms);
-    if (job.out == NULL || job.scratch == NULL || job.norms == NULL)
-        st = csm_fail(err, CSM_NO_MEMORY, "%s: no memory to merge it", base.tensor.name);
-    for (size_t d = 0; st == CSM_OK && d < patch->n; d++)
-        if (patch->deltas[d].delta.magnitude != NULL && patch->deltas[d].delta.is_by_column)
-            st = column_norms(&job, d, err);
-    if (st == CSM_OK)
-        csm_threads_run(threads, merge_rows, &job, (job.rows + ROWS - 1) / ROWS, 4);
-    for (size_t d = 0; job.norms != NULL && d < patch->n; d++)
-        free(job.norms[d]);
-    free(job.norms);
-    free(job.scratch);
+        tensor->shape[1] = merger->cols;
+    tensor->n_bytes = merger->rows * merger->cols * csm_dtype_size(tensor->dtype);
+    patch->merger = merger;
+    return make_norms(merger, err);
+}
+
+static csm_status make_whole(struct csm_adapters *adapters, struct csm_patch *patch,
+                             const csm_checkpoint *checkpoint, csm_threads *threads,
+                             csm_error *err)
+{
+    const struct csm_merger *merger = patch->merger;
+    csm_tensor merged = merger->tensor;
+    struct whole_job job = {
+        .merger = merger,
+        .out = room_for(adapters, patch, checkpoint->config.n_codebooks - 1, merged.n_bytes),
+        .room = malloc((size_t)csm_threads_count(threads) * whole_room(merger) *
+                       sizeof *job.room)};
     merged.data = job.out; /* the patch's from here on */
     patch->merged = merged;
-    return st;
+    if (job.out == NULL || job.room == NULL) {
+        free(job.room);
+        return csm_fail(err, CSM_NO_MEMORY, "%s: no memory to merge it", merged.name);
+    }
+    csm_threads_run(threads, merge_rows, &job, (merger->rows + ROWS - 1) / ROWS, 4);
+    free(job.room);
+    return CSM_OK;
+}
+
+/* Whether an engine may read it row by row, once: heads lie turned, rows of tables are read
+ * again and again, and the codec is small. */
+static bool is_read_by_rows(const struct csm_patch *patch)
+{
+    return !csm_part_is_codec(patch->part) && patch->merger->tensor.rank == 2 &&
+           patch->role != CSM_ROLE_TEXT_TABLE && patch->role != CSM_ROLE_AUDIO_TABLE &&
+           !(patch->part == CSM_DEPTH && patch->role == CSM_ROLE_HEAD);
 }
 
 csm_status csm_adapters_merge(struct csm_adapters *adapters, const csm_checkpoint *checkpoint,
-                              int n_threads, csm_error *err)
+                              int n_threads, bool is_whole, csm_error *err)
 {
     csm_threads *threads;
     csm_status st = csm_threads_new(n_threads, &threads, err);
     if (st != CSM_OK)
         return st;
-    for (size_t i = 0; st == CSM_OK && i < adapters->n; i++)
-        st = merge(adapters, &adapters->patches[i], checkpoint, threads, err);
+    for (size_t i = 0; st == CSM_OK && i < adapters->n; i++) {
+        struct csm_patch *patch = &adapters->patches[i];
+        st = make_merger(patch, checkpoint, err);
+        if (st == CSM_OK && (is_whole || !is_read_by_rows(patch)))
+            st = make_whole(adapters, patch, checkpoint, threads, err);
+    }
     csm_threads_free(threads);
     return st;
+}
+
+csm_status csm_patch_merge(struct csm_adapters *adapters, struct csm_patch *patch,
+                           const csm_checkpoint *checkpoint, csm_error *err)
+{
+    csm_threads *threads;
+    csm_status st = csm_threads_new(0, &threads, err);
+    if (st != CSM_OK)
+        return st;
+    st = make_whole(adapters, patch, checkpoint, threads, err);
+    csm_threads_free(threads);
+    return st;
+}
+
+const struct csm_made_rows *csm_patch_rows(const struct csm_patch *patch, csm_tensor *tensor)
+{
+    *tensor = patch->merger->tensor;
+    return &patch->merger->made;
 }

@@ -10,7 +10,6 @@
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "files/json_file.h"
-#include "files/path.h"
 
 /* "MODULE.LEAF", with or without "model." before it. */
 static struct csm_set_tensor *find(const struct csm_adapter_reader *reader, const char *module,
@@ -31,10 +30,7 @@ static csm_status read_role(struct csm_adapter_reader *reader, enum csm_part par
     const struct csm_config *config = csm_checkpoint_config(reader->checkpoint);
     if (!csm_layout_name(&names, part, role, index, &config->codec, name))
         return CSM_OK;
-    snprintf(module, sizeof module, "%s", name);
-    if (csm_path_ends_with(module, ".weight"))
-        module[strlen(module) - strlen(".weight")] = '\0';
-
+    csm_adapter_module(name, module, sizeof module);
     struct csm_set_tensor *whole = find(reader, name, "");
     for (int i = 0; whole == NULL && i < 2; i++)
         whole = find(reader, module, i == 0 ? ".linear.weight" : ".embedding.weight");
@@ -43,14 +39,8 @@ static csm_status read_role(struct csm_adapter_reader *reader, enum csm_part par
     struct csm_set_tensor *m = find(reader, module, ".m");
     if (whole == NULL && a == NULL && b == NULL && m == NULL)
         return CSM_OK;
-    struct csm_patch *patch = csm_adapter_patch(reader, part, role, index);
-    if (patch == NULL)
-        return csm_fail(reader->err, CSM_NO_MEMORY, "%s: out of memory", reader->directory);
-    csm_status st = CSM_OK;
-    if (whole != NULL) {
-        whole->is_bound = true;
-        st = csm_adapter_add_whole(reader, patch, whole, true);
-    }
+    struct csm_patch *patch;
+    csm_status st = csm_adapter_begin(reader, part, role, index, whole, true, &patch);
     if (st != CSM_OK || (a == NULL && b == NULL))
         return st;
     if (a == NULL || b == NULL || a->tensor.rank != 2 || b->tensor.rank != 2 ||

@@ -16,7 +16,6 @@
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "files/json_file.h"
-#include "files/path.h"
 
 enum { MODULE_MAX = CSM_NAME_MAX + 32 };
 
@@ -235,9 +234,7 @@ static csm_status read_role(struct csm_adapter_reader *reader, const struct sett
     char name[MODULE_MAX], module[MODULE_MAX];
     if (!module_name(csm_checkpoint_config(reader->checkpoint), part, role, index, spelling, name))
         return CSM_OK;
-    snprintf(module, sizeof module, "%s", name);
-    if (csm_path_ends_with(module, ".weight"))
-        module[strlen(module) - strlen(".weight")] = '\0';
+    csm_adapter_module(name, module, sizeof module);
     struct csm_set_tensor *whole = csm_tensor_set_find(reader->set, name);
     struct csm_set_tensor *a = find(reader, module, ".lora_A", ".weight");
     struct csm_set_tensor *b = find(reader, module, ".lora_B", ".weight");
@@ -245,14 +242,8 @@ static csm_status read_role(struct csm_adapter_reader *reader, const struct sett
     struct csm_set_tensor *table_b = find(reader, module, ".lora_embedding_B", "");
     if (whole == NULL && a == NULL && b == NULL && table_a == NULL && table_b == NULL)
         return CSM_OK;
-    struct csm_patch *patch = csm_adapter_patch(reader, part, role, index);
-    if (patch == NULL)
-        return csm_fail(reader->err, CSM_NO_MEMORY, "%s: out of memory", reader->directory);
-    csm_status st = CSM_OK;
-    if (whole != NULL) {
-        whole->is_bound = true;
-        st = csm_adapter_add_whole(reader, patch, whole, false);
-    }
+    struct csm_patch *patch;
+    csm_status st = csm_adapter_begin(reader, part, role, index, whole, false, &patch);
     if (st == CSM_OK && (a != NULL || b != NULL))
         st = read_pair(reader, settings, module, patch, false, a, b);
     if (st == CSM_OK && (table_a != NULL || table_b != NULL))

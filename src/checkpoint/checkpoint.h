@@ -88,13 +88,19 @@ void csm_checkpoint_close(csm_checkpoint *checkpoint); /* takes NULL */
  *
  *   adapters       [n]; kept no longer than the call
  *   n_threads      that merge; 0: one per core
- *   is_described   check names and shapes, but merge nothing
+ *   how            how much is merged at once
  *
  * Returns CSM_OK; CSM_BAD_ARG (a scale that is no number), CSM_BAD_FILE,
  * CSM_BAD_FORMAT, CSM_NO_MEMORY. */
+enum csm_adapting {
+    CSM_ADAPT_DESCRIBED, /* nothing: names and shapes are checked */
+    CSM_ADAPT_ROWS,      /* what is not read row by row: csm_checkpoint_find gives rows that are
+                          * made as they are read */
+    CSM_ADAPT_WHOLE      /* everything */
+};
 CSM_MUST_USE csm_status csm_checkpoint_adapt(csm_checkpoint *checkpoint,
                                              const csm_adapter *adapters, size_t n, int n_threads,
-                                             bool is_described, csm_error *err);
+                                             enum csm_adapting how, csm_error *err);
 
 const struct csm_config *csm_checkpoint_config(const csm_checkpoint *checkpoint);
 
@@ -196,6 +202,13 @@ enum csm_role {
 CSM_MUST_USE csm_status csm_checkpoint_find(const csm_checkpoint *checkpoint, enum csm_part part,
                                             enum csm_role role, size_t index,
                                             struct csm_weight_source *source, csm_error *err);
+
+/* The same, and never rows that are made as they are read (weight_source.h): adapters are merged
+ * into it now. One caller at a time. Beside those of csm_checkpoint_find, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_checkpoint_find_whole(const csm_checkpoint *checkpoint,
+                                                  enum csm_part part, enum csm_role role,
+                                                  size_t index, struct csm_weight_source *source,
+                                                  csm_error *err);
 
 #ifdef __cplusplus
 }

@@ -114,7 +114,7 @@ static void change_digest(struct csm_checkpoint *checkpoint, const csm_adapter *
 }
 
 csm_status csm_checkpoint_adapt(csm_checkpoint *checkpoint, const csm_adapter *adapters, size_t n,
-                                int n_threads, bool is_described, csm_error *err)
+                                int n_threads, enum csm_adapting how, csm_error *err)
 {
     const csm_adapter beside = {.path = checkpoint->beside, .scale = 1};
     csm_status st = CSM_OK;
@@ -137,8 +137,8 @@ csm_status csm_checkpoint_adapt(csm_checkpoint *checkpoint, const csm_adapter *a
     if (st != CSM_OK || n == 0)
         return st;
     untie(checkpoint);
-    if (!is_described)
-        st = csm_adapters_merge(merged, checkpoint, n_threads, err);
+    if (how != CSM_ADAPT_DESCRIBED)
+        st = csm_adapters_merge(merged, checkpoint, n_threads, how == CSM_ADAPT_WHOLE, err);
     if (st != CSM_OK)
         return st;
     change_digest(checkpoint, adapters, n);

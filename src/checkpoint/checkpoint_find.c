@@ -148,6 +148,7 @@ csm_status csm_find_stored(const struct csm_checkpoint *checkpoint, enum csm_par
     memset(source, 0, sizeof *source);
     source->exact = is_codec || is_norm(role);
     source->is_sound = part == CSM_DECODER;
+    source->is_of_encoder = part == CSM_ENCODER;
     const struct csm_shape shape = stored_shape(config, place, part, role, index);
     char name[CSM_NAME_MAX] = "";
     struct csm_set_tensor *found = look_up(checkpoint, place, part, role, index, name);
@@ -201,11 +202,28 @@ csm_status csm_checkpoint_find(const struct csm_checkpoint *checkpoint, enum csm
     csm_status st = csm_find_stored(checkpoint, part, role, index, source, used, err);
     const struct csm_patch *patch =
         st == CSM_OK ? csm_adapters_find(&checkpoint->adapters, part, role, index) : NULL;
-    if (patch == NULL || patch->merged.data == NULL)
+    if (patch == NULL || patch->merger == NULL)
         return st;
-    source->tensor = patch->merged;
     source->format = CSM_WEIGHT_FLOAT;
     source->bits = source->group_size = 0;
     source->scales = source->biases = (csm_tensor){0};
+    if (patch->merged.data != NULL)
+        source->tensor = patch->merged;
+    else
+        source->made = csm_patch_rows(patch, &source->tensor);
     return CSM_OK;
+}
+
+csm_status csm_checkpoint_find_whole(const struct csm_checkpoint *checkpoint, enum csm_part part,
+                                     enum csm_role role, size_t index,
+                                     struct csm_weight_source *source, csm_error *err)
+{
+    struct csm_adapters *adapters = (struct csm_adapters *)&checkpoint->adapters;
+    csm_status st = csm_checkpoint_find(checkpoint, part, role, index, source, err);
+    if (st == CSM_OK && source->made != NULL)
+        st = csm_patch_merge(adapters, csm_adapters_find(adapters, part, role, index), checkpoint,
+                             err);
+    return st == CSM_OK && source->made != NULL
+               ? csm_checkpoint_find(checkpoint, part, role, index, source, err)
+               : st;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define LOW_RANK csm_low_rank_generic
+#define LOW_RANK_BYTES 16
+#define LOW_RANK_VECTORS 2
 #include "checkpoint/low_rank_text.h"
 
 csm_low_rank csm_low_rank_best(void)

@@ -146,7 +146,7 @@ csm_status csm_merge(const char *in_dir, const csm_adapter *adapters, size_t n,
         st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
     if (st != CSM_OK)
         return st;
-    st = csm_checkpoint_adapt(checkpoint, adapters, n, 0, false, err);
+    st = csm_checkpoint_adapt(checkpoint, adapters, n, 0, CSM_ADAPT_WHOLE, err);
     if (st == CSM_OK && checkpoint->adapters.n_sets == 0)
         st = csm_fail(err, CSM_BAD_ARG, "merge: no adapter, expected one, or one in %s", in_dir);
     if (st == CSM_OK && checkpoint->has_one_table && checkpoint->language.layout != CSM_LAYOUT_HF)

@@ -330,7 +330,7 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mod
     if (st == CSM_OK)
         st = csm_checkpoint_open(in_dir, CSM_NEEDS_LANGUAGE, &checkpoint, err);
     if (st == CSM_OK) /* one that lies in the directory is part of the model */
-        st = csm_checkpoint_adapt(checkpoint, NULL, 0, 0, false, err);
+        st = csm_checkpoint_adapt(checkpoint, NULL, 0, 0, CSM_ADAPT_WHOLE, err);
     if (st != CSM_OK) {
         csm_checkpoint_close(checkpoint);
         return st;

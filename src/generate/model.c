@@ -136,7 +136,9 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
     m->is_described_only = options->describe_only;
     if (st == CSM_OK)
         st = csm_checkpoint_adapt(m->checkpoint, options->adapters, options->n_adapters,
-                                  options->n_threads, options->describe_only, err);
+                                  options->n_threads,
+                                  options->describe_only ? CSM_ADAPT_DESCRIBED : CSM_ADAPT_ROWS,
+                                  err);
     if (st == CSM_OK && options->describe_only)
         m->host = (struct csm_host){.reason = "nothing is loaded",
                                     .engine = {.ops = &csm_engine_nothing},

@@ -33,8 +33,12 @@ csm_status csm_bind_source(struct csm_binder *binder, const struct csm_weight_so
 csm_status csm_bind(struct csm_binder *binder, enum csm_part part, enum csm_role role, size_t index,
                     csm_weight **out, csm_error *err)
 {
+    const struct csm_engine *engine = binder->engine;
     struct csm_weight_source source;
-    csm_status st = csm_checkpoint_find(binder->checkpoint, part, role, index, &source, err);
+    csm_status st = engine->ops->traits(engine->ctx)->made_rows
+                        ? csm_checkpoint_find(binder->checkpoint, part, role, index, &source, err)
+                        : csm_checkpoint_find_whole(binder->checkpoint, part, role, index, &source,
+                                                    err);
     source.is_copied = csm_checkpoint_describe(binder->checkpoint).layout != CSM_LAYOUT_HF;
     source.is_table = role == CSM_ROLE_TEXT_TABLE || role == CSM_ROLE_AUDIO_TABLE;
     source.to_bits = binder->to_bits;

@@ -129,12 +129,11 @@ static size_t room_for(const csm_weight *w, enum form form)
 static void float_rows(const csm_weight *w, size_t first, size_t n, float *out, float *room)
 {
     const size_t cols = csm_padded(w->cols, CSM_TILE);
-    if (w->source.made == NULL) {
+    if (w->source.made == NULL)
         csm_native_source_floats(w, first, n, 0, w->cols, out, cols);
-        return;
-    }
-    w->source.made->read(w->source.made, first, n, out, room);
-    for (size_t r = n; r-- > 1 && cols != w->cols;)
+    else
+        w->source.made->read(w->source.made, first, n, out, room);
+    for (size_t r = n; r-- > 1 && w->source.made != NULL && cols != w->cols;)
         memmove(out + r * cols, out + r * w->cols, w->cols * sizeof *out);
     for (size_t r = 0; r < n; r++)
         memset(out + r * cols + w->cols, 0, (cols - w->cols) * sizeof *out);
@@ -181,14 +180,12 @@ static void rows_in_form(const csm_weight *w, size_t first, float *room,
     if (is_same)
         return;
     float_rows(w, first, n, room, room + 2 * CSM_FOUR_ROWS * cols);
-    for (size_t r = 0; r < n; r++) {
-        const float *row = room + r * cols;
-        uint16_t *half = halves + r * cols;
-        for (size_t c = 0; w->form == FORM_BF16 && c < w->cols; c++)
-            half[c] = csm_to_bf16(row[c]);
-        for (size_t c = 0; w->form == FORM_F16 && c < w->cols; c++)
-            half[c] = csm_to_f16(row[c]);
-    }
+    if (w->form == FORM_BF16)
+        for (size_t i = 0; i < n * cols; i++)
+            halves[i] = csm_to_bf16(room[i]);
+    else if (w->form == FORM_F16)
+        for (size_t i = 0; i < n * cols; i++)
+            halves[i] = csm_to_f16(room[i]);
 }
 
 /* A constant size makes these copies registers. */

@@ -107,6 +107,10 @@ nb::dict report_dict(const csm_report &r)
     d["depth_top_p"] = r.depth_top_p;
     d["min_p"] = r.min_p;
     d["depth_min_p"] = r.depth_min_p;
+    d["code_rules"] = r.code_rules != nullptr ? r.code_rules : "";
+    d["library"] = r.library;
+    d["processor"] = r.processor;
+    d["n_threads"] = r.n_threads;
     d["guarded"] = r.guarded;
     d["n_prompt"] = r.n_prompt;
     d["n_guessed"] = r.n_guessed;

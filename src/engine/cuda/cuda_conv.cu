@@ -10,7 +10,7 @@
  *
  * In front of the window goes the past: zeros, copies of the first row, or what a stream
  * kept. Grouped convolutions (Mimi's depthwise upsampling) take a direct loop. */
-#include "engine/cuda/cuda_sums.cuh"
+#include "engine/cuda/cuda_view.cuh"
 
 namespace csm_cuda {
 
@@ -97,7 +97,6 @@ __global__ static void grouped_kernel(grouped_job job)
     if (t >= job.n_steps)
         return;
     const weight_view &w = job.weight;
-    const float *weight = static_cast<const float *>(w.data);
     int in = job.channels_in / job.groups, out = job.channels_out / job.groups;
     int o = r % job.channels_out, phase = r / job.channels_out, group = o / out;
     float sum = 0.0f;
@@ -107,11 +106,13 @@ __global__ static void grouped_kernel(grouped_job job)
             float v = 0.0f;
             if (w.kind == weight_view::CONV) {
                 if (j % w.dilation == 0)
-                    v = weight[(static_cast<size_t>(o) * in + k) * w.kernel + j / w.dilation];
+                    v = element(w.dtype, w.data,
+                                (static_cast<size_t>(o) * in + k) * w.kernel + j / w.dilation);
             } else {
                 int tap = phase + (w.window - 1 - j) * w.stride;
                 if (tap < w.kernel)
-                    v = weight[(static_cast<size_t>(group * in + k) * out + o % out) * w.kernel + tap];
+                    v = element(w.dtype, w.data,
+                                (static_cast<size_t>(group * in + k) * out + o % out) * w.kernel + tap);
             }
             sum = fmaf(v, x, sum);
         }
@@ -163,8 +164,6 @@ void conv(context &ctx, const csm_conv &c, csm_conv_state *state, const csm_valu
     const char *name = c.weight->source.tensor.name;
     if (x.cols != in || &x == &out || (state != nullptr && (state->n_past != n_past || state->in != in)))
         throw declined(shaped("%s: input of width %zu, expected %zu", name, x.cols, in));
-    if (c.groups > 1 && c.weight->source.tensor.dtype != CSM_DTYPE_F32)
-        throw declined(shaped("%s: grouped and not F32", name));
     size_t phases = c.transposed ? c.stride : 1, out_rows = phases * c.out;
     size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
     out.shape(n_steps * phases, c.out);
@@ -196,6 +195,7 @@ void conv(context &ctx, const csm_conv &c, csm_conv_state *state, const csm_valu
         grouped_job job;
         job.weight.kind = c.transposed ? weight_view::CONV_TRANSPOSED : weight_view::CONV;
         job.weight.data = c.weight->conv_direct.as<void>();
+        job.weight.dtype = c.weight->source.tensor.dtype;
         job.weight.kernel = static_cast<int>(c.kernel);
         job.weight.stride = static_cast<int>(c.stride);
         job.weight.dilation = static_cast<int>(c.dilation);

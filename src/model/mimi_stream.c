@@ -172,7 +172,9 @@ static csm_status quantize(struct csm_mimi_stream *stream, const struct csm_rvq 
     if (st == CSM_OK)
         st = engine->ops->read(engine->ctx, stream->b, n, rvq->dim, residual, err);
     if (st == CSM_OK)
-        st = csm_rvq_search(rvq, residual, n, n_used, codes, stride, err);
+        st = csm_rvq_search(rvq,
+                            engine->ops->threads != NULL ? engine->ops->threads(engine->ctx) : NULL,
+                            residual, n, n_used, codes, stride, err);
     free(residual);
     return st;
 }

@@ -18,10 +18,11 @@ struct csm_rvq {
 /* Codes of the nearest entries, codebook after codebook, each of what the one
  * before left over; the lowest index of equally near ones.
  *
+ *   threads   that share the work; NULL: the caller alone
  *   residual  [n, dim]: what is to be coded; receives what is left over
  *   n_used    codebooks, at most n_codebooks
  *   codes     [n, stride], of which columns 0..n_used-1 are written */
-csm_status csm_rvq_search(const struct csm_rvq *rvq, float *residual, size_t n, size_t n_used,
-                          int32_t *codes, size_t stride, csm_error *err);
+csm_status csm_rvq_search(const struct csm_rvq *rvq, struct csm_threads *threads, float *residual,
+                          size_t n, size_t n_used, int32_t *codes, size_t stride, csm_error *err);
 
 #endif

@@ -5,19 +5,20 @@
 
 #include "choices.h"
 
-bool choose_strategy(const char *name, bool is_exact, bool is_hybrid, csm_strategy *out)
+bool choose_model(const struct model_choice *choice, csm_model_options *out)
 {
-    *out = is_exact    ? CSM_STRATEGY_EXACT
-           : is_hybrid ? CSM_STRATEGY_HYBRID
-                       : CSM_STRATEGY_AUTO;
-    return choose_named_strategy(name, out);
-}
-
-csm_speculation_use choose_speculation(bool is_guessing, bool is_not_guessing)
-{
-    return is_guessing       ? CSM_SPECULATION_ON
-           : is_not_guessing ? CSM_SPECULATION_OFF
-                             : CSM_SPECULATION_AUTO;
+    out->n_threads = choice->n_threads;
+    out->device = choice->device;
+    if (choice->engine != NULL && strcmp(choice->engine, "auto") != 0)
+        out->engine = choice->engine;
+    out->speculation = choice->is_guessing       ? CSM_SPECULATION_ON
+                       : choice->is_not_guessing ? CSM_SPECULATION_OFF
+                                                 : CSM_SPECULATION_AUTO;
+    out->strategy = choice->is_exact    ? CSM_STRATEGY_EXACT
+                    : choice->is_hybrid ? CSM_STRATEGY_HYBRID
+                                        : CSM_STRATEGY_AUTO;
+    return choose_named_strategy(choice->strategy, &out->strategy) &&
+           choose_precision(choice->dtype, &out->precision);
 }
 
 /* MLX's draws are those of one of its samplers, or of its stream. */

@@ -9,7 +9,16 @@
 
 #include "options.h"
 
-/* Entries of a table of options. `a` points to a struct with the members that are named. */
+/* Which model on which engine, as asked for; NULL and 0: not given. */
+struct model_choice {
+    const char *strategy, *engine, *dtype, *device;
+    bool is_exact, is_hybrid;
+    bool is_guessing, is_not_guessing; /* --speculate, --no-speculate */
+    int n_threads;
+    struct option_list adapters;
+};
+
+/* Entries of a table of options. `a` points to a struct model_choice. */
 /* clang-format off */
 #define MODEL_OPTIONS(a) \
     {"adapter", OPTION_LIST, &(a)->adapters}, \
@@ -57,12 +66,9 @@
     "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest\n\n"
 /* clang-format on */
 
-/* --strategy NAME (NULL: not given), --use-exact-sampling, --pytorch-tokens. False: no name of a
- * strategy, which was reported. */
-bool choose_strategy(const char *name, bool is_exact, bool is_hybrid, csm_strategy *out);
-
-/* --speculate, --no-speculate. */
-csm_speculation_use choose_speculation(bool is_guessing, bool is_not_guessing);
+/* What was asked for, but for the adapters. False: a strategy or dtype of no such name, which
+ * was reported. */
+bool choose_model(const struct model_choice *choice, csm_model_options *out);
 
 /* CSM_BAD_ARG: --mlx-version where nothing draws as MLX does. */
 csm_status check_mlx_version(const csm_generate_options *options, const csm_model_info *info,

@@ -70,13 +70,11 @@ static const char help[] =
 
 struct arguments {
     const char *text, *text_file, *model_path, *from_tokens;
-    const char *strategy, *engine, *dtype, *device, *script;
+    const char *script;
+    struct model_choice model;
     bool is_by_sentence, is_whole, is_normalized, is_verbatim, is_guarded, is_unguarded;
     struct recite recite;
-    bool is_exact, is_hybrid, is_dry;
-    bool is_guessing, is_not_guessing;
-    int n_threads;
-    struct option_list adapters;
+    bool is_dry;
     struct speak speak;
 };
 
@@ -190,16 +188,11 @@ static int run(struct arguments *a, const char *operand)
 {
     csm_error err;
     csm_model_options options = csm_model_defaults();
-    options.n_threads = a->n_threads;
-    options.speculation = choose_speculation(a->is_guessing, a->is_not_guessing);
-    options.device = a->device;
     if (!written_choose(&a->speak.written, &a->speak.output) || !check(a, operand) ||
-        !choose_strategy(a->strategy, a->is_exact, a->is_hybrid, &options.strategy) || !choose_precision(a->dtype, &options.precision))
+        !choose_model(&a->model, &options))
         return EXIT_USAGE;
-    if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
-        options.engine = a->engine;
     struct adapters adapters;
-    if (adapters_read(&a->adapters, &adapters, &err) != CSM_OK)
+    if (adapters_read(&a->model.adapters, &adapters, &err) != CSM_OK)
         return report(CSM_BAD_ARG, &err);
     options.adapters = adapters.list;
     options.n_adapters = adapters.n;
@@ -251,7 +244,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"no-normalize", OPTION_FLAG, &a->is_verbatim},
         {"guard", OPTION_FLAG, &a->is_guarded},
         {"no-guard", OPTION_FLAG, &a->is_unguarded},
-        MODEL_OPTIONS(a),
+        MODEL_OPTIONS(&a->model),
         DRAW_OPTIONS(o),
         {"save-tokens", OPTION_OUT, &s->save_tokens},
         {"save-logits", OPTION_FLAG, &s->save_logits},

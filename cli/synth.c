@@ -55,11 +55,9 @@ static const char help[] =
     "  --quiet                  no progress, no summary\n";
 
 struct arguments {
-    const char *model_path, *strategy, *engine, *dtype, *device, *shard;
-    bool is_normalized, is_verbatim, is_guarded, is_unguarded, is_exact, is_hybrid;
-    bool is_guessing, is_not_guessing;
-    int n_threads;
-    struct option_list adapters;
+    const char *model_path, *shard;
+    struct model_choice model;
+    bool is_normalized, is_verbatim, is_guarded, is_unguarded;
     struct speak speak;
     struct synth synth;
 };
@@ -112,8 +110,8 @@ static void digest_settings(struct arguments *a)
     const struct speak *w = &a->speak;
     char settings[128];
     made_of_settings(s->made_of, w, s->model, s->context.session);
-    for (size_t i = 0; i < a->adapters.n; i++)
-        made_of_text(s->made_of, a->adapters.items[i]);
+    for (size_t i = 0; i < a->model.adapters.n; i++)
+        made_of_text(s->made_of, a->model.adapters.items[i]);
     snprintf(settings, sizeof settings, "%s %d %d %d %d %d %zu", csm_audio_format_name(w->written.format),
              w->written.rate_hz, (int)w->is_normalized, (int)w->marking.is_on, w->speaker, s->context.speaker,
              s->n_retries);
@@ -168,18 +166,12 @@ static int run(struct arguments *a)
 {
     csm_error err;
     csm_model_options options = csm_model_defaults();
-    options.n_threads = a->n_threads;
-    options.speculation = choose_speculation(a->is_guessing, a->is_not_guessing);
-    options.device = a->device;
     if (!check(a) || !choose_format(a) ||
-        !choose_strategy(a->strategy, a->is_exact, a->is_hybrid, &options.strategy) ||
-        !choose_precision(a->dtype, &options.precision) ||
+        !choose_model(&a->model, &options) ||
         (!is_stream(a) && !synth_shard_choose(a->shard, a->speak.is_quiet, &a->synth.shard)))
         return EXIT_USAGE;
-    if (a->engine != NULL && strcmp(a->engine, "auto") != 0)
-        options.engine = a->engine;
     struct adapters adapters;
-    if (adapters_read(&a->adapters, &adapters, &err) != CSM_OK)
+    if (adapters_read(&a->model.adapters, &adapters, &err) != CSM_OK)
         return report(CSM_BAD_ARG, &err);
     options.adapters = adapters.list;
     options.n_adapters = adapters.n;
@@ -230,7 +222,7 @@ int run_synth(int argc, char **argv)
         {"no-normalize", OPTION_FLAG, &a.is_verbatim},
         {"guard", OPTION_FLAG, &a.is_guarded},
         {"no-guard", OPTION_FLAG, &a.is_unguarded},
-        MODEL_OPTIONS(&a),
+        MODEL_OPTIONS(&a.model),
         DRAW_OPTIONS(&s->options),
         {"quiet", OPTION_FLAG, &s->is_quiet},
         {NULL, OPTION_FLAG, NULL},

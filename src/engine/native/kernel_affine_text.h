@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kernel_affine_text.h - the text of dots_affine, for every table that has registers. The file
- * that includes it has rows_1 ... rows_8, rows_4_of_16 and rows_8_of_16 of groups of 16 columns,
- * rows_mxfp4 and rows_nvfp4: all rows of x times the n_lanes rows of one tile, of that format. */
+ * that includes it has DEFINE_ROWS(name, bits, format, columns): a function of the type below,
+ * all rows of x times the n_lanes rows of one tile, of that format in groups of `columns`. */
+DEFINE_ROWS(rows_1, 1, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_2, 2, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_3, 3, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4, 4, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_5, 5, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_6, 6, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_8, 8, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_4_of_16, 4, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_8_of_16, 8, CSM_WEIGHT_AFFINE, 16)
+DEFINE_ROWS(rows_mxfp4, 4, CSM_WEIGHT_MXFP4, CSM_PLANE_COLUMNS)
+DEFINE_ROWS(rows_nvfp4, 4, CSM_WEIGHT_NVFP4, 16)
+
 typedef void (*rows_of_format)(const struct affine_tiles *w, const unsigned char *tile,
                                size_t n_lanes, const struct digits *x, size_t n_x, float *y,
                                size_t ldy);

@@ -287,17 +287,6 @@ tile_row(const struct affine_tiles *w, const unsigned char *tile, const int8_t *
             memcpy(y + t * ldy, rows, n_lanes * sizeof *rows);                                     \
         }                                                                                          \
     }
-DEFINE_ROWS(rows_1, 1, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_2, 2, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_3, 3, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_4, 4, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_5, 5, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_6, 6, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_8, 8, CSM_WEIGHT_AFFINE, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_4_of_16, 4, CSM_WEIGHT_AFFINE, 16)
-DEFINE_ROWS(rows_8_of_16, 8, CSM_WEIGHT_AFFINE, 16)
-DEFINE_ROWS(rows_mxfp4, 4, CSM_WEIGHT_MXFP4, CSM_PLANE_COLUMNS)
-DEFINE_ROWS(rows_nvfp4, 4, CSM_WEIGHT_NVFP4, 16)
 
 #include "engine/native/kernel_affine_text.h"
 

@@ -8,7 +8,7 @@ JOBS    ?= $(shell getconf _NPROCESSORS_ONLN)
 CMAKE_ARGS ?=
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build say test test-long bench asan ubsan tsan fuzz install help clean deps deps-test deps-fuzz deps-long
+.PHONY: build say test test-long bench asan ubsan tsan fuzz reference install help clean deps deps-test deps-fuzz deps-long
 
 build:  ## build library, command, and engines whose package is there; name what is missing
 	@scripts/install-deps --check
@@ -36,6 +36,9 @@ tsan: deps-test  ## unit tests under ThreadSanitizer
 	@scripts/test-sanitized thread
 fuzz: deps-fuzz  ## every fuzz target, FUZZ_SECONDS each
 	@scripts/fuzz
+
+reference:  ## the functions of the library as HTML, $(BUILD)/reference/html/index.html
+	@scripts/reference $(BUILD)/reference && echo "wrote $(BUILD)/reference/html/index.html"
 
 install: build  ## install under PREFIX
 	cmake --install $(BUILD) --prefix $(PREFIX)

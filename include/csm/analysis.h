@@ -134,8 +134,9 @@ CSM_API CSM_MUST_USE csm_status csm_capture_tokens(const csm_turn *context, size
 
 /* ---- one stream ----------------------------------------------------------- */
 
-enum { CSM_TOP_CODES = 10 };
+enum { CSM_TOP_CODES = 10 /* how many of the most frequent codes are listed */ };
 
+/* How often a code was drawn. */
 typedef struct csm_code_count {
     int32_t code;
     size_t count;
@@ -181,6 +182,7 @@ typedef struct csm_sampler_fit {
     size_t highest_rank;  /* the least probable code drawn: 1 is the most probable */
 } csm_sampler_fit;
 
+/* What one stream of codes shows. */
 typedef struct csm_stream_stats {
     csm_code_stats all;
     csm_code_stats *codebooks; /* [n_codebooks] */
@@ -257,6 +259,7 @@ typedef struct csm_forced {
     size_t n_close;     /* of these */
 } csm_forced;
 
+/* What two streams show side by side, and what follows from it. */
 typedef struct csm_comparison {
     csm_verdict verdict;
     const char *cause;       /* a word for programs: docs/ANALYZER.md lists them */
@@ -280,6 +283,7 @@ typedef struct csm_comparison {
     csm_forced forced;
 } csm_comparison;
 
+/* Made by csm_analyze_distributions. */
 typedef struct csm_analysis {
     const csm_tokens *a, *b; /* as given; b NULL: one stream */
     csm_stream_stats stats[2];

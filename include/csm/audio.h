@@ -89,7 +89,7 @@ typedef enum csm_audio_format {
     CSM_AUDIO_FORMAT_OPUS,
     CSM_AUDIO_FORMAT_MP3,
     CSM_AUDIO_FORMAT_AAC,
-    CSM_AUDIO_FORMAT_COUNT
+    CSM_AUDIO_FORMAT_COUNT /* how many there are */
 } csm_audio_format;
 
 /* The name in the table, and the format that has it (CSM_AUDIO_FORMAT_COUNT: none). The
@@ -123,8 +123,8 @@ typedef struct csm_audio_options {
     const char *title, *artist, *software, *comment;
 } csm_audio_options;
 
+/* The defaults, in what options->size covers; csm_audio_defaults sets the size too. */
 CSM_API void csm_audio_options_init(csm_audio_options *options);
-
 static inline csm_audio_options csm_audio_defaults(void)
 {
     csm_audio_options options;

@@ -17,8 +17,8 @@
 extern "C" {
 #endif
 
-typedef struct csm_codec csm_codec;
-typedef struct csm_decoder csm_decoder;
+typedef struct csm_codec csm_codec;     /* an open codec */
+typedef struct csm_decoder csm_decoder; /* one stream of codes becoming sound */
 
 /* Open the codec of a model directory or GGUF file alone, or of one that holds a codec only
  * (kyutai's file, codec.cpp's mimi). Options: n_threads, device, codec_engine (NULL: native).
@@ -30,6 +30,7 @@ CSM_API void csm_codec_close(csm_codec *codec); /* takes NULL */
 /* The codec of a model, NULL if it has none: lives as long as the model, not to be closed. */
 CSM_API csm_codec *csm_model_codec(csm_model *model);
 
+/* What is known of an open codec. */
 typedef struct csm_codec_info {
     int sample_rate_hz;   /* 24000 */
     size_t frame_samples; /* 1920 */

@@ -37,7 +37,8 @@ typedef struct csm_bench_options {
                               * so many of its guesses were right; 0: no draft */
 } csm_bench_options;
 
-CSM_API void csm_bench_options_init(csm_bench_options *options); /* size is set */
+/* The defaults, in what options->size covers; csm_bench_defaults sets the size too. */
+CSM_API void csm_bench_options_init(csm_bench_options *options);
 static inline csm_bench_options csm_bench_defaults(void)
 {
     csm_bench_options options;

@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-typedef struct csm_generation csm_generation;
+typedef struct csm_generation csm_generation; /* one utterance under way */
 
 /* ---- what is asked ------------------------------------------------------ */
 
@@ -51,7 +51,9 @@ typedef struct csm_request {
     size_t n_context;
 } csm_request;
 
-CSM_API void csm_request_init(csm_request *request); /* size is set */
+/* A request that asks for nothing yet, in what request->size covers; csm_request_of sets size,
+ * text and speaker too. The text is not copied. */
+CSM_API void csm_request_init(csm_request *request);
 static inline csm_request csm_request_of(const char *text, int speaker)
 {
     csm_request request;
@@ -157,7 +159,8 @@ typedef struct csm_generate_options {
     bool is_live;
 } csm_generate_options;
 
-CSM_API void csm_generate_options_init(csm_generate_options *options); /* size is set */
+/* The defaults, in what options->size covers; csm_generate_defaults sets the size too. */
+CSM_API void csm_generate_options_init(csm_generate_options *options);
 static inline csm_generate_options csm_generate_defaults(void)
 {
     csm_generate_options options;

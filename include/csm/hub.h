@@ -66,9 +66,8 @@ typedef struct csm_hub_options {
     void *user;
 } csm_hub_options;
 
-/* Set what options->size covers to the defaults. */
+/* The defaults, in what options->size covers; csm_hub_defaults sets the size too. */
 CSM_API void csm_hub_options_init(csm_hub_options *options);
-
 static inline csm_hub_options csm_hub_defaults(void)
 {
     csm_hub_options options;

@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-enum { CSM_MARK_KEY_BYTES = 32 };
+enum { CSM_MARK_KEY_BYTES = 32 /* length of a key */ };
 
 /* What a mark says: 32 bits. `maker` 1 is csm itself, 0 says nothing; `model` is the
  * beginning of the model's digest; `free_bits` is the user's. */
@@ -37,7 +37,7 @@ typedef struct csm_mark_payload {
     uint8_t free_bits;
 } csm_mark_payload;
 
-enum { CSM_MARK_MAKER_CSM = 1 };
+enum { CSM_MARK_MAKER_CSM = 1 /* the `maker` that is csm itself */ };
 
 /* How to mark (which ignores fixed_speed), or how to look for a mark (which ignores the
  * payload). */
@@ -51,9 +51,8 @@ typedef struct csm_mark_options {
                          times as fast; false: from 0.977 to 1.023 */
 } csm_mark_options;
 
-/* Fill all of o that o->size covers with the defaults. */
+/* The defaults, in what o->size covers; csm_mark_defaults sets the size too. */
 CSM_API void csm_mark_options_init(csm_mark_options *o);
-
 static inline csm_mark_options csm_mark_defaults(void)
 {
     csm_mark_options o;
@@ -72,7 +71,7 @@ CSM_API csm_mark_payload csm_mark_payload_of(const char *model_digest);
 
 /* ---- marking ---------------------------------------------------------------- */
 
-typedef struct csm_mark csm_mark;
+typedef struct csm_mark csm_mark; /* one stream of sound that is being marked */
 
 /* Begin one stream of sound; `*out` is untouched on failure. options: NULL for the
  * defaults. Returns CSM_OK; CSM_BAD_ARG (size, rate_hz); CSM_NO_MEMORY. */
@@ -99,7 +98,7 @@ typedef struct csm_mark_found {
     csm_mark_payload payload;
 } csm_mark_found;
 
-typedef struct csm_detector csm_detector;
+typedef struct csm_detector csm_detector; /* one sound that is being looked at */
 
 /* Begin to look at one sound; as csm_mark_open. Holds a megabyte. */
 CSM_API CSM_MUST_USE csm_status csm_detector_open(const csm_mark_options *options,

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-typedef struct csm_model csm_model;
+typedef struct csm_model csm_model; /* an open model */
 
 /* ---- choices ------------------------------------------------------------ */
 
@@ -100,7 +100,8 @@ typedef struct csm_model_options {
     csm_speculation_use speculation; /* AUTO */
 } csm_model_options;
 
-CSM_API void csm_model_options_init(csm_model_options *options); /* size is set */
+/* The defaults, in what options->size covers; csm_model_defaults sets the size too. */
+CSM_API void csm_model_options_init(csm_model_options *options);
 static inline csm_model_options csm_model_defaults(void)
 {
     csm_model_options options;
@@ -189,6 +190,7 @@ CSM_API CSM_MUST_USE csm_status csm_model_open_memory(const char *name,
 /* Close; takes NULL. Generations, decoders and sessions of the model are closed before. */
 CSM_API void csm_model_close(csm_model *model);
 
+/* What is known of it; lives as long as the model. */
 CSM_API const csm_model_info *csm_model_describe(const csm_model *model);
 
 /* What a model does at this moment; size is set by the caller. */
@@ -204,6 +206,7 @@ typedef struct csm_load {
     size_t kept_bytes;  /* of the prefix cache */
 } csm_load;
 
+/* What it does now, in what load->size covers. */
 CSM_API void csm_model_load(const csm_model *model, csm_load *load);
 
 /* The directory of the embedded voice: $CSM_VOICE_DIR if set, else beside the

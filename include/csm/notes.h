@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/* One thing to be said. */
 typedef struct csm_note {
     const char *text; /* one line */
     bool is_warning;  /* what is heard may not be what was meant: worth saying unasked */

@@ -27,6 +27,7 @@
 extern "C" {
 #endif
 
+/* A remark: which, and what it says. */
 typedef struct csm_remark {
     char code[32];
     char text[576];
@@ -62,13 +63,14 @@ CSM_API bool csm_speaker_is_named(const csm_model *model, int speaker);
 /* Letters in a text, for the embedded voice, that it cannot speak (csm_text_unspoken). */
 CSM_API bool csm_remark_letters(const char *text, csm_remark *remark);
 
+enum { CSM_ENDING_REMARKS = 2 /* that csm_remark_ending writes at most */ };
+
 /* How an utterance ended; the remarks are at most CSM_ENDING_REMARKS.
  *
  *   report   of a generation that has ended and was not cancelled nor forced
  *   remarks  receives them
  *
  * Returns how many. */
-enum { CSM_ENDING_REMARKS = 2 };
 CSM_API size_t csm_remark_ending(const csm_report *report, double frame_ms, csm_remark *remarks);
 
 /* How many frames to allow a text for which nobody has set a limit: 8 s, and 0.2 s for each

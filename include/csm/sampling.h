@@ -83,7 +83,7 @@ typedef struct csm_stream_state {
     uint64_t cuda_threads;
 } csm_stream_state;
 
-typedef struct csm_stream csm_stream;
+typedef struct csm_stream csm_stream; /* a random generator under way */
 
 /* A stream that stands at state->position. CSM_BAD_ARG (unknown kind, a CUDA
  * position that is not a multiple of 4), CSM_NO_MEMORY. */
@@ -181,8 +181,8 @@ typedef struct csm_sampler_options {
 } csm_sampler_options;
 
 /* TRANSFORMERS over TORCH_CPU in float32, seed 0, temperature 0.9, top-k 50, the
- * rest off. */
-CSM_API void csm_sampler_options_init(csm_sampler_options *options); /* size is set */
+ * rest off: in what options->size covers; csm_sampler_defaults sets the size too. */
+CSM_API void csm_sampler_options_init(csm_sampler_options *options);
 static inline csm_sampler_options csm_sampler_defaults(void)
 {
     csm_sampler_options options;
@@ -191,7 +191,7 @@ static inline csm_sampler_options csm_sampler_defaults(void)
     return options;
 }
 
-typedef struct csm_sampler csm_sampler;
+typedef struct csm_sampler csm_sampler; /* settings, and the stream that they draw from */
 
 /* Make a sampler whose stream has just been seeded. The options are copied.
  *

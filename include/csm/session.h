@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-typedef struct csm_session csm_session;
+typedef struct csm_session csm_session; /* a conversation with a model */
 
 /* An empty conversation with a model, which outlives it. CSM_OK, CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_session_open(csm_model *model, csm_session **out,

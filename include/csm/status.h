@@ -11,12 +11,14 @@
 #ifndef CSM_STATUS_H
 #define CSM_STATUS_H
 
+/* Before each function of the library: seen from outside of it. */
 #if defined(_WIN32)
 #define CSM_API
 #else
 #define CSM_API __attribute__((visibility("default")))
 #endif
 
+/* For compilers that look: which argument is a format of printf, and that a result must be looked at. */
 #if defined(__GNUC__)
 #define CSM_PRINTF(string, first) __attribute__((format(printf, string, first)))
 #define CSM_MUST_USE __attribute__((warn_unused_result))
@@ -42,6 +44,7 @@ extern "C" {
     X(NO_ENGINE, -7, "the engine is not installed")                                                \
     X(CANCELLED, -8, "cancelled by the caller")
 
+/* How a call ended. */
 #define CSM_STATUS_ENUM(name, value, text) CSM_##name = (value),
 typedef enum csm_status { CSM_STATUS_MAP(CSM_STATUS_ENUM) } csm_status;
 #undef CSM_STATUS_ENUM

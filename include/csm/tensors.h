@@ -37,7 +37,7 @@ extern "C" {
 typedef enum csm_dtype { CSM_DTYPE_MAP(CSM_DTYPE_ENUM) CSM_DTYPE_COUNT } csm_dtype;
 #undef CSM_DTYPE_ENUM
 
-enum { CSM_MAX_RANK = 8 };
+enum { CSM_MAX_RANK = 8 /* dimensions of a tensor at most */ };
 
 /* One tensor: a view of bytes that somebody else owns. */
 typedef struct csm_tensor {

@@ -5,6 +5,7 @@
 #ifndef CSM_VERSION_H
 #define CSM_VERSION_H
 
+/* The version, number by number. */
 #define CSM_VERSION_MAJOR 0
 #define CSM_VERSION_MINOR 2
 #define CSM_VERSION_PATCH 0

@@ -16,6 +16,7 @@
 extern "C" {
 #endif
 
+/* Where a voice of some name is. */
 typedef struct csm_voice {
     char name[65];
     int speaker;     /* of the model; -1 for a recording, whose turn tells it */
@@ -35,7 +36,7 @@ CSM_API CSM_MUST_USE csm_status csm_voices_list(const csm_model *model, csm_voic
 
 /* The directory of the recordings, there or not.
  *   dir  [size] receives it, zero-terminated
- * CSM_OK; CSM_BAD_FILE when there is no place for one (neither CSM_VOICES nor HOME), or its
+ * CSM_OK; CSM_BAD_FILE when there is no place for one (neither $CSM_VOICES nor $HOME), or its
  * path is too long. */
 CSM_API CSM_MUST_USE csm_status csm_voices_dir(char *dir, size_t size, csm_error *err);
 

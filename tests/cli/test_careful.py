@@ -246,6 +246,21 @@ def test_looking_installs_nothing(path_with, tmp_path):
     assert not (tmp_path / "called").exists()
 
 
+def test_a_package_that_a_system_does_not_have_keeps_no_other_out(path_with, tmp_path):
+    """As dnf, apt-get and pacman do it: one unknown name, and nothing is installed."""
+    env = path_with(False, "id")
+    dnf = tmp_path / "bin" / "dnf"
+    dnf.write_text(f"#!/bin/sh\ncase \"$*\" in *md4c-devel*) exit 1 ;; esac\necho $@ >>{tmp_path}/installed\n")
+    dnf.chmod(0o755)
+    (tmp_path / "bin" / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "bin" / "sudo").chmod(0o755)
+    done = install_deps(env=env)
+    installed = (tmp_path / "installed").read_text()
+    assert "install -y -q jansson-devel\n" in installed and "pcre2-devel\n" in installed and "md4c" not in installed
+    assert "csm: dnf has no package of md4c\n" in done.stderr
+    assert done.returncode == 1 and "missing: jansson" in done.stderr  # for nothing of it came
+
+
 def test_a_big_endian_processor_is_refused_at_compile_time(tmp_path):
     flags = ["-fsyntax-only", f"-I{ROOT}/src", f"-I{ROOT}/include", "-x", "c",
              ROOT / "src" / "base" / "numbers.h"]

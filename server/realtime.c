@@ -256,6 +256,17 @@ static void on_item(struct realtime *t, const json_t *message)
     json_decref(added);
 }
 
+/* Whether sound is among the kinds of answer that are asked for; none named: it is. */
+static bool has_audio(const json_t *modalities)
+{
+    bool is_asked = !json_is_array(modalities);
+    for (size_t i = 0; i < json_array_size(modalities); i++) {
+        const char *name = json_string_value(json_array_get(modalities, i));
+        is_asked |= name != NULL && strcmp(name, "audio") == 0;
+    }
+    return is_asked;
+}
+
 /* Where voice, speed and format may stand: at the top, and in audio.output. */
 static bool read_settings(struct realtime *t, const json_t *settings, struct refusal *why)
 {
@@ -264,10 +275,17 @@ static bool read_settings(struct realtime *t, const json_t *settings, struct ref
     const json_t *beta_format = json_object_get(settings, "output_audio_format");
     const char *type = json_string_value(json_object_get(format, "type"));
     const char *beta_type = json_string_value(beta_format);
+    const json_t *rate = json_object_get(format, "rate");
     if ((type != NULL && strcmp(type, "audio/pcm") != 0) ||
-        (beta_type != NULL && strcmp(beta_type, "pcm16") != 0))
+        (beta_type != NULL && strcmp(beta_type, "pcm16") != 0) ||
+        (rate != NULL && !json_is_null(rate) &&
+         json_integer_value(rate) != t->service->info->sample_rate_hz))
         return refuse(why, 400, "session.audio.output.format", "invalid_value",
                       "session.audio.output.format: expected audio/pcm, 24000 Hz");
+    if (!has_audio(json_object_get(settings, "output_modalities")) ||
+        !has_audio(json_object_get(settings, "modalities")))
+        return refuse(why, 400, "session.output_modalities", "invalid_value",
+                      "session.output_modalities: expected audio among them: this server speaks");
     /* What the top holds of other kinds (temperature of a language model) is not ours. */
     json_t *ours = json_object();
     static const char *const names[] = {"voice", "speed", "seed", "speaker"};

@@ -232,13 +232,26 @@ struct http_handlers router_handlers(struct service *service)
     return (struct http_handlers){on_head, on_request, on_broken, on_answered, service};
 }
 
+/* What jansson found, in words that quote nothing of the body. */
+static const char *json_trouble(const json_error_t *error)
+{
+    switch (json_error_code(error)) {
+    case json_error_duplicate_key: return "a key that is there already";
+    case json_error_null_character:
+    case json_error_null_byte_in_key: return "\\u0000, which no text may hold";
+    case json_error_numeric_overflow: return "a number that is too large";
+    case json_error_invalid_utf8: return "no UTF-8";
+    case json_error_premature_end_of_input: return "the end, too early";
+    default: return strchr(error->text, '\'') == NULL ? error->text : "not as JSON has it";
+    }
+}
+
 json_t *routes_read_json(struct http_request *r)
 {
     json_error_t error;
     json_t *json = json_loadb(r->body, r->n_body, JSON_REJECT_DUPLICATES, &error);
     if (json == NULL)
         reply_error(r, 400, "", "invalid_json", "the body: expected JSON: line %d, column %d: %s",
-                    error.line, error.column,
-                    strchr(error.text, '\'') == NULL ? error.text : "not as JSON has it");
+                    error.line, error.column, json_trouble(&error));
     return json;
 }

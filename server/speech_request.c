@@ -144,7 +144,13 @@ static bool read_input(const json_t *object, const struct request_limits *limits
     return keep_text(text, &out->input, why);
 }
 
-/* A name, or {"id": NAME}; `speaker` is one too where it is a text. */
+static bool is_speaker(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 0 &&
+           json_integer_value(value) <= MAX_SPEAKER;
+}
+
+/* A name, {"id": NAME}, or a speaker's number; `speaker` is a name too where it is a text. */
 static bool read_voice(const json_t *object, struct speech_request *out, struct refusal *why)
 {
     const json_t *voice = given(object, "voice"), *speaker = given(object, "speaker");
@@ -152,14 +158,17 @@ static bool read_voice(const json_t *object, struct speech_request *out, struct 
         voice = json_object_get(voice, "id");
     else if (voice == NULL && json_is_string(speaker))
         voice = speaker;
-    if (given(object, "voice") != NULL && !json_is_string(voice))
-        return refuse_value(why, "voice", "a name, or {\"id\": NAME}");
+    if (is_speaker(voice)) {
+        out->speaker = (int)json_integer_value(voice);
+        voice = NULL;
+    } else if (given(object, "voice") != NULL && !json_is_string(voice)) {
+        return refuse_value(why, "voice", "a name, {\"id\": NAME}, or a speaker's number");
+    }
     if (voice != NULL && !keep_text(json_string_value(voice), &out->voice, why))
         return false;
     if (speaker == NULL || json_is_string(speaker))
         return true;
-    if (!json_is_integer(speaker) || json_integer_value(speaker) < 0 ||
-        json_integer_value(speaker) > MAX_SPEAKER)
+    if (!is_speaker(speaker))
         return refuse_value(why, "speaker", "a whole number, 0 or more");
     out->speaker = (int)json_integer_value(speaker);
     return true;

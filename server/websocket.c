@@ -67,10 +67,13 @@ static ssize_t send_frame(wslay_event_context_ptr frames, const uint8_t *from, s
 static void on_message(wslay_event_context_ptr frames,
                        const struct wslay_event_on_msg_recv_arg *message, void *user)
 {
-    (void)frames;
     struct websocket *ws = user;
+    static const char expected[] = "expected messages of text";
+    if (message->opcode == WSLAY_BINARY_FRAME && !ws->is_over) /* none of our protocols has them */
+        wslay_event_queue_close(frames, WSLAY_CODE_UNSUPPORTED_DATA, (const uint8_t *)expected,
+                                sizeof expected - 1);
     if (message->opcode != WSLAY_TEXT_FRAME || ws->is_over)
-        return; /* bytes mean nothing to any of our protocols; wslay answers pings itself */
+        return; /* wslay answers pings itself */
     char *text = malloc(message->msg_length + 1);
     if (text == NULL)
         return;

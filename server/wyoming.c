@@ -114,9 +114,19 @@ static void wyoming_free(struct wyoming *w)
     free(w);
 }
 
-/* The sound is over: back to reading. */
+static void start_sound(struct wyoming *w)
+{
+    if (!w->has_started)
+        send_event(w, "audio-start", format_json(w), NULL, 0);
+    w->has_started = true;
+}
+
+/* The sound is over: back to reading. Clients wait for audio-stop, those that stream for
+ * synthesize-stopped, also where nothing was said. */
 static void end_synthesis(struct wyoming *w)
 {
+    if (!w->is_streaming)
+        start_sound(w);
     if (w->has_started)
         send_event(w, "audio-stop", NULL, NULL, 0);
     if (w->is_streaming)
@@ -144,9 +154,7 @@ static bool has_room(void *owner)
 static void on_sound(void *owner, const void *bytes, size_t n)
 {
     struct wyoming *w = owner;
-    if (!w->has_started)
-        send_event(w, "audio-start", format_json(w), NULL, 0);
-    w->has_started = true;
+    start_sound(w);
     send_event(w, "audio-chunk", format_json(w), bytes, n);
 }
 
@@ -226,9 +234,11 @@ static void say_complete_ones(struct wyoming *w)
 static void on_chunk(struct wyoming *w, const json_t *data)
 {
     const char *text = json_string_value(json_object_get(data, "text"));
-    const size_t n = w->text != NULL ? strlen(w->text) : 0, n_more = text != NULL ? strlen(text) : 0;
-    if (n_more == 0)
+    if (text == NULL) {
+        send_error(w, "synthesis", "synthesize-chunk: expected a text");
         return;
+    }
+    const size_t n = w->text != NULL ? strlen(w->text) : 0, n_more = strlen(text);
     char *grown = n + n_more <= MAX_DATA ? realloc(w->text, n + n_more + 1) : NULL;
     if (grown == NULL) {
         send_error(w, "synthesis", "synthesize-chunk: too much text");
@@ -257,7 +267,9 @@ static void on_synthesize(struct wyoming *w, const json_t *data)
     if (w->is_streaming)
         return; /* the whole text, for servers that do not stream */
     keep_voice(w, data);
-    if (text != NULL && text[strspn(text, " \t\r\n")] != '\0')
+    if (text == NULL)
+        send_error(w, "synthesis", "synthesize: expected a text");
+    else if (text[strspn(text, " \t\r\n")] != '\0')
         say(w, text);
     complete(w);
 }

@@ -55,6 +55,16 @@ CSM_API CSM_MUST_USE csm_status csm_audio_read(const char *path, int rate_hz,
                                                csm_resampler resampler, float **samples,
                                                size_t *n_samples, csm_error *err);
 
+/* As csm_audio_read, of a sound that lasts at most `longest_s` seconds: a longer one is
+ * refused where it passes them, so that a small file (a low rate, silence in FLAC) cannot
+ * take hours and gigabytes.
+ *
+ * Returns what csm_audio_read does; CSM_BAD_FORMAT, too, where it is longer. */
+CSM_API CSM_MUST_USE csm_status csm_audio_read_within(const char *path, int rate_hz,
+                                                      csm_resampler resampler, double longest_s,
+                                                      float **samples, size_t *n_samples,
+                                                      csm_error *err);
+
 /* ---- formats ---------------------------------------------------------------
  *
  * What is written. "rates" are those that the format can hold, in Hz; all is mono.

@@ -7,11 +7,12 @@
 #include "base/error.h"
 
 #ifndef CSM_HAS_SNDFILE
-csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, float **samples,
-                            size_t *n_samples, int *rate_hz, csm_error *err)
+csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, double longest_s,
+                            float **samples, size_t *n_samples, int *rate_hz, csm_error *err)
 {
     (void)bytes;
     (void)n_bytes;
+    (void)longest_s;
     (void)samples;
     (void)n_samples;
     *rate_hz = 0;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +46,14 @@ static csm_status read_pipe(const char *path, int fd, char **bytes, size_t *n, c
     return csm_fail(err, CSM_NO_MEMORY, "%s: %zu bytes: out of memory", path, room);
 }
 
-static csm_status decode_pipe(const char *path, int fd, float **samples, size_t *n_samples,
-                              int *rate_hz, csm_error *err)
+static csm_status decode_pipe(const char *path, int fd, double longest_s, float **samples,
+                              size_t *n_samples, int *rate_hz, csm_error *err)
 {
     char *bytes = NULL;
     size_t n = 0;
     csm_status status = read_pipe(path, fd, &bytes, &n, err);
     if (status == CSM_OK)
-        status = csm_audio_decode(path, bytes, n, samples, n_samples, rate_hz, err);
+        status = csm_audio_decode(path, bytes, n, longest_s, samples, n_samples, rate_hz, err);
     free(bytes);
     return status;
 }
@@ -65,23 +66,24 @@ static bool is_pipe(const char *path)
 }
 
 /* The sound at its own rate. */
-static csm_status decode(const char *path, float **samples, size_t *n_samples, int *rate_hz,
-                         csm_error *err)
+static csm_status decode(const char *path, double longest_s, float **samples, size_t *n_samples,
+                         int *rate_hz, csm_error *err)
 {
     if (strcmp(path, "-") == 0)
-        return decode_pipe("standard input", STDIN_FILENO, samples, n_samples, rate_hz, err);
+        return decode_pipe("standard input", STDIN_FILENO, longest_s, samples, n_samples, rate_hz, err);
     if (is_pipe(path)) {
         const int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             return csm_fail(err, CSM_BAD_FILE, "%s: cannot be read: %s", path, strerror(errno));
-        csm_status status = decode_pipe(path, fd, samples, n_samples, rate_hz, err);
+        csm_status status = decode_pipe(path, fd, longest_s, samples, n_samples, rate_hz, err);
         close(fd);
         return status;
     }
     struct csm_mapped file;
     csm_status status = csm_mapped_open(path, "a sound file", &file, err);
     if (status == CSM_OK)
-        status = csm_audio_decode(path, file.data, file.size, samples, n_samples, rate_hz, err);
+        status = csm_audio_decode(path, file.data, file.size, longest_s, samples, n_samples, rate_hz,
+                                  err);
     csm_mapped_close(&file);
     return status;
 }
@@ -89,10 +91,17 @@ static csm_status decode(const char *path, float **samples, size_t *n_samples, i
 csm_status csm_audio_read(const char *path, int rate_hz, csm_resampler resampler, float **samples,
                           size_t *n_samples, csm_error *err)
 {
+    return csm_audio_read_within(path, rate_hz, resampler, HUGE_VAL, samples, n_samples, err);
+}
+
+csm_status csm_audio_read_within(const char *path, int rate_hz, csm_resampler resampler,
+                                 double longest_s, float **samples, size_t *n_samples,
+                                 csm_error *err)
+{
     float *own = NULL;
     size_t n_own = 0;
     int own_hz = 0;
-    csm_status status = decode(path, &own, &n_own, &own_hz, err);
+    csm_status status = decode(path, longest_s, &own, &n_own, &own_hz, err);
     if (status == CSM_OK)
         status =
             csm_audio_resample(resampler, own, n_own, own_hz, rate_hz, samples, n_samples, err);

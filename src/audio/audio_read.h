@@ -6,10 +6,10 @@
 
 #include <csm/audio.h>
 
-/* As csm_audio_read, but at the rate that the file has, which `rate_hz` receives.
+/* As csm_audio_read_within, but at the rate that the file has, which `rate_hz` receives.
  * `path` is for messages. */
 CSM_MUST_USE csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
-                                         float **samples, size_t *n_samples, int *rate_hz,
-                                         csm_error *err);
+                                         double longest_s, float **samples, size_t *n_samples,
+                                         int *rate_hz, csm_error *err);
 
 #endif

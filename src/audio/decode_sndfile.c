@@ -64,15 +64,19 @@ static bool cancels(double mixed_power, double channel_power)
     return mixed_power < 0.01 * channel_power;
 }
 
-/* Read all frames, channels averaged. */
-static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, float **out,
-                            size_t *n_out, csm_error *err)
+/* Read all frames, channels averaged. A file of more than `longest_s` seconds is refused
+ * where it passes them: what is left of it is not decoded. */
+static csm_status read_mono(const char *path, SNDFILE *file, const SF_INFO *info, double longest_s,
+                            float **out, size_t *n_out, csm_error *err)
 {
     enum { FRAMES_AT_ONCE = 4096 };
+    const size_t n_channels = (size_t)info->channels;
+    const double most = longest_s * info->samplerate;
     float *frames = malloc(FRAMES_AT_ONCE * n_channels * sizeof *frames);
     float *samples = NULL;
     size_t n = 0, capacity = 0;
     double mixed_power = 0.0, channel_power = 0.0; /* sums of squares, of one channel */
+    bool is_longer = false;
     csm_status status = CSM_OK;
     if (frames == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
@@ -80,6 +84,10 @@ static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, 
         sf_count_t n_read = sf_readf_float(file, frames, FRAMES_AT_ONCE);
         if (n_read <= 0)
             break;
+        if ((double)n + (double)n_read > most) {
+            is_longer = true;
+            break;
+        }
         if (capacity - n < (size_t)n_read) {
             capacity = 2 * capacity + FRAMES_AT_ONCE;
             float *grown = realloc(samples, capacity * sizeof *grown);
@@ -104,6 +112,8 @@ static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, 
         }
     }
     free(frames);
+    if (is_longer)
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: longer than the %g s it may be", path, longest_s);
     if (status == CSM_OK && sf_error(file) != SF_ERR_NO_ERROR)
         status = csm_fail(err, CSM_BAD_FORMAT, "%s: damaged sound: %s", path, sf_strerror(file));
     if (status == CSM_OK && n == 0)
@@ -130,8 +140,8 @@ static csm_status read_mono(const char *path, SNDFILE *file, size_t n_channels, 
     return CSM_OK;
 }
 
-csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, float **samples,
-                            size_t *n_samples, int *rate_hz, csm_error *err)
+csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, double longest_s,
+                            float **samples, size_t *n_samples, int *rate_hz, csm_error *err)
 {
     SF_VIRTUAL_IO io = {.get_filelen = stream_size,
                         .seek = stream_seek,
@@ -143,7 +153,7 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
     if (file == NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: %s", path,
                         n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");
-    csm_status status = read_mono(path, file, (size_t)info.channels, samples, n_samples, err);
+    csm_status status = read_mono(path, file, &info, longest_s, samples, n_samples, err);
     *rate_hz = info.samplerate;
     sf_close(file);
     return status;

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     float *samples = NULL;
     size_t n_samples = 0;
     int rate_hz = 0;
-    csm_status status = csm_audio_decode("x", data, n, &samples, &n_samples, &rate_hz, &err);
+    csm_status status = csm_audio_decode("x", data, n, 60.0, &samples, &n_samples, &rate_hz, &err);
     CHECK((status == CSM_OK) == (samples != NULL));
     CHECK(status == CSM_OK || (err.text[0] != '\0' && strchr(err.text, '\n') == NULL));
     if (samples != NULL) {

@@ -255,3 +255,26 @@ def test_realtime_cancels_refuses_and_goes_on(server):
         s.send("response.create", response={"input": [{"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": TEXT}]}]})
         assert s.until("response.done")[-1]["response"]["status"] == "completed"
+
+
+def test_bytes_are_no_message(server):
+    for path in "/v1/audio/speech/stream", "/v1/realtime":
+        with Socket(server, path) as s, pytest.raises(ConnectionClosed) as closed:
+            s.ws.send(b"\0\1")
+            while True:
+                s.next()
+        assert closed.value.rcvd.code == 1003
+
+
+def test_a_session_that_is_not_of_sound_is_refused(server):
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        for session, param in [({"audio": {"output": {"format": {"type": "audio/pcm", "rate": 8000}}}}, "format"),
+                               ({"output_modalities": ["text"]}, "modalities"),
+                               ({"modalities": ["text"]}, "modalities")]:
+            s.send("session.update", session=session)
+            assert param in s.next()["error"]["param"], session
+        for session in ({"audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}}}},
+                        {"modalities": ["audio", "text"]}):
+            s.send("session.update", session=session)
+            assert s.next()["type"] == "session.updated", session

@@ -94,6 +94,7 @@ def test_every_openai_voice_speaks(server, voice):
 
 def test_voice_may_be_an_object_or_a_number(server):
     assert server.speak(voice={"id": "slt"}, seed=2) == server.speak(voice="1", seed=2)
+    assert server.speak(voice=1, seed=2) == server.speak(voice="1", seed=2)
     assert server.speak(voice="slt", seed=2) == generate(TEXT, 2, "--voice", "slt")
     assert server.speak(speaker=2, seed=2) == generate(TEXT, 2, "--speaker", 2)
     assert server.speak(speaker="slt", seed=2) == server.speak(voice="slt", seed=2)
@@ -210,7 +211,7 @@ def test_trailers_tell_how_a_stream_ended(server):
 
 WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), ({"input": 3}, "input"),
          ({"input": "🎉"}, "input"), ({"input": "x" * 4097}, "input"), ({"voice": "nobody"}, "voice"),
-         ({"voice": 3}, "voice"), ({"voice": {}}, "voice"), ({"response_format": "ogg"}, "response_format"),
+         ({"voice": -1}, "voice"), ({"voice": 1.5}, "voice"), ({"voice": {}}, "voice"), ({"response_format": "ogg"}, "response_format"),
          ({"speed": 0.1}, "speed"), ({"speed": "fast"}, "speed"), ({"stream_format": "x"}, "stream_format"),
          ({"seed": 1.5}, "seed"), ({"temperature": -1}, "temperature"),
          ({"top_p": 0}, "top_p"), ({"top_k": -1}, "top_k"), ({"max_audio_ms": 1}, "max_audio_ms"),
@@ -219,6 +220,16 @@ WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), (
          ({"ref_audio": "file:///etc/passwd", "ref_text": "x"}, "ref_audio"),
          ({"context": [{"text": "x"}]}, "context"), ({"split": "word"}, "split"),
          ({"sample_rate": 7000}, "sample_rate"), ({"instructions": 1}, "instructions")]
+
+
+@pytest.mark.parametrize("body,what", [
+    (b'{"input": "Hi.", "seed": 18446744073709551615}', "a number that is too large"),
+    (b'{"input": "Hi.", "input": "You."}', "a key that is there already"),
+    (b'{"input": "H\\u0000i."}', "\\u0000, which no text may hold"),
+    (b'{"input": "Hi."', "column 15"), (b'{"input": "H\xff"}', "no UTF-8"), (b"", "column 0")])
+def test_what_is_no_json_is_told(server, body, what):
+    status, _, answer = server.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
+    assert status == 400 and what in json.loads(answer)["error"]["message"]
 
 
 @pytest.mark.parametrize("fields,param", WRONG, ids=lambda x: str(x)[:40])

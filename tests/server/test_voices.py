@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -132,6 +133,15 @@ def test_wrong_sounds_and_bodies_are_refused(server, sample):
     assert upload(server, b"no sound at all")[0] == 400
     assert "silent" in upload(server, wav(bytes(96000)))[1]["error"]["message"]
     assert upload(server, recording(0.5))[1]["error"]["param"] == "audio_sample"
+    nan = wav(struct.pack("<f", float("nan")) * 48000)
+    nan = nan[:20] + struct.pack("<HHIIHH", 3, 1, 24000, 96000, 4, 32) + nan[36:]
+    assert "sample 0 is not finite" in upload(server, nan)[1]["error"]["message"]
+    # A few MB can be hours, which nobody resamples only to see that they are too many.
+    slow = wav(bytes(8_000_000))
+    slow = slow[:24] + struct.pack("<II", 100, 200) + slow[32:]
+    began = time.monotonic()
+    assert upload(server, slow)[1]["error"]["message"] == "the recording: longer than the 30 s it may be"
+    assert time.monotonic() - began < 5
     assert upload(server, b"\0" * (11 << 20))[0] == 413
     body, headers = multipart(sample, FORM)
     for cut in (0, 10, 100, len(body) // 2, len(body) - 10):

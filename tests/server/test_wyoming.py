@@ -98,6 +98,19 @@ def test_unknown_events_and_voices_do_no_harm(server):
 def test_nothing_to_say_is_answered_too(server):
     events = talk(server, SynthesizeStart(), SynthesizeStop(), until="synthesize-stopped")
     assert [e.type for e in events] == ["synthesize-stopped"]
+    for text in "", " \n", "😀":  # a client waits for audio-stop
+        events = talk(server, Synthesize(text=text), until="audio-stop")
+        assert [e.type for e in events][-2:] == ["audio-start", "audio-stop"], text
+
+
+def test_a_text_that_is_none_is_told(server):
+    for data in {}, {"text": None}, {"text": 5}:
+        events = talk(server, Event("synthesize", data), until="audio-stop")
+        assert [e.type for e in events] == ["error", "audio-start", "audio-stop"], data
+        assert "expected a text" in events[0].data["text"]
+    events = talk(server, SynthesizeStart(), Event("synthesize-chunk", {"text": 5}), SynthesizeStop(),
+                  until="synthesize-stopped")
+    assert [e.type for e in events] == ["error", "synthesize-stopped"]
 
 
 def test_what_is_no_event_is_told_and_closed(server):

@@ -227,6 +227,25 @@ static void what_is_no_sound_is_refused(void **state)
     assert_null(x);
 }
 
+static void a_longer_sound_than_asked_for_is_refused_where_it_passes_that(void **state)
+{
+    (void)state;
+    char path[SCRATCH_PATH_MAX];
+    csm_error err;
+    float *x = NULL;
+    size_t n;
+    static float silence[5001];
+    scratch_path(path, "long.wav");
+    const csm_resampler soxr = CSM_RESAMPLER_SOXR;
+    assert_int_equal(csm_audio_write(path, CSM_AUDIO_FORMAT_WAV, silence, 5001, 100, NULL, &err), CSM_OK);
+    assert_int_equal(csm_audio_read_within(path, RATE, soxr, 50.0, &x, &n, &err), CSM_BAD_FORMAT);
+    assert_non_null(strstr(err.text, "longer than the 50 s it may be"));
+    assert_null(x);
+    assert_int_equal(csm_audio_read_within(path, RATE, soxr, 50.01, &x, &n, &err), CSM_OK);
+    assert_int_equal(n, 5001 * (RATE / 100));
+    free(x);
+}
+
 /* 10 ms of 24 kHz are 240 samples: the last is 0, the one before 1/240. */
 static void a_joint_gives_what_was_pushed_before_and_fades_its_end(void **state)
 {
@@ -270,6 +289,7 @@ int main(void)
         cmocka_unit_test(channels_are_averaged),
         cmocka_unit_test(a_joint_gives_what_was_pushed_before_and_fades_its_end),
         cmocka_unit_test(what_is_no_sound_is_refused),
+        cmocka_unit_test(a_longer_sound_than_asked_for_is_refused_where_it_passes_that),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

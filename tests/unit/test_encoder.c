@@ -113,7 +113,7 @@ static size_t decode(const struct bytes *b, float **samples, int *rate_hz)
 {
     size_t n = 0;
     csm_error err;
-    if (csm_audio_decode("sound", b->data, b->n, samples, &n, rate_hz, &err) != CSM_OK)
+    if (csm_audio_decode("sound", b->data, b->n, HUGE_VAL, samples, &n, rate_hz, &err) != CSM_OK)
         fail_msg("%s", err.text);
     return n;
 }
@@ -218,7 +218,7 @@ static size_t count_playable(csm_audio_format f, const struct bytes *b, size_t w
     float *y = NULL;
     int rate_hz;
     csm_error err;
-    if (csm_audio_decode("sound", b->data, b->n, &y, &n, &rate_hz, &err) != CSM_OK)
+    if (csm_audio_decode("sound", b->data, b->n, HUGE_VAL, &y, &n, &rate_hz, &err) != CSM_OK)
         return 0;
     free(y);
     return n;

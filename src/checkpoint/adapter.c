@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * adapter.c - an adapter's directory: whose it is, its tensors as patches of roles. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,22 @@ static csm_status refuse_shape(const struct csm_adapter_reader *reader,
                     t->tensor.name, expected);
 }
 
+/* One NaN would make NaN of all that the model says. */
+static bool are_numbers(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
+static csm_status refuse_value(const struct csm_adapter_reader *reader, const struct csm_set_tensor *t)
+{
+    return csm_fail(reader->err, CSM_BAD_FORMAT,
+                    "%s: %s: NaN, Inf, or beyond float32 by its scale, expected numbers",
+                    reader->directory, t->tensor.name);
+}
+
 static size_t n_elements(const csm_tensor *t)
 {
     return t->n_bytes / csm_dtype_size(t->dtype);
@@ -120,7 +137,13 @@ csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader, struct csm_pa
     if (magnitude != NULL)
         (void)csm_tensor_floats(&magnitude->tensor, 0, n_magnitude, delta.magnitude);
     patch->deltas[patch->n++] = (struct csm_patched){delta, has_pairs};
-    return CSM_OK;
+    if (!are_numbers(delta.left, delta.rows * rank))
+        return refuse_value(reader, left);
+    if (!are_numbers(delta.right, delta.cols * rank))
+        return refuse_value(reader, right);
+    return magnitude == NULL || are_numbers(delta.magnitude, n_magnitude)
+               ? CSM_OK
+               : refuse_value(reader, magnitude);
 }
 
 static csm_status add_whole(struct csm_adapter_reader *reader, struct csm_patch *patch,
@@ -240,6 +263,8 @@ static csm_status read_adapter(struct csm_adapter_reader *reader)
     }
     adapters->sets = grown;
     adapters->sets[adapters->n_sets++] = reader->set;
+    if (reader->set->n == 0)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s/%s: no tensor, expected an adapter's", directory, name);
     st = is_peft ? csm_adapter_read_peft(reader) : csm_adapter_read_mlx(reader);
     return st == CSM_OK ? refuse_rest(reader) : st;
 }

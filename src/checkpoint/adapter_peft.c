@@ -107,6 +107,15 @@ static bool is_off(const json_t *value)
            (json_is_array(value) && json_array_size(value) == 0);
 }
 
+static void check_numbers(struct csm_json_reader *json, const char *name, const json_t *patterns)
+{
+    const char *pattern;
+    json_t *value;
+    json_object_foreach((json_t *)patterns, pattern, value)
+        if (!json_is_number(value))
+            csm_json_refuse(json, name, "%s: expected a number", pattern);
+}
+
 static void read_settings(struct csm_json_reader *json, const json_t *config,
                           struct settings *settings)
 {
@@ -121,6 +130,8 @@ static void read_settings(struct csm_json_reader *json, const json_t *config,
         .is_rslora = csm_json_bool(json, config, "use_rslora", false),
         .is_dora = csm_json_bool(json, config, "use_dora", false),
     };
+    check_numbers(json, "rank_pattern", settings->ranks);
+    check_numbers(json, "alpha_pattern", settings->alphas);
     const char *bias = csm_json_text(json, config, "bias", "none");
     if (strcmp(bias, "none") != 0)
         csm_json_refuse(json, "bias", "%s, expected none: a CSM has no biases to train", bias);
@@ -215,9 +226,9 @@ static csm_status read_pair(struct csm_adapter_reader *reader, const struct sett
     if ((double)r != rank || a->tensor.shape[0] != r * n || b->tensor.shape[1] != r * n ||
         rows != want_rows || cols != want_cols)
         return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: %s: a pair of [%zu, %zu, %zu], expected [%zu, %.0f, %zu]",
-                        reader->directory, a->tensor.name, rows, r, cols, want_rows, rank,
-                        want_cols);
+                        "%s: %s: [%zu, %zu] and its B [%zu, %zu], expected [%.0f, %zu] and [%zu, %.0f]",
+                        reader->directory, a->tensor.name, a->tensor.shape[0], cols, rows,
+                        b->tensor.shape[1], rank * (double)n, want_cols, want_rows, rank * (double)n);
     const double scale = settings->is_rslora ? alpha / sqrt(rank) : alpha / rank;
     if (is_table)
         return csm_adapter_add_pair(reader, patch, a, (struct csm_stride){0, 1, cols}, b,

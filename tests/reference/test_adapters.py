@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import struct
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -240,7 +241,7 @@ def test_merge_overwrites_nothing_and_leaves_nothing_behind(csm, bases, tmp_path
 Q = "base_model.model.backbone_model.layers.1.self_attn.q_proj."
 REFUSED = {
     "another method": (dict(settings=dict(peft_type="LOHA")), "peft_type: LOHA"),
-    "a rank that config and file differ on": (dict(settings=dict(r=8)), "expected [64, 8, 64]"),
+    "a rank that config and file differ on": (dict(settings=dict(r=8)), "expected [8, 64] and [64, 8]"),
     "a tensor of no module": (dict(tensors={"base_model.model.lm_tail.lora_A.weight":
                                             torch.ones(4, 4)}), "lm_tail.lora_A.weight"),
     "a layer that is not there": (dict(tensors={Q.replace(".1.", ".9.") + "lora_A.weight":
@@ -248,7 +249,12 @@ REFUSED = {
     "half a pair": (dict(tensors={Q.replace("q_proj", "v_proj") + "lora_A.weight":
                                   torch.ones(4, 64)}), "expected a pair"),
     "rows that do not fit": (dict(tensors={Q + "lora_B.weight": torch.ones(63, 4)}),
-                             "expected [64, 4, 64]"),
+                             "[63, 4], expected [4, 64] and [64, 4]"),
+    "ranks of a pair that differ": (dict(tensors={Q + "lora_B.weight": torch.ones(64, 5)}),
+                                    "[64, 5], expected [4, 64] and [64, 4]"),
+    "NaN": (dict(tensors={Q + "lora_B.weight": torch.full((64, 4), torch.nan)}), "lora_B.weight: NaN"),
+    "a pattern that is no number": (dict(settings=dict(alpha_pattern={"q_proj": "16"})),
+                                    "alpha_pattern: q_proj: expected a number"),
     "integers": (dict(tensors={Q + "lora_B.weight": torch.ones(64, 4, dtype=torch.int32)}),
                  "expected F32"),
     "a bias": (dict(tensors={Q + "lora_B.bias": torch.ones(64)}), "lora_B.bias"),
@@ -284,6 +290,9 @@ def test_directories_that_hold_no_adapter(csm, bases, tmp_path):
     assert "no adapter" in speak(csm, bases / "hf", "--adapter", tmp_path / "none", check=False)
     for text in f"{adapter}:x", f"{adapter}:", ":1", f"{adapter}:nan":
         assert "--adapter: '" in speak(csm, bases / "hf", "--adapter", text, check=False)
+    nothing = peft_adapter(tmp_path / "nothing")
+    (nothing / "adapter_model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    assert "no tensor, expected" in speak(csm, bases / "hf", "--adapter", nothing, check=False)
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     assert "pickle" in speak(csm, bases / "hf", "--adapter", adapter, check=False)
     (adapter / "adapter_model.bin").unlink()

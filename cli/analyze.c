@@ -52,7 +52,7 @@ static int parse(int argc, char **argv, struct arguments *args, enum parsed *par
         {"html", OPTION_OUT, &args->html},
         {"png", OPTION_TEXT, &args->png},
         {"model-path", OPTION_TEXT, &args->model_path},
-        {"vocab", OPTION_SIZE, &args->options.vocab},
+        {"vocab", OPTION_COUNT, &args->options.vocab},
         {NULL, OPTION_FLAG, NULL},
     };
     *parsed = parse_options(argc, argv, options, usage_text, args->files, 2);

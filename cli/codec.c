@@ -7,6 +7,7 @@
 #include "choices.h"
 #include "command.h"
 #include "model_path.h"
+#include "option_ranges.h"
 #include "options.h"
 #include "tokens.h"
 
@@ -31,14 +32,17 @@ int run_codec(int argc, char **argv)
     const struct option_spec table[] = {
         {"model-path", OPTION_TEXT, &model_path},
         {"format", OPTION_TEXT, &written.format_name},
-        {"codebooks", OPTION_SIZE, &n_codebooks},
+        {"codebooks", OPTION_COUNT, &n_codebooks},
         {"engine", OPTION_TEXT, &options.codec_engine},
         {"sample-rate", OPTION_INT, &written.rate_hz},
         {"title", OPTION_TEXT, &written.title},
         {"threads", OPTION_INT, &options.n_threads},
         {NULL, OPTION_FLAG, NULL},
     };
-    enum parsed parsed = parse_options(argc, argv, table, help, given, 3);
+    bool is_given[sizeof table / sizeof *table] = {false};
+    enum parsed parsed = parse_options_given(argc, argv, table, help, given, 3, is_given);
+    if (parsed == PARSED && !options_are_in_range(table, is_given))
+        parsed = PARSED_WRONG;
     if (parsed != PARSED)
         return parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
     bool is_encode = given[0] != NULL && strcmp(given[0], "encode") == 0;
@@ -52,7 +56,8 @@ int run_codec(int argc, char **argv)
         return EXIT_USAGE;
     }
     if ((!is_encode && !written_choose(&written, &given[2])) ||
-        overwrites("codec", given[2], given[1]))
+        overwrites("codec", given[2], given[1]) ||
+        (is_encode && !names_tensors("codec encode", given[2])))
         return EXIT_USAGE;
     csm_error err;
     char *downloaded = NULL;

@@ -3,6 +3,7 @@
  * csm.c - the command: finds the subcommand and runs it. */
 #include "command.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,12 +60,14 @@ static int run(int argc, char **argv)
     return usage(stderr);
 }
 
-/* What was printed is part of the answer: a full disk fails every command. */
+/* What was printed is part of the answer: a full disk fails every command. One over the limit
+ * of a file's size does so as any other, in place of killing the process amid its files. */
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN);
     int code = run(argc, argv);
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    fprintf(stderr, "csm: standard output cannot be written\n");
-    return code == EXIT_OK ? EXIT_REFUSED : code;
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || code >= EXIT_USAGE)
+        return code; /* a command that failed has said why */
+    fprintf(stderr, "csm: standard output: cannot be written\n");
+    return EXIT_REFUSED;
 }

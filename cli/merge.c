@@ -33,6 +33,8 @@ int run_merge(int argc, char **argv)
         fputs("csm: merge: expected IN_DIR and OUT_DIR\n", stderr);
         return EXIT_USAGE;
     }
+    if (!names_directory("merge", operands[1]))
+        return EXIT_USAGE;
     struct adapters adapters;
     csm_error err;
     csm_status st = adapters_read(&given, &adapters, &err);

@@ -46,7 +46,7 @@ static bool read_shape(const char *text, struct request *r)
     if (second == NULL || *second < '0' || *second > '9' || *text < '0' || *text > '9')
         return false;
     r->cols = strtoull(second, &end, 10);
-    return *end == '\0' && r->rows > 0 && r->cols > 0 && r->calls > 0 &&
+    return *end == '\0' && r->rows > 0 && r->cols > 0 &&
            r->rows <= SIZE_MAX / sizeof(float) / r->cols / r->calls;
 }
 
@@ -57,8 +57,8 @@ static enum parsed parse(int argc, char **argv, struct request *r)
     const struct option_spec options[] = {
         {"stream", OPTION_TEXT, &stream},     {"dtype", OPTION_TEXT, &dtype},
         {"seed", OPTION_SEED, &r->state.seed}, {"shape", OPTION_TEXT, &shape},
-        {"calls", OPTION_SIZE, &r->calls},    {"output", OPTION_OUT, &r->output},
-        {"cuda-threads", OPTION_SIZE, &cuda_threads},
+        {"calls", OPTION_COUNT, &r->calls},    {"output", OPTION_TENSORS, &r->output},
+        {"cuda-threads", OPTION_COUNT, &cuda_threads},
         {NULL, OPTION_FLAG, NULL},
     };
     enum parsed parsed = parse_options(argc, argv, options, help, NULL, 0);

@@ -14,6 +14,7 @@ static const struct range {
     {"threads", 0, 1024, "0 (one per core) to 1024"},
     {"max-audio-length-ms", 1, INT_MAX, "1 or more"},
     {"min-audio-length-ms", 0, INT_MAX, "0 or more"},
+    {"sample-rate", 8000, 48000, "8000 to 48000"},
     {"temperature", 0, 1e300, "0 (greedy) or more"},
     {"depth-temperature", 0, 1e300, "0 (greedy) or more"},
     {"topk", 0, INT_MAX, "0 (all) or more"},
@@ -42,7 +43,7 @@ bool options_are_in_range(const struct option_spec *options, const bool *given)
                                                             : *(const int *)options[i].value;
         if (value >= range->lowest && value <= range->highest)
             continue;
-        fprintf(stderr, "csm: --%s: %g, expected %s\n", options[i].name, value, range->expected);
+        fprintf(stderr, "csm: --%s: %.9g, expected %s\n", options[i].name, value, range->expected);
         return false;
     }
     return true;

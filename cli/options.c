@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "file_names.h"
+
 static bool read_whole(const char *text, uint64_t highest, uint64_t *value)
 {
     char *end;
@@ -26,7 +28,7 @@ static bool read_real(const char *text, double *value)
 {
     char *end;
     double x = strtod(text, &end);
-    if (end == text || *end != '\0' || !isfinite(x))
+    if (text[strspn(text, "0123456789.eE+-")] != '\0' || end == text || *end != '\0' || !isfinite(x))
         return false;
     *value = x;
     return true;
@@ -37,7 +39,7 @@ static bool read_int(const char *text, int *value)
     char *end;
     errno = 0;
     long n = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || n <= INT_MIN || n > INT_MAX) /* INT_MIN is csm.h's "not set" */
+    if (text[strspn(text, "0123456789-")] != '\0' || end == text || *end != '\0' || errno != 0 || n <= INT_MIN || n > INT_MAX) /* INT_MIN is csm.h's "not set" */
         return false;
     *value = (int)n;
     return true;
@@ -87,10 +89,12 @@ static bool store(const struct option_spec *option, const char *text)
     case OPTION_TEXT:
     case OPTION_IN:
     case OPTION_OUT:
+    case OPTION_TENSORS:
         *(const char **)option->value = text;
         return true;
     case OPTION_SIZE:
-        if (!read_whole(text, SIZE_MAX, &whole))
+    case OPTION_COUNT:
+        if (!read_whole(text, SIZE_MAX, &whole) || (whole == 0 && option->kind == OPTION_COUNT))
             return false;
         *(size_t *)option->value = (size_t)whole;
         return true;
@@ -105,6 +109,24 @@ static bool store(const struct option_spec *option, const char *text)
         return append(option->value, text);
     }
     return false;
+}
+
+/* What store() takes. */
+static const char *expected(enum option_kind kind)
+{
+    switch (kind) {
+    case OPTION_REAL: return "a finite number";
+    case OPTION_LIST:
+    case OPTION_INS: return "at most 64 of them";
+    case OPTION_SEED: return "a whole number from -2^63 to 2^64 - 1, or random";
+    case OPTION_COUNT: return "a whole number, 1 or more";
+    default: return "a whole number";
+    }
+}
+
+static bool is_output(enum option_kind kind)
+{
+    return kind == OPTION_OUT || kind == OPTION_TENSORS;
 }
 
 static const struct option_spec *find(const struct option_spec *options, const char *name,
@@ -144,14 +166,12 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
         }
         value = argv[++*i];
     }
+    char by[64];
+    snprintf(by, sizeof by, "--%s", option->name);
+    if (option->kind == OPTION_TENSORS && !names_tensors(by, value))
+        return PARSED_WRONG;
     if (!store(option, value)) {
-        fprintf(stderr, "csm: --%s: '%s', expected %s\n", option->name, value,
-                option->kind == OPTION_REAL ? "a finite number"
-                : option->kind == OPTION_LIST || option->kind == OPTION_INS
-                    ? "at most 64 of them"
-                : option->kind == OPTION_SEED
-                    ? "a whole number from -2^63 to 2^64 - 1, or random"
-                    : "a whole number");
+        fprintf(stderr, "csm: %s: '%s', expected %s\n", by, value, expected(option->kind));
         return PARSED_WRONG;
     }
     if (given != NULL)
@@ -162,6 +182,24 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
 static bool names_file(const char *path)
 {
     return path != NULL && strcmp(path, "-") != 0 && strcmp(path, "none") != 0;
+}
+
+bool names_tensors(const char *by, const char *path)
+{
+    if (!promises_a_file(path, ".safetensors"))
+        return true;
+    fprintf(stderr, "csm: %s: '%s', expected a name that ends in .safetensors, which is what is written\n",
+            by, path);
+    return false;
+}
+
+bool names_directory(const char *by, const char *path)
+{
+    if (!promises_a_file(path, NULL))
+        return true;
+    fprintf(stderr, "csm: %s: '%s', expected the name of a directory: a model is written as one\n", by,
+            path);
+    return false;
 }
 
 bool overwrites(const char *by, const char *out, const char *in)
@@ -182,7 +220,7 @@ static bool loses_a_file(const struct option_spec *options, const char **operand
                          size_t n_operands)
 {
     for (const struct option_spec *out = options; out->name != NULL; out++) {
-        if (out->kind != OPTION_OUT)
+        if (!is_output(out->kind))
             continue;
         char by[64];
         snprintf(by, sizeof by, "--%s", out->name);
@@ -191,7 +229,7 @@ static bool loses_a_file(const struct option_spec *options, const char **operand
             if (overwrites(by, path, operands[i]))
                 return true;
         for (const struct option_spec *o = options; o->name != NULL; o++) {
-            bool is_one = o->kind == OPTION_IN || (o->kind == OPTION_OUT && o < out);
+            bool is_one = o->kind == OPTION_IN || (is_output(o->kind) && o < out);
             const struct option_list *list = o->kind == OPTION_INS ? o->value : NULL;
             if (is_one && overwrites(by, path, *(const char **)o->value))
                 return true;

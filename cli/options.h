@@ -12,7 +12,9 @@ enum option_kind {
     OPTION_TEXT, /* const char * */
     OPTION_IN,   /* const char *: a file that is read; "-" is standard input */
     OPTION_OUT,  /* const char *: a file that is written; "-" and "none" are none */
+    OPTION_TENSORS, /* as OPTION_OUT, a safetensors file: a name that promises another is refused */
     OPTION_SIZE, /* size_t: a whole number */
+    OPTION_COUNT, /* size_t: a whole number, 1 or more, so that 0 can stand for "not given" */
     OPTION_SEED, /* uint64_t: -2^63 to 2^64 - 1 as torch.manual_seed takes them (-1 is 2^64 - 1), or
                   * random: one from the system, told on standard error */
     OPTION_INT,  /* int: a whole number, which may be negative */
@@ -43,6 +45,14 @@ enum parsed {
 /* Would writing the file `out`, which the command line calls `by`, overwrite the file
  * `in`? Says so on standard error. Either may be NULL. */
 bool overwrites(const char *by, const char *out, const char *in);
+
+/* Whether a safetensors file may have that name; if not, says so on standard error, as what
+ * the command line calls `by`. */
+bool names_tensors(const char *by, const char *path);
+
+/* Whether a model's directory may be made under that name, which ends as no file does; else as
+ * names_tensors. */
+bool names_directory(const char *by, const char *path);
 
 /* Read argv[1..]. An output that is also an input, another option's or an operand, is
  * a mistake, and so is one file for two outputs. Operands go to operands[0..n_operands-1], in order; those not

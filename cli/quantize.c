@@ -27,8 +27,8 @@ int run_quantize(int argc, char **argv)
     const char *operands[2] = {NULL, NULL};
     const struct option_spec options[] = {
         {"mode", OPTION_TEXT, &mode},
-        {"bits", OPTION_SIZE, &bits},
-        {"group", OPTION_SIZE, &group},
+        {"bits", OPTION_COUNT, &bits},
+        {"group", OPTION_COUNT, &group},
         {"force", OPTION_FLAG, &force},
         {NULL, OPTION_FLAG, NULL},
     };
@@ -39,6 +39,8 @@ int run_quantize(int argc, char **argv)
         fputs("csm: quantize: expected IN_DIR and OUT_DIR\n", stderr);
         return EXIT_USAGE;
     }
+    if (!names_directory("quantize", operands[1]))
+        return EXIT_USAGE;
     if (strcmp(mode, "affine") == 0) {
         bits = bits != 0 ? bits : 4;
         group = group != 0 ? group : 64;

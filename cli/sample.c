@@ -54,10 +54,6 @@ static bool complete(struct request *r, const char *sampler, const char *dtype, 
         fprintf(stderr, "csm: --save-probs: needs --output\n");
         return false;
     }
-    if (r->rounds == 0 || r->batch == 0) {
-        fprintf(stderr, "csm: --%s: 0, expected 1 or more\n", r->rounds == 0 ? "rounds" : "batch");
-        return false;
-    }
     if (!choose_sampler(sampler, &c->sampler) || !choose_dtype(dtype, &c->dtype))
         return false;
     if (stream == NULL && (c->sampler == CSM_SAMPLER_CSM_MLX ||
@@ -75,7 +71,7 @@ static enum parsed parse(int argc, char **argv, struct request *r)
         {"sampler", OPTION_TEXT, &sampler},
         {"dtype", OPTION_TEXT, &dtype},
         {"stream", OPTION_TEXT, &stream},
-        {"cuda-threads", OPTION_SIZE, &cuda_threads},
+        {"cuda-threads", OPTION_COUNT, &cuda_threads},
         {"seed", OPTION_SEED, &r->config.seed},
         {"topk", OPTION_SIZE, &r->config.top_k},
         {"temperature", OPTION_REAL, &r->config.temperature},
@@ -87,9 +83,9 @@ static enum parsed parse(int argc, char **argv, struct request *r)
         {"eta-cutoff", OPTION_REAL, &r->config.cutoffs.eta},
         {"mlx-version", OPTION_TEXT, &r->config.mlx_version},
         {"mlx-lm-version", OPTION_TEXT, &r->config.mlx_lm_version},
-        {"rounds", OPTION_SIZE, &r->rounds},
-        {"batch", OPTION_SIZE, &r->batch},
-        {"output", OPTION_OUT, &r->output},
+        {"rounds", OPTION_COUNT, &r->rounds},
+        {"batch", OPTION_COUNT, &r->batch},
+        {"output", OPTION_TENSORS, &r->output},
         {"save-probs", OPTION_FLAG, &r->save_probs},
         {NULL, OPTION_FLAG, NULL},
     };

@@ -49,6 +49,8 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     if (st == CSM_OK)
         st = order_codes(file, csm_codec_describe(codec)->n_codebooks, &codes, &n_frames,
                          &n_codebooks, &turned, err);
+    if (st == CSM_OK && n_frames == 0)
+        st = csm_fail(err, CSM_BAD_FORMAT, "%s: no frame, expected some: there is no sound", tokens);
     if (st == CSM_OK) {
         n_samples = n_frames * csm_codec_describe(codec)->frame_samples;
         samples = malloc((n_samples + 1) * sizeof *samples);

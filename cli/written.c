@@ -63,10 +63,6 @@ bool written_choose(struct written *w, const char **output)
     if (w->format_name != NULL && !find(w->format_name, &asked))
         return wrong("--format", w->format_name,
                      "wav, wav-f32, ulaw, alaw, s16le, f32le, flac, ogg, opus, mp3 or aac");
-    if (w->rate_hz != 0 && (w->rate_hz < 8000 || w->rate_hz > 48000)) {
-        fprintf(stderr, "csm: --sample-rate: %d, expected 8000 to 48000\n", w->rate_hz);
-        return false;
-    }
     if (*output == NULL)
         *output = default_name(asked);
     w->format = asked;

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import resource
 import shlex
 import shutil
 import struct
@@ -268,3 +269,28 @@ def test_a_big_endian_processor_is_refused_at_compile_time(tmp_path):
     big = subprocess.run(["cc", "-U__BYTE_ORDER__", "-D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__", *flags],
                          capture_output=True, text=True)
     assert big.returncode != 0 and "little-endian" in big.stderr
+
+
+# ---- a disk or a limit that is full -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["a.wav", "a.mp3", "a.flac", "a.opus"])
+def test_a_limit_of_a_files_size_is_told_and_leaves_nothing(csm, tmp_path, output):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    done = csm("generate", "--text", "Hello there.", "--output", output, check=False, cwd=tmp_path,
+               preexec_fn=limit)
+    assert done.returncode == 3 and "cannot be written: File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", [["info", CSM_A], ["info", CSM_A, "--json"], ["detect", CSM_A / "ctx0.wav"],
+                                  ["detect", CSM_A / "ctx0.wav", "--json"], ["noise", "--shape", "3"],
+                                  ["generate", "--text", "Hi.", "--json", "--output", "none"]])
+def test_an_answer_that_cannot_be_printed_is_told_once(build_dir, line):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([build_dir / "bin" / "csm", *map(str, line)], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3
+    assert [text for text in done.stderr.splitlines() if "standard output" in text] == done.stderr.splitlines()
+    assert len(done.stderr.splitlines()) == 1

@@ -51,6 +51,7 @@ def folder(tmp_path_factory):
     tensors(here / "logits.st", "logits", "F32", [1, 4], bytes(16))
     tensors(here / "nan.st", "logits", "F32", [1, 4], np.full(4, np.nan, np.float32).tobytes())
     tensors(here / "codes.st", "codes", "I32", [2, 8], bytes(64))
+    tensors(here / "none.st", "codes", "I32", [0, 8], b"")
     tensors(here / "wide.st", "codes", "I32", [2, 40], bytes(320))
     tensors(here / "high.st", "codes", "I32", [2, 8], np.full(16, 5000, np.int32).tobytes())
     (here / "broken.st").write_bytes(b"\xff" * 20)
@@ -135,6 +136,16 @@ FAILING = [(code, line.split() if isinstance(line, str) else line) for code, lin
     (2, "bench --random csm-2b"), (2, "bench --threads 2000"), (2, "bench --threads -1"),
     (3, "bench --model-path nowhere"), (2, "bench --engine best --model-path " + str(CSM_A)),
     (2, "bench --device gpu --model-path " + str(CSM_A)),
+    (2, "bench --frames 0"), (2, "bench --batch 0"), (2, "bench --prompt 0"),
+    (2, "noise --shape 1 --cuda-threads 0"), (2, "noise --shape 1 --calls 0"),
+    (2, "sample logits.st --batch 0"), (2, SAY + ["--batch", "0"]), (2, SAY + ["--sample-rate", "0"]),
+    (2, SAY + ["--save-hidden", "0"]), (2, SAY + ["--threads", " 1"]), (2, SAY + ["--temperature", "0x1"]),
+    (2, SAY + ["--top-p", " 0.5"]), (2, "analyze a --vocab 0"), (2, "codec encode a.wav o.st --codebooks 0"),
+    (2, "codec decode codes.st o.wav --sample-rate 0"), (2, "quantize a b --bits 0"),
+    (2, "quantize a b --group 0"), (2, "quantize a b.gguf"), (2, "merge a b.safetensors"),
+    (2, "codec encode a.wav o.npy"), (2, SAY + ["--save-tokens", "t.npz"]),
+    (2, "noise --shape 1 --output n.npy"), (2, "sample logits.st --output t.PT"),
+    (3, "codec decode none.st o.wav"), (3, "generate --from-tokens none.st"),
     (2, "quantize"), (2, "quantize a b --bits 7"), (3, "quantize nowhere b"), (2, "merge"),
     (2, "merge a"), (2, "synth"), (3, "synth --manifest nowhere --output-dir o"),
     (3, "synth --manifest empty --output-dir o"), (2, "detect"), (3, "detect nowhere"), (3, "detect no.wav"), (2, "download"),

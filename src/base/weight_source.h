@@ -28,12 +28,11 @@ enum csm_weight_format {
 /* Rows of a matrix that are made when they are read: of a weight and what adapters add to it. */
 enum { CSM_MADE_AT_ONCE = 4 };
 struct csm_made_rows {
-    /* Rows first .. first + n - 1, n at most CSM_MADE_AT_ONCE, as the tensor's dtype rounds
-     * them. Any number of threads.
+    /* Rows first .. first + n - 1, n at most CSM_MADE_AT_ONCE. Any number of threads.
      *
-     *   out   [n, cols]
+     *   out   [n, cols] of the tensor's dtype
      *   room  scratch [n_room] */
-    void (*read)(const struct csm_made_rows *rows, size_t first, size_t n, float *out,
+    void (*read)(const struct csm_made_rows *rows, size_t first, size_t n, void *out,
                  float *room);
     size_t n_room;
 };

@@ -10,6 +10,7 @@
 #include "base/numbers.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/low_rank.h"
 #include "checkpoint/tensor_files.h"
 #include "files/json_file.h"
 #include "files/path.h"
@@ -44,15 +45,25 @@ static struct csm_patch *make_patch(struct csm_adapters *adapters, enum csm_part
     return &grown[adapters->n++];
 }
 
-/* A matrix of floats out of a tensor by strides: [n_lines, rank] or its turn. */
-static void gather(const csm_tensor *tensor, struct csm_stride stride, size_t n_lines, size_t rank,
-                   float scale, bool is_turned, float *out)
+/* Left sides of floats out of a tensor by strides: [rows, rank]. */
+static void gather_left(const csm_tensor *tensor, struct csm_stride stride, size_t rows, size_t rank,
+                        float scale, float *out)
 {
-    for (size_t i = 0; i < (is_turned ? rank : n_lines); i++)
-        for (size_t j = 0; j < (is_turned ? n_lines : rank); j++) {
-            const size_t line = is_turned ? j : i, k = is_turned ? i : j;
-            *out++ = scale * csm_element(tensor, stride.at + line * stride.line + k * stride.rank);
-        }
+    for (size_t row = 0; row < rows; row++)
+        for (size_t k = 0; k < rank; k++)
+            *out++ = scale * csm_element(tensor, stride.at + row * stride.line + k * stride.rank);
+}
+
+/* Right sides: in panels, whose missing columns are zero. */
+static void gather_right(const csm_tensor *tensor, struct csm_stride stride, size_t cols,
+                         size_t rank, float *out)
+{
+    for (size_t first = 0; first < cols; first += CSM_LOW_RANK_PANEL)
+        for (size_t k = 0; k < rank; k++)
+            for (size_t c = first; c < first + CSM_LOW_RANK_PANEL; c++)
+                *out++ = c < cols ? csm_element(tensor, stride.at + c * stride.line +
+                                                            k * stride.rank)
+                                  : 0;
 }
 
 static csm_status refuse_shape(const struct csm_adapter_reader *reader,
@@ -118,7 +129,7 @@ csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader, struct csm_pa
         return refuse_shape(reader, magnitude, "a magnitude for each row");
 
     delta.left = malloc(delta.rows * rank * sizeof(float));
-    delta.right = malloc(delta.cols * rank * sizeof(float));
+    delta.right = malloc(csm_low_rank_size(rank, delta.cols) * sizeof(float));
     if (magnitude != NULL)
         delta.magnitude = malloc(n_magnitude * sizeof(float));
     struct csm_patched *grown = realloc(patch->deltas, (patch->n + 1) * sizeof *grown);
@@ -131,9 +142,9 @@ csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader, struct csm_pa
         free(delta.magnitude);
         return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", reader->directory);
     }
-    gather(&left->tensor, of_left, delta.rows, rank, (float)(scale * reader->scale), false,
-           delta.left);
-    gather(&right->tensor, of_right, delta.cols, rank, 1, true, delta.right);
+    gather_left(&left->tensor, of_left, delta.rows, rank, (float)(scale * reader->scale),
+                delta.left);
+    gather_right(&right->tensor, of_right, delta.cols, rank, delta.right);
     if (magnitude != NULL)
         (void)csm_tensor_floats(&magnitude->tensor, 0, n_magnitude, delta.magnitude);
     patch->deltas[patch->n++] = (struct csm_patched){delta, has_pairs};

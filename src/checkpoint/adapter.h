@@ -20,7 +20,8 @@
 #include "checkpoint/roles.h"
 #include "checkpoint/tensor_set.h"
 
-/* W + left right, left [rows, rank] with the scale in it, right [rank, cols]. With a
+/* W + left right, left [rows, rank] with the scale in it, right [rank, cols] in the panels of
+ * low_rank.h. With a
  * magnitude (DoRA) the sum is scaled, row by row (of PEFT's embeddings column by
  * column), to that norm over the norm of base + left right. */
 struct csm_delta {

@@ -42,14 +42,14 @@ struct csm_merger {
     size_t rows, cols;
     size_t head_dim; /* 0: rows have one order */
     bool base_has_pairs;
-    csm_low_rank products;
+    csm_low_rank low_rank;
     double **norms; /* of each delta by columns: [cols], of base + delta; else NULL */
 };
 
-/* Floats: base rows and deltas, ROWS of each, and codes [cols]. */
+/* Floats: base rows, deltas and sums, ROWS of each, and codes [cols]. */
 static size_t room_size(size_t cols)
 {
-    return 2 * ROWS * cols + (cols + 3) / 4;
+    return 3 * ROWS * cols + (cols + 3) / 4;
 }
 
 /* A row of what the adapters find: the base's, or what one of them keeps whole. */
@@ -64,9 +64,10 @@ static void base_row(const struct csm_merger *job, size_t r, float *row, uint8_t
     (void)csm_tensor_floats(&p->whole, r * job->cols, job->cols, row);
 }
 
-/* The products of up to ROWS rows of a delta; `rows` receives where they lie in it. */
+/* The products of up to ROWS rows of a delta, or base + them; `rows` receives where they lie in it. */
 static void delta_rows(const struct csm_merger *job, const struct csm_patched *patched, size_t first,
-                       size_t n, size_t rows[ROWS], float *out)
+                       size_t n, size_t rows[ROWS], enum csm_low_rank_sum sum, const void *base,
+                       void *out)
 {
     const float *left[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
@@ -74,7 +75,7 @@ static void delta_rows(const struct csm_merger *job, const struct csm_patched *p
                          patched->has_pairs);
         left[i] = patched->delta.left + rows[i] * patched->delta.rank;
     }
-    job->products(left, patched->delta.right, patched->delta.rank, job->cols, out);
+    job->low_rank(left, patched->delta.right, patched->delta.rank, job->cols, sum, n, base, out);
 }
 
 static double norm_of_sum(const float *a, const float *b, size_t n)
@@ -106,39 +107,50 @@ static void add_row(const struct csm_merger *job, size_t d, size_t row, const fl
     }
 }
 
-static void read_rows(const struct csm_made_rows *made, size_t first, size_t n_rows, float *out,
+/* What most adapters are: one pair on floats, which one pass over the base adds and rounds. */
+static bool is_plain(const struct csm_merger *job)
+{
+    const struct csm_patch *p = job->patch;
+    const csm_dtype dtype = job->tensor.dtype;
+    return p->n == 1 && p->whole.data == NULL && p->deltas[0].delta.magnitude == NULL &&
+           job->base.format == CSM_WEIGHT_FLOAT &&
+           (dtype == CSM_DTYPE_F32 || dtype == CSM_DTYPE_BF16);
+}
+
+static void read_rows(const struct csm_made_rows *made, size_t first, size_t n_rows, void *out,
                       float *room)
 {
     const struct csm_merger *job = (const struct csm_merger *)made;
     const size_t n = job->cols;
-    float *base = room, *deltas = base + ROWS * n;
-    uint8_t *codes = (uint8_t *)(deltas + ROWS * n);
+    const csm_dtype dtype = job->tensor.dtype;
+    size_t rows[ROWS];
+    if (is_plain(job)) {
+        const char *base = job->base.tensor.data;
+        delta_rows(job, job->patch->deltas, first, n_rows, rows,
+                   dtype == CSM_DTYPE_BF16 ? CSM_LOW_RANK_BF16 : CSM_LOW_RANK_F32,
+                   base + first * n * csm_dtype_size(dtype), out);
+        return;
+    }
+    float *base = room, *deltas = base + ROWS * n, *sums = deltas + ROWS * n;
+    uint8_t *codes = (uint8_t *)(sums + ROWS * n);
     for (size_t i = 0; i < n_rows; i++)
         base_row(job, first + i, base + i * n, codes);
-    memcpy(out, base, n_rows * n * sizeof *out);
+    memcpy(sums, base, n_rows * n * sizeof *sums);
     for (size_t d = 0; d < job->patch->n; d++) {
-        size_t rows[ROWS];
-        delta_rows(job, &job->patch->deltas[d], first, n_rows, rows, deltas);
+        delta_rows(job, &job->patch->deltas[d], first, n_rows, rows, CSM_LOW_RANK_ALONE, NULL,
+                   deltas);
         for (size_t i = 0; i < n_rows; i++)
-            add_row(job, d, rows[i], base + i * n, deltas + i * n, out + i * n);
+            add_row(job, d, rows[i], base + i * n, deltas + i * n, sums + i * n);
     }
-    for (size_t i = 0; job->tensor.dtype == CSM_DTYPE_BF16 && i < n_rows * n; i++)
-        out[i] = csm_round_bf16(out[i]);
-    for (size_t i = 0; job->tensor.dtype == CSM_DTYPE_F16 && i < n_rows * n; i++)
-        out[i] = csm_round_f16(out[i]);
+    csm_floats_store(sums, n_rows * n, dtype, out);
 }
 
 /* A whole weight that is being made. */
 struct whole_job {
     const struct csm_merger *merger;
     char *out;
-    float *room; /* of each thread: [ROWS, cols], and that of read_rows */
+    float *room; /* of each thread: that of read_rows */
 };
-
-static size_t whole_room(const struct csm_merger *merger)
-{
-    return ROWS * merger->cols + merger->made.n_room;
-}
 
 /* Items are ROWS rows. */
 static void merge_rows(void *user, size_t first, size_t end, int thread)
@@ -146,12 +158,11 @@ static void merge_rows(void *user, size_t first, size_t end, int thread)
     const struct whole_job *job = user;
     const struct csm_merger *merger = job->merger;
     const size_t n = merger->cols;
-    const csm_dtype dtype = merger->tensor.dtype;
-    float *rows = job->room + (size_t)thread * whole_room(merger);
+    float *room = job->room + (size_t)thread * merger->made.n_room;
     for (size_t r = first * ROWS; r < end * ROWS && r < merger->rows; r += ROWS) {
         const size_t n_rows = r + ROWS < merger->rows ? ROWS : merger->rows - r;
-        read_rows(&merger->made, r, n_rows, rows, rows + ROWS * n);
-        csm_floats_store(rows, n_rows * n, dtype, job->out + r * n * csm_dtype_size(dtype));
+        read_rows(&merger->made, r, n_rows, job->out + r * n * csm_dtype_size(merger->tensor.dtype),
+                  room);
     }
 }
 
@@ -167,7 +178,7 @@ static csm_status column_norms(struct csm_merger *job, size_t d, float *room, cs
     for (size_t r = 0; r < job->rows; r += ROWS) {
         const size_t n_rows = r + ROWS < job->rows ? ROWS : job->rows - r;
         size_t rows[ROWS];
-        delta_rows(job, &job->patch->deltas[d], r, n_rows, rows, deltas);
+        delta_rows(job, &job->patch->deltas[d], r, n_rows, rows, CSM_LOW_RANK_ALONE, NULL, deltas);
         for (size_t i = 0; i < n_rows; i++) {
             base_row(job, r + i, base, codes);
             for (size_t c = 0; c < n; c++) {
@@ -262,7 +273,7 @@ static csm_status make_merger(struct csm_patch *patch, const csm_checkpoint *che
         .head_dim =
             is_rotated ? csm_part_transformer(&checkpoint->config, patch->part)->head_dim : 0,
         .base_has_pairs = csm_layout_has_pairs(layout),
-        .products = csm_low_rank_best(),
+        .low_rank = csm_low_rank_best(),
     };
     merger->made = (struct csm_made_rows){.read = read_rows, .n_room = room_size(merger->cols)};
     csm_tensor *tensor = &merger->tensor;
@@ -284,7 +295,7 @@ static csm_status make_whole(struct csm_adapters *adapters, struct csm_patch *pa
     struct whole_job job = {
         .merger = merger,
         .out = room_for(adapters, patch, checkpoint->config.n_codebooks - 1, merged.n_bytes),
-        .room = malloc((size_t)csm_threads_count(threads) * whole_room(merger) *
+        .room = malloc((size_t)csm_threads_count(threads) * merger->made.n_room *
                        sizeof *job.room)};
     merged.data = job.out; /* the patch's from here on */
     patch->merged = merged;

@@ -114,6 +114,9 @@ void csm_native_weight_row(const csm_weight *weight, size_t row, float *out, uin
  * `out` are ld apart. */
 void csm_native_source_floats(const csm_weight *weight, size_t row, size_t n_rows, size_t first,
                               size_t n, float *out, size_t ld);
+/* Rows first.. of a weight whose rows are made, n of them, at most CSM_MADE_AT_ONCE: [n, cols] of
+ * its dtype. room: [CSM_MADE_AT_ONCE, cols] floats and what they need. */
+const void *csm_native_made_rows(const csm_weight *weight, size_t first, size_t n, float *room);
 /* Quantize one group of a weight of floats, for which a precision is asked. values: [group],
  * rounded here to what is quantized; codes [group]; scale and bias as they are stored. */
 void csm_native_quantize_group(const csm_weight *weight, float *values, uint8_t *codes,
@@ -125,7 +128,8 @@ void csm_native_quantize_group(const csm_weight *weight, float *values, uint8_t 
  * with csm_native_affine_tile. */
 size_t csm_native_affine_shape(csm_weight *weight);
 /* Pack one tile of a quantized matrix, stored or quantized here; of mxfp8.
- *   room  scratch, where rows are made as they are read: [16, cols] and what they need */
+ *   room  scratch, where rows are made as they are read: [16, cols] and that of
+ *         csm_native_made_rows */
 void csm_native_affine_tile(const csm_weight *weight, size_t tile, unsigned char *to, float *room);
 void csm_native_e4m3_tile(const csm_weight *weight, size_t tile, unsigned char *to);
 

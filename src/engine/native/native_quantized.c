@@ -235,9 +235,12 @@ void csm_native_affine_tile(const csm_weight *w, size_t tile, unsigned char *to,
     const bool has_floats = w->source.format == CSM_WEIGHT_FLOAT;
     const size_t first = tile * CSM_TILE;
     const size_t n_rows = begin_tile(w, tile, to, tiles->tile_bytes);
-    for (size_t r = 0; made != NULL && r < n_rows; r += CSM_MADE_AT_ONCE)
-        made->read(made, first + r, n_rows - r < CSM_MADE_AT_ONCE ? n_rows - r : CSM_MADE_AT_ONCE,
-                   room + r * w->cols, room + CSM_TILE * w->cols);
+    for (size_t r = 0; made != NULL && r < n_rows; r += CSM_MADE_AT_ONCE) {
+        const size_t n = n_rows - r < CSM_MADE_AT_ONCE ? n_rows - r : CSM_MADE_AT_ONCE;
+        csm_tensor rows = w->source.tensor;
+        rows.data = csm_native_made_rows(w, first + r, n, room + CSM_TILE * w->cols);
+        (void)csm_tensor_floats(&rows, 0, n * w->cols, room + r * w->cols);
+    }
     for (size_t g = 0; g < tiles->n_groups; g++) {
         if (has_floats)
             put_floats(w, first, n_rows, g, made != NULL ? room : NULL,

@@ -114,27 +114,36 @@ static csm_dtype dtype_of(enum form form)
     return form == FORM_F32 ? CSM_DTYPE_F32 : (form == FORM_BF16 ? CSM_DTYPE_BF16 : CSM_DTYPE_F16);
 }
 
-/* Floats of room that a thread needs to make a form: four rows, and as halves, or a tile of rows
- * that are made. */
+/* Floats of room that a thread needs to make a form: four rows, and as halves, or a tile of rows;
+ * and four rows as they are made. */
 static size_t room_for(const csm_weight *w, enum form form)
 {
     const size_t cols = csm_padded(w->cols, CSM_TILE);
-    const size_t made = w->source.made != NULL ? w->source.made->n_room : 0;
+    const size_t made = w->source.made != NULL
+                            ? CSM_MADE_AT_ONCE * w->cols + w->source.made->n_room
+                            : 0;
     if (form == FORM_AFFINE || form == FORM_E4M3)
         return made != 0 ? CSM_TILE * w->cols + made : 1;
     return 2 * CSM_FOUR_ROWS * cols + made;
 }
 
-/* n rows of floats, their columns padded: [n, padded cols]; room: of made rows. */
-static void float_rows(const csm_weight *w, size_t first, size_t n, float *out, float *room)
+const void *csm_native_made_rows(const csm_weight *w, size_t first, size_t n, float *room)
+{
+    const struct csm_made_rows *made = w->source.made;
+    made->read(made, first, n, room, room + CSM_MADE_AT_ONCE * w->cols);
+    return room;
+}
+
+/* n rows of floats, their columns padded: [n, padded cols]. made: these rows, if they are made. */
+static void float_rows(const csm_weight *w, size_t first, size_t n, const void *made, float *out)
 {
     const size_t cols = csm_padded(w->cols, CSM_TILE);
-    if (w->source.made == NULL)
+    csm_tensor rows = w->source.tensor;
+    rows.data = made;
+    if (made == NULL)
         csm_native_source_floats(w, first, n, 0, w->cols, out, cols);
-    else
-        w->source.made->read(w->source.made, first, n, out, room);
-    for (size_t r = n; r-- > 1 && w->source.made != NULL && cols != w->cols;)
-        memmove(out + r * cols, out + r * w->cols, w->cols * sizeof *out);
+    for (size_t r = 0; made != NULL && r < n; r++)
+        (void)csm_tensor_floats(&rows, r * w->cols, w->cols, out + r * cols);
     for (size_t r = 0; r < n; r++)
         memset(out + r * cols + w->cols, 0, (cols - w->cols) * sizeof *out);
 }
@@ -157,10 +166,15 @@ static void rows_in_form(const csm_weight *w, size_t first, float *room,
     const csm_dtype dtype = dtype_of(w->form);
     const size_t size = csm_dtype_size(dtype), cols = csm_padded(w->cols, CSM_TILE);
     const size_t n = w->rows - first < CSM_FOUR_ROWS ? w->rows - first : CSM_FOUR_ROWS;
-    const bool is_same = w->source.tensor.dtype == dtype && w->source.made == NULL;
+    const bool is_same = w->source.tensor.dtype == dtype;
     const bool is_turned = w->source.transposed;
-    const size_t at = first * w->cols * size;
-    const char *from = is_same && !is_turned ? (const char *)w->source.tensor.data + at : NULL;
+    const void *made = w->source.made != NULL
+                           ? csm_native_made_rows(w, first, n, room + 2 * CSM_FOUR_ROWS * cols)
+                           : NULL;
+    const char *from = NULL;
+    if (is_same && !is_turned)
+        from = made != NULL ? made
+                            : (const char *)w->source.tensor.data + first * w->cols * size;
     if (from != NULL && n == CSM_FOUR_ROWS && cols == w->cols) {
         for (size_t r = 0; r < n; r++)
             rows[r] = from + r * cols * size;
@@ -179,7 +193,7 @@ static void rows_in_form(const csm_weight *w, size_t first, float *room,
         turn_rows(w, first, n, 4, out, cols);
     if (is_same)
         return;
-    float_rows(w, first, n, room, room + 2 * CSM_FOUR_ROWS * cols);
+    float_rows(w, first, n, made, room);
     if (w->form == FORM_BF16)
         for (size_t i = 0; i < n * cols; i++)
             halves[i] = csm_to_bf16(room[i]);

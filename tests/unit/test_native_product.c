@@ -330,13 +330,13 @@ struct rows_of_w {
     const float *w;
 };
 
-static void read_rows_of_w(const struct csm_made_rows *made, size_t first, size_t n, float *out,
+static void read_rows_of_w(const struct csm_made_rows *made, size_t first, size_t n, void *out,
                            float *room)
 {
     const float *w = ((const struct rows_of_w *)made)->w;
     for (size_t i = 0; i < n * COLS; i++)
         room[i] = w[first * COLS + i];
-    memcpy(out, room, n * COLS * sizeof *out);
+    memcpy(out, room, n * COLS * sizeof *room);
 }
 
 /* As an adapter's are (base/weight_source.h), in every form that a matrix of floats takes. */

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of marks: what is found after which attack, and what a mark costs in quality.
 
-    bench/mark/table.py CLIPS LINES [--n 500] [--perth] [--listen N] [--only ATTACK,...] [--report]
+    bench/mark/table.py CLIPS LINES [--n 500] [--marks Ours,Perth] [--jobs 1] [--listen N]
+        [--only ATTACK,...] [--report]
 
 CLIPS is the folder that bench/mark/clips.py makes. LINES gets a line of JSON for each clip and mark; what
-it has already is not done again, so that a run can be stopped and go on. Then the table of all its lines
+it has already is not done again, so that a run can be stopped and go on, here or elsewhere. Then the table of all its lines
 is printed (--report: nothing but that). A row is one attack: how many of the clips were found (p at most
 1e-5; Perth: a confidence of at least 0.5), and in how many the payload was read. --listen: ViSQOL (speech)
 and pocketsphinx's word errors, of the first N clips alone, since both are slow. bench/mark/requirements.txt
@@ -12,7 +13,9 @@ has the packages; the encoders are lame and opusenc. Fails where an unmarked cli
 mark, or a payload was read that nobody wrote.
 """
 import argparse
+import functools
 import json
+import multiprocessing
 import pathlib
 import sys
 
@@ -21,7 +24,7 @@ import scipy.signal
 import soundfile
 
 import library
-from attacks import ATTACKS, at_rate
+from attacks import ATTACKS, at_rate, attacked
 
 RATE = library.RATE
 PAYLOAD = (1, 0xbeef, 42)
@@ -87,13 +90,27 @@ class Listener:
                 'errors': self.errors(x, words), 'errors_marked': self.errors(y, words)}
 
 
-def one_clip(path, name, method, attacks, listener):
+@functools.cache
+def method_named(name):
+    return {'Ours': Ours, 'Perth': Perth}[name]()
+
+
+@functools.cache
+def the_listener():
+    return Listener()
+
+
+def one_clip(task):
+    path, name, attacks, is_heard = task
+    method = method_named(name)
     x = soundfile.read(path, dtype='float32')[0]
-    y = method.mark(x)
+    y, done = method.mark(x), {}
     line = {'clip': path.name, 'method': name, **quality(x, y), 'unmarked': method.detect(x),
-            'rows': {a: method.detect(ATTACKS[a](y)) for a in attacks}}
-    if listener:
-        line['heard'] = listener.judge_clip(x, y, listener.judge.words(path.with_suffix('.txt').read_text()))
+            'rows': {a: method.detect(attacked(y, ATTACKS[a], done)) for a in attacks}}
+    if is_heard:
+        listener = the_listener()
+        words = listener.judge.words(path.with_suffix('.txt').read_text())
+        line['heard'] = listener.judge_clip(x, y, words)
     return line
 
 
@@ -120,25 +137,23 @@ def main():
     parser.add_argument('clips', type=pathlib.Path)
     parser.add_argument('lines', type=pathlib.Path)
     parser.add_argument('--n', type=int, default=500)
-    parser.add_argument('--perth', action='store_true')
+    parser.add_argument('--marks', default='Ours')
+    parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--listen', type=int, default=0)
     parser.add_argument('--only')
     parser.add_argument('--report', action='store_true')
     arguments = parser.parse_args()
     files = sorted(arguments.clips.glob('*.wav'))[:arguments.n]
     attacks = [a for a in ATTACKS if not arguments.only or any(o in a for o in arguments.only.split(','))]
-    done = set()
-    if arguments.lines.exists():
-        done = {(line['clip'], line['method']) for line in map(json.loads, arguments.lines.open())}
-    methods = {'Ours': Ours} | ({'Perth': Perth()} if arguments.perth and not arguments.report else {})
-    listener = Listener() if arguments.listen and not arguments.report else None
-    with arguments.lines.open('a') as out:
-        for i, path in enumerate(files if not arguments.report else ()):
-            for name, method in methods.items():
-                if (path.name, name) not in done:
-                    line = one_clip(path, name, method, attacks, listener if i < arguments.listen else None)
-                    out.write(json.dumps(line) + '\n')
-                    out.flush()
+    arguments.lines.touch()
+    done = {(line['clip'], line['method']) for line in map(json.loads, arguments.lines.open())}
+    tasks = [(path, name, attacks, i < arguments.listen) for i, path in enumerate(files)
+             for name in arguments.marks.split(',') if (path.name, name) not in done]
+    if tasks and not arguments.report:
+        with multiprocessing.Pool(arguments.jobs) as pool, arguments.lines.open('a') as out:
+            for line in pool.imap_unordered(one_clip, tasks):
+                out.write(json.dumps(line) + '\n')
+                out.flush()
     lines = [json.loads(line) for line in arguments.lines.open()]
     report(lines)
     ours = [line for line in lines if line['method'] == 'Ours']

@@ -5,7 +5,8 @@
  * last 20 ms, at a level STRENGTH below it, brought to the sound's rate. As the step's
  * own samples come, the mark is scaled by how the sound's level has changed since: it
  * falls and rises with what hides it. So nothing waits: a sample's mark depends on that
- * sample and earlier ones alone. */
+ * sample and earlier ones alone. Half of the time goes into recursions, whose every value
+ * waits for the one before; where all of a step is there, they run side by side. */
 #include <csm/mark.h>
 
 #include <math.h>
@@ -25,22 +26,23 @@ static const float STRENGTH = 0.17f;
 /* The level now (over 2 ms) against that over the last 6 ms, which lags as the shape does;
  * the mark rises by at most 6 dB with it. */
 static const float FAST = 0.06f, SLOW = 0.02f, HIGHEST_RISE = 2;
+static const float SILENCE = 1e-9f; /* power, -90 dB: silence has a level, too */
 
-struct follower {
-    float fast, slow;        /* powers */
-    float rise[N_STEP + 1];  /* of amplitude: the mark's, chip by chip of this step, and the next */
+struct powers {
+    float fast, slow; /* slow is never 0 */
 };
 
 struct csm_mark {
-    float period[N_PERIOD][N_BLOCK];    /* the chips */
+    float period[N_PERIOD][N_BLOCK]; /* the chips */
     struct rate rate;
     struct shape shape;
-    float poles[N_ORDER + 1];           /* state of 1 / A, transposed; the last is 0 */
-    size_t chip;                        /* of the period, the next step's first */
-    struct follower follower;
-    size_t n_done;                      /* samples of this step so far */
-    float samples[N_STEP * MAX_FACTOR]; /* as they came */
-    float added[N_STEP * MAX_FACTOR];   /* the mark of this step */
+    float poles[N_ORDER + 1]; /* state of 1 / A, transposed; the last is 0 */
+    size_t chip;              /* of the period, the next step's first */
+    struct powers powers;
+    float rise[N_STEP + 1]; /* of amplitude: the mark's, chip by chip of this step, and the next */
+    size_t n_done;          /* samples of this step so far */
+    float samples[N_STEP * MAX_FACTOR]; /* as they came, where the step comes in pieces */
+    float added[MAX_FACTOR][N_STEP];    /* the mark of this step, phase after phase */
 };
 
 /* All chips of a period, with the payload. */
@@ -59,23 +61,49 @@ static void make_period(const csm_mark_options *o, float period[N_PERIOD][N_BLOC
     }
 }
 
+/* The chips of the next step, at the level of the sound's shape. */
+static void take_chips(csm_mark *m, float x[N_STEP])
+{
+    const float *chips = m->period[m->chip / N_BLOCK] + m->chip % N_BLOCK;
+    const float gain = STRENGTH * m->shape.level;
+    for (size_t i = 0; i < N_STEP; i++)
+        x[i] = gain * chips[i];
+    m->chip = (m->chip + N_STEP) % (N_PERIOD * N_BLOCK);
+    m->rise[0] = m->rise[N_STEP];
+}
+
+/* Through 1 / A: the next sample. */
+static inline float resonate(float poles[N_ORDER + 1], const float a[N_ORDER], float x)
+{
+    const float y = x + poles[0];
+    for (size_t k = 0; k < N_ORDER; k++)
+        poles[k] = poles[k + 1] - a[k] * y;
+    return y;
+}
+
+/* The power of the next chip's samples. */
+static inline void follow(struct powers *p, float power)
+{
+    if (isfinite(power)) {
+        p->fast += FAST * (power - p->fast);
+        p->slow += SLOW * (power - p->slow);
+    }
+}
+
+static inline float rise_with(float fast, float slow)
+{
+    const float rise = sqrtf(fast / slow);
+    return rise < HIGHEST_RISE ? rise : HIGHEST_RISE;
+}
+
+/* ---- a step that comes in pieces -------------------------------------------- */
+
 static void begin_step(csm_mark *m)
 {
     float x[N_STEP];
-    memcpy(x, m->period[m->chip / N_BLOCK] + m->chip % N_BLOCK, sizeof x);
-    m->chip = (m->chip + N_STEP) % (N_PERIOD * N_BLOCK);
-    const float gain = STRENGTH * m->shape.level;
-    float poles[N_ORDER + 1], a[N_ORDER]; /* of their own, to stay in registers */
-    memcpy(poles, m->poles, sizeof poles);
-    memcpy(a, m->shape.a, sizeof a);
-    for (size_t i = 0; i < N_STEP; i++) {
-        const float y = gain * x[i] + poles[0];
-        for (size_t k = 0; k < N_ORDER; k++)
-            poles[k] = poles[k + 1] - a[k] * y;
-        x[i] = y;
-    }
-    memcpy(m->poles, poles, sizeof poles);
-    m->follower.rise[0] = m->follower.rise[N_STEP];
+    take_chips(m, x);
+    for (size_t i = 0; i < N_STEP; i++)
+        x[i] = resonate(m->poles, m->shape.a, x[i]);
     csm_mark_rate_up(&m->rate, x, m->added);
 }
 
@@ -87,27 +115,67 @@ static void end_step(csm_mark *m)
     m->n_done = 0;
 }
 
-/* Chips from..to of this step have all of their samples now. */
-static void follow(struct follower *f, const float *samples, size_t factor, size_t from, size_t to)
+static void push_piece(csm_mark *m, const float *samples, size_t n, float *out)
 {
-    float fast = f->fast, slow = f->slow, fasts[N_STEP], slows[N_STEP];
-    for (size_t chip = from; chip < to; chip++) {
-        float power = 1e-9f * (float)factor; /* -90 dB: silence has a level, too */
-        for (size_t i = 0; i < factor; i++)
-            power += samples[chip * factor + i] * samples[chip * factor + i];
-        if (isfinite(power)) {
-            fast += FAST * (power - fast);
-            slow += SLOW * (power - slow);
-        }
-        fasts[chip] = fast;
-        slows[chip] = slow > 0 ? slow : 1;
+    const size_t factor = m->rate.factor;
+    if (m->n_done == 0)
+        begin_step(m);
+    for (size_t i = 0; i < n; i++) {
+        const size_t chip = m->n_done / factor, phase = m->n_done % factor;
+        m->samples[m->n_done++] = samples[i];
+        out[i] = samples[i] + m->rise[chip] * m->added[phase][chip];
+        if (phase + 1 < factor)
+            continue;
+        float power = SILENCE * (float)factor;
+        for (size_t k = chip * factor; k < m->n_done; k++)
+            power += m->samples[k] * m->samples[k];
+        follow(&m->powers, power);
+        m->rise[chip + 1] = rise_with(m->powers.fast, m->powers.slow);
     }
-    f->fast = fast;
-    f->slow = slow;
-    for (size_t chip = from; chip < to; chip++) {
-        const float rise = sqrtf(fasts[chip] / slows[chip]);
-        f->rise[chip + 1] = rise < HIGHEST_RISE ? rise : HIGHEST_RISE;
+    if (m->n_done == N_STEP * factor)
+        end_step(m);
+}
+
+/* ---- a whole step ------------------------------------------------------------- */
+
+/* factor: the rate's; given apart, so that the compiler can know it. */
+static inline void push_step(csm_mark *m, size_t factor, const float *samples, float *out)
+{
+    float x[N_STEP], below[N_STEP], power[N_STEP], above[N_STEP], fast[N_STEP], slow[N_STEP];
+    take_chips(m, x);
+    csm_mark_rate_down(&m->rate, samples, below);
+    for (size_t i = 0; i < N_STEP; i++)
+        power[i] = SILENCE * (float)factor;
+    for (size_t p = 0; p < factor; p++)
+        for (size_t i = 0; i < N_STEP; i++)
+            power[i] += m->rate.down[p][N_SPAN + i] * m->rate.down[p][N_SPAN + i];
+
+    float poles[N_ORDER + 1], a[N_ORDER]; /* of their own, to stay in registers */
+    memcpy(poles, m->poles, sizeof poles);
+    memcpy(a, m->shape.a, sizeof a);
+    struct high_pass filter = m->shape.high_pass;
+    struct powers powers = m->powers;
+    for (size_t i = 0; i < N_STEP; i++) {
+        x[i] = resonate(poles, a, x[i]);
+        above[i] = high_pass(&filter, below[i]);
+        follow(&powers, power[i]);
+        fast[i] = powers.fast;
+        slow[i] = powers.slow;
     }
+    memcpy(m->poles, poles, sizeof poles);
+    m->shape.high_pass = filter;
+    m->powers = powers;
+
+    for (size_t i = 0; i < N_STEP; i++)
+        m->rise[i + 1] = rise_with(fast[i], slow[i]);
+    csm_mark_rate_up(&m->rate, x, m->added);
+    for (size_t p = 0; p < factor; p++)
+        for (size_t i = 0; i < N_STEP; i++)
+            m->added[p][i] *= m->rise[i];
+    for (size_t i = 0; i < N_STEP; i++)
+        for (size_t p = 0; p < factor; p++)
+            out[i * factor + p] = samples[i * factor + p] + m->added[p][i];
+    csm_mark_shape_take(&m->shape, above);
 }
 
 csm_status csm_mark_open(const csm_mark_options *options, csm_mark **out, csm_error *err)
@@ -122,44 +190,25 @@ csm_status csm_mark_open(const csm_mark_options *options, csm_mark **out, csm_er
     make_period(&o, m->period);
     csm_mark_rate_init(&m->rate, (size_t)o.rate_hz / CHIP_HZ);
     csm_mark_shape_init(&m->shape);
+    m->powers.slow = 1e-30f; /* nothing beside SILENCE, but above 0 */
     *out = m;
     return CSM_OK;
 }
 
-/* Samples from..to of this step. */
-static inline void add_mark(const csm_mark *m, size_t factor, size_t from, size_t to, float *out)
-{
-    const float *x = m->samples, *added = m->added, *rise = m->follower.rise;
-    size_t i = from;
-    for (; i < to && i % factor != 0; i++)
-        *out++ = x[i] + rise[i / factor] * added[i];
-    for (size_t chip = i / factor; i + factor <= to; i += factor, chip++)
-        for (size_t k = 0; k < factor; k++)
-            *out++ = x[i + k] + rise[chip] * added[i + k];
-    for (; i < to; i++)
-        *out++ = x[i] + rise[i / factor] * added[i];
-}
-
 void csm_mark_push(csm_mark *m, const float *samples, size_t n, float *out)
 {
-    const size_t factor = m->rate.factor;
+    const size_t factor = m->rate.factor, whole = N_STEP * factor;
     while (n > 0) {
-        if (m->n_done == 0)
-            begin_step(m);
-        const size_t room = N_STEP * factor - m->n_done, n_now = n < room ? n : room;
-        const size_t end = m->n_done + n_now;
-        memcpy(m->samples + m->n_done, samples, n_now * sizeof *samples);
-        follow(&m->follower, m->samples, factor, m->n_done / factor, end / factor);
-        if (factor == 3) /* 24 kHz: the compiler knows the inner loop's length */
-            add_mark(m, 3, m->n_done, end, out);
+        const size_t room = whole - m->n_done, n_now = n < room ? n : room;
+        if (n_now < whole)
+            push_piece(m, samples, n_now, out);
+        else if (factor == 3)
+            push_step(m, 3, samples, out); /* 24 kHz */
         else
-            add_mark(m, factor, m->n_done, end, out);
-        out += n_now;
+            push_step(m, factor, samples, out);
         samples += n_now;
+        out += n_now;
         n -= n_now;
-        m->n_done = end;
-        if (m->n_done == N_STEP * factor)
-            end_step(m);
     }
 }
 

@@ -54,15 +54,10 @@ void csm_mark_rate_down(struct rate *rate, const float *samples, float out[N_STE
         memmove(rate->down[p], rate->down[p] + N_STEP, N_SPAN * sizeof(float));
 }
 
-void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float *out)
+void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float phases[][N_STEP])
 {
-    const size_t l = rate->factor;
     memcpy(rate->up + N_SPAN, in, N_STEP * sizeof *in);
-    for (size_t p = 0; p < l; p++) {
-        float phase[N_STEP];
-        csm_mark_sums()->terms(phase, rate->up_terms, rate->up_taps[p], N_SPAN + (p == 0));
-        for (size_t t = 0; t < N_STEP; t++)
-            out[t * l + p] = phase[t];
-    }
+    for (size_t p = 0; p < rate->factor; p++)
+        csm_mark_sums()->terms(phases[p], rate->up_terms, rate->up_taps[p], N_SPAN + (p == 0));
     memmove(rate->up, rate->up + N_STEP, N_SPAN * sizeof *rate->up);
 }

@@ -22,10 +22,11 @@ struct rate {
 
 void csm_mark_rate_init(struct rate *rate, size_t factor);
 
-/* N_STEP * factor samples to N_STEP, 1 ms late. */
+/* N_STEP * factor samples to N_STEP, 1 ms late. Sample t * factor + p stays to be read at
+ * rate->down[p][N_SPAN + t] until the next call. */
 void csm_mark_rate_down(struct rate *rate, const float *samples, float out[N_STEP]);
 
-/* N_STEP samples to N_STEP * factor, 1 ms late. */
-void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float *out);
+/* N_STEP samples to N_STEP * factor, 1 ms late: phases[p][t] is sample t * factor + p. */
+void csm_mark_rate_up(struct rate *rate, const float in[N_STEP], float phases[][N_STEP]);
 
 #endif

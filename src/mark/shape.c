@@ -28,31 +28,11 @@ void csm_mark_shape_init(struct shape *s)
     }
 }
 
-/* Butterworth of second order, 250 Hz at 8 kHz, by the bilinear transform. */
-static void high_pass(struct shape *s, const float *in, float *out)
-{
-    const float b = 0.87033078f, a1 = -1.72377617f, a2 = 0.75754694f;
-    float s1 = s->high_pass[0], s2 = s->high_pass[1];
-    for (int i = 0; i < N_STEP; i++) {
-        const float x = isfinite(in[i]) ? in[i] : 0, y = b * x + s1;
-        s1 = s2 - 2 * b * x - a1 * y;
-        s2 = b * x - a2 * y;
-        out[i] = y;
-    }
-    s->high_pass[0] = s1;
-    s->high_pass[1] = s2;
-}
-
 void csm_mark_shape_pulse(float *out, int n)
 {
-    struct shape s = {0};
-    float in[N_STEP] = {1}, step[N_STEP];
-    for (int i = 0; i < n; i++) {
-        if (i % N_STEP == 0)
-            high_pass(&s, in, step);
-        in[0] = 0;
-        out[i] = step[i % N_STEP];
-    }
+    struct high_pass h = {0};
+    for (int i = 0; i < n; i++)
+        out[i] = high_pass(&h, i == 0 ? 1.0f : 0.0f);
 }
 
 /* Levinson's recursion from order m to m + 1. Called with constants: no loops are left. */
@@ -72,8 +52,16 @@ static inline void raise_order(float a[N_ORDER], const float r[N_ORDER + 1], flo
 
 void csm_mark_shape_update(struct shape *s, const float samples[N_STEP])
 {
+    float above[N_STEP];
+    for (int i = 0; i < N_STEP; i++)
+        above[i] = high_pass(&s->high_pass, samples[i]);
+    csm_mark_shape_take(s, above);
+}
+
+void csm_mark_shape_take(struct shape *s, const float above[N_STEP])
+{
     memmove(s->recent, s->recent + N_STEP, (N_WINDOW - N_STEP) * sizeof *s->recent);
-    high_pass(s, samples, s->recent + N_WINDOW - N_STEP);
+    memcpy(s->recent + N_WINDOW - N_STEP, above, N_STEP * sizeof *above);
     float x[N_WINDOW + 16] = {0}, r[N_ORDER + 1]; /* the sound ends with the window */
     for (int i = 0; i < N_WINDOW; i++)
         x[i] = s->recent[i] * s->window[i];
@@ -96,7 +84,7 @@ void csm_mark_shape_update(struct shape *s, const float samples[N_STEP])
         memset(a, 0, sizeof a);
         error = 0;
         memset(s->recent, 0, sizeof s->recent);
-        memset(s->high_pass, 0, sizeof s->high_pass);
+        s->high_pass = (struct high_pass){0};
     }
     float factor = 1;
     for (int k = 0; k < N_ORDER; k++)

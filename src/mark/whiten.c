@@ -85,5 +85,8 @@ void csm_mark_whiten_step(struct whiten *w, const float *samples, float out[2 * 
     memcpy(w->matched + N_PULSE, x, sizeof x);
     memset(x, 0, sizeof x);
     match(w->pulse, N_PULSE, w->matched, x);
-    csm_mark_rate_up(&w->up, x, out);
+    float phases[2][N_STEP];
+    csm_mark_rate_up(&w->up, x, phases);
+    for (int i = 0; i < 2 * N_STEP; i++)
+        out[i] = phases[i % 2][i / 2];
 }

@@ -114,6 +114,44 @@ static void the_bits_are_the_same_however_a_sound_is_cut(void **state)
     free(x);
 }
 
+/* What was marked once is marked so again: FNV-1a of the samples of three rates, as the first
+ * version of the mark made them, at once and in pieces. The sound is loud and soft noise
+ * with samples that are not finite among it, the fourth being one. */
+static void the_bits_are_those_of_the_first_version(void **state)
+{
+    (void)state;
+    static const int rates[] = {8000, 24000, 48000};
+    static float x[RATE], y[RATE];
+    uint32_t seed = 3;
+    for (size_t i = 0; i < RATE; i++)
+        x[i] = noise(&seed) * (i / 1500 % 3 == 0 ? 0.5f : 0.01f);
+    x[3] = NAN;
+    x[7000] = INFINITY;
+    x[9000] = 3e38f;
+    for (size_t chunk = 7; chunk <= RATE; chunk += RATE - 7) {
+        uint64_t hash = 0xcbf29ce484222325u;
+        for (size_t r = 0; r < 3; r++) {
+            csm_mark_options o = csm_mark_defaults();
+            o.payload = PAYLOAD;
+            o.rate_hz = rates[r];
+            csm_mark *mark;
+            csm_error err;
+            assert_int_equal(csm_mark_open(&o, &mark, &err), CSM_OK);
+            for (size_t at = 0; at < RATE; at += chunk)
+                csm_mark_push(mark, x + at, RATE - at < chunk ? RATE - at : chunk, y + at);
+            csm_mark_close(mark);
+            for (size_t i = 0; i < RATE; i++) {
+                uint32_t bits = 0; /* what is no number has bits of its own on each processor */
+                if (!isnan(y[i]))
+                    memcpy(&bits, &y[i], sizeof bits);
+                for (int byte = 0; byte < 4; byte++)
+                    hash = (hash ^ (bits >> 8 * byte & 0xff)) * 0x100000001b3u;
+            }
+        }
+        assert_true(hash == 0x278f4c597ae57f2du);
+    }
+}
+
 static void a_mark_is_found_and_read_and_no_mark_is_not(void **state)
 {
     (void)state;
@@ -350,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bits_are_the_same_however_a_sound_is_cut),
+        cmocka_unit_test(the_bits_are_those_of_the_first_version),
         cmocka_unit_test(a_mark_is_found_and_read_and_no_mark_is_not),
         cmocka_unit_test(a_detector_is_fed_in_any_pieces),
         cmocka_unit_test(a_fixed_speed_is_all_that_is_looked_at),

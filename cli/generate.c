@@ -29,29 +29,29 @@ static const char help[] =
     "       ... | csm generate - [OPTIONS]\n"
     "       csm generate --from-tokens F.safetensors [--output F.wav]\n"
     "Text, and the conversation so far, in; speech out.\n\n"
-    "  --text TEXT | --text-file F | -   what to say; - is standard input\n"
+    "  --text TEXT | --text-file F | -   what to say; -: standard input\n"
     WRITTEN_HELP
     "  --model-path DIR|F.gguf  or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              who speaks (the voice's own, else 0)\n"
     "  --max-audio-length-ms N  at most this long (8 s and 0.2 s a character)\n"
     "  --min-audio-length-ms N  and at least this long (0)\n"
-    "  --mark                   mark the sound as generated: csm detect finds it again\n"
-    "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
+    "  --mark                   mark it as generated: csm detect finds it\n"
+    "  --mark-key F             with a key of your own, 64 hex digits\n"
     "  --play                   through the loudspeaker, too\n"
     "  --voice NAME             a voice of csm voice list\n"
     "  --context-audio F --context-text T --context-speaker N\n"
-    "                           an earlier turn: sound of any format, its text, its\n"
-    "                           speaker (0); repeatable, matched by order\n\n"
+    "                           an earlier turn: sound, text, speaker (0);\n"
+    "                           repeatable, matched by order\n\n"
     "  --script F               a dialogue, lines [speaker] text; each has those before it\n"
     "                           as context; names are voices, or --cast NAME=VOICE\n"
     "  --per-turn               a file for each utterance, out-001.wav, ...\n"
     "  --sentences | --whole    a long text sentence by sentence, or as it is\n"
     "  --batch N                N sentences at a time: faster; each has the voice alone as\n"
     "                           context, not the sentence before it\n"
-    "  --resume                 go on where an interrupted run of many utterances stopped\n"
+    "  --resume                 go on where a run of many utterances stopped\n"
     "  --normalize | --no-normalize  without markup, numbers and symbols as words, or as it is\n"
-    "  --dry-run                print what would be spoken, an utterance a line; speak nothing\n"
+    "  --dry-run                only print what would be spoken, a line each\n"
     "  --guard | --no-guard     end speech that loops, falls silent or runs on, or do not\n"
     "                           (sentences, normalize, guard: default with the embedded\n"
     "                           voice; a model of --model-path speaks as its references do)\n\n"
@@ -60,7 +60,7 @@ static const char help[] =
     "  --save-tokens F          write codes, margins and probabilities\n"
     "  --save-logits            and the logits with them\n"
     "  --save-hidden N          and hidden states of the prompt and N frames, by which\n"
-    "                           csm analyze names the first layer that differs\n"
+    "                           csm analyze names the layer that differs\n"
     "  --forced-tokens F        teacher forcing: after each frame go on with the codes of\n"
     "                           this token file, whatever was drawn, and stop with it\n"
     "  --from-tokens F          decode such a file, draw nothing\n"
@@ -197,7 +197,10 @@ static int run(struct arguments *a, const char *operand)
     options.adapters = adapters.list;
     options.n_adapters = adapters.n;
     char *downloaded = NULL;
+    struct written *written = &a->speak.written;
     csm_status st = marking_read(&a->speak.marking, &err);
+    if (st == CSM_OK)
+        st = credentials_read(written->c2pa_cert, written->c2pa_key, &written->credentials, &err);
     if (st == CSM_OK)
         st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
     if (st == CSM_OK)
@@ -206,6 +209,7 @@ static int run(struct arguments *a, const char *operand)
                                    &a->speak.written, &a->speak.marking, &err)
                  : open_and_speak(a, &options, operand, &err);
     csm_free(downloaded);
+    csm_credentials_close(written->credentials);
     if (st != CSM_OK)
         return report(st, &err);
     return a->from_tokens == NULL && !a->is_dry && !a->speak.has_sound ? EXIT_CHECK_FAILED : EXIT_OK;
@@ -226,6 +230,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
         {"format", OPTION_TEXT, &s->written.format_name},
         {"sample-rate", OPTION_INT, &s->written.rate_hz},
         {"title", OPTION_TEXT, &s->written.title},
+        {"c2pa-cert", OPTION_IN, &s->written.c2pa_cert},
+        {"c2pa-key", OPTION_IN, &s->written.c2pa_key},
         {"mark", OPTION_FLAG, &s->marking.is_on},
         {"mark-key", OPTION_IN, &s->marking.key_file},
         {"play", OPTION_FLAG, &s->is_played},

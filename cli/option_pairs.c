@@ -59,6 +59,7 @@ static const struct {
     {"forced-tokens", "save-tokens"},   {"mark-key", "mark"},
     {"cast", "script"},                 {"context-audio", "context-text"},
     {"context-text", "context-audio"},  {"context-speaker", "context-audio"},
+    {"c2pa-cert", "c2pa-key"},          {"c2pa-key", "c2pa-cert"},
 };
 
 struct choice {

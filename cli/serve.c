@@ -28,6 +28,7 @@ int run_serve(int argc, char **argv)
 #include "model_path.h"
 #include "options.h"
 #include "server.h"
+#include "written.h"
 
 static const char help[] =
     "usage: csm serve [--host H] [--port P] [--model-path DIR] [OPTIONS]\n"
@@ -55,6 +56,8 @@ static const char help[] =
     "  --tls-cert F --tls-key F PEM files: https\n"
     "  --mark | --no-mark       whether the sound carries the mark of generated speech (mark)\n"
     "  --mark-key F             with a key of your own, 64 hexadecimal digits\n"
+    "  --c2pa-cert F --c2pa-key F   PEM files: whole files of wav, flac and mp3 are signed as made\n"
+    "                           by a program; sound that streams is refused\n"
     "  --log-format text|json   of the lines on standard error\n"
     "  --log-text               log what is said, too\n\n"
     "One line \"listening on http://HOST:PORT\" on standard output when it can answer.\n"
@@ -65,6 +68,7 @@ struct arguments {
     const char *strategy, *dtype, *voices_dir, *log_format;
     struct option_list origins, aliases;
     struct marking marking;
+    const char *c2pa_cert, *c2pa_key;
     bool is_unmarked;
     size_t prefix_cache_mb;
 };
@@ -89,6 +93,8 @@ static bool check(const struct arguments *a)
         wrong = "expected one of --mark and --no-mark";
     else if (a->is_unmarked && a->marking.key_file != NULL)
         wrong = "--mark-key: expected no --no-mark with it";
+    else if ((a->c2pa_cert != NULL) != (a->c2pa_key != NULL))
+        wrong = "expected both of --c2pa-cert and --c2pa-key, or none";
     else if (s->is_open && s->api_key_file != NULL)
         wrong = "expected one of --api-key-file and --no-auth";
     else if (strcmp(a->log_format, "text") != 0 && strcmp(a->log_format, "json") != 0)
@@ -126,6 +132,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *a)
         {"mark", OPTION_FLAG, &a->marking.is_on},
         {"no-mark", OPTION_FLAG, &a->is_unmarked},
         {"mark-key", OPTION_IN, &a->marking.key_file},
+        {"c2pa-cert", OPTION_IN, &a->c2pa_cert},
+        {"c2pa-key", OPTION_IN, &a->c2pa_key},
         {"log-format", OPTION_TEXT, &a->log_format},
         {"log-text", OPTION_FLAG, &s->logs_text},
         {NULL, OPTION_FLAG, NULL},
@@ -172,10 +180,13 @@ int run_serve(int argc, char **argv)
     csm_status st = marking_read(&a.marking, &err);
     s->mark_key = a.marking.key_file != NULL ? a.marking.key : NULL;
     if (st == CSM_OK)
+        st = credentials_read(a.c2pa_cert, a.c2pa_key, &s->credentials, &err);
+    if (st == CSM_OK)
         st = model_path_resolve(&s->model_path, true, &downloaded, &err);
     if (st == CSM_OK)
         st = serve(s, &err);
     csm_free(downloaded);
+    csm_credentials_close(s->credentials);
     return st == CSM_OK ? EXIT_OK : report(st, &err);
 }
 

@@ -2,8 +2,11 @@
 #include "written.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "text_input.h"
 
 static bool wrong(const char *option, const char *value, const char *expected)
 {
@@ -80,7 +83,28 @@ bool written_choose(struct written *w, const char **output)
         return wrong("--format", w->format_name, "one that goes with the output's name");
     if (w->title != NULL && !csm_audio_format_has_tags(w->format))
         return wrong("--title", w->title, "a format that has tags");
+    if (w->c2pa_cert != NULL && strcmp(*output, "none") == 0)
+        return wrong("--c2pa-cert", w->c2pa_cert, "--output F with it, a file");
+    if (w->c2pa_cert != NULL && !csm_credentials_fit(w->format))
+        return wrong("--c2pa-cert", w->c2pa_cert, "a format that C2PA signs: wav, flac or mp3");
     return true;
+}
+
+csm_status credentials_read(const char *cert_file, const char *key_file, csm_credentials **out,
+                            csm_error *err)
+{
+    *out = NULL;
+    if (cert_file == NULL)
+        return CSM_OK;
+    char *cert = NULL, *key = NULL;
+    csm_status st = text_input(cert_file, &cert, err);
+    if (st == CSM_OK)
+        st = text_input(key_file, &key, err);
+    if (st == CSM_OK)
+        st = csm_credentials_open(cert, key, out, err);
+    free(cert);
+    free(key);
+    return st;
 }
 
 csm_audio_options written_options(const struct written *w, const struct marking *marking)
@@ -89,6 +113,7 @@ csm_audio_options written_options(const struct written *w, const struct marking 
     const bool is_wav = strncmp(csm_audio_format_name(w->format), "wav", 3) == 0;
     o.rate_hz = w->rate_hz;
     o.title = w->title;
+    o.credentials = w->credentials;
     if (!is_wav || w->title != NULL)
         o.software = marking->software;
     return o;

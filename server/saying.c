@@ -67,7 +67,8 @@ static csm_status begin_sound(struct saying *s, csm_error *err)
                                       .out_hz = s->request.rate_hz,
                                       .speed = s->request.speed,
                                       .mark = options->is_marked ? &mark : NULL,
-                                      .is_whole = !s->request.is_streamed};
+                                      .is_whole = !s->request.is_streamed,
+                                      .credentials = options->credentials};
     return s->sound != NULL ? CSM_OK : sound_open(&setup, &s->sound, err);
 }
 
@@ -229,10 +230,28 @@ static void on_cast(void *owner, const struct cast *cast, const struct refusal *
         fail_status(s, st, err.text);
 }
 
+/* A server that signs gives away nothing that it cannot sign. */
+static bool can_be_signed(const struct service *service, const struct speech_request *request,
+                          struct refusal *why)
+{
+    if (service->options->credentials == NULL)
+        return true;
+    if (!csm_credentials_fit(request->format))
+        return refuse(why, 400, "response_format", "invalid_value",
+                      "response_format: this server signs its files, expected wav, flac or mp3");
+    return !request->is_streamed ||
+           refuse(why, 400, "stream", "invalid_value",
+                  "stream: this server signs its files, expected whole ones");
+}
+
 bool saying_open(struct service *service, struct speech_request *request, const struct cast *known,
                  enum saying_shape shape, const struct saying_hooks *hooks, void *owner,
                  struct saying **out, struct refusal *why)
 {
+    if (!can_be_signed(service, request, why)) {
+        speech_request_empty(request);
+        return false;
+    }
     struct saying *s = calloc(1, sizeof *s);
     if (s == NULL) {
         speech_request_empty(request);

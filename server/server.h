@@ -5,6 +5,7 @@
 #ifndef CSM_SERVER_SERVER_H
 #define CSM_SERVER_SERVER_H
 
+#include <csm/credentials.h>
 #include <csm/csm.h>
 
 struct serve_options {
@@ -25,6 +26,7 @@ struct serve_options {
     const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS */
     bool is_marked;   /* what is said carries the mark */
     const unsigned char *mark_key; /* CSM_MARK_KEY_BYTES of them; NULL: the public key */
+    csm_credentials *credentials; /* sign what is said, whole files alone; NULL: not signed */
     void (*on_open)(const csm_model *model); /* called when the model is open; NULL: not */
     bool is_json_log; /* the log's lines are JSON objects */
     bool logs_text;   /* and have the texts */

@@ -20,6 +20,8 @@ struct sound {
     unsigned char *bytes;
     size_t n, capacity;
     bool is_given; /* what is there has been taken */
+    csm_credentials *credentials;
+    csm_audio_format format;
 };
 
 static csm_status write_bytes(void *user, const void *bytes, size_t n, csm_error *err)
@@ -56,6 +58,8 @@ csm_status sound_open(const struct sound_setup *setup, struct sound **out, csm_e
     struct sound *s = calloc(1, sizeof *s);
     if (s == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
+    s->format = setup->format;
+    s->credentials = setup->credentials;
     csm_audio_options options = csm_audio_defaults();
     options.rate_hz = setup->out_hz;
     csm_status st = CSM_OK;
@@ -119,6 +123,21 @@ csm_status sound_push(struct sound *s, const float *samples, size_t n, csm_error
     return drain(s, err);
 }
 
+/* The whole file, which is there, in its signed form. */
+static csm_status sign(struct sound *s, csm_error *err)
+{
+    void *bytes;
+    size_t n;
+    const csm_status st =
+        csm_credentials_sign(s->credentials, s->format, s->bytes, s->n, &bytes, &n, err);
+    if (st == CSM_OK) {
+        free(s->bytes);
+        s->bytes = bytes;
+        s->n = s->capacity = n;
+    }
+    return st;
+}
+
 csm_status sound_finish(struct sound *s, csm_error *err)
 {
     csm_status st = CSM_OK;
@@ -126,7 +145,9 @@ csm_status sound_finish(struct sound *s, csm_error *err)
         st = csm_fail(err, CSM_NO_MEMORY, "sound: out of memory");
     if (st == CSM_OK && s->stretch != NULL)
         st = drain(s, err);
-    return st == CSM_OK ? csm_encoder_finish(s->encoder, err) : st;
+    if (st == CSM_OK)
+        st = csm_encoder_finish(s->encoder, err);
+    return st == CSM_OK && s->credentials != NULL ? sign(s, err) : st;
 }
 
 const void *sound_take(struct sound *s, size_t *n)

@@ -114,6 +114,8 @@ CSM_API csm_audio_format csm_audio_format_of_file(const char *path);
 /* The media type, as HTTP names it: "audio/wav", "audio/ogg", ... */
 CSM_API const char *csm_audio_format_type(csm_audio_format format);
 
+typedef struct csm_credentials csm_credentials; /* csm/credentials.h */
+
 /* How a sound is written. All zero and NULL, but for size: as it comes. */
 typedef struct csm_audio_options {
     size_t size; /* of this struct: csm_audio_defaults() sets it */
@@ -131,6 +133,10 @@ typedef struct csm_audio_options {
      * TSSE, COMM) or Vorbis comments (TITLE, ARTIST, ENCODER, COMMENT); aac and bare
      * samples have no place for them. At most 4000 bytes each. */
     const char *title, *artist, *software, *comment;
+
+    /* Of a file: signed when it is complete, until when it is held in memory; to be closed
+     * after the writer. NULL: not signed. */
+    csm_credentials *credentials;
 } csm_audio_options;
 
 /* The defaults, in what options->size covers; csm_audio_defaults sets the size too. */
@@ -182,7 +188,8 @@ typedef struct csm_encoder_target {
  * that says how many samples to leave out at both ends (1105 at the beginning).
  *
  * Returns CSM_OK; CSM_BAD_ARG (a rate that the format does not have: the message names
- * those that it has; a tag that is not UTF-8 or too long); CSM_NO_ENGINE (aac without
+ * those that it has; a tag that is not UTF-8 or too long; credentials, which only a writer
+ * of files can take); CSM_NO_ENGINE (aac without
  * libavcodec); CSM_NO_MEMORY; the target's. `*out` is untouched on failure. */
 CSM_API CSM_MUST_USE csm_status csm_encoder_open(csm_audio_format format, int rate_hz,
                                                  const csm_audio_options *options,
@@ -242,7 +249,8 @@ CSM_API CSM_MUST_USE csm_status csm_audio_write(const char *path, csm_audio_form
 typedef struct csm_audio_writer csm_audio_writer;
 
 /* Begin; `*out` is to be ended by _commit or _discard, untouched on failure. options may
- * be NULL. Returns CSM_OK; CSM_BAD_FILE with errno's text; as csm_encoder_open. */
+ * be NULL. Returns CSM_OK; CSM_BAD_FILE with errno's text; CSM_BAD_ARG (credentials with a
+ * format that cannot be signed); as csm_encoder_open. */
 CSM_API CSM_MUST_USE csm_status csm_audio_writer_open(const char *path, csm_audio_format format,
                                                       int rate_hz,
                                                       const csm_audio_options *options,
@@ -253,7 +261,8 @@ CSM_API CSM_MUST_USE csm_status csm_audio_writer_push(csm_audio_writer *writer,
                                                       const float *samples, size_t n_samples,
                                                       csm_error *err);
 
-/* Complete the file; frees the writer in any case. */
+/* Complete the file; frees the writer in any case. Returns as csm_encoder_finish and, with
+ * credentials, csm_credentials_sign. */
 CSM_API CSM_MUST_USE csm_status csm_audio_writer_commit(csm_audio_writer *writer, csm_error *err);
 
 /* Give up: leave no file. Takes NULL. */

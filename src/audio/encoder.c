@@ -134,7 +134,7 @@ static csm_status copy_tags(struct csm_encoding *e, const csm_audio_options *o, 
 }
 
 /* What of the caller's options its size covers, over the defaults. */
-static csm_audio_options settle(const csm_audio_options *given)
+csm_audio_options csm_audio_options_settle(const csm_audio_options *given)
 {
     csm_audio_options o = csm_audio_defaults();
     if (given != NULL)
@@ -147,6 +147,8 @@ static csm_status open_all(csm_encoder *e, int rate_hz, const csm_audio_options 
     struct csm_encoding *to = &e->encoding;
     if (rate_hz < 1 || rate_hz > 768000)
         return csm_fail(err, CSM_BAD_ARG, "sound: %d Hz, expected 1 to 768000", rate_hz);
+    if (o->credentials != NULL)
+        return csm_fail(err, CSM_BAD_ARG, "encoder: credentials, expected a file to sign");
     if (o->rate_hz != 0 && (o->rate_hz < 8000 || o->rate_hz > 48000))
         return csm_fail(err, CSM_BAD_ARG, "sample rate: %d Hz, expected 8000 to 48000", o->rate_hz);
     to->rate_hz = o->rate_hz != 0 ? o->rate_hz : rate_hz;
@@ -174,7 +176,7 @@ csm_status csm_encoder_open(csm_audio_format format, int rate_hz, const csm_audi
         return csm_fail(err, CSM_NO_MEMORY, "encoder: out of memory");
     e->format = row;
     e->encoding = (struct csm_encoding){.format = format, .target = *target};
-    const csm_audio_options settled = settle(options);
+    const csm_audio_options settled = csm_audio_options_settle(options);
     csm_status status = open_all(e, rate_hz, &settled, err);
     if (status != CSM_OK)
         csm_encoder_close(e);

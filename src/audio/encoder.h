@@ -20,6 +20,9 @@ struct csm_encoding {
     csm_error failure_text;
 };
 
+/* What of the caller's options its size covers, over the defaults; NULL: the defaults. */
+csm_audio_options csm_audio_options_settle(const csm_audio_options *given);
+
 /* Append n bytes; n may be 0. A failure is kept in `failure`, too. */
 CSM_MUST_USE csm_status csm_encoding_write(struct csm_encoding *encoding, const void *bytes,
                                            size_t n, csm_error *err);

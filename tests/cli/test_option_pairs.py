@@ -46,6 +46,24 @@ def make_adapter(folder):
         "peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"]}))
 
 
+def make_certificate(folder):
+    """key.pem, of P-256, and the PEM of a certificate for it with what C2PA asks for, by an authority that is made
+    with it."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+    for name in ("authority.key", "key.pem"):
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", name)
+    openssl("req", "-x509", "-new", "-key", "authority.key", "-subj", "/O=a test/CN=authority", "-out", "authority.crt",
+            "-addext", "keyUsage=critical,keyCertSign")
+    (folder / "uses").write_text("keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\n"
+                                 "basicConstraints=critical,CA:false\nauthorityKeyIdentifier=keyid\n")
+    openssl("req", "-new", "-key", "key.pem", "-subj", "/O=a test/CN=signer", "-out", "signer.csr")
+    openssl("x509", "-req", "-in", "signer.csr", "-CA", "authority.crt", "-CAkey", "authority.key", "-set_serial", "7",
+            "-extfile", "uses", "-out", "signer.crt")
+    return (folder / "signer.crt").read_text() + (folder / "authority.crt").read_text()
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, csm):
     folder = tmp_path_factory.mktemp("files")
@@ -60,6 +78,7 @@ def files(tmp_path_factory, csm):
     (folder / "script.txt").write_text("[0] One.\n[Alice] Two.\n[anna] Three.\n")
     (folder / "key").write_text("0123456789abcdef" * 4)
     shutil.copy(CSM_A / "ctx0.wav", folder / "context.wav")
+    (folder / "chain.pem").write_text(make_certificate(folder))
     csm("generate", "--model-path", folder / "model", "--text", "Codes.", "--seed", 9, "--output",
         "none", "--max-audio-length-ms", 160, "--save-tokens", folder / "codes.safetensors")
     return folder
@@ -176,6 +195,10 @@ def is_written(run):
     return "dry-run" in run.names or bool(run.sounds())
 
 
+def is_signed(run):
+    return "dry-run" in run.names or all(b"trainedAlgorithmicMedia" in s for s in run.sounds())
+
+
 SAMPLING = {
     "seed": ("7", "seed", 7), "temperature": ("0.5", "temperature", 0.5),
     "topk": ("5", "topk", 5), "top-p": ("0.4", "top_p", 0.4), "min-p": ("0.3", "min_p", 0.3),
@@ -206,6 +229,8 @@ OPTIONS = {
     "mark": Option("--mark", shows=lambda run: "dry-run" in run.names or all(
         b"csm mark" in s or b"ICMT" in s for s in run.sounds())),
     "mark-key": Option("--mark-key", "{key}", needs=["mark"], shows=is_written),
+    "c2pa-cert": Option("--c2pa-cert", "{chain.pem}", needs=["c2pa-key"], shows=is_signed),
+    "c2pa-key": Option("--c2pa-key", "{key.pem}", needs=["c2pa-cert"], shows=is_signed),
     "play": Option("--play", shows=no_word),  # where there is no loudspeaker, that is told
     "voice": Option("--voice", "ben", shows=lambda run: "script" in run.names or speaks_as(1)(run)),
     "context-audio": Option("--context-audio", "{context.wav}", needs=["context-text"],
@@ -265,7 +290,7 @@ ALIASES = {"pytorch-tokens": "hybrid", "use-exact-sampling": "exact", "strategy"
 def listed(csm):
     """The options that the program has, by its help; the help names every one."""
     text = csm("generate", "--help").stdout
-    return set(re.findall(r"--([a-z][a-z-]+)", text)) - {"help"}
+    return set(re.findall(r"--([a-z][a-z0-9-]+)", text)) - {"help"}
 
 
 def test_the_table_of_this_test_has_every_option(csm):
@@ -284,9 +309,10 @@ def is_refusal(run, pair):
 
 
 def is_missing(run, pair):
-    """What this machine has not, by name: an engine, a loudspeaker."""
+    """What this machine has not, by name: an engine, a loudspeaker, C2PA's library."""
     return (run.code == 4 and "pytorch-tokens" in pair and "engine torch" in run.stderr or
-            run.code in (3, 4) and "play" in pair and "--play: " in run.stderr)
+            run.code in (3, 4) and "play" in pair and "--play: " in run.stderr or
+            run.code == 4 and "c2pa: libc2pa_c.so does not load" in run.stderr)
 
 
 def test_each_pair_is_honoured_or_refused_with_both_names(build_dir, files, tmp_path):

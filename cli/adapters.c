@@ -39,3 +39,24 @@ csm_status adapters_read(const struct option_list *given, struct adapters *adapt
     }
     return CSM_OK;
 }
+
+csm_status named_adapters_read(const struct option_list *given, struct named_adapters *adapters,
+                               csm_error *err)
+{
+    struct option_list rest = *given;
+    for (size_t i = 0; i < given->n; i++) {
+        const char *text = given->items[i], *equals = strchr(text, '=');
+        const size_t n = equals != NULL ? (size_t)(equals - text) : 0;
+        if (n == 0 || n >= sizeof adapters->names[i])
+            return csm_fail(err, CSM_BAD_ARG,
+                            "--adapter: '%s', expected NAME=DIR or NAME=DIR:SCALE", text);
+        memcpy(adapters->names[i], text, n);
+        adapters->names[i][n] = '\0';
+        rest.items[i] = equals + 1;
+    }
+    csm_status st = adapters_read(&rest, &adapters->read, err);
+    for (size_t i = 0; st == CSM_OK && i < given->n; i++)
+        adapters->list[i] = (csm_named_adapter){.name = adapters->names[i],
+                                                .adapter = adapters->read.list[i]};
+    return st;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * adapters.h - --adapter DIR[:SCALE], repeatable. */
+ * adapters.h - --adapter DIR[:SCALE], repeatable; --adapter NAME=DIR[:SCALE] of csm serve. */
 #ifndef CSM_CLI_ADAPTERS_H
 #define CSM_CLI_ADAPTERS_H
 
@@ -20,5 +20,15 @@ struct adapters {
  * no directory has the whole name. CSM_BAD_ARG: a path too long or empty. */
 csm_status adapters_read(const struct option_list *given, struct adapters *adapters,
                          csm_error *err);
+
+/* Those that are kept beside the base, by name. */
+struct named_adapters {
+    struct adapters read;
+    char names[MAX_ADAPTERS][64];
+    csm_named_adapter list[MAX_ADAPTERS];
+};
+/* Read what was given. CSM_BAD_ARG. */
+csm_status named_adapters_read(const struct option_list *given, struct named_adapters *adapters,
+                               csm_error *err);
 
 #endif

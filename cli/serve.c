@@ -7,6 +7,7 @@
 
 #include <csm/csm.h>
 
+#include "adapters.h"
 #include "choices.h"
 #include "command.h"
 
@@ -42,7 +43,9 @@ static const char help[] =
     "  --device D[,D...]        cpu, gpu, cuda:0, mps; several share the work\n"
     "  --strategy S             auto, pure, exact, hybrid\n"
     "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n"
-    "  --threads N              default: one per core\n\n"
+    "  --threads N              default: one per core\n"
+    "  --adapter NAME=DIR[:SCALE]  a LoRA for requests that name it, kept beside the\n"
+    "                           model; repeatable\n\n"
     "  --max-streams N          speeches drawn at once (64)\n"
     "  --queue N                speeches that may wait (256); then 503\n"
     "  --max-sockets N          connections at once (4096)\n"
@@ -66,7 +69,7 @@ static const char help[] =
 struct arguments {
     struct serve_options serve;
     const char *strategy, *dtype, *voices_dir, *log_format;
-    struct option_list origins, aliases;
+    struct option_list origins, aliases, adapters;
     struct marking marking;
     const char *c2pa_cert, *c2pa_key;
     bool is_unmarked;
@@ -117,6 +120,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a)
         {"strategy", OPTION_TEXT, &a->strategy},
         {"dtype", OPTION_TEXT, &a->dtype},
         {"threads", OPTION_INT, &s->model.n_threads},
+        {"adapter", OPTION_LIST, &a->adapters},
         {"max-streams", OPTION_SIZE, &s->max_streams},
         {"queue", OPTION_SIZE, &s->max_queue},
         {"max-sockets", OPTION_SIZE, &s->max_sockets},
@@ -177,7 +181,12 @@ int run_serve(int argc, char **argv)
     }
     csm_error err;
     char *downloaded = NULL;
+    struct named_adapters adapters;
     csm_status st = marking_read(&a.marking, &err);
+    if (st == CSM_OK)
+        st = named_adapters_read(&a.adapters, &adapters, &err);
+    s->model.named_adapters = adapters.list;
+    s->model.n_named_adapters = a.adapters.n;
     s->mark_key = a.marking.key_file != NULL ? a.marking.key : NULL;
     if (st == CSM_OK)
         st = credentials_read(a.c2pa_cert, a.c2pa_key, &s->credentials, &err);

@@ -255,6 +255,22 @@ static bool read_lengths(const json_t *object, const csm_model_info *info,
     return true;
 }
 
+/* The name is the model's own from here on: it lives as long. */
+static bool read_adapter(const json_t *object, const csm_model_info *info,
+                         struct speech_request *out, struct refusal *why)
+{
+    const json_t *adapter = given(object, "adapter");
+    const char *name = json_string_value(adapter);
+    if (adapter == NULL)
+        return true;
+    for (size_t i = 0; name != NULL && i < info->n_adapters; i++)
+        if (strcmp(info->adapters[i], name) == 0) {
+            out->options.adapter = info->adapters[i];
+            return true;
+        }
+    return refuse_value(why, "adapter", "a name of the model's adapters (/v1/models)");
+}
+
 static bool read_others(const json_t *object, struct speech_request *out, struct refusal *why)
 {
     json_int_t rate = out->rate_hz, seed = 0;
@@ -410,7 +426,8 @@ bool speech_request_read(const json_t *object, const csm_model_info *info,
     return read_input(object, limits, needs_input, out, why) && read_voice(object, out, why) &&
            read_format(object, out, why) && read_streaming(object, out, why) &&
            read_draws(object, info, &out->options, why) && read_lengths(object, info, out, why) &&
-           read_others(object, out, why) && read_references(object, limits, out, why);
+           read_adapter(object, info, out, why) && read_others(object, out, why) &&
+           read_references(object, limits, out, why);
 }
 
 void speech_request_empty(struct speech_request *request)

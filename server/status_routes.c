@@ -82,7 +82,11 @@ static json_t *model_json(const struct service *service, const char *id)
 static json_t *models_json(const struct service *service)
 {
     json_t *models = json_array();
-    json_array_append_new(models, model_json(service, service->info->name));
+    json_t *own = model_json(service, service->info->name), *adapters = json_array();
+    for (size_t i = 0; i < service->info->n_adapters; i++)
+        json_array_append_new(adapters, json_string(service->info->adapters[i]));
+    json_object_set_new(own, "adapters", adapters);
+    json_array_append_new(models, own);
     static const char *const others[] = {"tts-1", "tts-1-hd", "gpt-4o-mini-tts"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         json_array_append_new(models, model_json(service, others[i]));

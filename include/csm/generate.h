@@ -157,6 +157,7 @@ typedef struct csm_generate_options {
      * it may rest for as long as its reader has been given more than can have been played:
      * they begin earlier, and nobody hears the difference. */
     bool is_live;
+    const char *adapter; /* one of csm_model_info.adapters; NULL: the model as it was opened */
 } csm_generate_options;
 
 /* The defaults, in what options->size covers; csm_generate_defaults sets the size too. */
@@ -214,6 +215,7 @@ typedef struct csm_report {
 
     size_t n_guessed;   /* codes that a draft guessed (csm_model_options.speculation) */
     size_t n_confirmed; /* of these, as they were drawn */
+    const char *adapter; /* the options'; "" for none */
 } csm_report;
 
 /* ---- frame by frame ----------------------------------------------------- */

@@ -65,6 +65,17 @@ typedef struct csm_adapter {
                        * are kept whole are taken as they are */
 } csm_adapter;
 
+/* One that is kept beside the base instead, for the generations that name it
+ * (csm_generate_options.adapter): several voices over one set of weights. A product is then
+ * W x + left (right x), each in float32; merged, it is the product with a sum that was rounded, so
+ * the two differ by rounding. What a generation says does not depend on the adapters of those
+ * beside it. Low-rank pairs of the layers' projections alone, on engine native; what else an
+ * adapter holds is refused, and can be merged. */
+typedef struct csm_named_adapter {
+    const char *name; /* no other's of this model */
+    csm_adapter adapter;
+} csm_named_adapter;
+
 /* Whether a draft of the depth decoder (its weights in 4 bits, beside the true ones) guesses
  * codes that the true weights then confirm several at a time. What is drawn is the same, bit
  * for bit; it takes less time where weights come from memory (docs/SPECULATION.md). AUTO: on
@@ -98,6 +109,8 @@ typedef struct csm_model_options {
     const csm_adapter *adapters;
     size_t n_adapters;
     csm_speculation_use speculation; /* AUTO */
+    const csm_named_adapter *named_adapters; /* [n_named_adapters]; kept no longer than the call */
+    size_t n_named_adapters;
 } csm_model_options;
 
 /* The defaults, in what options->size covers; csm_model_defaults sets the size too. */
@@ -156,6 +169,8 @@ typedef struct csm_model_info {
     size_t max_frames;      /* 125 where it says nothing */
     int default_speaker;    /* the clearest speaker of the embedded voice; else 0 */
     bool has_draft; /* of the depth decoder: csm_model_options.speculation */
+    const char *const *adapters; /* [n_adapters] names, for csm_generate_options.adapter */
+    size_t n_adapters;
 } csm_model_info;
 
 /* Open a model directory, or a GGUF file.

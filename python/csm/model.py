@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
@@ -96,6 +96,7 @@ class ModelOptions(TypedDict, total=False):
     device: str | None
     codec_engine: str | None
     adapter: str | os.PathLike[str] | Sequence[Any] | None
+    adapters: Mapping[str, Any] | None
     speculate: bool | None
 
 
@@ -113,6 +114,8 @@ class Model:
     device : the engine's word for it ('cpu', 'gpu', 'cuda:0', 'mps'), or None
     adapter : a directory of PEFT's or csm-mlx's to merge into the model, or a list of these, or
         of (directory, scale)
+    adapters : {name: directory or (directory, scale)}, kept beside the model for the calls that
+        name one: generate(..., adapter=name)
     speculate : whether a draft guesses codes that the true weights confirm (the same codes,
         sooner where weights come from memory); None: where it pays
     """
@@ -123,6 +126,7 @@ class Model:
                  engine: str | None = None, dtype: str = "stored", threads: int = 0,
                  device: str | None = None, codec_engine: str | None = None,
                  adapter: str | os.PathLike[str] | Sequence[Any] | None = None,
+                 adapters: Mapping[str, Any] | None = None,
                  speculate: bool | None = None) -> None:
         self._is_embedded = path is None
         if path is None and _EMBEDDED_VOICE.is_dir():
@@ -135,7 +139,7 @@ class Model:
             engine=name_or_none("engine", engine), dtype=text_of("dtype", dtype),
             threads=integer("threads", threads, 0), device=name_or_none("device", device),
             codec_engine=name_or_none("codec_engine", codec_engine), adapters=_adapters(adapter),
-            speculate=speculate)
+            named_adapters=_named_adapters(adapters), speculate=speculate)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str] | None = None,
@@ -314,6 +318,16 @@ def _adapters(adapter: Any) -> list[tuple[str, float]]:
                             f"(directory, scale), not {type(path).__name__}")
         pairs.append((os.fspath(path), real("adapter", scale)))
     return pairs
+
+
+def _named_adapters(adapters: Mapping[str, Any] | None) -> list[tuple[str, str, float]]:
+    """Names, each with a directory or (directory, scale)."""
+    if adapters is None:
+        return []
+    if not isinstance(adapters, Mapping):
+        raise TypeError("adapters: expected a dict of names and directories, not "
+                        f"{type(adapters).__name__}")
+    return [(text_of("adapters", name), *_adapters([item])[0]) for name, item in adapters.items()]
 
 
 def _turn(segment: Any, rate_hz: int, is_torchaudio: bool) -> _csm.Turn:

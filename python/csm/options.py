@@ -22,6 +22,7 @@ class Options(TypedDict, total=False):
     min_audio_length_ms : at least so much sound
     top_p, min_p, depth_temperature, depth_topk, depth_top_p, depth_min_p : as the command's
     sentences, normalize, guard : True or False; None: True with the embedded voice, else False
+    adapter : one of the model's `adapters`; None: the model as it was opened
     strategy, stream, sampler, dtype, mlx_version : as the command's; dtype is the sampler's
     """
 
@@ -37,6 +38,7 @@ class Options(TypedDict, total=False):
     sentences: bool | None
     normalize: bool | None
     guard: bool | None
+    adapter: str | None
     strategy: str
     stream: str | None
     sampler: str | None
@@ -108,4 +110,5 @@ def draws(options: Options, temperature: float | None, topk: int | None) -> dict
         "stream": name_or_none("stream", get("stream")),
         "sampler": name_or_none("sampler", get("sampler")),
         "dtype": name_or_none("dtype", get("dtype")),
-        "mlx_version": name_or_none("mlx_version", get("mlx_version"))}
+        "mlx_version": name_or_none("mlx_version", get("mlx_version")),
+        "adapter": name_or_none("adapter", get("adapter"))}

@@ -11,6 +11,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
@@ -112,6 +113,7 @@ nb::dict report_dict(const csm_report &r)
     d["processor"] = r.processor;
     d["n_threads"] = r.n_threads;
     d["guarded"] = r.guarded;
+    d["adapter"] = r.adapter;
     d["n_prompt"] = r.n_prompt;
     d["n_guessed"] = r.n_guessed;
     d["n_confirmed"] = r.n_confirmed;
@@ -239,6 +241,7 @@ public:
           std::optional<std::string> engine, const std::string &dtype, int threads,
           std::optional<std::string> device, std::optional<std::string> codec_engine,
           const std::vector<std::pair<std::string, double>> &adapters,
+          const std::vector<std::tuple<std::string, std::string, double>> &named_adapters,
           std::optional<bool> speculate)
     {
         csm_model_options options = csm_model_defaults();
@@ -247,6 +250,11 @@ public:
             merged.push_back({directory.c_str(), scale});
         options.adapters = merged.data();
         options.n_adapters = merged.size();
+        std::vector<csm_named_adapter> named;
+        for (const auto &[name, directory, scale] : named_adapters)
+            named.push_back({name.c_str(), {directory.c_str(), scale}});
+        options.named_adapters = named.data();
+        options.n_named_adapters = named.size();
         options.strategy = strategy_of(strategy);
         options.engine = or_null(engine);
         options.precision = find("dtype", dtype, csm_precision_name, CSM_PRECISION_Q4 + 1);
@@ -299,6 +307,10 @@ public:
         d["depth_temperature"] = i->depth_temperature;
         d["depth_top_k"] = i->depth_top_k;
         d["default_speaker"] = i->default_speaker;
+        nb::list adapters;
+        for (size_t a = 0; a < i->n_adapters; a++)
+            adapters.append(i->adapters[a]);
+        d["adapters"] = adapters;
         return d;
     }
 
@@ -308,7 +320,7 @@ public:
                       double depth_top_p, double depth_min_p, size_t min_frames, bool guard,
                       std::optional<std::string> stream, std::optional<std::string> sampler,
                       std::optional<std::string> dtype, std::optional<std::string> mlx_version,
-                      size_t max_frames, bool sound, bool logits)
+                      std::optional<std::string> adapter, size_t max_frames, bool sound, bool logits)
     {
         const std::shared_ptr<Handle> handle = opened(handle_);
         csm_model *model = handle->model;
@@ -335,6 +347,7 @@ public:
         options.sampler = or_null(sampler);
         options.dtype = or_null(dtype);
         options.mlx_version = or_null(mlx_version);
+        options.adapter = or_null(adapter);
         options.max_frames = max_frames;
         options.without_sound = !sound;
         options.keep_logits = logits;
@@ -490,11 +503,14 @@ void bind_model(nb::module_ &m)
         .def(nb::init<std::optional<std::string>, const std::string &, std::optional<std::string>,
                       const std::string &, int, std::optional<std::string>,
                       std::optional<std::string>,
-                      const std::vector<std::pair<std::string, double>> &, std::optional<bool>>(),
+                      const std::vector<std::pair<std::string, double>> &,
+                      const std::vector<std::tuple<std::string, std::string, double>> &,
+                      std::optional<bool>>(),
              "path"_a = nb::none(), nb::kw_only(), "strategy"_a = "auto", "engine"_a = nb::none(),
              "dtype"_a = "stored", "threads"_a = 0, "device"_a = nb::none(),
              "codec_engine"_a = nb::none(),
              "adapters"_a = std::vector<std::pair<std::string, double>>(),
+             "named_adapters"_a = std::vector<std::tuple<std::string, std::string, double>>(),
              "speculate"_a = nb::none())
         .def("close", &Model::close)
         .def("info", &Model::info)
@@ -506,7 +522,7 @@ void bind_model(nb::module_ &m)
              "depth_min_p"_a = double(CSM_FROM_MODEL), "min_frames"_a = 0, "guard"_a = false,
              "stream"_a = nb::none(),
              "sampler"_a = nb::none(), "dtype"_a = nb::none(), "mlx_version"_a = nb::none(),
-             "max_frames"_a = 125, "sound"_a = true, "logits"_a = false)
+             "adapter"_a = nb::none(), "max_frames"_a = 125, "sound"_a = true, "logits"_a = false)
         .def("tokenize", &Model::tokenize, "text"_a, "speaker"_a = 0)
         .def("frames_for", &Model::frames_for, "text"_a, "speaker"_a, "context"_a)
         .def("remarks", &Model::remarks, "speaker"_a, "context"_a)

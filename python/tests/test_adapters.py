@@ -52,3 +52,29 @@ def test_one_a_list_and_pairs_with_a_scale(adapter):
 def test_top_p_and_min_p():
     drawn = tokens(temperature=0.9, top_p=0.3, depth_min_p=0.2)
     assert not np.array_equal(drawn.tokens, tokens(temperature=0.9).tokens)
+
+
+def test_several_by_name_over_one_model(adapter):
+    adapters = {"half": (adapter, 0.5), "all": adapter, "none": (adapter, 0)}
+    with csm.Model(CSM_A, engine="native", dtype="f32", adapters=adapters) as model:
+        assert model.info["adapters"] == ["half", "all", "none"]
+
+        def speak(name):
+            return model.speak("Hello", max_audio_length_ms=320, seed=3, adapter=name)
+
+        alone = {name: speak(name) for name in [*adapters, None]}
+        assert [alone[name].report["adapter"] for name in alone] == ["half", "all", "none", ""]
+        assert np.array_equal(alone["none"].tokens, alone[None].tokens)
+        assert not np.array_equal(alone["all"].tokens, alone[None].tokens)
+        assert not np.array_equal(alone["all"].tokens, alone["half"].tokens)
+        streams = {name: model.stream("Hello", max_audio_length_ms=320, seed=3, adapter=name)
+                   for name in alone}
+        for name, stream in streams.items():  # beside each other
+            codes = np.stack([frame.codes for frame in stream])
+            assert np.array_equal(codes, alone[name].tokens), name
+        with pytest.raises(ValueError, match="adapter 'other': unknown, expected half, all, none"):
+            speak("other")
+    with pytest.raises(TypeError, match="adapters: expected a dict"):
+        csm.Model(CSM_A, adapters=[adapter])
+    with pytest.raises(ValueError, match="adapter 'x': unknown, expected none: the model has none"):
+        csm.Model(CSM_A, engine="native").speak("a", adapter="x")

@@ -90,6 +90,11 @@ const struct csm_made_rows *csm_patch_rows(const struct csm_patch *patch, csm_te
 struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,
                                           enum csm_role role, size_t index);
 
+/* Of the base's row r, where the adapter has it, whose rows of q and k may be in the other order.
+ *
+ *   head_dim  of a matrix of q or k; 0 of others, whose rows have one order */
+size_t csm_adapter_row(size_t r, size_t head_dim, bool base_has_pairs, bool has_pairs);
+
 void csm_merger_free(struct csm_merger *merger); /* takes NULL */
 void csm_adapters_free(struct csm_adapters *adapters);
 

@@ -22,9 +22,7 @@ enum { ROWS = CSM_LOW_RANK_ROWS, HUGE_PAGE = 1 << 21 };
 
 _Static_assert((int)ROWS == (int)CSM_MADE_AT_ONCE, "rows are made as the products make them");
 
-/* Row of a matrix of q or k in one order as the row of the other: of the base's row
- * r, where the adapter has it. */
-static size_t row_in(size_t r, size_t head_dim, bool base_has_pairs, bool has_pairs)
+size_t csm_adapter_row(size_t r, size_t head_dim, bool base_has_pairs, bool has_pairs)
 {
     if (head_dim == 0 || base_has_pairs == has_pairs)
         return r;
@@ -60,7 +58,7 @@ static void base_row(const struct csm_merger *job, size_t r, float *row, uint8_t
         csm_weight_row(&job->base, r, row, codes);
         return;
     }
-    r = row_in(r, job->head_dim, job->base_has_pairs, p->whole_has_pairs);
+    r = csm_adapter_row(r, job->head_dim, job->base_has_pairs, p->whole_has_pairs);
     (void)csm_tensor_floats(&p->whole, r * job->cols, job->cols, row);
 }
 
@@ -71,7 +69,7 @@ static void delta_rows(const struct csm_merger *job, const struct csm_patched *p
 {
     const float *left[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
-        rows[i] = row_in(first + (i < n ? i : 0), job->head_dim, job->base_has_pairs,
+        rows[i] = csm_adapter_row(first + (i < n ? i : 0), job->head_dim, job->base_has_pairs,
                          patched->has_pairs);
         left[i] = patched->delta.left + rows[i] * patched->delta.rank;
     }

@@ -213,4 +213,25 @@ CSM_MUST_USE csm_status csm_checkpoint_find_whole(const csm_checkpoint *checkpoi
 #ifdef __cplusplus
 }
 #endif
+/* An adapter that is not merged, for lanes that ask for it. A pair adds left (right x) to the
+ * product of one matrix; its rows are in the order of the checkpoint's. */
+struct csm_kept_adapter;
+struct csm_kept_pair {
+    enum csm_part part; /* CSM_BACKBONE, CSM_DEPTH */
+    enum csm_role role; /* q, k, v, o, gate, up, down */
+    size_t index;       /* of the layer */
+    size_t rank;        /* 0: there is no other pair */
+    const float *left, *right; /* [rows, rank], [rank, cols]; until the next is asked for */
+};
+
+/* Read one; `out` is NULL on failure. The checkpoint and the path outlive it. As
+ * csm_checkpoint_adapt. */
+CSM_MUST_USE csm_status csm_kept_adapter_open(const csm_checkpoint *checkpoint,
+                                              const csm_adapter *adapter,
+                                              struct csm_kept_adapter **out, csm_error *err);
+/* Its next pair. CSM_BAD_FORMAT: it has something else; CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_kept_adapter_next(struct csm_kept_adapter *kept,
+                                              struct csm_kept_pair *pair, csm_error *err);
+void csm_kept_adapter_close(struct csm_kept_adapter *kept); /* takes NULL */
+
 #endif

@@ -338,6 +338,15 @@ struct csm_engine_ops {
      * of ctx, which must have been used before, with things that no other thread uses. What
      * it gives has the bits of ctx. It lives as long as ctx. NULL: no memory. */
     void *(*side)(void *ctx, size_t i);
+
+    /* (optional, with lane_adapter) Give a matrix a low-rank pair of the adapter of that number,
+     * 1 or more, once for each number: rows of lanes that have it get left (right x) added to
+     * their product. left [rows, rank], right [rank, cols]; both are copied. */
+    csm_status (*weight_adapter)(void *ctx, csm_weight *weight, size_t number, const float *left,
+                                 const float *right, size_t rank, csm_error *err);
+    /* Which adapter's pairs the rows of a lane get from now on, as do lanes forked from it; 0, as
+     * it is opened: none. */
+    void (*lane_adapter)(void *ctx, csm_lane *lane, size_t number);
 };
 
 /* The engine inside libcsm. */
@@ -346,7 +355,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 6
+#define CSM_ENGINE_ABI 7
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

@@ -71,6 +71,8 @@ csm_status csm_drawing_start(csm_generation *g, const csm_lane *shared, size_t n
         shared != NULL
             ? csm_sequence_fork(&g->host->language, shared, n, capacity, &g->sequence, err)
             : csm_sequence_open(&g->host->language, capacity, &g->sequence, err);
+    if (st == CSM_OK)
+        csm_sequence_adapt(&g->sequence, g->adapter);
     if (st == CSM_OK && g->settings.has_sound && g->decoder.mimi == NULL)
         st = csm_mimi_decoder_open(&g->model->codec.mimi, 1, &g->decoder, err);
     if (st == CSM_OK)

@@ -13,7 +13,8 @@
 bool csm_can_fall_back(const csm_generation *g, csm_status failed)
 {
     const bool is_engine = failed == CSM_ENGINE || failed == CSM_BAD_LOGITS;
-    return is_engine && g->is_auto && !g->host->is_asked &&
+    /* torch keeps no adapters beside its base */
+    return is_engine && g->adapter == 0 && g->is_auto && !g->host->is_asked &&
            g->host->traits->own_draws != CSM_OWN_TORCH;
 }
 

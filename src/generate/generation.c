@@ -134,6 +134,7 @@ static csm_status copy_options(csm_generation *g, csm_error *err)
         memcpy(g->forced, g->options.forced, n * sizeof *g->forced);
     }
     g->options.forced = NULL;
+    g->options.adapter = NULL; /* it has its number */
     return CSM_OK;
 }
 
@@ -161,6 +162,9 @@ csm_status csm_generation_make(csm_model *model, struct csm_prompt *prompt, size
     g->guard.n_text = n_text;
     g->report.size = g->work.size = sizeof g->report;
     csm_status st = csm_settings_make(g->host, model, options, &g->settings, err);
+    if (st == CSM_OK)
+        st = csm_adapter_number(model, options->adapter, &g->adapter, err);
+    g->prompt.adapter = g->adapter;
     if (st == CSM_OK)
         st = check_forced(model, options, err);
     if (st == CSM_OK)
@@ -211,6 +215,7 @@ static csm_status open_request(csm_model *model, const csm_request *given,
     csm_generate_options known = csm_generate_defaults();
     struct csm_prompt prompt = {0};
     struct csm_settings unused;
+    size_t number;
     csm_status st = csm_sized_read(given, &request, sizeof request, "request", err);
     if (st == CSM_OK && options != NULL)
         st = csm_sized_read(options, &known, sizeof known, "generate options", err);
@@ -223,6 +228,8 @@ static csm_status open_request(csm_model *model, const csm_request *given,
         st = csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
     if (st == CSM_OK) /* before the context's sound is encoded for nothing */
         st = csm_settings_make(&model->host, model, &known, &unused, err);
+    if (st == CSM_OK)
+        st = csm_adapter_number(model, known.adapter, &number, err);
     if (st == CSM_OK)
         st = check_codec(model, &request, !known.without_sound, err);
     if (st == CSM_OK)

@@ -47,6 +47,7 @@ struct csm_generation {
     double opened_ms;
     double encode_ms;
     size_t n_prompt;
+    size_t adapter; /* its number; 0: none */
 
     /* ---- shared, under the scheduler's lock ---- */
     csm_generation *next; /* in the queue */

@@ -157,6 +157,8 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
         st = csm_speculation_open(&m->host, m->checkpoint,
                                   options->speculation == CSM_SPECULATION_ON, err);
     m->info.has_draft = m->host.speculation != NULL;
+    if (st == CSM_OK)
+        st = csm_model_adapt(m, options, err);
     if (st == CSM_OK && m->info.has_codec)
         st = csm_codec_bind(&m->codec, codec_engine(m), options->describe_only ? NULL : &m->turns,
                             m->checkpoint, err);
@@ -241,6 +243,7 @@ void csm_model_close(csm_model *m)
     csm_tokenizer_close(m->tokenizer);
     csm_checkpoint_close(m->checkpoint);
     csm_turns_close(&m->turns);
+    csm_model_adapters_free(m);
     free(m->path);
     free(m);
 }

@@ -34,6 +34,8 @@ struct csm_model {
     struct csm_engine codec_engine; /* all zero: the host's has the codec too */
     csm_codec codec;
     int n_threads; /* as asked for */
+    char **adapters; /* [info.n_adapters] names of those kept beside the base; the number of
+                      * adapters[i] is i + 1 */
     bool is_described_only;
     struct csm_scheduler scheduler;
 };
@@ -43,6 +45,13 @@ struct csm_model {
 csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoint,
                                      const csm_model_options *options, csm_model **out,
                                      csm_error *err);
+
+/* The adapters that the options name, beside the host's language. */
+csm_status csm_model_adapt(csm_model *model, const csm_model_options *options, csm_error *err);
+/* The number of the adapter of a name; NULL: 0. CSM_BAD_ARG: there is none. */
+csm_status csm_adapter_number(const csm_model *model, const char *name, size_t *number,
+                              csm_error *err);
+void csm_model_adapters_free(csm_model *model);
 
 /* Bind the codec of a checkpoint into `codec` (all zero before); engine, turns and
  * checkpoint outlive it. Released also when this failed. */

@@ -146,7 +146,7 @@ size_t csm_prompt_shared(const struct csm_prompt *a, const struct csm_prompt *b,
                          size_t n_codebooks)
 {
     size_t n = 0;
-    while (n < a->n && n < b->n && a->text[n] == b->text[n] &&
+    while (a->adapter == b->adapter && n < a->n && n < b->n && a->text[n] == b->text[n] &&
            (a->text[n] >= 0 || memcmp(a->codes + n * n_codebooks, b->codes + n * n_codebooks,
                                       n_codebooks * sizeof *a->codes) == 0))
         n++;

@@ -15,6 +15,7 @@ struct csm_prompt {
     int32_t *text;  /* [n], -1 where a frame is */
     int32_t *codes; /* [n, n_codebooks], unused where text is */
     size_t n_rooms; /* positions that there is memory for */
+    size_t adapter; /* that it is read with: its number; 0: none */
 };
 
 /* The prompt of a request; freed with csm_prompt_free, also when this failed. Encodes the
@@ -27,7 +28,7 @@ void csm_prompt_free(struct csm_prompt *prompt);
 csm_status csm_prompt_count(const csm_model *model, const csm_request *request, size_t *n,
                             csm_error *err);
 
-/* How many positions two prompts share at their beginning. */
+/* How many positions two prompts share at their beginning: none, with different adapters. */
 size_t csm_prompt_shared(const struct csm_prompt *a, const struct csm_prompt *b,
                          size_t n_codebooks);
 

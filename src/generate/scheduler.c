@@ -69,6 +69,7 @@ static void fill_report(csm_generation *g)
     r->encode_ms = g->encode_ms;
     if (r->guarded == NULL)
         r->guarded = "";
+    r->adapter = g->adapter > 0 ? g->model->adapters[g->adapter - 1] : "";
     const char *version = s->mlx_version[0] != '\0' ? s->mlx_version : "newest known";
     strcpy(r->mlx_version, s->stream == CSM_STREAM_MLX ? version : "");
 }

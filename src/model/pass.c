@@ -316,8 +316,8 @@ static csm_status depth_input(struct csm_pass *pass, struct csm_sequence *const 
 }
 
 /* The depth decoder's lanes, at the position before code k: 0 for 1, else k. */
-static csm_status open_depth(struct csm_pass *pass, size_t first_lane, size_t n, size_t k,
-                             csm_error *err)
+static csm_status open_depth(struct csm_pass *pass, struct csm_sequence *const *sequences,
+                             size_t first_lane, size_t n, size_t k, csm_error *err)
 {
     const struct csm_engine *engine = pass->language->engine;
     csm_status st = CSM_OK;
@@ -326,6 +326,8 @@ static csm_status open_depth(struct csm_pass *pass, size_t first_lane, size_t n,
         st = csm_pass_depth_lane(pass, first_lane + i, &lane, err);
         if (st == CSM_OK)
             st = engine->ops->lane_truncate(engine->ctx, lane, k == 1 ? 0 : k, err);
+        if (st == CSM_OK && engine->ops->lane_adapter != NULL)
+            engine->ops->lane_adapter(engine->ctx, lane, sequences[i]->adapter);
         if (st == CSM_OK)
             pass->rows[i] = (struct csm_rows){lane, k == 1 ? 2 : 1};
     }
@@ -343,7 +345,7 @@ csm_status csm_pass_depth(struct csm_pass *pass, struct csm_sequence *const *seq
 
     csm_status st = open_codes(pass, sequences, n, at, per, err);
     if (st == CSM_OK)
-        st = open_depth(pass, first_lane, n, k, err);
+        st = open_depth(pass, sequences, first_lane, n, k, err);
     if (st == CSM_OK)
         st = depth_input(pass, sequences, n, k, codes, err);
     if (st == CSM_OK)

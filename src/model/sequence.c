@@ -32,6 +32,14 @@ csm_status csm_sequence_fork(const struct csm_language *language, const csm_lane
     return open_rest(engine->ops->lane_fork(engine->ctx, lane, n, &s->lane, err), s, err);
 }
 
+void csm_sequence_adapt(struct csm_sequence *s, size_t adapter)
+{
+    const struct csm_engine *engine = s->language->engine;
+    s->adapter = adapter;
+    if (engine->ops->lane_adapter != NULL)
+        engine->ops->lane_adapter(engine->ctx, s->lane, adapter);
+}
+
 void csm_sequence_close(struct csm_sequence *s)
 {
     if (s->language != NULL) {

@@ -13,6 +13,7 @@ struct csm_sequence {
     csm_value *hidden;  /* [1, width]: the last position, normed */
     size_t n_positions; /* so far */
     size_t capacity;    /* at most */
+    size_t adapter;     /* its number; 0: none */
     struct csm_watch watch; /* observer, user and frame: who sees its hidden states */
 };
 
@@ -25,6 +26,9 @@ csm_status csm_sequence_open(const struct csm_language *language, size_t capacit
  * `hidden`. Only on engines with lane_fork. */
 csm_status csm_sequence_fork(const struct csm_language *language, const csm_lane *lane, size_t n,
                              size_t capacity, struct csm_sequence *sequence, csm_error *err);
+
+/* Read with an adapter that was given to the language (adapted.h), from now on. */
+void csm_sequence_adapt(struct csm_sequence *sequence, size_t adapter);
 
 void csm_sequence_close(struct csm_sequence *sequence); /* leaves it all zero */
 

@@ -134,6 +134,44 @@ def test_tokens_are_those_of_peft(csm, base, tmp_path, kind):
                 assert not torch.equal(got["codes"], plain["codes"])
 
 
+@pytest.mark.parametrize("dtype", ["f32", "q8"])
+def test_adapters_kept_beside_the_base(build_dir, base, tmp_path, dtype):
+    """One model, four adapters: each one's tokens are those of a PeftModel that is not merged, and
+    its bits beside the others are those alone (adapted_codes compares)."""
+    kinds = {"small": "lora 4", "every": "rslora 8", "patterned": "ranks and alphas by pattern"}
+    for name, kind in kinds.items():
+        make(base, tmp_path / name, kind)
+    asked = [(name, scale) for name in kinds for scale in (1, 0.5)]
+    for temperature in 0, 0.9:
+        done = subprocess.run(
+            [build_dir / "bin" / "adapted_codes", base, dtype, str(temperature), str(SEED),
+             str(FRAMES), *(f"{name}{scale}={tmp_path / name}:{scale}" for name, scale in asked)],
+            capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["adapter"] for line in lines] == [f"{n}{s}" for n, s in asked] + [""]
+        assert len({str(line["codes"]) for line in lines}) == len(lines)
+        for (name, scale), line in zip(asked, lines) if dtype == "f32" else ():
+            got = {"codes": torch.tensor(line["codes"]), "margins": torch.tensor(line["margins"])}
+            # Sums of float32 in another order: 1e-5 of logits that are some units large.
+            assert_same(got, tokens(reference(base, tmp_path / name, scale), base, temperature,
+                                    SEED), 1e-3)
+
+
+@pytest.mark.parametrize("kind, what", [
+    ("dora 6", "a magnitude (DoRA)"), ("modules kept whole", "a module kept whole"),
+    ("tables", "a pair of a table or a head"),
+    ("lora 32, as unsloth's, Mimi too", "a pair of the codec")])
+def test_what_cannot_be_kept_beside_is_refused(build_dir, base, tmp_path, kind, what):
+    make(base, tmp_path / "adapter", kind)
+    done = subprocess.run([build_dir / "bin" / "adapted_codes", base, "f32", "0", "1", "1",
+                           f"one={tmp_path / 'adapter'}:1"], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == (f"adapted_codes: adapter {tmp_path / 'adapter'}: it has {what}, expected "
+                           "low-rank pairs of the layers' projections alone to keep it beside the "
+                           "base: merge it\n")
+
+
 def test_merging_to_bfloat16_is_pefts(build_dir, base, tmp_path):
     """Base in bfloat16: PEFT's merge rounds base + delta once; so does csm, but where the sum
     over the rank, which PyTorch takes in another order, lies at the border of two values."""

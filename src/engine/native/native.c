@@ -168,6 +168,7 @@ static void value_free(void *ctx, csm_value *value)
     if (value == NULL)
         return;
     free(value->buffer.data);
+    free(value->adapters.data);
     free(value);
 }
 
@@ -346,4 +347,6 @@ const struct csm_engine_ops csm_engine_native = {
     .conv = csm_native_conv,
     .threads = native_threads,
     .side = native_side,
+    .weight_adapter = csm_native_weight_adapter,
+    .lane_adapter = csm_native_lane_adapter,
 };

@@ -32,6 +32,8 @@ enum scratch {
     SCRATCH_WINDOW, /* input of a convolution with its past */
     SCRATCH_MIXED,  /* the same, mixed */
     SCRATCH_ROWS,   /* at which row the rows of each lane begin */
+    SCRATCH_SMALL,  /* of an adapter's pairs: right x */
+    SCRATCH_ADDED,  /* and left (right x) */
     SCRATCH_COUNT
 };
 
@@ -65,6 +67,9 @@ struct native {
 struct csm_value {
     size_t rows, cols;
     struct buffer buffer;
+    /* [rows] the adapter of each row, as the last attention's lanes had them. */
+    struct buffer adapters;
+    bool has_adapters; /* false: all are 0 */
 };
 
 /* How a matrix lies for products. */
@@ -76,6 +81,12 @@ struct conv_form {
     struct column_tiles columns; /* [out_rows, window * in], or mixed: [out_rows, 4 * in], or: */
     float *rows;                 /* [out_rows, window * in], if there are groups or few rows */
     float *bias;                 /* [out_rows] or NULL */
+};
+
+/* What an adapter adds to a product. */
+struct native_pair {
+    size_t adapter;           /* its number */
+    csm_weight *left, *right; /* [rows, rank], [rank, cols] */
 };
 
 struct csm_weight {
@@ -91,6 +102,8 @@ struct csm_weight {
 
     float *vector; /* rank 1: [rows] */
     struct conv_form conv;
+    struct native_pair *pairs; /* [n_pairs] */
+    size_t n_pairs;
 };
 
 /* At least n_bytes, 64-byte aligned; contents are lost when it grows. */
@@ -162,11 +175,13 @@ struct affine_rows {
     size_t n_groups, group;
 };
 
-/* What products multiply: n rows, ld floats apart; affine: the same, NULL: not made yet. */
+/* What products multiply: n rows, ld floats apart; affine: the same, NULL: not made yet;
+ * adapters: [n] of each row, NULL: none has one. */
 struct rows {
     const float *values;
     size_t ld, n;
     const struct affine_rows *affine;
+    const size_t *adapters;
 };
 
 enum finish {
@@ -222,5 +237,19 @@ csm_status csm_native_conv_state_reset(void *ctx, csm_conv_state *state, csm_err
 void csm_native_conv_state_free(void *ctx, csm_conv_state *state);
 csm_status csm_native_conv(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err);
+
+/* ---- native_adapter.c ---- */
+csm_status csm_native_weight_adapter(void *ctx, csm_weight *weight, size_t number,
+                                     const float *left, const float *right, size_t rank,
+                                     csm_error *err);
+void csm_native_lane_adapter(void *ctx, csm_lane *lane, size_t number);
+/* Note in a value whose rows are of these lanes which adapter each has. CSM_NO_MEMORY. */
+csm_status csm_native_value_adapters(csm_value *x, const struct csm_rows *rows, size_t n_lanes,
+                                     csm_error *err);
+const size_t *csm_native_adapters_of(const csm_value *x); /* [rows] or NULL: for struct rows */
+/* Add to a product that is there what its matrix's pairs give for x. CSM_NO_MEMORY. */
+csm_status csm_native_pairs_add(struct native *native, const struct product *product,
+                                struct rows x, csm_error *err);
+void csm_native_pairs_free(csm_weight *weight);
 
 #endif

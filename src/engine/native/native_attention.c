@@ -219,8 +219,11 @@ csm_status csm_native_attention(void *ctx, const struct csm_attention *a, size_t
         st = check_block(a, x, err);
     if (st == CSM_OK && n_lanes > 0)
         st = open_lanes(&job, x, err);
+    if (st == CSM_OK)
+        st = csm_native_value_adapters(x, rows_of, n_lanes, err);
     if (st != CSM_OK || x->rows == 0)
         return st;
+    const size_t *adapters = csm_native_adapters_of(x);
 
     size_t rows = x->rows, q_width = a->n_heads * a->head_dim, kv_width = a->n_kv_heads * a->head_dim;
     size_t n_scores = (size_t)csm_threads_count(native->threads) * job.scores_each;
@@ -247,7 +250,9 @@ csm_status csm_native_attention(void *ctx, const struct csm_attention *a, size_t
                             {.weight = a->k, .out = job.k, .ld_out = kv_width},
                             {.weight = a->v, .out = job.v, .ld_out = kv_width}};
     st = csm_native_product(native, qkv, 3, (struct finishing){.kind = FINISH_STORE},
-                        (struct rows){.values = normed, .ld = a->width, .n = rows}, err);
+                        (struct rows){.values = normed, .ld = a->width, .n = rows,
+                                      .adapters = adapters},
+                        err);
     if (st != CSM_OK)
         return st;
     /* Keys and values of a head are written by the thread that reads them: between cores
@@ -268,5 +273,7 @@ csm_status csm_native_attention(void *ctx, const struct csm_attention *a, size_t
         .residual = csm_native_data(x),
         .layer_scale = a->layer_scale == NULL ? NULL : a->layer_scale->vector};
     return csm_native_product(native, &o, 1, residual,
-                          (struct rows){.values = job.out, .ld = q_width, .n = rows}, err);
+                          (struct rows){.values = job.out, .ld = q_width, .n = rows,
+                                        .adapters = adapters},
+                          err);
 }

@@ -71,6 +71,7 @@ csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, 
     if (st != CSM_OK)
         return st;
 
+    const size_t *adapters = csm_native_adapters_of(x); /* as attention before had them */
     struct finishing activation = {.kind = gated ? FINISH_GATED : FINISH_GELU};
     struct affine_rows affine;
     if (block->down->form == FORM_AFFINE) {
@@ -83,7 +84,9 @@ csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, 
     struct product up[2] = {{.weight = weights[2], .out = a, .ld_out = hidden},
                             {.weight = block->up, .out = b, .ld_out = hidden}};
     st = csm_native_product(native, up, gated ? 2 : 1, activation,
-                        (struct rows){.values = normed, .ld = width, .n = rows}, err);
+                        (struct rows){.values = normed, .ld = width, .n = rows,
+                                      .adapters = adapters},
+                        err);
     if (st != CSM_OK)
         return st;
     struct product down = {.weight = block->down, .out = product, .ld_out = width};
@@ -92,5 +95,5 @@ csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, 
         .residual = csm_native_data(x),
         .layer_scale = block->layer_scale == NULL ? NULL : block->layer_scale->vector};
     return csm_native_product(native, &down, 1, residual,
-                          (struct rows){a, hidden, rows, activation.affine}, err);
+                          (struct rows){a, hidden, rows, activation.affine, adapters}, err);
 }

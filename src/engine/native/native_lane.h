@@ -26,6 +26,7 @@ struct csm_lane {
     size_t n_pages, n_rooms;
     float *ring;        /* of a windowed lane: all its pages */
     struct csm_rope rope;
+    size_t adapter; /* its rows': csm_engine_ops.lane_adapter */
 };
 
 /* Where in a page a layer's kv head begins; its values follow its keys. */

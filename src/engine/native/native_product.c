@@ -195,6 +195,33 @@ static void finish_work(void *user, size_t first, size_t end, int thread)
     finish(job, job->products, row, to - row);
 }
 
+/* What follows products that are there. */
+static void finish_all(struct native *native, const struct product *products, size_t n_products,
+                       struct finishing finishing, struct rows x)
+{
+    struct job job = {.native = native, .products = products, .n_products = n_products,
+                      .finishing = finishing, .x = x, .n_each = 1};
+    if (finishing.affine != NULL)
+        job.n_each = finishing.affine->group / CSM_TILE;
+    csm_threads_run(native->threads, finish_work, &job, tiles_of(products) / job.n_each, 1);
+}
+
+/* Some rows are of lanes with adapters, of which some product has pairs. */
+static csm_status product_adapted(struct native *native, const struct product *products,
+                                  size_t n_products, struct finishing finishing, struct rows x,
+                                  csm_error *err)
+{
+    struct rows plain = x;
+    plain.adapters = NULL;
+    csm_status st = csm_native_product(native, products, n_products,
+                                       (struct finishing){.kind = FINISH_STORE}, plain, err);
+    for (size_t i = 0; st == CSM_OK && i < n_products; i++)
+        st = csm_native_pairs_add(native, &products[i], x, err);
+    if (st == CSM_OK && (finishing.kind != FINISH_STORE || finishing.affine != NULL))
+        finish_all(native, products, n_products, finishing, plain);
+    return st;
+}
+
 /* Matrices of different groups, for which one input has different digits: one after the
  * other, and what follows gate and up when both are there. */
 static csm_status product_each(struct native *native, const struct product *products,
@@ -207,14 +234,9 @@ static csm_status product_each(struct native *native, const struct product *prod
         st = csm_native_product(native, &products[i], 1,
                                 is_gated ? (struct finishing){.kind = FINISH_STORE} : finishing,
                                 x, err);
-    if (st != CSM_OK || !is_gated)
-        return st;
-    struct job job = {.native = native, .products = products, .n_products = n_products,
-                      .finishing = finishing, .x = x, .n_each = 1};
-    if (finishing.affine != NULL)
-        job.n_each = finishing.affine->group / CSM_TILE;
-    csm_threads_run(native->threads, finish_work, &job, tiles_of(products) / job.n_each, 1);
-    return CSM_OK;
+    if (st == CSM_OK && is_gated)
+        finish_all(native, products, n_products, finishing, x);
+    return st;
 }
 
 csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
@@ -222,13 +244,14 @@ csm_status csm_native_product(struct native *native, const struct product *produ
 {
     struct job job = {native, products, n_products, finishing, x, NULL, 0, 1};
     size_t group = 0, n_tiles = 0;
-    bool has_groups = false;
+    bool has_groups = false, has_pairs = false;
     for (size_t i = 0; i < n_products; i++) {
         const struct product *p = &products[i];
         if (cols_of(p) != cols_of(products))
             return csm_fail(err, CSM_BAD_ARG, "native: one input for matrices of %zu and %zu columns",
                             cols_of(products), cols_of(p));
         n_tiles += tiles_of(p);
+        has_pairs = has_pairs || p->weight->n_pairs > 0;
         if (is_affine(p)) {
             has_groups = has_groups || (group != 0 && group != (size_t)p->weight->tiles.group);
             group = (size_t)p->weight->tiles.group;
@@ -241,6 +264,8 @@ csm_status csm_native_product(struct native *native, const struct product *produ
     }
     if (x.n == 0)
         return CSM_OK;
+    if (has_pairs && x.adapters != NULL)
+        return product_adapted(native, products, n_products, finishing, x, err);
     if (has_groups)
         return product_each(native, products, n_products, finishing, x, err);
     struct affine_rows made;

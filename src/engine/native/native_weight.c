@@ -385,6 +385,7 @@ void csm_native_weight_free(void *ctx, csm_weight *w)
     (void)ctx;
     if (w == NULL)
         return;
+    csm_native_pairs_free(w);
     free(w->vector);
     free(w->conv.rows);
     free(w->conv.bias);

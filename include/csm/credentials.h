@@ -8,7 +8,7 @@
  *   options.credentials = credentials;              of a csm_audio_writer
  *
  * Needs libc2pa_c, C2PA's own library, which is loaded when credentials are opened: from
- * the path in the environment variable CSM_C2PA (not in a program that runs with more
+ * the path in the environment variable $CSM_C2PA (not in a program that runs with more
  * rights than its caller), else where the system looks for libraries. c2pa-python's wheel
  * holds one (tried: libc2pa_c 0.91.3 of c2pa-python 0.38.1). */
 #ifndef CSM_CREDENTIALS_H

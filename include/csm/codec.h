@@ -41,7 +41,9 @@ typedef struct csm_codec_info {
 /* Lives as long as the codec. */
 CSM_API const csm_codec_info *csm_codec_describe(const csm_codec *codec);
 
-/* Sound to codes.
+/* Sound to codes. What was encoded last is kept, samples and codes, up to 16 MB a codec (some
+ * 170 s): the same samples again take no time, also as a context of csm_generate, in a session
+ * and in the server.
  *
  *   samples  [n_samples] mono at sample_rate_hz; the last frame may be partial
  *            and is padded layer by layer as transformers does

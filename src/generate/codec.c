@@ -16,6 +16,8 @@ csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
                           csm_error *err)
 {
     codec->turns = turns;
+    csm_encoded_open(&codec->encoded);
+    codec->is_bound = true;
     const struct csm_codec_config *config = &csm_checkpoint_config(checkpoint)->codec;
     codec->info = (csm_codec_info){.sample_rate_hz = config->sample_rate_hz,
                                    .frame_samples = config->frame_samples,
@@ -27,6 +29,9 @@ csm_status csm_codec_bind(csm_codec *codec, const struct csm_engine *engine,
 void csm_codec_release(csm_codec *codec)
 {
     csm_mimi_close(&codec->mimi);
+    if (codec->is_bound)
+        csm_encoded_close(&codec->encoded);
+    codec->is_bound = false;
 }
 
 csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm_codec **out,
@@ -112,20 +117,13 @@ static csm_status check_codebooks(const csm_codec *codec, size_t n_codebooks, cs
     return CSM_OK;
 }
 
-csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_samples,
-                            size_t n_codebooks, int32_t *codes, csm_error *err)
+static csm_status encode(csm_codec *codec, const float *samples, size_t n_samples,
+                         size_t n_codebooks, int32_t *codes, csm_error *err)
 {
-    csm_status st = check_codebooks(codec, n_codebooks, err);
-    for (size_t i = 0; st == CSM_OK && i < n_samples; i++)
-        if (!isfinite(samples[i]))
-            st = csm_fail(err, CSM_BAD_ARG, "sample %zu: %g, expected a finite value", i,
-                          (double)samples[i]);
-    if (st != CSM_OK)
-        return st;
     struct csm_mimi_stream stream = {0};
     const size_t frame = codec->info.frame_samples, piece = CSM_MIMI_PIECE * frame;
     csm_turns_take(codec->turns);
-    st = csm_mimi_encoder_open(&codec->mimi, &stream, err);
+    csm_status st = csm_mimi_encoder_open(&codec->mimi, &stream, err);
     for (size_t at = 0; st == CSM_OK && at < n_samples; at += piece) {
         st = csm_mimi_encode(&stream, samples + at, n_samples - at < piece ? n_samples - at : piece,
                              n_codebooks, NULL, codes + at / frame * n_codebooks, err);
@@ -134,6 +132,26 @@ csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_sam
     }
     csm_mimi_stream_close(&stream);
     csm_turns_give(codec->turns);
+    return st;
+}
+
+csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_samples,
+                            size_t n_codebooks, int32_t *codes, csm_error *err)
+{
+    csm_status st = check_codebooks(codec, n_codebooks, err);
+    for (size_t i = 0; st == CSM_OK && i < n_samples; i++)
+        if (!isfinite(samples[i]))
+            st = csm_fail(err, CSM_BAD_ARG, "sample %zu: %g, expected a finite value", i,
+                          (double)samples[i]);
+    if (st != CSM_OK || n_samples == 0 ||
+        csm_encoded_find(&codec->encoded, samples, n_samples, n_codebooks, codes))
+        return st;
+    st = encode(codec, samples, n_samples, n_codebooks, codes, err);
+    if (st == CSM_OK) {
+        const size_t frame = codec->info.frame_samples;
+        csm_encoded_keep(&codec->encoded, samples, n_samples, codes,
+                         (n_samples + frame - 1) / frame, n_codebooks);
+    }
     return st;
 }
 

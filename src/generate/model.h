@@ -8,6 +8,7 @@
 
 #include "base/turns.h"
 #include "checkpoint/checkpoint.h"
+#include "generate/encoded.h"
 #include "generate/prompt.h"
 #include "generate/scheduler.h"
 #include "generate/strategy.h"
@@ -21,6 +22,8 @@ struct csm_codec {
     struct csm_turns own_turns;
     struct csm_turns *turns; /* NULL: nothing is loaded */
     struct csm_mimi mimi;
+    bool is_bound;
+    struct csm_encoded encoded; /* open while the codec is bound */
     csm_codec_info info;
 };
 

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <csm/text.h>
-
 enum { MAX_SILENCE_MS = 60000 };
 
 /* Silence that is asked for, as much of it as there may be. */
@@ -41,13 +39,14 @@ static csm_status append(struct sentences *all, size_t n_begun, char *text, int 
     return CSM_OK;
 }
 
-csm_status sentences_add(struct sentences *all, size_t n_begun, const char *text,
-                         bool is_normalized, bool is_split, csm_error *err)
+csm_status sentences_add(struct sentences *all, const csm_text_rules *rules, size_t n_begun,
+                         const char *text, bool is_split, csm_error *err)
 {
     csm_text_piece *pieces = NULL;
     size_t n = 0;
-    csm_status st = (is_normalized ? csm_text_pieces : csm_text_divide)(
-        text, is_split ? CSM_SENTENCE_BYTES : 0, &pieces, &n, err);
+    const size_t max_bytes = is_split ? CSM_SENTENCE_BYTES : 0;
+    csm_status st = rules != NULL ? csm_text_rules_say(rules, text, max_bytes, &pieces, &n, err)
+                                  : csm_text_divide(text, max_bytes, &pieces, &n, err);
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
         char *words = pieces[i].text;
         pieces[i].text = NULL;

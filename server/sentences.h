@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <csm/status.h>
+#include <csm/text.h>
 
 struct sentence {
     char *text;   /* as it is spoken, not empty */
@@ -22,11 +22,12 @@ struct sentences {
 };
 
 /* All zero is empty. Append a text's sentences, or what stands between its pauses.
+ *   rules    by which it becomes words; NULL: it is said as it is written
  *   n_begun  so many are said or under way: silence alone lengthens the pause after one that
  *            is not
  * CSM_BAD_ARG (not UTF-8), CSM_NO_MEMORY. */
-csm_status sentences_add(struct sentences *all, size_t n_begun, const char *text,
-                         bool is_normalized, bool is_split, csm_error *err);
+csm_status sentences_add(struct sentences *all, const csm_text_rules *rules, size_t n_begun,
+                         const char *text, bool is_split, csm_error *err);
 void sentences_free(struct sentences *all);
 
 /* Whether it is more than one sentence without silence. */

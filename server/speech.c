@@ -115,8 +115,8 @@ struct speech_piece speech_take(struct speech *s)
 
 csm_status speech_add(struct speech *s, const char *text, bool is_split, csm_error *err)
 {
-    const csm_status st =
-        sentences_add(&s->said, s->next, text, s->setup.is_normalized, is_split, err);
+    const csm_text_rules *rules = s->setup.is_normalized ? s->all->rules : NULL;
+    const csm_status st = sentences_add(&s->said, rules, s->next, text, is_split, err);
     if (st != CSM_OK || s->next == s->said.n || s->has_failed)
         return st;
     if (s->all->is_stopped && s->place == IDLE) {

@@ -65,6 +65,7 @@ struct speeches {
     size_t n_drawn[MAX_MODELS]; /* generations that each is drawing */
     size_t n_models;
     const csm_model_info *info;
+    csm_text_rules *rules;
     struct workers *workers;
     size_t max_streams, max_queue, n_running, n_waiting;
     struct speech_list queue, told;

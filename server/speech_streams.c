@@ -152,6 +152,12 @@ csm_status speeches_new(struct event_base *base, csm_model *const *models, size_
         free(all);
         return csm_fail(err, CSM_NO_MEMORY, "speeches: out of memory");
     }
+    csm_status st = csm_text_rules_open(&all->rules, err);
+    if (st != CSM_OK) {
+        event_free(all->news);
+        free(all);
+        return st;
+    }
     memcpy(all->models, models, n_models * sizeof *models);
     all->n_models = n_models;
     all->model = models[0];
@@ -171,6 +177,7 @@ void speeches_free(struct speeches *all)
     if (all == NULL)
         return;
     event_free(all->news);
+    csm_text_rules_close(all->rules);
     pthread_mutex_destroy(&all->mutex);
     free(all);
 }

@@ -113,8 +113,8 @@ static csm_status add_blocks(struct pieces *all, struct csm_speaker *speaker,
     return status;
 }
 
-csm_status csm_text_pieces(const char *text, size_t max_bytes, csm_text_piece **out, size_t *n_out,
-                           csm_error *err)
+csm_status csm_text_rules_say(const csm_text_rules *rules, const char *text, size_t max_bytes,
+                              csm_text_piece **out, size_t *n_out, csm_error *err)
 {
     const size_t n_bytes = strlen(text), n_valid = csm_utf8_valid(text, n_bytes);
     if (n_valid < n_bytes)
@@ -126,7 +126,7 @@ csm_status csm_text_pieces(const char *text, size_t max_bytes, csm_text_piece **
     struct csm_speaker *speaker = NULL;
     csm_status status = csm_markup_read(text, &blocks, err);
     if (status == CSM_OK)
-        status = csm_speaker_new(&speaker, err);
+        status = csm_speaker_new(rules, &speaker, err);
     if (status == CSM_OK)
         status = add_blocks(&all, speaker, &blocks, max_bytes, err);
     csm_speaker_free(speaker);
@@ -138,6 +138,18 @@ csm_status csm_text_pieces(const char *text, size_t max_bytes, csm_text_piece **
     *out = all.items;
     *n_out = all.n;
     return CSM_OK;
+}
+
+csm_status csm_text_pieces(const char *text, size_t max_bytes, csm_text_piece **out, size_t *n_out,
+                           csm_error *err)
+{
+    csm_text_rules *rules;
+    csm_status status = csm_text_rules_open(&rules, err);
+    if (status != CSM_OK)
+        return status;
+    status = csm_text_rules_say(rules, text, max_bytes, out, n_out, err);
+    csm_text_rules_close(rules);
+    return status;
 }
 
 void csm_text_pieces_free(csm_text_piece *pieces, size_t n)

@@ -26,12 +26,18 @@ struct ready {
     pcre2_code *code; /* NULL: it scans */
 };
 
+struct csm_text_rules {
+    struct ready *items;
+    size_t n;
+};
+
 struct csm_speaker {
-    struct ready *rules;
-    size_t n_rules;
+    const csm_text_rules *rules;
     pcre2_match_data *match;
     pcre2_match_context *limits;
 };
+
+/* ---- rules -------------------------------------------------------------------- */
 
 static bool is_rule(const struct csm_say_rule *rule)
 {
@@ -47,30 +53,60 @@ static size_t count_rules(void)
     return n;
 }
 
-csm_status csm_speaker_new(struct csm_speaker **out, csm_error *err)
+/* False: out of memory. */
+static bool make_ready(csm_text_rules *rules, const struct csm_say_rule *rule)
+{
+    int code = 0;
+    PCRE2_SIZE offset;
+    struct ready *ready = &rules->items[rules->n++];
+    ready->rule = rule;
+    if (rule->pattern == NULL)
+        return true;
+    ready->code = pcre2_compile((PCRE2_SPTR)rule->pattern, PCRE2_ZERO_TERMINATED,
+                                PCRE2_UTF | PCRE2_ANCHORED, &code, &offset, NULL);
+    return ready->code != NULL;
+}
+
+csm_status csm_text_rules_open(csm_text_rules **out, csm_error *err)
+{
+    csm_text_rules *rules = calloc(1, sizeof *rules);
+    if (rules != NULL)
+        rules->items = calloc(count_rules(), sizeof *rules->items);
+    bool is_whole = rules != NULL && rules->items != NULL;
+    for (size_t k = 0; is_whole && k < N_KINDS; k++)
+        for (const struct csm_say_rule *r = kinds[k]; is_whole && is_rule(r); r++)
+            is_whole = make_ready(rules, r);
+    if (!is_whole) {
+        csm_text_rules_close(rules);
+        return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
+    }
+    *out = rules;
+    return CSM_OK;
+}
+
+void csm_text_rules_close(csm_text_rules *rules)
+{
+    if (rules == NULL)
+        return;
+    for (size_t i = 0; i < rules->n; i++)
+        pcre2_code_free(rules->items[i].code);
+    free(rules->items);
+    free(rules);
+}
+
+/* ---- one caller's ------------------------------------------------------------- */
+
+csm_status csm_speaker_new(const csm_text_rules *rules, struct csm_speaker **out, csm_error *err)
 {
     struct csm_speaker *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
-    s->match = pcre2_match_data_create(16, NULL);
-    s->limits = pcre2_match_context_create(NULL);
-    s->rules = calloc(count_rules(), sizeof *s->rules);
-    bool has_failed = s->match == NULL || s->limits == NULL || s->rules == NULL;
-    for (size_t k = 0; !has_failed && k < N_KINDS; k++)
-        for (const struct csm_say_rule *r = kinds[k]; !has_failed && is_rule(r); r++) {
-            int code = 0;
-            PCRE2_SIZE offset;
-            struct ready *ready = &s->rules[s->n_rules++];
-            ready->rule = r;
-            if (r->pattern == NULL)
-                continue;
-            ready->code = pcre2_compile((PCRE2_SPTR)r->pattern, PCRE2_ZERO_TERMINATED,
-                                        PCRE2_UTF | PCRE2_ANCHORED, &code, &offset, NULL);
-            has_failed = ready->code == NULL;
-        }
-    if (has_failed) {
+    if (s != NULL) {
+        s->rules = rules;
+        s->match = pcre2_match_data_create(16, NULL);
+        s->limits = pcre2_match_context_create(NULL);
+    }
+    if (s == NULL || s->match == NULL || s->limits == NULL) {
         csm_speaker_free(s);
-        return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
+        return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
     }
     pcre2_set_match_limit(s->limits, 100000);
     *out = s;
@@ -81,9 +117,6 @@ void csm_speaker_free(struct csm_speaker *s)
 {
     if (s == NULL)
         return;
-    for (size_t i = 0; i < s->n_rules; i++)
-        pcre2_code_free(s->rules[i].code);
-    free(s->rules);
     pcre2_match_data_free(s->match);
     pcre2_match_context_free(s->limits);
     free(s);
@@ -105,11 +138,11 @@ static unsigned begins(const char *text, size_t at)
 static size_t apply(struct csm_speaker *s, size_t i, const char *text, size_t n, size_t at,
                     struct csm_builder *out)
 {
-    const struct csm_say_rule *rule = s->rules[i].rule;
+    const struct csm_say_rule *rule = s->rules->items[i].rule;
     if (rule->pattern == NULL)
         return rule->scan(out, text, at);
-    const int found = pcre2_match(s->rules[i].code, (PCRE2_SPTR)text, n, at, PCRE2_NO_UTF_CHECK,
-                                  s->match, s->limits);
+    const int found = pcre2_match(s->rules->items[i].code, (PCRE2_SPTR)text, n, at,
+                                  PCRE2_NO_UTF_CHECK, s->match, s->limits);
     if (found <= 0)
         return 0;
     size_t *bounds = pcre2_get_ovector_pointer(s->match);
@@ -155,8 +188,8 @@ void csm_speaker_say(struct csm_speaker *s, const char *text, struct csm_builder
         const size_t before = out->length;
         const bool was_opening = ends_in_opening(out);
         size_t taken = 0;
-        for (size_t i = 0; taken == 0 && i < s->n_rules; i++)
-            if ((s->rules[i].rule->begins & here) != 0)
+        for (size_t i = 0; taken == 0 && i < s->rules->n; i++)
+            if ((s->rules->items[i].rule->begins & here) != 0)
                 taken = apply(s, i, text, n, at, out);
         if (taken > 0) {
             mend(out, before, was_opening, text + at + taken);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * speaker.h - the rules of say.h, made ready, over a text without markup. */
+ * speaker.h - the rules of say.h over a text without markup. */
 #ifndef CSM_TEXT_SPEAKER_H
 #define CSM_TEXT_SPEAKER_H
 
-#include <csm/status.h>
+#include <csm/text.h>
 
 #include "base/builder.h"
 
 struct csm_speaker;
 
-/* Compile the patterns, some 3 ms. CSM_OK, CSM_NO_MEMORY. */
-CSM_MUST_USE csm_status csm_speaker_new(struct csm_speaker **out, csm_error *err);
+/* By rules that outlive it: the memory of one caller's matches. CSM_OK, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_speaker_new(const csm_text_rules *rules, struct csm_speaker **out,
+                                        csm_error *err);
 void csm_speaker_free(struct csm_speaker *speaker); /* takes NULL */
 
 /* Speak `text`, UTF-8, as words: append them to `out`. Not from two threads at once. */

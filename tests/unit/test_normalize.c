@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/cmocka_all.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,10 +239,53 @@ static void a_long_sentence_is_cut_at_a_clause_or_word(void **state)
     check_sentences("\xC3\xA4\xC3\xB6\xC3\xBC", 3, "\xC3\xA4|\xC3\xB6|\xC3\xBC");
 }
 
+static const char *const many[] = {"On 3 May 2024 at 10:30 we paid $5.20 for 3/4 of it.",
+                                   "# A list\n\n1. See http://example.org/a\n2. 5 km <break time=\"300ms\"/> on",
+                                   "Dr. No isn't here; well-known words stay.", ""};
+enum { N_MANY = sizeof many / sizeof *many };
+
+static void *says_many(void *rules)
+{
+    csm_error err;
+    for (int i = 0; i < 40; i++) {
+        csm_text_piece *found, *expected;
+        size_t n_found, n_expected;
+        if (csm_text_rules_say(rules, many[i % N_MANY], 60, &found, &n_found, &err) != CSM_OK ||
+            csm_text_pieces(many[i % N_MANY], 60, &expected, &n_expected, &err) != CSM_OK ||
+            n_found != n_expected)
+            return "another number of pieces";
+        for (size_t k = 0; k < n_found; k++)
+            if (strcmp(found[k].text, expected[k].text) != 0 ||
+                found[k].pause_ms != expected[k].pause_ms)
+                return "another piece";
+        csm_text_pieces_free(found, n_found);
+        csm_text_pieces_free(expected, n_expected);
+    }
+    return NULL;
+}
+
+static void rules_are_opened_once_for_all_threads(void **state)
+{
+    (void)state;
+    csm_text_rules *rules;
+    csm_error err;
+    pthread_t threads[4];
+    assert_int_equal(csm_text_rules_open(&rules, &err), CSM_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, says_many, rules), 0);
+    for (int i = 0; i < 4; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    csm_text_rules_close(rules);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_text_comes_back_as_it_was),
+        cmocka_unit_test(rules_are_opened_once_for_all_threads),
         cmocka_unit_test(cardinals_are_spelled),
         cmocka_unit_test(more_digits_than_fit_are_all_read),
         cmocka_unit_test(ordinals_and_years_are_read_as_people_do),

@@ -7,6 +7,7 @@
  * that change nothing there either (of beams when there is one, of outputs and
  * caches, stopping criteria that CSM's generate ignores) are not looked at. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,14 +31,14 @@ static const struct limit {
     double off, low, high;
     bool is_of_first; /* done for the depth decoder, whose ids transformers' processors bear */
 } limits[] = {
-    {"repetition_penalty", 1, -1e30, 1e30, true},
-    {"no_repeat_ngram_size", 0, 0, 1e30, true},
-    {"encoder_repetition_penalty", 1, -1e30, 1e30, false},
-    {"encoder_no_repeat_ngram_size", 0, 0, 1e30, false},
-    {"guidance_scale", 1, -1e30, 1e30, false},
-    {"num_beams", 1, 1, 1e30, false},
-    {"num_return_sequences", 1, 1, 1e30, false},
-    {"penalty_alpha", 0, 0, 1e30, false},
+    {"repetition_penalty", 1, -HUGE_VAL, HUGE_VAL, true},
+    {"no_repeat_ngram_size", 0, 0, HUGE_VAL, true},
+    {"encoder_repetition_penalty", 1, -HUGE_VAL, HUGE_VAL, false},
+    {"encoder_no_repeat_ngram_size", 0, 0, HUGE_VAL, false},
+    {"guidance_scale", 1, -HUGE_VAL, HUGE_VAL, false},
+    {"num_beams", 1, 1, HUGE_VAL, false},
+    {"num_return_sequences", 1, 1, HUGE_VAL, false},
+    {"penalty_alpha", 0, 0, HUGE_VAL, false},
 };
 
 /* Lists and objects that act when they are there. */
@@ -67,7 +68,7 @@ static void refuse_others(struct csm_json_reader *reader, const json_t *root, co
         if (is_depth && limit->is_of_first)
             continue;
         snprintf(key, sizeof key, "%s%s", prefix, limit->key);
-        const double value = csm_json_number(reader, root, key, limit->off, -1e30, 1e30);
+        const double value = csm_json_number(reader, root, key, limit->off, -HUGE_VAL, HUGE_VAL);
         if (value != limit->off && value > limit->low && value < limit->high)
             refuse(reader, key);
     }
@@ -214,10 +215,16 @@ static csm_cutoffs read_cutoffs(struct csm_json_reader *reader, const json_t *ro
         char key[KEY_MAX];
         snprintf(key, sizeof key, "%s%s", prefix, each[i].key);
         const json_t *given = json_object_get(root, key);
-        const double value = csm_json_number(reader, root, key, each[i].off, -1e30, 1e30);
+        const char *expected = each[i].has_range ? "expected a number above 0, up to 1"
+                                                 : "expected a number, 0 to 1 (else it does not act)";
         const bool is_given = given != NULL && !json_is_null(given);
+        if (is_given && !json_is_number(given)) {
+            csm_json_refuse(reader, key, "%s", expected);
+            continue;
+        }
+        const double value = csm_json_number(reader, root, key, each[i].off, -HUGE_VAL, HUGE_VAL);
         if (is_given && each[i].has_range && (value <= 0 || (i == 0 && value > 1)))
-            csm_json_refuse(reader, key, "%g, expected a number above 0, up to 1", value);
+            csm_json_refuse(reader, key, "%g, %s", value, expected);
         *each[i].value = value > 0 && (value < 1 || i == 0) ? value : 0;
     }
     return c;

@@ -82,7 +82,10 @@ double csm_json_number(struct csm_json_reader *reader, const json_t *object, con
         return fallback;
     double number = json_number_value(value);
     if (!json_is_number(value) || !isfinite(number) || number < low || number > high) {
-        csm_json_refuse(reader, key, "expected a number from %g to %g", low, high);
+        if (isinf(low) && isinf(high))
+            csm_json_refuse(reader, key, "expected a number");
+        else
+            csm_json_refuse(reader, key, "expected a number from %g to %g", low, high);
         return fallback;
     }
     return number;

@@ -171,6 +171,14 @@ static void keep_rules(const csm_generation *g, const struct csm_code_rules *rul
     csm_code_rules_apply(rules, &place, logits, vocab);
 }
 
+static bool leave_nothing(const float *logits, size_t vocab)
+{
+    for (size_t i = 0; i < vocab; i++)
+        if (logits[i] != -INFINITY)
+            return false;
+    return true;
+}
+
 csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
                             float *rows, const float **out, csm_error *err)
 {
@@ -189,6 +197,12 @@ csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, 
             masked[csm_checkpoint_config(g->model->checkpoint)->code_eos] = -INFINITY;
         logits = masked;
     }
+    if (how->rules != NULL && leave_nothing(logits, vocab))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "frame %zu, codebook %zu: the rules of generation_config.json (%s) leave no "
+                        "code, expected one at least",
+                        g->n_drawn, k,
+                        csm_checkpoint_config(g->model->checkpoint)->generation.rule_names);
     csm_error why;
     csm_status st = draw(g->sampler, how, k, logits,
                          vocab, &slot->codes[k], &slot->margins[k], probs, &why);

@@ -42,7 +42,7 @@ void csm_drawing_stop(csm_generation *g);
 /* Draw code k of the frame from its logits [vocab] into the slot: code, margin, probability,
  * and what is kept. In order; several generations may be drawn at the same time. `rows`: room
  * for two. `probs` receives the row of probabilities, valid while `rows` is; or NULL.
- * CSM_BAD_LOGITS names frame and codebook. */
+ * CSM_BAD_LOGITS names frame and codebook; so does CSM_BAD_FORMAT: rules leave no code. */
 csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, const float *logits,
                             float *rows, const float **probs, csm_error *err);
 

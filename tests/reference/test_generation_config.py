@@ -181,6 +181,26 @@ def test_what_is_not_done_is_refused_by_name(csm, made, tmp_path, key):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("content, said", [
+    ({"typical_p": "0.5"}, "typical_p: expected a number above 0, up to 1"),
+    ({"depth_decoder_top_h": [1]}, "depth_decoder_top_h: expected a number above 0, up to 1"),
+    ({"eta_cutoff": "x"}, "eta_cutoff: expected a number, 0 to 1 (else it does not act)"),
+    ({"guidance_scale": "x"}, "guidance_scale: expected a number")])
+def test_what_is_no_number_is_told_which_would_be_right(csm, made, tmp_path, content, said):
+    done = codes_of(csm, with_file(made, tmp_path, FULL | content), check=False)
+    assert done.returncode == 3 and done.stderr == f"csm: generation_config.json: {said}\n"
+
+
+@pytest.mark.parametrize("content, where, names", [
+    ({"suppress_tokens": list(range(2000))}, "codebook 0", "suppress_tokens"),
+    ({"depth_decoder_suppress_tokens": list(range(2000))}, "codebook 1", "depth_decoder_suppress_tokens")])
+def test_rules_that_leave_no_code_are_told(csm, made, tmp_path, content, where, names):
+    done = codes_of(csm, with_file(made, tmp_path, FULL | content), check=False)
+    assert done.returncode == 3
+    assert done.stderr == (f"csm: frame 0, {where}: the rules of generation_config.json ({names}) leave no "
+                           "code, expected one at least\n")
+
+
 @pytest.mark.parametrize("flag", ["--top-p=0", "--top-p=1.5", "--min-p=-0.1", "--depth-top-p=-1",
                                   "--depth-min-p=2"])
 def test_options_out_of_range_are_refused(csm, made, tmp_path, flag):

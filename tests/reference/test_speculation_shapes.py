@@ -8,8 +8,6 @@ import random
 import subprocess
 import sys
 
-import pytest
-
 from random_shapes import random_shape
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -23,9 +21,8 @@ def is_the_same(build_dir, model, n_frames):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("i", range(2))
-def test_of_random_shapes(build_dir, tmp_path, i):
-    print(random_shape(tmp_path / "m", SEED + i))
+def test_of_a_random_shape(build_dir, tmp_path):
+    print(f"CSM_SEED={SEED}", random_shape(tmp_path / "m", SEED))
     is_the_same(build_dir, tmp_path / "m", 3)
 
 

@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("CSM_BUILD_DIR", ROOT / "build"))
 CSM = BUILD / "bin" / "csm"
 TEXT = "Hello there."
+PATIENCE = float(os.environ.get("CSM_PATIENCE", 1))  # for a csm that a sanitizer slows
 
 
 class Server:
@@ -55,7 +56,7 @@ class Server:
         raise AssertionError(f"no Wyoming port in {self.log}")
 
     def connect(self, timeout=30):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * PATIENCE)
 
     def request(self, method, path, body=None, headers=None, timeout=60):
         """(status, headers, bytes) of one request on a connection of its own."""
@@ -76,7 +77,7 @@ class Server:
         return sound
 
     def socket(self, timeout=10):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout * PATIENCE)
 
     def raw(self, sent, timeout=10):
         """All that the server answers to these bytes until it closes."""

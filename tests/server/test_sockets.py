@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import TEXT, data_uri, generate, recording, wait_until
+from conftest import PATIENCE, TEXT, data_uri, generate, recording, wait_until
 
 SENTENCES = ["Hello there.", "This is the second sentence.", "And this is the last one."]
 
@@ -31,7 +31,7 @@ class Socket:
         self.ws.send(json.dumps({"type": type, **fields}))
 
     def next(self, timeout=30):
-        message = self.ws.recv(timeout)
+        message = self.ws.recv(timeout * PATIENCE)
         return message if isinstance(message, bytes) else json.loads(message)
 
     def until(self, type):

@@ -13,7 +13,7 @@ from wyoming.ping import Ping, Pong
 from wyoming.tts import (Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop,
                          SynthesizeStopped, SynthesizeVoice)
 
-from conftest import TEXT
+from conftest import PATIENCE, TEXT
 
 TEXTS = ["Hel", "lo there. This is the sec", "ond sentence. And", " the last"]
 
@@ -27,7 +27,7 @@ def talk(server, *events, until):
             for event in events:
                 await client.write_event(event.event() if not isinstance(event, Event) else event)
             while not found or found[-1].type != until:
-                event = await asyncio.wait_for(client.read_event(), 30)
+                event = await asyncio.wait_for(client.read_event(), 30 * PATIENCE)
                 assert event is not None, "closed"
                 found.append(event)
         return found

@@ -139,7 +139,9 @@ static void confirmed_is_drawn(void **state)
                 compare(plain, guessing, &ways[w], &n_guessed, &n_confirmed);
             printf("%s, %s: %zu of %zu guesses confirmed\n", csm_precision_name(precisions[p]),
                    csm_kernels_fast(t)->name, n_confirmed, n_guessed);
-            assert_true(n_guessed > 0 && n_confirmed > 0 && n_confirmed < n_guessed);
+            assert_true(n_guessed > 0);
+            if (getenv("CSM_MODEL") == NULL) /* of others, all or none may be right */
+                assert_true(n_confirmed > 0 && n_confirmed < n_guessed);
             csm_model_close(plain);
             csm_model_close(guessing);
         }

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mixed.py N: N calls of every kind from 16 clients at once: whole answers in every format, streams,
+batches, clients that leave in the middle, voices that come and go, contexts, text as it is written by
+WebSocket, realtime events, Wyoming. For a csm that was built with a sanitizer: it ends with what
+that reports."""
+
+import concurrent.futures
+import json
+import pathlib
+import random
+import sys
+import tempfile
+
+from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop
+
+from conftest import TEXT, Server, data_uri, recording
+from test_sockets import Socket, configured
+from test_voices import SAID, upload
+from test_wyoming import TEXTS, talk
+
+FORMATS = ["pcm", "mp3", "opus", "aac", "flac", "wav"]
+
+
+def whole(server, rng, sound):
+    body = {"input": TEXT, "response_format": rng.choice(FORMATS), "seed": rng.randrange(100), "speed": rng.choice([1, 1.5]),
+            "max_audio_ms": 800, "stream_format": rng.choice(["audio", "sse"])}
+    return server.request("POST", "/v1/audio/speech", body)[0] == 200
+
+
+def batch(server, rng, sound):
+    items = [{"input": TEXT, "seed": i} for i in range(rng.randint(1, 5))]
+    return server.request("POST", "/v1/audio/speech/batch", {"items": items})[0] == 200
+
+
+def with_context(server, rng, sound):
+    context = [{"speaker": 1, "text": SAID, "audio": data_uri(sound)}]
+    return server.request("POST", "/v1/audio/speech", {"input": TEXT, "context": context, "max_audio_ms": 400})[0] == 200
+
+
+def leaving(server, rng, sound):
+    with server.socket() as s:
+        body = json.dumps({"input": "A long one. " * 9, "response_format": rng.choice(FORMATS)}).encode()
+        s.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        for _ in range(rng.randrange(4)):
+            s.recv(1000)
+    return True
+
+
+def voice(server, rng, sound):
+    name = f"v{rng.randrange(3)}"
+    fields = {"name": name, "ref_text": SAID, "consent": "Anna, in writing"}
+    added = upload(server, sound, fields)[0] in (201, 409)
+    said = server.request("POST", "/v1/audio/speech", {"input": TEXT, "voice": name, "max_audio_ms": 400})[0] in (200, 400, 404)
+    listed = server.request("GET", "/v1/audio/voices")[0] == 200
+    return added and said and listed and server.request("DELETE", f"/v1/audio/voices/{name}")[0] in (200, 204, 404)
+
+
+def socket(server, rng, sound):
+    with configured(server, response_format="pcm", stream_audio=True, seed=5) as s:
+        for words in TEXTS:
+            s.send("input.text", text=words)
+        if rng.random() < 0.3:
+            return s.next()["type"] == "audio.start"  # and leaves
+        s.send("input.done")
+        return len(s.utterance()) == 3
+
+
+def realtime(server, rng, sound):
+    with Socket(server, "/v1/realtime?model=csm") as s:
+        s.until("session.created")
+        s.send("conversation.item.create",
+               item={"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": TEXT}]})
+        s.send("response.create")
+        if rng.random() < 0.3:
+            s.send("response.cancel")
+        return s.until("response.done")[-1]["response"]["status"] in ("completed", "cancelled")
+
+
+def wyoming(server, rng, sound):
+    if rng.random() < 0.5:
+        return talk(server, Synthesize(text=TEXT), until="audio-stop") != []
+    return talk(server, SynthesizeStart(), *[SynthesizeChunk(text=t) for t in TEXTS], SynthesizeStop(),
+                until="synthesize-stopped") != []
+
+
+def asking(server, rng, sound):
+    return all(server.request("GET", path)[0] == 200 for path in ("/metrics", "/health", "/v1/models", "/"))
+
+
+KINDS = [whole, whole, whole, batch, with_context, leaving, leaving, voice, socket, realtime, wyoming, asking]
+
+
+def one(server, i, sound):
+    rng = random.Random(i)
+    kind = rng.choice(KINDS)
+    try:
+        return None if kind(server, rng, sound) else kind.__name__
+    except Exception as error:  # told, and counted
+        return f"{kind.__name__}: {type(error).__name__} {error}"
+
+
+def main(n):
+    with tempfile.TemporaryDirectory() as scratch:
+        sound = recording()
+        server = Server("--wyoming-port", 0, "--queue", 1000, voices=pathlib.Path(scratch))
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            wrong = [w for w in pool.map(lambda i: one(server, i, sound), range(n)) if w is not None]
+        status = server.stop(timeout=120)
+    print(f"{n} calls from 16 clients: {len(wrong)} answered otherwise than expected; exit {status}")
+    print(*sorted(set(wrong)), sep="\n")
+    reports = [line for line in server.log if "Sanitizer" in line]
+    print(*server.log if reports else [], sep="\n")
+    return 0 if not wrong and status == 0 and not reports else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -33,13 +33,16 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         return CSM_OK;
     }
     csm_case_tell_place(c);
-    if (csm_rule_shift(c) || csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) ||
+    if (csm_rule_shift(c) || csm_rule_vocabulary(c) || csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) ||
         csm_rule_beyond_reach(c) || csm_rule_close_race(c))
         return CSM_OK;
     if (c->logits.is_known && csm_rule_likelihood(c))
         return CSM_OK;
     if (c->logits.is_known)
         fputs("The logits agree. ", c->text);
+    /* Two texts are two prompts: what margins and noise would say of them is of no use. */
+    if (!c->logits.is_known && csm_case_says_prompt(c) && csm_rule_claims(c))
+        return CSM_OK;
     /* settings that differ by the files' word count for more than noise that does too */
     static const char *const settings[] = {"temperature", "topk", "depth_temperature",
                                            "depth_topk"};

@@ -54,6 +54,8 @@ const char *csm_case_claim(const csm_tokens *tokens, const char *key, const char
 /* The weights' form, where a file tells it: "q4" of precision, or of dtype; or NULL. */
 const char *csm_case_precision(const csm_tokens *tokens);
 bool csm_case_says_quantized(const struct csm_case *c);
+/* Texts or speakers that differ. */
+bool csm_case_says_prompt(const struct csm_case *c);
 /* The coarser arithmetic of both, by the files' word; bf16 if nobody says. */
 enum csm_grain csm_case_grain(const struct csm_case *c);
 /* Of a draw; 1 for a greedy one. */
@@ -77,6 +79,7 @@ void csm_case_name_bits(struct csm_case *c);
 
 /* Each but the last decides, then true, or leaves it to those after it. */
 bool csm_rule_shift(struct csm_case *c);      /* 1: moved codes */
+bool csm_rule_vocabulary(struct csm_case *c); /* 1: heads of another size */
 bool csm_rule_forced(struct csm_case *c);     /* 2: one history for both */
 bool csm_rule_logits(struct csm_case *c);     /* 3: logits on both sides */
 bool csm_rule_replay(struct csm_case *c);     /* 4: draws made again */

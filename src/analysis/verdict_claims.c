@@ -6,6 +6,21 @@
 #include "analysis/verdict_case.h"
 #include "base/numbers.h"
 
+bool csm_case_says_prompt(const struct csm_case *c)
+{
+    return csm_case_claim_differs(c, "text", NULL) || csm_case_claim_differs(c, "speaker", NULL);
+}
+
+bool csm_rule_vocabulary(struct csm_case *c)
+{
+    if (c->a->vocab == 0 || c->b->vocab == 0 || c->a->vocab == c->b->vocab)
+        return false;
+    csm_case_decide(c, CSM_VERDICT_LOGITS, "model", 0.95);
+    csm_print(c->text, "A code of A is one of %zu, of B one of %zu: two models. ", c->a->vocab,
+              c->b->vocab);
+    return true;
+}
+
 bool csm_rule_claims(struct csm_case *c)
 {
     static const struct {

@@ -10,6 +10,7 @@ import struct
 import numpy as np
 import pytest
 
+CSM_A = pathlib.Path(__file__).resolve().parents[1] / "golden" / "csm-a"
 rng = np.random.default_rng(1)
 CODES = rng.integers(1, 2048, (50, 8)).astype(np.int32)
 
@@ -233,3 +234,24 @@ def test_the_page_is_self_contained_and_escapes_what_files_say(csm, tmp_path):
     pictures = sorted(p.name for p in (tmp_path / "png").iterdir())
     assert "differing.png" in pictures and "similarity.png" in pictures
     assert (tmp_path / "png" / "differing.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_prompts_and_two_models_are_called_that(csm, tmp_path):
+    """Whatever noise and margins would say of them."""
+
+    def spoken(name, *options):
+        csm("generate", "--quiet", "--seed", 1, "--output", "none", "--save-tokens", tmp_path / name, *options)
+        return tmp_path / name
+
+    a = spoken("a.st", "--text", "Where do we part?")
+    for b, words in [(spoken("b.st", "--text", "Where do we"), "the text differs"),
+                     (spoken("c.st", "--text", "Where do we part?", "--speaker", 1), "the speaker differs")]:
+        report, code = analyzed(csm, a, b)
+        assert (report["verdict"], report["cause"], code) == ("logits", "prompt", 1)
+        assert words in report["explanation"]
+    logits = spoken("l.st", "--text", "Where do we part?", "--save-logits")
+    other = spoken("o.st", "--text", "Where do we part?", "--save-logits", "--model-path", CSM_A,
+                   "--max-audio-length-ms", 400)
+    report, code = analyzed(csm, logits, other)
+    assert (report["verdict"], report["cause"], code) == ("logits", "model", 1)
+    assert "two models" in report["explanation"]

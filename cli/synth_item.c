@@ -32,7 +32,8 @@ static csm_status read_id(struct synth_item *item, csm_error *err)
     }
     item->id = string(item->line, "id");
     if (item->id == NULL || *item->id == '\0')
-        return csm_fail(err, CSM_BAD_FORMAT, "no \"id\", expected a text or a whole number");
+        return csm_fail(err, CSM_BAD_FORMAT, id == NULL ? "no \"id\", expected a text or a whole number"
+                                                        : "\"id\": expected a text or a whole number");
     return CSM_OK;
 }
 
@@ -84,8 +85,13 @@ static csm_status read_text(struct synth_item *item, csm_error *err)
         st = take_text(item, string(json_array_get(parts, 0), "text"), err);
     if (st == CSM_OK)
         st = take_text(item, string(custom, "text"), err);
-    if (st == CSM_OK && (item->text == NULL || item->text[strspn(item->text, " \t\r\n")] == '\0'))
+    const json_t *own = json_object_get(item->line, "text");
+    if (st == CSM_OK && item->text == NULL && own != NULL)
+        st = csm_fail(err, CSM_BAD_FORMAT, "\"text\": expected a text");
+    else if (st == CSM_OK && item->text == NULL)
         st = csm_fail(err, CSM_BAD_FORMAT, "no \"text\", expected what to say");
+    else if (st == CSM_OK && item->text[strspn(item->text, " \t\r\n")] == '\0')
+        st = csm_fail(err, CSM_BAD_FORMAT, "\"text\": empty, expected what to say");
     return st;
 }
 

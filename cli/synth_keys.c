@@ -5,7 +5,7 @@
 #include <string.h>
 
 void synth_keys_tell(struct synth_keys *k, const struct synth_manifest *m,
-                     const struct synth_item *item, bool is_quiet)
+                     const struct synth_item *item)
 {
     size_t at = 0;
     for (const char *key; (key = synth_unused_key(item, &at)) != NULL;) {
@@ -18,9 +18,8 @@ void synth_keys_tell(struct synth_keys *k, const struct synth_manifest *m,
         if (copy == NULL)
             return;
         k->keys[k->n++] = strcpy(copy, key);
-        if (!is_quiet)
-            fprintf(stderr, "csm: %s: line %llu: nothing is done with \"%s\"\n", m->path,
-                    (unsigned long long)m->number, key);
+        fprintf(stderr, "csm: %s: line %llu: nothing is done with \"%s\"\n", m->path,
+                (unsigned long long)m->number, key);
     }
 }
 

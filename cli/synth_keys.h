@@ -14,9 +14,10 @@ struct synth_keys {
     size_t n;
 };
 
-/* Say which keys of the manifest's present line are new here, but for is_quiet. */
+/* Say which keys of the manifest's present line are new here: a setting that a line cannot have is
+ * no progress that --quiet leaves out. */
 void synth_keys_tell(struct synth_keys *keys, const struct synth_manifest *manifest,
-                     const struct synth_item *item, bool is_quiet);
+                     const struct synth_item *item);
 
 void synth_keys_free(struct synth_keys *keys);
 

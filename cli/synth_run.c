@@ -77,7 +77,7 @@ static csm_status check_all(struct run *r, csm_error *err)
         const bool is_own = synth_shard_has(&s->shard, r->manifest.number);
         st = synth_item_read(&item, r->manifest.line, r->manifest.n, r->manifest.folder, &why);
         if (st == CSM_OK)
-            synth_keys_tell(&r->keys, &r->manifest, &item, s->what->is_quiet);
+            synth_keys_tell(&r->keys, &r->manifest, &item);
         if (st == CSM_OK)
             st = check_line(r, &item, is_own, &why);
         synth_item_free(&item);

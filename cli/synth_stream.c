@@ -60,7 +60,7 @@ static csm_status take_next(struct stream *s, struct synth_item *item, uint64_t 
     *number = s->manifest.number;
     st = synth_item_read(item, s->manifest.line, s->manifest.n, "", err);
     if (st == CSM_OK)
-        synth_keys_tell(&s->keys, &s->manifest, item, s->synth->what->is_quiet);
+        synth_keys_tell(&s->keys, &s->manifest, item);
     return st;
 }
 

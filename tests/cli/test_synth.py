@@ -293,8 +293,8 @@ def test_manifests_of_nemo_and_lhotse_are_read(synth, tmp_path):
 
 
 BAD = [("{", "no JSON"), ("[]", "expected a JSON object"), ('{"text": "a"}', 'no "id"'),
-       ('{"id": "", "text": "a"}', 'no "id"'), ('{"id": true, "text": "a"}', 'no "id"'),
-       ('{"id": "n"}', 'no "text"'), ('{"id": "n", "text": " "}', 'no "text"'),
+       ('{"id": "", "text": "a"}', '"id": expected'), ('{"id": true, "text": "a"}', '"id": expected'),
+       ('{"id": "n"}', 'no "text"'), ('{"id": "n", "text": " "}', '"text": empty'), ('{"id": "n", "text": 5}', '"text": expected a text'),
        ('{"id": "n", "text": "a", "text": "b"}', "no JSON: duplicate"), ('{"id": "n", "text": "<br/>"}', "nothing in it"),
        ('{"id": "n", "text": "a", "supervisions": []}', "0 supervisions"),
        ('{"id": "n", "text": "a", "custom": {"text": "b"}}', "two texts"),
@@ -321,6 +321,12 @@ def test_bad_lines_are_refused_with_their_numbers_before_anything_is_spoken(synt
     assert len(said) == len(BAD)
     for number, ((_, why), line) in enumerate(zip(BAD, said), 2):
         assert f"in.jsonl: line {number}: " in line and why in line
+
+
+def test_a_setting_that_a_line_cannot_have_is_said_even_if_quiet(synth, tmp_path):
+    lines = write(tmp_path / "in.jsonl", [{"id": "a", "text": "Hi.", "temperature": 0}])
+    assert synth(tmp_path / "o", "--quiet", manifest=lines).stderr == (
+        f'csm: {lines}: line 1: nothing is done with "temperature"\n')
 
 
 def test_a_context_without_sound_is_a_bad_line(synth, tmp_path):

@@ -60,13 +60,14 @@ def test_each_is_answered_when_its_file_is_there(build_dir, tmp_path):
 
 def test_what_cannot_be_spoken_is_answered_with_why(stream, tmp_path):
     done, answers = stream(tmp_path, ["{", {"id": "a"}, {"id": "b", "text": "No.", "color": 1},
-                                      {"id": "c", "text": "a", "voice": "nobody"}, {"id": "d", "text": "word " * 5000}])
+                                      {"id": "c", "text": "a", "voice": "nobody"}, {"id": "d", "text": "word " * 5000},
+                                      {"id": "e", "text": 5}, {"id": "f", "text": " "}, {"id": 1.5, "text": "x"}])
     why = {a["line"]: (a.get("id"), a["error"]) for a in answers if "error" in a}
     assert done.returncode == 1 and [w[0] for w in (why[n] for n in (1, 2, 4, 5))] == [None, "a", "c", "d"]
-    for number, part in (1, "no JSON"), (2, 'no "text"'), (4, '"voice": '), (5, "too long: "):
+    for number, part in (1, "no JSON"), (2, 'no "text"'), (6, '"text": expected a text'), (7, '"text": empty'), (8, '"id": expected'), (4, '"voice": '), (5, "too long: "):
         assert part in why[number][1]
     assert [a["audio_filepath"] for a in answers if "error" not in a] == ["b.wav"]
-    assert 'line 3: nothing is done with "color"' in done.stderr and "4 lines left out" in done.stderr
+    assert 'line 3: nothing is done with "color"' in done.stderr and "7 lines left out" in done.stderr
 
 
 @pytest.mark.parametrize("option", [["--resume"], ["--skip-bad"], ["--shard", "1/2"]])

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/markup.h"
+#include "text/say.h"
 #include "text/speaker.h"
 
 struct pieces {
@@ -54,6 +55,15 @@ static csm_status add_piece(struct pieces *all, char *text, int pause_ms, csm_er
     return CSM_OK;
 }
 
+/* "..." and "?!" alone are no words: the voice would make up some. */
+static bool has_words(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (csm_is_letter(*text) || (*text >= '0' && *text <= '9'))
+            return true;
+    return false;
+}
+
 /* The words of n bytes. */
 static csm_status say(struct csm_speaker *speaker, const char *text, size_t n, char **out,
                       csm_error *err)
@@ -67,6 +77,8 @@ static csm_status say(struct csm_speaker *speaker, const char *text, size_t n, c
     words.has_failed = words.has_failed || part.has_failed;
     csm_builder_clear(&part);
     *out = csm_builder_take(&words);
+    if (*out != NULL && !has_words(*out))
+        **out = '\0';
     return *out != NULL ? CSM_OK : csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
 }
 

@@ -160,6 +160,9 @@ static void pauses_stand_between_pieces(void **state)
     check_pieces("# Title\n\nFirst. Second.\n\n- a\n- b", 240, "Title.|First.|Second.|a.|b");
     check_pieces("", 240, "");
     check_pieces("***", 0, "");
+    check_pieces("...", 0, ""); /* marks alone are no words */
+    check_pieces("\"?!\"", 240, "");
+    check_pieces("Well... ... Yes. !!! No.<break time=\"1s\"/>...", 240, "Well...|Yes.|No.[1000]");
     check("Hello <break time=\"300ms\"/> there", "Hello, there");
     check("Wait.<break time=\"2s\"/>Go.", "Wait. Go.");
 }

@@ -13,6 +13,7 @@
 #include <sndfile.h>
 
 #include <csm/audio.h>
+#include <csm/credentials.h>
 #include <csm/csm.h>
 
 #include "audio/audio_read.h"
@@ -421,6 +422,30 @@ static void what_cannot_be_is_refused(void **state)
 }
 
 /* Whichever of the target's calls fails, its status and words come back. */
+static void credentials_are_of_files_that_can_be_signed(void **state)
+{
+    (void)state;
+    int any; /* nothing is signed here: what is refused is not looked at */
+    csm_error err;
+    csm_encoder *e = NULL;
+    csm_audio_writer *w = NULL;
+    const csm_encoder_target target = {append, NULL, NULL};
+    csm_audio_options o = csm_audio_defaults();
+    o.credentials = (csm_credentials *)(void *)&any;
+    assert_int_equal(csm_encoder_open(CSM_AUDIO_FORMAT_WAV, RATE, &o, &target, &e, &err), CSM_BAD_ARG);
+    for (int f = 0; f < CSM_AUDIO_FORMAT_COUNT; f++) {
+        const char *type = csm_audio_format_type((csm_audio_format)f);
+        const bool fits = strcmp(type, "audio/wav") == 0 || strcmp(type, "audio/flac") == 0 ||
+                          strcmp(type, "audio/mpeg") == 0;
+        assert_true(csm_credentials_fit((csm_audio_format)f) == fits);
+        if (!fits)
+            assert_int_equal(csm_audio_writer_open("-", (csm_audio_format)f, RATE, &o, &w, &err),
+                             CSM_BAD_ARG);
+    }
+    assert_null(e);
+    assert_null(w);
+}
+
 static void a_dead_line_ends_the_encoding(void **state)
 {
     (void)state;
@@ -481,6 +506,7 @@ int main(void)
         cmocka_unit_test(tags_are_where_players_look),
         cmocka_unit_test(names_and_endings_are_found),
         cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(credentials_are_of_files_that_can_be_signed),
         cmocka_unit_test(a_dead_line_ends_the_encoding),
         cmocka_unit_test(telephony_takes_the_nearest_code),
     };

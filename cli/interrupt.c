@@ -2,9 +2,12 @@
 #include "interrupt.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-static volatile sig_atomic_t caught; /* the signal, or 0 */
+/* The signal, or 0: threads of csm synth look at it, too. */
+static atomic_int caught;
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a signal's handler writes without a lock");
 
 static void on_signal(int signal_number)
 {
@@ -49,6 +52,7 @@ void interrupt_obey(void)
 {
     if (caught == 0)
         return;
-    signal(caught, SIG_DFL);
-    raise(caught);
+    const int signal_number = caught;
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
 }

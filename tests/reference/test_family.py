@@ -11,8 +11,9 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
+from test_tokenizer import smollm2
 from transformers_frames import Reference, random_model
 
 SEED = int(os.environ.get("CSM_SEED", random.SystemRandom().randrange(10**6)))
@@ -49,6 +50,32 @@ def test_a_text_table_that_grew(csm, tmp_path, n):
     codes = drawn(csm, model, text)
     want, _ = Reference(model, "f32").generate(text, len(codes), seed=5)
     assert np.array_equal(codes, want)
+
+
+@pytest.mark.parametrize("has_template", [True, False])
+def test_a_marvis_models_shape_and_prompt(csm, tmp_path, has_template):
+    """Three query heads to a key (12 / 3, and 8 / 2), SmolLM2's tokens, <|im_start|> and <|im_end|>
+    around a text, whether the tokenizer has them as its template or not."""
+    model = random_model(tmp_path / "m", SEED, 8, (2, 96, 12, 3, 8, 128), (2, 64, 8, 2, 8, 96))
+    plain = json.dumps(smollm2(random.Random(SEED)))
+    tokenizer = Tokenizer.from_str(plain)
+    ends = [(t, tokenizer.token_to_id(t)) for t in ("<|im_start|>", "<|im_end|>")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|>:0 $A:0 <|im_end|>:0", special_tokens=ends)
+    tensors = load_file(model / "model.safetensors")
+    width, size = tensors["embed_text_tokens.weight"].shape[1], tokenizer.get_vocab_size()
+    torch.manual_seed(SEED)
+    tensors["embed_text_tokens.weight"] = torch.randn(size, width) * 0.15
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    config = json.loads((model / "config.json").read_text())
+    config["text_vocab_size"] = size
+    (model / "config.json").write_text(json.dumps(config))
+    text = "Hello there, 12 wonderful words"
+    (model / "tokenizer.json").write_text(tokenizer.to_str() if has_template else plain)
+    codes = drawn(csm, model, text)
+    (model / "tokenizer.json").write_text(tokenizer.to_str())
+    want, _ = Reference(model, "f32").generate(text, len(codes), seed=5)
+    assert len(codes) > 0 and np.array_equal(codes, want)
 
 
 def test_a_tiny_random_models_shape(csm, tmp_path):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame of hybrid on a GPU next to transformers in the same run: ms, median and best.
+"""A frame of csm on a GPU next to transformers in the same run: ms, median and best.
 
     .venv/bin/python bench/cuda_frame.py build/bin/csm               # csm-1b's shape, bfloat16
-    .venv/bin/python bench/cuda_frame.py build/bin/csm --device cpu --shape tiny
+    .venv/bin/python bench/cuda_frame.py build/bin/csm --device cpu --shape tiny --engines torch
 
 Random weights, written once to a directory (4 GB; --keep DIR keeps it). In turns: csm's
-engine torch, transformers eager, and transformers with static caches, compiled (GPU); then
-csm in long speech and in float32. --csm-only leaves out transformers. Codes are not compared
+engines cuda (exact) and torch (hybrid), or those of --engines, and transformers eager; then
+transformers with static caches, compiled (GPU); then csm in long speech, and in float32.
+--csm-only leaves out transformers. Frames without sound. Codes are not compared
 here: tests/reference/test_hybrid.py does, on the CPU, and test_hybrid_cuda.py beside it.
 Needs torch and transformers; --device cuda: a CUDA build of torch of the version that csm
 was built with.
@@ -64,6 +65,9 @@ def random_checkpoint(target, shape, device):
         shutil.copyfile(GOLDEN / name, target / name)
 
 
+STRATEGIES = {"torch": "hybrid", "cuda": "exact"}
+
+
 def inputs_of(model_dir, device):
     from tokenizers import Tokenizer
 
@@ -96,10 +100,11 @@ def transformers_ms(model, inputs, n_frames, **settings):
     return between(clock.at[1:])  # the first is the prompt's
 
 
-def csm_total_ms(csm, model_dir, device, dtype, n_frames):
+def csm_total_ms(csm, model_dir, device, engine, dtype, n_frames):
     """From the text to the last of n frames, by csm's own clock."""
     done = subprocess.run([csm, "generate", "--text", TEXT, "--model-path", model_dir, "--output",
-                           "none", "--pytorch-tokens", "--device", device, "--dtype", dtype,
+                           "none", "--strategy", STRATEGIES[engine], "--engine", engine,
+                           "--device", device, "--dtype", dtype,
                            "--seed", "1", "--max-audio-length-ms", str(80 * n_frames), "--json"],
                           stdout=subprocess.PIPE, text=True, check=True)
     result = json.loads(done.stdout)
@@ -107,16 +112,16 @@ def csm_total_ms(csm, model_dir, device, dtype, n_frames):
     return result["timings_ms"]["total"]
 
 
-def csm_ms(csm, model_dir, device, dtype="bf16", first=30, last=130):
+def csm_ms(csm, model_dir, device, engine, dtype="bf16", first=30, last=130):
     """The mean of the frames between the two numbers, thrice: what a longer run takes more.
     The prompt and the recording of graphs are in both."""
-    return [(csm_total_ms(csm, model_dir, device, dtype, last)
-             - csm_total_ms(csm, model_dir, device, dtype, first)) / (last - first)
+    return [(csm_total_ms(csm, model_dir, device, engine, dtype, last)
+             - csm_total_ms(csm, model_dir, device, engine, dtype, first)) / (last - first)
             for _ in range(3)]
 
 
 def show(name, ms):
-    print(f"{name:44} {statistics.median(ms):8.1f} {min(ms):8.1f}", flush=True)
+    print(f"{name:44} {statistics.median(ms):8.2f} {min(ms):8.2f}", flush=True)
 
 
 def main():
@@ -127,7 +132,11 @@ def main():
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--keep", type=pathlib.Path, help="keep the checkpoint here, or use it")
     parser.add_argument("--csm-only", action="store_true", help="leave out transformers")
+    parser.add_argument("--engines", default="cuda,torch", help="of csm")
     args = parser.parse_args()
+    engines = args.engines.split(",")
+    if not set(engines) <= set(STRATEGIES):
+        parser.error(f"--engines: '{args.engines}', expected cuda, torch or both")
 
     with tempfile.TemporaryDirectory() as scratch:
         directory = args.keep or pathlib.Path(scratch) / "model"
@@ -139,20 +148,26 @@ def main():
         print(f"{'ms a frame':44} {'median':>8} {'best':>8}")
         run = args.csm, directory, args.device
         if args.csm_only:
-            show("csm, bf16, frames 30 to 130", csm_ms(*run))
+            show_csm(run, engines)
         else:
-            beside_transformers(run, args.frames)
-        show("csm, bf16, frames 100 to 1,500", csm_ms(*run, first=100, last=1500))
-        show("csm, f32, frames 30 to 130", csm_ms(*run, dtype="f32"))
+            beside_transformers(run, engines, args.frames)
+        show_csm(run, engines, first=100, last=1500)
+        show_csm(run, engines, dtype="f32")
 
 
-def beside_transformers(run, n_frames):
+def show_csm(run, engines, dtype="bf16", first=30, last=130):
+    for engine in engines:
+        show(f"csm, engine {engine}, {dtype}, frames {first} to {last:,}",
+             csm_ms(*run, engine, dtype, first, last))
+
+
+def beside_transformers(run, engines, n_frames):
     _, directory, device = run
     model = transformers.CsmForConditionalGeneration.from_pretrained(
         directory, dtype=torch.bfloat16).to(device).eval()
     inputs = inputs_of(directory, device)
     for _ in range(2):
-        show("csm, bf16, frames 30 to 130", csm_ms(*run))
+        show_csm(run, engines)
         show("transformers, eager, bf16", transformers_ms(model, inputs, n_frames)[2:])
     model.generation_config.cache_implementation = "static"
     model.depth_decoder.generation_config.cache_implementation = "static"

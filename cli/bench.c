@@ -21,7 +21,7 @@ static const char help[] =
     "  --frames N             frames measured (20)\n"
     "  --prompt N             positions of the prompt (32)\n"
     "  --threads N            (all cores)\n"
-    "  --batch N              sentences side by side, without sound (1)\n"
+    "  --batch N              sentences side by side (1)\n"
     "  --confirmed SHARE      a draft guesses codes, as if this share of them were right (0: no\n"
     "                         draft)\n"
     "  --without-sound        do not decode\n"
@@ -49,12 +49,12 @@ static void print_json(const csm_bench_result *r)
            "\"prompt_ms\": %.1f, \"prompt_gflop_s\": %.1f, \"peak_gflop_s\": %.1f, "
            "\"load_ms\": %.0f, \"rss_mb\": %.0f, \"threads\": %d, \"frames\": %zu, \"batch\": %zu, "
            "\"prompt\": %zu, \"dtype\": \"%s\", \"engine\": \"%s\", \"kernels\": \"%s\", "
-           "\"guessed\": %zu, \"confirmed\": %zu}\n",
+           "\"guessed\": %zu, \"confirmed\": %zu, \"p99_ms\": %.3f, \"sound_per_second\": %.2f}\n",
            r->frame_ms, r->best_ms, r->backbone_ms, r->depth_ms, r->draw_ms, r->codec_ms,
            r->floor_ms, (unsigned long long)r->bytes_per_frame, r->read_gb_s, r->used_gb_s, r->rtf,
            r->first_audio_ms, r->prompt_ms, r->prompt_gflop_s, r->peak_gflop_s, r->load_ms,
            r->rss_mb, r->n_threads, r->n_frames, r->n_batch, r->n_prompt, r->dtype, r->engine,
-           r->kernels, r->n_guessed, r->n_confirmed);
+           r->kernels, r->n_guessed, r->n_confirmed, r->p99_ms, r->sound_per_second);
 }
 
 static void print_text(const csm_bench_result *r)
@@ -62,8 +62,9 @@ static void print_text(const csm_bench_result *r)
     double language_ms = r->backbone_ms + r->depth_ms;
     printf("engine       %s (%s), %s, %d threads, batch %zu\n", r->engine, r->kernels, r->dtype,
            r->n_threads, r->n_batch);
-    printf("frame        %.1f ms, best %.1f (%zu frames); a frame sounds 80 ms: rtf %.3f\n",
-           r->frame_ms, r->best_ms, r->n_frames, r->rtf);
+    printf("frame        %.1f ms, best %.1f, 99 of 100 at most %.1f (%zu frames); a frame sounds 80 ms: "
+           "rtf %.3f; %.1f s of speech a second\n",
+           r->frame_ms, r->best_ms, r->p99_ms, r->n_frames, r->rtf, r->sound_per_second);
     printf("  backbone   %.1f ms\n  depth      %.1f ms\n  draws      %.2f ms\n  codec      %.2f ms\n",
            r->backbone_ms, r->depth_ms, r->draw_ms, r->codec_ms);
     printf("floor        %.1f ms: %.2f GB a frame at %.1f GB/s; backbone and depth take %.3f of it\n",

@@ -29,7 +29,7 @@ typedef struct csm_bench_options {
     int n_threads;           /* 0: one per core that this process may use */
     size_t n_frames;         /* measured; 0: 20 */
     size_t n_warm_up;        /* before them; 0: 3 */
-    size_t n_batch;          /* sentences side by side; 0: 1. More than 1: no sound */
+    size_t n_batch;          /* sentences side by side; 0: 1 */
     size_t n_prompt;         /* positions of the prompt; 0: 32 */
     bool without_sound;
     const char *device;      /* NULL: the engine's default; as csm_model_options has it */
@@ -68,6 +68,8 @@ typedef struct csm_bench_result {
     size_t n_frames, n_batch, n_prompt;
     const char *dtype, *engine, *kernels; /* static */
     size_t n_guessed, n_confirmed; /* codes, by the draft, of all frames drawn */
+    double p99_ms;          /* what 99 of 100 frames take at most */
+    double sound_per_second; /* seconds of speech, of all sentences, made a second */
 } csm_bench_result;
 
 /* Load, warm up, measure.

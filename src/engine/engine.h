@@ -74,6 +74,11 @@ struct csm_traits {
     bool codec;       /* it has the convolutions */
     /* Contexts work side by side: the codec is to have one of its own, beside the model's frames. */
     bool codec_apart;
+    /* The first frame, prompt or sound of a context takes much longer than those after it: a
+     * model makes one that nobody hears as it is opened. */
+    bool slow_at_first;
+    /* It computes on a device that can be lost while the process goes on. */
+    bool can_be_lost;
     bool made_rows;   /* weight_new takes matrices whose rows are made as they are read */
     bool whole_frame; /* it has `frame` */
     /* Activations have the checkpoint's dtype, where no precision is asked for; else float32. */
@@ -190,7 +195,8 @@ struct csm_frame_draw {
      * codes that this one goes on with. What it will be asked with, beside that and the
      * settings above: noise, where this frame has some, and known codes. next_noise NULL,
      * where `noise` is not: it is not there yet. What was begun and is asked for otherwise,
-     * or not at all, is as if it had never been. */
+     * or not at all, is as if it had never been. next_noise stays as it is until that frame is
+     * asked for. */
     bool may_go_on;
     const float *next_noise;
     const int32_t *next_known;
@@ -318,6 +324,12 @@ struct csm_engine_ops {
     /* state NULL: x is the whole signal. */
     csm_status (*conv)(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err);
+
+    /* (optional) The same of n streams in one pass: x holds the rows of the first stream, then
+     * those of the next, as many of each; so does out. states[i] is of stream i, no state
+     * twice. A stream's numbers are, bit for bit, those of `conv` of it alone. */
+    csm_status (*conv_lanes)(void *ctx, const struct csm_conv *conv, csm_conv_state *const *states,
+                             size_t n, const csm_value *x, csm_value *out, csm_error *err);
 
     /* (with the trait whole_frame) One frame of each of n lanes, evaluated at once: the
      * frame before is fed, then all codes are drawn. Without the trait `lanes`, n is 1.

@@ -27,6 +27,16 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* What that share of the values is at most; x is sorted. */
+static double quantile(double *x, size_t n, double share)
+{
+    if (n == 0)
+        return 0;
+    qsort(x, n, sizeof *x, by_size);
+    size_t at = (size_t)(share * (double)n);
+    return x[at < n ? at : n - 1];
+}
+
 static double median(double *x, size_t n)
 {
     if (n == 0)
@@ -157,6 +167,7 @@ struct run {
     size_t n, n_readings;
     double frame[MAX_SAMPLES], backbone[MAX_SAMPLES], depth[MAX_SAMPLES], draw[MAX_SAMPLES];
     double codec[MAX_SAMPLES], read[2 * MAX_SAMPLES];
+    double from_ms, to_ms; /* the wall, of the frames that were counted */
 };
 
 /* Text ids and codes that any model has, in the manner of a short context. */
@@ -273,8 +284,11 @@ static csm_status run_frames(struct run *run, const csm_bench_options *o, csm_ge
     for (size_t n_begun = 0, n_warm = 0; st == CSM_OK && run->n < o->n_frames;) {
         const bool is_counted = n_begun == o->n_batch && n_warm >= o->n_warm_up;
         n_warm += n_begun == o->n_batch;
+        if (is_counted && run->n == 0)
+            run->from_ms = csm_now_ms();
         measure_frame(run, lanes[0], is_counted);
         st = take_frames(lanes, o->n_batch, &n_begun, err);
+        run->to_ms = csm_now_ms();
         /* Not while the engine is at work on the next frame: that would be ahead of its time. */
         if (n_warm + 1 >= o->n_warm_up && !run->model->host.traits->codec_apart)
             read_memory(run);
@@ -289,7 +303,7 @@ static csm_status run_generations(struct run *run, const csm_bench_options *o,
     csm_model *m = run->model;
     /* Sentences whose prompts are read first are some frames ahead. */
     const size_t n = o->n_warm_up + o->n_frames + (o->n_batch > 1 ? 2 * o->n_batch + 64 : 2);
-    const bool has_sound = !o->without_sound && m->info.has_codec && o->n_batch == 1;
+    const bool has_sound = !o->without_sound && m->info.has_codec;
     int32_t *forced = NULL;
     csm_generation **lanes = calloc(o->n_batch, sizeof(csm_generation *));
     csm_status st = lanes != NULL ? make_forced(m, n, &forced, err)
@@ -371,6 +385,9 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
     for (size_t i = 0; i < run->n; i++)
         result->best_ms = run->frame[i] < result->best_ms ? run->frame[i] : result->best_ms;
     result->frame_ms = median(run->frame, run->n);
+    result->p99_ms = quantile(run->frame, run->n, 0.99);
+    result->sound_per_second =
+        (double)(run->n * o->n_batch) * m->info.frame_ms / (run->to_ms - run->from_ms);
     result->backbone_ms = median(run->backbone, run->n);
     result->depth_ms = median(run->depth, run->n);
     result->draw_ms = median(run->draw, run->n);

@@ -26,6 +26,10 @@ void csm_scratch_free(struct csm_scratch *x)
     free(x->group);
     free(x->asked);
     free(x->rows);
+    free(x->heard);
+    free(x->streams);
+    free(x->samples);
+    free(x->begun);
     free(x);
 }
 
@@ -49,10 +53,15 @@ csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *mo
                                   .ready = malloc(n * sizeof *x->ready),
                                   .group = malloc(n * sizeof *x->group),
                                   .asked = malloc(n * sizeof *x->asked),
-                                  .rows = malloc(n * 2 * vocab * sizeof(float))};
+                                  .rows = malloc(n * 2 * vocab * sizeof(float)),
+                                  .heard = malloc(n * model->info.n_codebooks * sizeof(int32_t)),
+                                  .streams = malloc(n * sizeof *x->streams),
+                                  .samples = malloc(n * sizeof *x->samples),
+                                  .begun = malloc(n * sizeof *x->begun)};
         if (x->logits != NULL && x->codes != NULL && x->feeds != NULL && x->frames != NULL &&
             x->sequences != NULL && x->lanes != NULL && x->ready != NULL && x->group != NULL &&
-            x->asked != NULL && x->rows != NULL) {
+            x->asked != NULL && x->rows != NULL && x->heard != NULL && x->streams != NULL &&
+            x->samples != NULL && x->begun != NULL) {
             csm_scratch_free(*scratch);
             *scratch = x;
             return CSM_OK;
@@ -253,32 +262,31 @@ static void judge_end(csm_generation *g)
 void csm_drawing_judge(csm_generation *g)
 {
     g->n_drawn++;
+    g->is_begun = false;
     judge_end(g);
 }
 
-/* The samples of the frame. A code that the codec does not know (the language
- * model has a few more than it) adds nothing to it. */
-static csm_status make_sound(csm_generation *g, float *samples, csm_error *err)
+/* A code that the codec does not know (the language model has a few more than it) adds nothing
+ * to the frame. */
+bool csm_drawing_hear(csm_generation *g, int32_t *codes)
 {
-    size_t n = g->model->info.n_codebooks;
-    for (size_t k = 0; k < n; k++)
-        g->heard[k] = (size_t)g->fed[k] < g->model->info.n_entries ? g->fed[k] : CSM_MIMI_SILENT;
-    return csm_mimi_decode(&g->decoder, g->heard, 1, n, NULL, samples, err);
-}
-
-void csm_drawing_sound(csm_generation *g)
-{
-    double drawn = csm_now_ms();
     g->unheard = CSM_OK;
     if (!g->is_sound)
-        return;
+        return false;
     if (g->n_sound == 0)
-        g->work.first_frame_ms = drawn - g->opened_ms;
-    if (!g->settings.has_sound)
-        return;
-    g->unheard = make_sound(g, csm_drawing_slot(g)->samples, &g->failure);
-    double sound = csm_now_ms();
-    g->work.codec_ms += sound - drawn;
+        g->work.first_frame_ms = csm_now_ms() - g->opened_ms;
+    for (size_t k = 0; g->settings.has_sound && k < g->model->info.n_codebooks; k++)
+        codes[k] = (size_t)g->fed[k] < g->model->info.n_entries ? g->fed[k] : CSM_MIMI_SILENT;
+    return g->settings.has_sound;
+}
+
+void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const csm_error *err)
+{
+    const double sound = csm_now_ms();
+    g->unheard = st;
+    if (st != CSM_OK)
+        g->failure = *err;
+    g->work.codec_ms += sound - from_ms;
     if (g->n_sound == 0)
         g->work.first_sound_ms = sound - g->opened_ms;
 }

@@ -19,6 +19,14 @@ struct csm_scratch {
     csm_generation **lanes;           /* [n_rooms] of the scheduler's list, as it was */
     csm_generation **ready, **group, **asked; /* [n_rooms] */
     float *rows; /* [n_rooms, 2, vocab] that csm_drawing_draw needs */
+    int32_t *heard;                    /* [n_rooms, n_codebooks] */
+    struct csm_mimi_stream **streams;  /* [n_rooms] */
+    float **samples;                   /* [n_rooms] */
+    struct csm_mimi *mimi; /* that many streams go through together; NULL: none */
+    csm_generation **begun; /* [n_rooms] whose sound is computed, n_begun of them since begun_ms; the
+                             * three lists above are in their order */
+    size_t n_begun;
+    double begun_ms;
     csm_threads *threads; /* for loops over generations; NULL: none */
 };
 
@@ -59,12 +67,14 @@ struct csm_slot *csm_drawing_slot(const csm_generation *g);
 const int32_t *csm_drawing_forced(const csm_generation *g);
 
 /* What follows the draws of a frame, in this order. First whether speech has ended: sets
- * is_sound, is_over. */
+ * is_sound, is_over; its sound is not begun. */
 void csm_drawing_judge(csm_generation *g);
 
-/* Then the frame's sound, if it is one: of several generations at the same time, each on a
- * side of its own. `unheard` and `failure` say how it went. */
-void csm_drawing_sound(csm_generation *g);
+/* Then the frame's sound. Whether some is to be made of it, and of which codes [n_codebooks], as
+ * csm_mimi_decode takes them; and that it was, into the slot, or failed, since from_ms. `unheard`
+ * and `failure` say how it went. */
+bool csm_drawing_hear(csm_generation *g, int32_t *codes);
+void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const csm_error *err);
 
 /* Then the guard and the next position. Where is_sound, the slot is to be handed over; where
  * is_over, no frame is to come. CSM_NO_MEMORY. */

@@ -161,6 +161,44 @@ static void draw_parts(struct csm_host *host, csm_generation **lanes, size_t n,
         csm_speculation_draw(host, lanes[0], csm_scratch_rows(x, 0));
 }
 
+/* ---- sound of many together ------------------------------------------------------------ */
+
+/* The sound of those frames that have some and wait for it begins, in passes. */
+static void begin_sound(csm_generation **lanes, size_t n, struct csm_scratch *x)
+{
+    csm_error err;
+    for (size_t i = 0; i < n;) {
+        const size_t at = x->n_begun;
+        const double from = csm_now_ms();
+        for (; i < n && x->n_begun < at + CSM_MIMI_TOGETHER; i++) {
+            csm_generation *g = lanes[i];
+            if (g->is_begun || (g->decoder.mimi != NULL && g->decoder.mimi != x->mimi))
+                continue;
+            g->is_begun = true;
+            if (!csm_drawing_hear(g, x->heard + x->n_begun * x->n_codebooks))
+                continue;
+            x->streams[x->n_begun] = &g->decoder;
+            x->samples[x->n_begun] = csm_drawing_slot(g)->samples;
+            x->begun[x->n_begun++] = g;
+        }
+        if (at == 0)
+            x->begun_ms = from;
+        csm_status st = csm_mimi_begin_together(x->mimi, x->streams + at, x->n_begun - at,
+                                                x->heard + at * x->n_codebooks, x->n_codebooks, &err);
+        while (st != CSM_OK && x->n_begun > at)
+            csm_drawing_heard(x->begun[--x->n_begun], from, st, &err);
+    }
+}
+
+static void finish_sound(struct csm_scratch *x)
+{
+    csm_error err;
+    csm_status st = x->n_begun > 0 ? csm_mimi_finish_together(x->mimi, x->samples, &err) : CSM_OK;
+    for (size_t i = 0; i < x->n_begun; i++)
+        csm_drawing_heard(x->begun[i], x->begun_ms, st, &err);
+    x->n_begun = 0;
+}
+
 /* ---- drawing whole --------------------------------------------------------------------- */
 
 static csm_status begin_whole(csm_generation *g, struct csm_pass *pass, size_t i,
@@ -209,13 +247,20 @@ static void ask(struct csm_host *host, csm_generation **lanes, struct csm_frame_
             ask(host, lanes + i, frames + i, 1, err);
 }
 
+/* Those of a list, from `first` on. */
+struct judge_job {
+    struct csm_scratch *x;
+    size_t first;
+};
+
 /* What the engine drew, drawn again. */
 static void judge_work(void *user, size_t first, size_t end, int thread)
 {
-    struct csm_scratch *x = user;
+    const struct judge_job *job = user;
+    struct csm_scratch *x = job->x;
     csm_error err;
     (void)thread;
-    for (size_t i = first; i < end; i++) {
+    for (size_t i = job->first + first; i < job->first + end; i++) {
         csm_generation *g = x->asked[i];
         if (g->failed != CSM_OK)
             continue;
@@ -226,6 +271,32 @@ static void judge_work(void *user, size_t first, size_t end, int thread)
         if (st != CSM_OK)
             fail(g, st, &err);
     }
+}
+
+/* Some at a time, so that the sound of those that are right begins while the draws of the next
+ * are repeated. Who is to be asked for again comes to the front of the list; gives how many. */
+static size_t judge(struct csm_scratch *x, size_t n_asked)
+{
+    size_t n_again = 0;
+    for (size_t at = 0; at < n_asked; at += CSM_MIMI_TOGETHER) {
+        const size_t n = n_asked - at < CSM_MIMI_TOGETHER ? n_asked - at : CSM_MIMI_TOGETHER;
+        csm_generation *right[CSM_MIMI_TOGETHER];
+        size_t n_right = 0;
+        each(x, judge_work, &(struct judge_job){x, at}, n, MANY_FRAMES);
+        for (size_t i = at; i < at + n; i++) {
+            csm_generation *g = x->asked[i];
+            if (g->failed == CSM_OK && g->whole.k < x->n_codebooks) {
+                x->frames[n_again] = x->frames[i];
+                x->asked[n_again++] = g;
+            } else if (g->failed == CSM_OK) {
+                csm_drawing_judge(g);
+                right[n_right++] = g;
+            }
+        }
+        if (x->mimi != NULL)
+            begin_sound(right, n_right, x);
+    }
+    return n_again;
 }
 
 static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
@@ -241,17 +312,8 @@ static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
             x->asked[n_asked++] = lanes[i];
     }
     while (n_asked > 0) {
-        size_t n_again = 0;
         ask(host, x->asked, x->frames, n_asked, &err);
-        each(x, judge_work, x, n_asked, MANY_FRAMES);
-        for (size_t i = 0; i < n_asked; i++) {
-            csm_generation *g = x->asked[i];
-            if (g->failed == CSM_OK && g->whole.k < x->n_codebooks) {
-                x->frames[n_again] = x->frames[i];
-                x->asked[n_again++] = g;
-            }
-        }
-        n_asked = n_again;
+        n_asked = judge(x, n_asked);
     }
 }
 
@@ -281,6 +343,9 @@ void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
         lanes[n_parts++] = g;
     }
     draw_group(host, lanes, n_parts, x, draw_parts);
+    for (size_t i = 0; i < n_parts; i++)
+        if (lanes[i]->failed == CSM_OK)
+            csm_drawing_judge(lanes[i]);
     draw_group(host, lanes + n_parts, n - n_parts, x, draw_whole);
 }
 
@@ -288,6 +353,7 @@ void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
 
 struct sound_job {
     csm_generation **lanes;
+    struct csm_scratch *x;
     const struct csm_engine *engine; /* of the codec */
     bool on_sides;
 };
@@ -297,9 +363,16 @@ static void sound_work(void *user, size_t first, size_t end, int thread)
     const struct sound_job *job = user;
     for (size_t i = first; i < end; i++) {
         csm_generation *g = job->lanes[i];
+        int32_t *codes = job->x->heard + i * job->x->n_codebooks;
+        csm_error err;
+        if (!csm_drawing_hear(g, codes))
+            continue;
         if (job->on_sides)
             g->decoder.engine.ctx = job->engine->ops->side(job->engine->ctx, (size_t)thread);
-        csm_drawing_sound(g);
+        const double from = csm_now_ms();
+        csm_status st = csm_mimi_decode(&g->decoder, codes, 1, job->x->n_codebooks, NULL,
+                                        csm_drawing_slot(g)->samples, &err);
+        csm_drawing_heard(g, from, st, &err);
         g->decoder.engine.ctx = job->engine->ctx;
     }
 }
@@ -317,13 +390,36 @@ static bool has_sides(const struct csm_mimi *mimi)
     return true;
 }
 
-void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n)
+/* Those of another codec than the model's, one by one and to the end of the list; gives how many
+ * are left. */
+static size_t sound_elsewhere(const csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
+{
+    for (size_t i = 0; i < n;) {
+        csm_generation *g = lanes[i];
+        if (g->decoder.mimi == NULL || g->decoder.mimi == &model->codec.mimi) {
+            i++;
+            continue;
+        }
+        sound_work(&(struct sound_job){&g, x, g->decoder.mimi->engine, false}, 0, 1, 0);
+        lanes[i] = lanes[--n];
+        lanes[n] = g;
+    }
+    return n;
+}
+
+void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
 {
     const struct csm_mimi *mimi = &model->codec.mimi;
-    struct sound_job job = {lanes, mimi->engine, false};
+    n = sound_elsewhere(model, lanes, n, x);
+    struct sound_job job = {lanes, x, mimi->engine, false};
     csm_threads *threads = mimi->engine != NULL && mimi->engine->ops->threads != NULL
                                ? mimi->engine->ops->threads(mimi->engine->ctx)
                                : NULL;
+    if (x->mimi != NULL) {
+        begin_sound(lanes, n, x);
+        finish_sound(x);
+        return;
+    }
     /* One with all threads, one after the other, unless about as many as there are threads:
      * then each thread has one of its own, and none waits for another. */
     if (threads != NULL && n > 1 && 2 * n >= (size_t)csm_threads_count(threads) &&

@@ -12,12 +12,14 @@
 void csm_frames_read(struct csm_host *host, const struct csm_feed *feeds, csm_generation **lanes,
                      size_t n, csm_error *err);
 
-/* Draw a frame of each, into its slot. Those that fail are marked. The list is reordered. */
+/* Draw a frame of each, into its slot, and judge its end (csm_drawing_judge). Those that fail are
+ * marked. The list is reordered. */
 void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
                      struct csm_scratch *scratch);
 
-/* The sound of the frame of each (csm_drawing_sound); several at the same time where the
- * codec's engine has sides. */
-void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n);
+/* The sound of the frame of each (csm_drawing_heard): all in one pass where the codec's engine
+ * can, or several at the same time where it has sides. */
+void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n,
+                      struct csm_scratch *scratch);
 
 #endif

@@ -104,8 +104,7 @@ static csm_status allocate(csm_generation *g, csm_error *err)
                                                               : g->settings.max_frames + 1;
     g->slots = calloc(g->n_slots, sizeof *g->slots);
     g->fed = calloc(k, sizeof *g->fed);
-    g->heard = calloc(k, sizeof *g->heard);
-    if (g->slots == NULL || g->fed == NULL || g->heard == NULL)
+    if (g->slots == NULL || g->fed == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "generation: %zu frames of %zu codes", g->n_slots, k);
     csm_status st = CSM_OK;
     for (size_t i = 0; st == CSM_OK && i < g->n_slots; i++)
@@ -197,7 +196,6 @@ void csm_generation_free(csm_generation *g)
     csm_sampler_close(g->sampler);
     csm_prompt_free(&g->prompt);
     free(g->fed);
-    free(g->heard);
     free(g->forced);
     for (size_t i = 0; i < 4; i++)
         free(g->texts[i]);

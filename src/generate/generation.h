@@ -77,12 +77,12 @@ struct csm_generation {
     struct csm_mimi_stream decoder; /* all zero without sound */
     struct csm_guard guard;
     int32_t *fed;     /* [n_codebooks] as the model goes on with */
-    int32_t *heard;   /* [n_codebooks] as the codec is given them */
     size_t n_drawn;   /* frames, with one that ended speech */
     size_t n_sound;   /* frames of sound */
     bool is_started;  /* its sequence is open */
     bool is_leaving, has_room; /* as found at the last border */
     bool is_sound, is_over; /* of the frame at work: to be handed over; the last one */
+    bool is_begun;          /* and its sound, with others' */
     csm_status failed; /* of the frame at work: its draws */
     csm_status unheard; /* and its sound */
     csm_error failure;

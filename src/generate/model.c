@@ -8,6 +8,7 @@
 #include "base/sized.h"
 #include "generate/nothing.h"
 #include "generate/speculation.h"
+#include "generate/warm_up.h"
 #include "text/prompt.h"
 
 const char *csm_precision_name(csm_precision precision)
@@ -166,6 +167,8 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
         st = csm_fail(err, CSM_BAD_FORMAT,
                       "%s: the codec has %zu codebooks, expected at least the model's %zu", m->path,
                       m->codec.info.n_codebooks, m->info.n_codebooks);
+    if (st == CSM_OK && !options->describe_only)
+        st = csm_warm_up(m, err);
     if (st == CSM_OK)
         csm_scheduler_open(&m->scheduler, m, options->max_lanes, options->prefix_cache_bytes);
     return st;

@@ -488,9 +488,21 @@ static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
     return n;
 }
 
+/* Its sound again, from another engine, where the codec's device was lost. */
+static void hear_elsewhere(struct csm_scheduler *s, csm_generation *g)
+{
+    const csm_status st = csm_move_sound(g, g->unheard, &g->failure);
+    if (st == CSM_OK)
+        csm_frames_sound(s->model, &g, 1, s->scratch);
+    else
+        g->unheard = st;
+}
+
 /* A frame and its sound are there: to its reader. */
 static void take(struct csm_scheduler *s, csm_generation *g)
 {
+    if (csm_can_move_sound(g, g->unheard))
+        hear_elsewhere(s, g);
     csm_error err = g->failure;
     csm_status st = g->unheard != CSM_OK ? g->unheard : csm_drawing_take(g, &err);
     if (st == CSM_OK && g->is_sound)
@@ -507,8 +519,8 @@ static void take_all(struct csm_scheduler *s, csm_generation **ready, size_t n)
         if (ready[i]->failed != CSM_OK)
             give_up(s, ready[i]);
         else
-            csm_drawing_judge(ready[n_right++] = ready[i]);
-    csm_frames_sound(s->model, ready, n_right);
+            ready[n_right++] = ready[i];
+    csm_frames_sound(s->model, ready, n_right, s->scratch);
     for (size_t i = 0; i < n_right; i++)
         take(s, ready[i]);
 }
@@ -527,6 +539,13 @@ static csm_threads *find_threads(struct csm_scheduler *s, const struct csm_host 
         csm_threads_new(s->model->n_threads, &s->threads, &err) != CSM_OK)
         return NULL; /* one after the other, then */
     return s->threads;
+}
+
+/* The codec, where streams go through it together. */
+static struct csm_mimi *together(csm_model *model)
+{
+    struct csm_mimi *mimi = &model->codec.mimi;
+    return mimi->engine != NULL && mimi->engine->ops->conv_lanes != NULL ? mimi : NULL;
 }
 
 static void advance(struct csm_scheduler *s, struct csm_host *host)
@@ -550,6 +569,7 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
         if (x->group[i]->failed != CSM_OK)
             give_up(s, x->group[i]);
     x->threads = find_threads(s, host, n_ready);
+    x->mimi = together(s->model);
     csm_frames_draw(host, x->ready, n_ready, x);
     take_all(s, x->ready, n_ready);
     if (n_ready > 0)
@@ -576,7 +596,7 @@ static void work(struct csm_scheduler *s)
     let_rest(s);
     advance(s, &s->model->host);
     if (s->fallback != NULL)
-        advance(s, s->fallback);
+        advance(s, &s->fallback->host);
 }
 
 static void *run(void *argument)
@@ -637,9 +657,7 @@ void csm_scheduler_close(struct csm_scheduler *s)
     if (s->has_thread)
         pthread_join(s->thread, NULL);
     csm_prefixes_close(&s->prefixes);
-    if (s->fallback != NULL)
-        csm_host_close(s->fallback);
-    free(s->fallback);
+    csm_stand_in_close(s->fallback);
     csm_threads_free(s->threads);
     csm_scratch_free(s->scratch);
     free(s->lanes);

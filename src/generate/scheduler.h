@@ -21,6 +21,8 @@ struct csm_host;
 /* Frames' usual times are kept for up to so many generations side by side. */
 enum { CSM_SCHEDULER_TIMES = 64 };
 
+struct csm_stand_in;
+
 struct csm_scheduler {
     csm_model *model;
 
@@ -39,7 +41,7 @@ struct csm_scheduler {
     csm_generation **lanes; /* [n_lanes] in the order in which they came */
     size_t n_lanes, n_rooms;
     struct csm_prefixes prefixes;
-    struct csm_host *fallback; /* opened once an engine has failed */
+    struct csm_stand_in *fallback; /* opened once an engine has failed */
     struct csm_scratch *scratch;
     struct csm_threads *threads; /* for many generations, where no engine has any; NULL: not yet */
     double usual_ms[CSM_SCHEDULER_TIMES + 1]; /* a frame of n generations, without prompts */

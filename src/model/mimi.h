@@ -15,6 +15,27 @@
 #include "model/seanet.h"
 #include "model/stack.h"
 
+/* What a call works with: room for so many frames, of so many streams. */
+struct csm_mimi_work {
+    csm_value *a, *b, *c, *spare[2];
+    int32_t *ids;             /* [n_frames, n_codebooks] */
+    struct csm_rows *rows;    /* [n_streams], as are: */
+    csm_conv_state **pasts;
+    struct csm_seanet_state **nets;
+    size_t n_streams;
+};
+
+/* Frames of many streams, whose sound is computed and not read yet. */
+struct csm_mimi_together {
+    struct csm_mimi_work work;
+    struct {
+        csm_value *sound;
+        size_t n;
+    } *passes; /* [n_rooms], of which n_passes are at work */
+    size_t n_passes, n_rooms;
+    float *samples; /* of one pass */
+};
+
 struct csm_mimi {
     const struct csm_engine *engine;
     struct csm_binder binder;
@@ -25,6 +46,7 @@ struct csm_mimi {
     struct csm_conv down, up;
     struct csm_stack encoder_stack, decoder_stack;
     struct csm_seanet encoder, decoder;
+    struct csm_mimi_together together; /* since the first call of csm_mimi_begin_together */
 };
 
 /* Bind the codec of a checkpoint; engine and checkpoint outlive it. Closed with
@@ -32,6 +54,7 @@ struct csm_mimi {
 csm_status csm_mimi_open(struct csm_mimi *mimi, const struct csm_engine *engine,
                          const csm_checkpoint *checkpoint, csm_error *err);
 void csm_mimi_close(struct csm_mimi *mimi);
+void csm_mimi_together_close(struct csm_mimi *mimi); /* of csm_mimi_close */
 
 /* A stream in either direction. */
 struct csm_mimi_stream {
@@ -40,8 +63,7 @@ struct csm_mimi_stream {
     csm_lane *lane;
     csm_conv_state *resample; /* up's or down's past */
     struct csm_seanet_state net;
-    csm_value *a, *b, *c;
-    int32_t *ids;
+    struct csm_mimi_work work;
     size_t piece; /* frames that go through at once */
 };
 
@@ -65,6 +87,18 @@ enum { CSM_MIMI_SILENT = -1 };
 csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes, size_t n_frames,
                            size_t n_codebooks, const struct csm_watch *watch, float *samples,
                            csm_error *err);
+
+/* A frame of each of n streams of one codec, in passes of up to CSM_MIMI_TOGETHER, on an engine
+ * with conv_lanes. A stream's samples are, bit for bit, csm_mimi_decode's of it alone. codes
+ * [n, n_codebooks] and n_codebooks as there. An engine may still be at work when it returns.
+ * After a failure the streams' pasts are unsure. */
+enum { CSM_MIMI_TOGETHER = 128 };
+csm_status csm_mimi_begin_together(struct csm_mimi *mimi, struct csm_mimi_stream *const *streams,
+                                   size_t n, const int32_t *codes, size_t n_codebooks,
+                                   csm_error *err);
+/* The samples of all that was begun since the last call, in that order: samples [n of all], each
+ * [frame_samples]. What was begun is over, also after a failure. */
+csm_status csm_mimi_finish_together(struct csm_mimi *mimi, float *const *samples, csm_error *err);
 
 /* samples [n_samples], whole frames but for the last call of a stream; codes
  * [ceil(n_samples / frame_samples), n_codebooks]. */

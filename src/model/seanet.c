@@ -38,11 +38,6 @@ csm_status csm_seanet_state_open(const struct csm_engine *engine, const struct c
         if (st != CSM_OK)
             return st;
     }
-    for (size_t i = 0; i < 2; i++) {
-        csm_status st = engine->ops->value_new(engine->ctx, &state->value[i], err);
-        if (st != CSM_OK)
-            return st;
-    }
     return CSM_OK;
 }
 
@@ -63,33 +58,49 @@ void csm_seanet_state_close(const struct csm_engine *engine, struct csm_seanet_s
 {
     for (size_t i = 0; i < state->n_past; i++)
         engine->ops->conv_state_free(engine->ctx, state->past[i]);
-    for (size_t i = 0; i < 2; i++)
-        engine->ops->value_free(engine->ctx, state->value[i]);
     free(state->past);
     *state = (struct csm_seanet_state){0};
 }
 
-csm_status csm_seanet_run(const struct csm_engine *engine, const struct csm_seanet *net,
-                          struct csm_seanet_state *state, csm_value *x, csm_value *out,
-                          csm_error *err)
+csm_status csm_conv_run(const struct csm_engine *engine, const struct csm_conv *conv,
+                        csm_conv_state *const *pasts, size_t n, const csm_value *x,
+                        csm_value *out, csm_error *err)
 {
-    const struct csm_engine_ops *ops = engine->ops;
+    return n == 1 ? engine->ops->conv(engine->ctx, conv, pasts[0], x, out, err)
+                  : engine->ops->conv_lanes(engine->ctx, conv, pasts, n, x, out, err);
+}
+
+/* Convolution i of the states' list, 2 a step. */
+static csm_status run_conv(const struct csm_engine *engine, const struct csm_conv *conv,
+                           struct csm_seanet_state *const *states, size_t n, size_t i,
+                           csm_conv_state **pasts, const csm_value *x, csm_value *out,
+                           csm_error *err)
+{
+    for (size_t s = 0; s < n; s++)
+        pasts[s] = states[s]->past[i];
+    return csm_conv_run(engine, conv, pasts, n, x, out, err);
+}
+
+csm_status csm_seanet_run(const struct csm_engine *engine, const struct csm_seanet *net,
+                          struct csm_seanet_state *const *states, size_t n,
+                          csm_conv_state **pasts, csm_value *const *spare, csm_value *x,
+                          csm_value *out, csm_error *err)
+{
     csm_value *now = x; /* the signal so far; the two others are free */
-    csm_value *next = state->value[0];
-    csm_value *third = state->value[1];
+    csm_value *next = spare[0];
+    csm_value *third = spare[1];
     for (size_t i = 0; i < net->n_steps; i++) {
         const struct csm_seanet_step *step = &net->steps[i];
         csm_status st;
         if (step->is_residual) {
-            st = ops->conv(engine->ctx, &step->conv, state->past[2 * i], now, next, err);
+            st = run_conv(engine, &step->conv, states, n, 2 * i, pasts, now, next, err);
             if (st == CSM_OK)
-                st = ops->conv(engine->ctx, &step->second, state->past[2 * i + 1], next, third,
-                               err);
+                st = run_conv(engine, &step->second, states, n, 2 * i + 1, pasts, next, third, err);
             if (st == CSM_OK)
-                st = ops->add(engine->ctx, now, third, err);
+                st = engine->ops->add(engine->ctx, now, third, err);
         } else {
             csm_value *to = i + 1 == net->n_steps ? out : next;
-            st = ops->conv(engine->ctx, &step->conv, state->past[2 * i], now, to, err);
+            st = run_conv(engine, &step->conv, states, n, 2 * i, pasts, now, to, err);
             next = now;
             now = to;
         }

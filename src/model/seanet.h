@@ -23,7 +23,6 @@ struct csm_seanet {
 struct csm_seanet_state {
     csm_conv_state **past; /* [2 * n_steps] */
     size_t n_past;
-    csm_value *value[2];
 };
 
 csm_status csm_seanet_new(struct csm_seanet *net, size_t n_steps, csm_error *err);
@@ -36,9 +35,21 @@ csm_status csm_seanet_state_reset(const struct csm_engine *engine, struct csm_se
                                   csm_error *err);
 void csm_seanet_state_close(const struct csm_engine *engine, struct csm_seanet_state *state);
 
-/* x -> out, which is another value than x; x is overwritten. */
+/* One convolution of n streams, whose pasts these are; x, out: the rows of each, one stream's
+ * after the other's. n above 1: the engine has conv_lanes. */
+csm_status csm_conv_run(const struct csm_engine *engine, const struct csm_conv *conv,
+                        csm_conv_state *const *pasts, size_t n, const csm_value *x,
+                        csm_value *out, csm_error *err);
+
+/* n streams, as csm_conv_run takes them.
+ *
+ *   states  [n], each of its own stream
+ *   pasts   room for n
+ *   spare   two values to work with
+ *   x       -> out, which is another value than x; x is overwritten */
 csm_status csm_seanet_run(const struct csm_engine *engine, const struct csm_seanet *net,
-                          struct csm_seanet_state *state, csm_value *x, csm_value *out,
-                          csm_error *err);
+                          struct csm_seanet_state *const *states, size_t n,
+                          csm_conv_state **pasts, csm_value *const *spare, csm_value *x,
+                          csm_value *out, csm_error *err);
 
 #endif

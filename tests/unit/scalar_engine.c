@@ -542,6 +542,25 @@ static csm_status conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
     return CSM_OK;
 }
 
+/* Stream by stream. */
+static csm_status conv_lanes(void *ctx, const struct csm_conv *c, csm_conv_state *const *states,
+                             size_t n, const csm_value *x, csm_value *out, csm_error *err)
+{
+    const size_t rows = x->rows / n;
+    csm_value one = {0}, part = {0};
+    csm_status st = CSM_OK;
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        st = copy_rows(ctx, x, i * rows, rows, &one, 0, err);
+        if (st == CSM_OK)
+            st = conv(ctx, c, states[i], &one, &part, err);
+        if (st == CSM_OK)
+            st = copy_rows(ctx, &part, 0, part.rows, out, i * part.rows, err);
+    }
+    free(one.data);
+    free(part.data);
+    return st;
+}
+
 const struct csm_engine_ops scalar_engine = {
     .name = "scalar",
     .open = scalar_open,
@@ -568,4 +587,5 @@ const struct csm_engine_ops scalar_engine = {
     .conv_state_reset = conv_state_reset,
     .conv_state_free = conv_state_free,
     .conv = conv,
+    .conv_lanes = conv_lanes,
 };

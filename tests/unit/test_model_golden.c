@@ -300,6 +300,67 @@ static void mimi_decodes_in_pieces_what_it_decodes_whole(void **unused)
     csm_mimi_close(&mimi);
 }
 
+/* As the scheduler has it: streams of other lengths join and leave, and each one's sound is,
+ * bit for bit, what it is alone, frame by frame. */
+static void mimi_decodes_streams_together_as_alone(void **unused)
+{
+    (void)unused;
+    enum { STREAMS = 130, FRAMES = 2, ROUNDS = 4 };
+    struct csm_mimi mimi = {0};
+    csm_error err;
+    open_mimi(&mimi);
+    if (mimi.engine->ops->conv_lanes == NULL) {
+        csm_mimi_close(&mimi);
+        skip();
+    }
+    const size_t k = mimi.n_codebooks, n = mimi.frame_samples;
+    static struct csm_mimi_stream streams[STREAMS];
+    size_t at[STREAMS] = {0};
+    int32_t *codes = malloc(STREAMS * FRAMES * k * sizeof *codes), *asked = malloc(STREAMS * k * sizeof *asked);
+    float *alone = malloc(STREAMS * FRAMES * n * sizeof *alone), *sound = malloc(STREAMS * n * sizeof *sound);
+    assert_true(codes != NULL && asked != NULL && alone != NULL && sound != NULL);
+    for (size_t i = 0; i < STREAMS * FRAMES * k; i++)
+        codes[i] = i % 97 == 5 ? CSM_MIMI_SILENT : (int32_t)(i * 7919 % mimi.n_entries);
+    for (size_t i = 0; i < STREAMS; i++) {
+        ok(csm_mimi_decoder_open(&mimi, 1, &streams[i], &err), &err);
+        for (size_t f = 0; f < FRAMES; f++)
+            ok(csm_mimi_decode(&streams[i], codes + (i * FRAMES + f) * k, 1, k, NULL,
+                               alone + (i * FRAMES + f) * n, &err), &err);
+        ok(csm_mimi_reset(&streams[i], &err), &err);
+    }
+    for (size_t round = 0; round < ROUNDS; round++) {
+        struct csm_mimi_stream *who[STREAMS];
+        float *to[STREAMS];
+        size_t from[STREAMS], n_asked = 0;
+        for (size_t i = 0; i < STREAMS; i++) {
+            if (round != 1 && (i * 31 + round * 17) % 5 == 0) /* not in this one */
+                continue;
+            if (at[i] == FRAMES) { /* it leaves, and another comes */
+                csm_mimi_stream_close(&streams[i]);
+                ok(csm_mimi_decoder_open(&mimi, 1, &streams[i], &err), &err);
+                at[i] = 0;
+            }
+            from[n_asked] = i * FRAMES + at[i]++;
+            memcpy(asked + n_asked * k, codes + from[n_asked] * k, k * sizeof *asked);
+            to[n_asked] = sound + n_asked * n;
+            who[n_asked++] = &streams[i];
+        }
+        const size_t first = n_asked / 3;
+        ok(csm_mimi_begin_together(&mimi, who, first, asked, k, &err), &err);
+        ok(csm_mimi_begin_together(&mimi, who + first, n_asked - first, asked + first * k, k, &err), &err);
+        ok(csm_mimi_finish_together(&mimi, to, &err), &err);
+        for (size_t j = 0; j < n_asked; j++)
+            assert_memory_equal(to[j], alone + from[j] * n, n * sizeof *alone);
+    }
+    for (size_t i = 0; i < STREAMS; i++)
+        csm_mimi_stream_close(&streams[i]);
+    free(codes);
+    free(asked);
+    free(alone);
+    free(sound);
+    csm_mimi_close(&mimi);
+}
+
 static void check_codes(const char *run, const csm_tensor *want, const int32_t *codes)
 {
     const csm_tensor *margin = find_mimi(run, "margin");
@@ -392,6 +453,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(mimi_decodes_as_the_reference),
         cmocka_unit_test(mimi_decodes_fewer_codebooks),
         cmocka_unit_test(mimi_decodes_in_pieces_what_it_decodes_whole),
+        cmocka_unit_test(mimi_decodes_streams_together_as_alone),
         cmocka_unit_test(mimi_encodes_as_the_reference),
     };
     int failed = 0;

@@ -2,7 +2,7 @@
  *
  * Frames drawn whole are those drawn part by part, however badly the engine
  * guesses. The engine here is the native one with a whole-frame operation made of
- * its parts, which can be told to lie. */
+ * its parts, which can be told to lie. And it can be lost, as a card is: then native goes on. */
 #include "cmocka_all.h"
 
 #include <csm/csm.h>
@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "generate/model.h"
+#include "generate/warm_up.h"
 
 enum { FRAMES = 6 };
 static const char model_dir[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
@@ -28,6 +30,14 @@ static csm_error err;
 
 static size_t n_calls, lie_every; /* 0: never */
 static unsigned n_drawn;
+/* The device is lost with this frame, or with this sound's first convolution; 0: never. */
+static size_t lost_at_frame, lost_at_sound, n_sounds;
+static bool is_lost;
+
+static csm_status expect_device(csm_error *error)
+{
+    return is_lost ? csm_fail(error, CSM_ENGINE, "card: a frame: the card is lost: injected") : CSM_OK;
+}
 
 /* The largest p / q among the top k, the largest logit if temperature is 0. */
 static int32_t guess(const float *logits, size_t vocab, double temperature, size_t top_k,
@@ -115,7 +125,9 @@ static csm_status frame(void *ctx, const struct csm_frame_parts *parts, struct c
 {
     const struct csm_engine_ops *ops = &csm_engine_native;
     csm_value *x, *y;
-    (void)error;
+    is_lost = is_lost || n_calls + 1 == lost_at_frame;
+    if (expect_device(error) != CSM_OK)
+        return CSM_ENGINE;
     CHECK(ops->value_new(ctx, &x, &err));
     CHECK(ops->value_new(ctx, &y, &err));
     for (size_t i = 0; i < n; i++) {
@@ -129,20 +141,44 @@ static csm_status frame(void *ctx, const struct csm_frame_parts *parts, struct c
     return CSM_OK;
 }
 
+/* The first of a frame's sound is the upsampling: grouped, and transposed. */
+static csm_status conv(void *ctx, const struct csm_conv *c, csm_conv_state *state, const csm_value *x,
+                       csm_value *out, csm_error *error)
+{
+    n_sounds += c->transposed && c->groups > 1;
+    is_lost = is_lost || (n_sounds == lost_at_sound && lost_at_sound > 0);
+    return expect_device(error) == CSM_OK ? csm_engine_native.conv(ctx, c, state, x, out, error)
+                                          : CSM_ENGINE;
+}
+
+static struct csm_traits traits;
+
+static const struct csm_traits *traits_of(void *ctx)
+{
+    (void)ctx;
+    return &traits;
+}
+
 /* ---- */
+
+static csm_strategy strategy = CSM_STRATEGY_EXACT;
 
 static csm_model *open_model(bool is_whole)
 {
     static struct csm_engine_ops ops;
     const csm_model_options options = {.size = sizeof(csm_model_options), .engine = "native", .precision = CSM_PRECISION_F32, .n_threads = 1,
-                                       .strategy = CSM_STRATEGY_EXACT};
+                                       .strategy = strategy};
     csm_model *model;
     CHECK(csm_model_open(model_dir, &options, &model, &err));
     ops = csm_engine_native;
+    ops.name = "card";
     ops.frame = frame;
-    static struct csm_traits traits;
+    ops.conv = conv;
+    ops.side = NULL;
+    ops.traits = traits_of;
     traits = *model->host.traits;
     traits.whole_frame = true;
+    traits.can_be_lost = true;
     if (is_whole) {
         model->host.engine.ops = &ops;
         model->host.traits = &traits;
@@ -154,7 +190,8 @@ static csm_result *run(bool is_whole, const csm_generate_options *options)
 {
     csm_model *model = open_model(is_whole);
     csm_result *result;
-    n_calls = 0;
+    n_calls = n_sounds = 0;
+    is_lost = false;
     CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), options, &result, &err));
     assert_int_equal(result->n_frames, FRAMES);
     csm_model_close(model);
@@ -242,6 +279,77 @@ static void an_observer_is_shown_the_parts(void **state)
     assert_true(n_seen > FRAMES);
 }
 
+/* What native says from the first frame on, with sound, is what it says from where it took over. */
+static void native_goes_on_where_a_card_was_lost(void **state)
+{
+    (void)state;
+    csm_generate_options options = options_of(0.9, 0.9);
+    options.without_sound = false;
+    strategy = CSM_STRATEGY_AUTO;
+    lie_every = 0;
+    csm_result *whole = run(false, &options);
+    static const struct {
+        size_t frame, sound;
+        const char *line;
+    } cases[] = {
+        {1, 0, "engine card: card: a frame: the card is lost: injected; native took its place at frame 0"},
+        {4, 0, "engine card: card: a frame: the card is lost: injected; native took its place at frame 3"},
+        /* the sound's loss is met first, then the next frame's */
+        {0, 3, "engine card: card: a frame: the card is lost: injected; native took its place at frame 3"},
+        {0, FRAMES, "codec on engine card: card: a frame: the card is lost: injected; native took its "
+                    "place at frame 5"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lost_at_frame = cases[i].frame;
+        lost_at_sound = cases[i].sound;
+        csm_result *lost = run(true, &options);
+        assert_string_equal(lost->report->fallback, cases[i].line);
+        assert_memory_equal(lost->codes, whole->codes, FRAMES * whole->n_codebooks * sizeof *whole->codes);
+        assert_int_equal(lost->n_samples, whole->n_samples);
+        for (size_t s = 0; s < whole->n_samples; s++) /* in pieces of other lengths: test_model_golden.c */
+            assert_true(fabsf(lost->samples[s] - whole->samples[s]) <= 1e-5f);
+        csm_result_close(lost);
+    }
+    csm_result_close(whole);
+
+    strategy = CSM_STRATEGY_EXACT; /* what was asked for is not replaced */
+    lost_at_frame = 2;
+    lost_at_sound = 0;
+    is_lost = false;
+    n_calls = 0;
+    csm_model *model = open_model(true);
+    csm_result *result;
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &result, &err),
+                     CSM_ENGINE);
+    assert_string_equal(err.text, "card: a frame: the card is lost: injected");
+    csm_model_close(model);
+    lost_at_frame = 0;
+}
+
+/* Before the first sentence: frames and sound that nobody hears, and that change nothing. */
+static void an_engine_that_is_slow_at_first_is_warmed_up(void **state)
+{
+    (void)state;
+    csm_generate_options options = options_of(0.9, 0.9);
+    options.without_sound = false;
+    csm_result *cold = run(true, &options), *warm;
+    csm_model *model = open_model(true);
+    n_calls = n_sounds = 0;
+    CHECK(csm_warm_up(model, &err)); /* an engine that is quick at once */
+    assert_int_equal(n_calls + n_sounds, 0);
+    traits.slow_at_first = true;
+    CHECK(csm_warm_up(model, &err));
+    assert_int_equal(n_calls, 2);
+    assert_int_equal(n_sounds, 2);
+    CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &warm, &err));
+    assert_memory_equal(warm->codes, cold->codes, FRAMES * cold->n_codebooks * sizeof *cold->codes);
+    assert_int_equal(warm->n_samples, cold->n_samples);
+    assert_memory_equal(warm->samples, cold->samples, cold->n_samples * sizeof *cold->samples);
+    csm_result_close(cold);
+    csm_result_close(warm);
+    csm_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +357,8 @@ int main(void)
         cmocka_unit_test(a_wrong_guess_changes_nothing),
         cmocka_unit_test(forced_codes_need_no_second_guess),
         cmocka_unit_test(an_observer_is_shown_the_parts),
+        cmocka_unit_test(native_goes_on_where_a_card_was_lost),
+        cmocka_unit_test(an_engine_that_is_slow_at_first_is_warmed_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

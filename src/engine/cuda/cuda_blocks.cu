@@ -30,22 +30,38 @@ static float frequency(const csm_rope &rope, size_t i, size_t head_dim)
 
 enum { PAGES_AT_ONCE = 8 };
 
+/* Half as many pages as there are, so that many lanes that grow together do not wait for the
+ * driver at each page of each; fewer where there is no room for so many. */
+void page_pool::extend(cudaStream_t stream)
+{
+    size_t n = n_pages / 2 > PAGES_AT_ONCE ? n_pages / 2 : PAGES_AT_ONCE;
+    memory slab;
+    try {
+        slab.reserve(n * floats * sizeof(float));
+    } catch (const failure &e) {
+        if (e.code != cudaErrorMemoryAllocation || n == PAGES_AT_ONCE)
+            throw;
+        n = PAGES_AT_ONCE;
+        slab.reserve(n * floats * sizeof(float));
+    }
+    /* What no position has filled is read, and weighs nothing. */
+    check(cudaMemsetAsync(slab.as<float>(), 0, slab.size(), stream), "pages");
+    for (size_t i = n; i > 0; i--)
+        unused.push_back(slab.as<float>() + (i - 1) * floats);
+    n_pages += n;
+    slabs.push_back(std::move(slab));
+}
+
 float *page_pool::take(cudaStream_t stream)
 {
-    if (unused.empty()) {
-        memory slab(PAGES_AT_ONCE * floats * sizeof(float));
-        /* What no position has filled is read, and weighs nothing. */
-        check(cudaMemsetAsync(slab.as<float>(), 0, slab.size(), stream), "pages");
-        for (size_t i = PAGES_AT_ONCE; i > 0; i--)
-            unused.push_back(slab.as<float>() + (i - 1) * floats);
-        slabs.push_back(std::move(slab));
-    }
+    if (unused.empty())
+        extend(stream);
     float *page = unused.back();
     unused.pop_back();
     return page;
 }
 
-static page_pool *pool_of(context &ctx, size_t n_floats)
+page_pool *pool_of(context &ctx, size_t n_floats)
 {
     for (auto &pool : ctx.pools)
         if (pool->n_floats() == n_floats)

@@ -4,12 +4,15 @@
  * has them: rows are time and channels lie together, so that the rows which one output
  * needs are one stretch of memory, and input rows of the product overlap.
  *
- *   forward     window = k_eff rows, moving by `stride`; weight [out, window * in]
+ *   forward     window = k_eff rows, moving by `stride`; weight [window * in, out]
  *   transposed  window = ceil(kernel / stride) rows, moving by 1; weight
- *               [stride * out, window * in]
+ *               [window * in, stride * out]
  *
- * In front of the window goes the past: zeros, copies of the first row, or what a stream
- * kept. Grouped convolutions (Mimi's depthwise upsampling) take a direct loop. */
+ * In front of each stream's window goes its past: zeros, copies of the first row, or what it
+ * kept. The product is in cuda_flat.cu: float32 throughout, since a codec's matrices are small
+ * and its rows many. Grouped convolutions (Mimi's depthwise upsampling) take a direct loop. An
+ * output is the sum of its own window in one order, whatever else is in the call. */
+#include "engine/cuda/cuda_flat.h"
 #include "engine/cuda/cuda_view.cuh"
 
 namespace csm_cuda {
@@ -45,42 +48,59 @@ static void check_conv(const csm_conv &c)
         throw declined(shaped("%s: not of shape [%zu, %zu, %zu]", t.name, first, second, c.kernel));
 }
 
-csm_conv_state *make_conv_state(const csm_conv &c)
+csm_conv_state *make_conv_state(context &ctx, const csm_conv &c)
 {
     check_conv(c);
     auto state = std::make_unique<csm_conv_state>();
     state->n_past = window_of(c) - hop_of(c);
     state->in = c.in;
-    state->past.reserve((state->n_past * state->in + 1) * sizeof(float));
+    state->past = std::make_unique<page>(*pool_of(ctx, state->n_past * state->in + 1), ctx.stream);
     return state.release();
 }
 
+/* ---- kernels ------------------------------------------------------------- */
+
 struct window_job {
-    const float *x, *past; /* past NULL: nothing has come yet */
-    float *to;
+    const float *x;
+    const conv_past *pasts; /* [streams]; NULL: nothing has come of the one that there is */
+    float *to;              /* [streams][n_past + rows + padding][in] */
     int n_past, rows, padding, in;
     bool elu, replicate;
 };
 
-__global__ static void window_kernel(window_job job)
+/* blockIdx.y: the stream. */
+__global__ static void window_kernel(const __grid_constant__ window_job job)
 {
+    await_before();
     size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     int row = static_cast<int>(i / job.in), c = static_cast<int>(i % job.in);
-    if (row >= job.n_past + job.rows + job.padding)
+    int n_rows = job.n_past + job.rows + job.padding;
+    if (row >= n_rows)
         return;
+    const float *past = job.pasts != nullptr && job.pasts[blockIdx.y].has_past ? job.pasts[blockIdx.y].past : nullptr;
     int from = row - job.n_past;
     float v;
-    if (from < 0 && job.past != nullptr)
-        v = job.past[i];
+    if (from < 0 && past != nullptr)
+        v = past[i];
     else if ((from < 0 || from >= job.rows) && !job.replicate)
         v = 0.0f;
     else {
         from = from < 0 ? 0 : from >= job.rows ? job.rows - 1 : from;
-        v = job.x[static_cast<size_t>(from) * job.in + c];
+        v = job.x[(static_cast<size_t>(blockIdx.y) * job.rows + from) * job.in + c];
         if (job.elu && v <= 0.0f)
             v = expm1f(v);
     }
-    job.to[i] = v;
+    job.to[static_cast<size_t>(blockIdx.y) * n_rows * job.in + i] = v;
+}
+
+/* The end of each stream's window is its past from then on. */
+__global__ static void keep_kernel(const __grid_constant__ window_job job)
+{
+    await_before();
+    size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x, n = static_cast<size_t>(job.n_past) * job.in;
+    size_t stream = static_cast<size_t>(job.n_past + job.rows + job.padding) * job.in;
+    if (i < n)
+        job.pasts[blockIdx.y].past[i] = job.to[blockIdx.y * stream + static_cast<size_t>(job.rows) * job.in + i];
 }
 
 struct grouped_job {
@@ -88,10 +108,13 @@ struct grouped_job {
     const float *input, *bias;
     float *out;
     int n_steps, out_rows, groups, hop, channels_in, channels_out;
+    size_t between; /* floats from one stream's window to the next one's */
 };
 
-__global__ static void grouped_kernel(grouped_job job)
+/* blockIdx.y: the stream. */
+__global__ static void grouped_kernel(const __grid_constant__ grouped_job job)
 {
+    await_before();
     size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     int r = static_cast<int>(i % job.out_rows), t = static_cast<int>(i / job.out_rows);
     if (t >= job.n_steps)
@@ -99,10 +122,11 @@ __global__ static void grouped_kernel(grouped_job job)
     const weight_view &w = job.weight;
     int in = job.channels_in / job.groups, out = job.channels_out / job.groups;
     int o = r % job.channels_out, phase = r / job.channels_out, group = o / out;
+    const float *input = job.input + blockIdx.y * job.between;
     float sum = 0.0f;
     for (int j = 0; j < w.window; j++)
         for (int k = 0; k < in; k++) {
-            float x = job.input[static_cast<size_t>(t * job.hop + j) * job.channels_in + group * in + k];
+            float x = input[static_cast<size_t>(t * job.hop + j) * job.channels_in + group * in + k];
             float v = 0.0f;
             if (w.kind == weight_view::CONV) {
                 if (j % w.dilation == 0)
@@ -116,13 +140,16 @@ __global__ static void grouped_kernel(grouped_job job)
             }
             sum = fmaf(v, x, sum);
         }
-    job.out[i] = job.bias == nullptr ? sum : sum + job.bias[r];
+    job.out[static_cast<size_t>(blockIdx.y) * job.n_steps * job.out_rows + i] =
+        job.bias == nullptr ? sum : sum + job.bias[r];
 }
 
 static unsigned blocks_of(size_t n)
 {
     return static_cast<unsigned>((n + 255) / 256);
 }
+
+/* ---- a call --------------------------------------------------------------- */
 
 /* The product's matrix and bias, unless they are there. */
 static void prepare(context &ctx, const csm_conv &c)
@@ -137,7 +164,7 @@ static void prepare(context &ctx, const csm_conv &c)
                                   cudaMemcpyDeviceToDevice, ctx.stream),
                   "a convolution's bias");
     }
-    if (w.matrix.tiles != nullptr || w.conv_direct.size() != 0)
+    if (w.conv_flat.size() != 0 || w.conv_direct.size() != 0)
         return;
     memory scales, biases;
     weight_view v = upload(ctx, w, c.groups > 1 ? w.conv_direct : ctx.staging, scales, biases);
@@ -152,85 +179,102 @@ static void prepare(context &ctx, const csm_conv &c)
     v.window = static_cast<int>(window_of(c));
     v.rows = static_cast<int>(rows);
     v.cols = static_cast<int>(window_of(c) * c.in);
-    pack(ctx, v, w.n_planes, w.packed, w.matrix);
-    check(cudaStreamSynchronize(ctx.stream), "packing a convolution");
+    flatten(ctx, v, w.conv_flat);
+    check(cudaStreamSynchronize(ctx.stream), "a convolution's weights");
 }
 
-void conv(context &ctx, const csm_conv &c, csm_conv_state *state, const csm_value &x, csm_value &out)
+/* The streams' pasts on the card, told when others come or leave. */
+static const conv_past *tell_pasts(context &ctx, csm_weight &w, csm_conv_state *const *states, size_t n)
+{
+    std::vector<conv_past> pasts(n);
+    for (size_t i = 0; i < n; i++)
+        pasts[i] = {states[i]->past->data, states[i]->has_past};
+    if (pasts != w.conv_told) {
+        w.conv_pasts.reserve(n * sizeof(conv_past));
+        check(cudaMemcpyAsync(w.conv_pasts.as<conv_past>(), pasts.data(), n * sizeof(conv_past),
+                              cudaMemcpyHostToDevice, ctx.stream),
+              "the streams of a convolution");
+        w.conv_told = std::move(pasts);
+    }
+    return w.conv_pasts.as<conv_past>();
+}
+
+static void grouped(context &ctx, const csm_conv &c, const float *input, size_t between, size_t n, size_t n_steps,
+                    csm_value &out)
+{
+    grouped_job job;
+    job.weight.kind = c.transposed ? weight_view::CONV_TRANSPOSED : weight_view::CONV;
+    job.weight.data = c.weight->conv_direct.as<void>();
+    job.weight.dtype = c.weight->source.tensor.dtype;
+    job.weight.kernel = static_cast<int>(c.kernel);
+    job.weight.stride = static_cast<int>(c.stride);
+    job.weight.dilation = static_cast<int>(c.dilation);
+    job.weight.window = static_cast<int>(window_of(c));
+    job.input = input;
+    job.between = between;
+    job.bias = c.bias == nullptr ? nullptr : c.weight->conv_bias.as<float>();
+    job.out = out.data();
+    job.n_steps = static_cast<int>(n_steps);
+    job.out_rows = static_cast<int>((c.transposed ? c.stride : 1) * c.out);
+    job.groups = static_cast<int>(c.groups);
+    job.hop = static_cast<int>(hop_of(c));
+    job.channels_in = static_cast<int>(c.in);
+    job.channels_out = static_cast<int>(c.out);
+    dim3 grid(blocks_of(n_steps * static_cast<size_t>(job.out_rows)), static_cast<unsigned>(n));
+    launch(ctx, "a grouped convolution", grouped_kernel, grid, 256, 0, job);
+}
+
+void conv(context &ctx, const csm_conv &c, csm_conv_state *const *states, size_t n, const csm_value &x, csm_value &out)
 {
     check_conv(c);
     prepare(ctx, c);
-    size_t in = c.in, rows = x.rows, hop = hop_of(c), n_past = window_of(c) - hop;
+    size_t in = c.in, hop = hop_of(c), n_past = window_of(c) - hop;
     const char *name = c.weight->source.tensor.name;
-    if (x.cols != in || &x == &out || (state != nullptr && (state->n_past != n_past || state->in != in)))
-        throw declined(shaped("%s: input of width %zu, expected %zu", name, x.cols, in));
-    size_t phases = c.transposed ? c.stride : 1, out_rows = phases * c.out;
+    if (x.cols != in || &x == &out || n == 0 || n > 65535 || x.rows % n != 0)
+        throw declined(shaped("%s: [%zu, %zu] of %zu streams, expected a width of %zu", name, x.rows, x.cols, n, in));
+    for (size_t i = 0; states != nullptr && i < n; i++)
+        if (states[i]->n_past != n_past || states[i]->in != in)
+            throw declined(shaped("%s: a past of another convolution", name));
+    size_t rows = x.rows / n, phases = c.transposed ? c.stride : 1, out_rows = phases * c.out;
     size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
-    out.shape(n_steps * phases, c.out);
+    out.shape(n * n_steps * phases, c.out);
     if (rows == 0)
         return;
 
-    size_t n_window = (n_past + rows + n_padding) * in;
-    ctx.window.reserve(n_window * sizeof(float));
-    float *input = ctx.window.as<float>();
+    size_t between = (n_past + rows + n_padding) * in;
+    ctx.window.reserve(n * between * sizeof(float));
     window_job window;
     window.x = x.data();
-    window.past = state != nullptr && state->has_past ? state->past.as<float>() : nullptr;
-    window.to = input;
+    window.pasts = states == nullptr ? nullptr : tell_pasts(ctx, *c.weight, states, n);
+    window.to = ctx.window.as<float>();
     window.n_past = static_cast<int>(n_past);
     window.rows = static_cast<int>(rows);
     window.padding = static_cast<int>(n_padding);
     window.in = static_cast<int>(in);
     window.elu = c.elu;
     window.replicate = c.replicate;
-    window_kernel<<<blocks_of(n_window), 256, 0, ctx.stream>>>(window);
-    if (state != nullptr) {
-        if (n_past != 0)
-            check(cudaMemcpyAsync(state->past.as<float>(), input + rows * in,
-                                  n_past * in * sizeof(float), cudaMemcpyDeviceToDevice, ctx.stream),
-                  "a convolution's past");
-        state->has_past = true;
-    }
+    unsigned n_streams = static_cast<unsigned>(n);
+    launch(ctx, "a convolution's input", window_kernel, dim3(blocks_of(between), n_streams), 256, 0, window);
+    if (states != nullptr && n_past != 0)
+        launch(ctx, "a convolution's past", keep_kernel, dim3(blocks_of(n_past * in), n_streams), 256, 0, window);
+    for (size_t i = 0; states != nullptr && i < n; i++)
+        states[i]->has_past = true;
     if (c.groups > 1) {
-        grouped_job job;
-        job.weight.kind = c.transposed ? weight_view::CONV_TRANSPOSED : weight_view::CONV;
-        job.weight.data = c.weight->conv_direct.as<void>();
-        job.weight.dtype = c.weight->source.tensor.dtype;
-        job.weight.kernel = static_cast<int>(c.kernel);
-        job.weight.stride = static_cast<int>(c.stride);
-        job.weight.dilation = static_cast<int>(c.dilation);
-        job.weight.window = static_cast<int>(window_of(c));
-        job.input = input;
-        job.bias = c.bias == nullptr ? nullptr : c.weight->conv_bias.as<float>();
-        job.out = out.data();
-        job.n_steps = static_cast<int>(n_steps);
-        job.out_rows = static_cast<int>(out_rows);
-        job.groups = static_cast<int>(c.groups);
-        job.hop = static_cast<int>(hop);
-        job.channels_in = static_cast<int>(c.in);
-        job.channels_out = static_cast<int>(c.out);
-        grouped_kernel<<<blocks_of(n_steps * out_rows), 256, 0, ctx.stream>>>(job);
-        check(cudaGetLastError(), "a grouped convolution");
+        grouped(ctx, c, window.to, between, n, n_steps, out);
         return;
     }
-    const matrix &m = c.weight->matrix;
-    rows_job job;
-    job.n = static_cast<int>(n_steps);
-    job.width = static_cast<int>(window_of(c) * in);
-    job.x = input;
-    job.ld = hop * in;
-    job.to = room_for_planes(ctx, ctx.planes_a, n_steps, window_of(c) * in, slots_of(m.n_planes));
-    launch_rows(ctx, job);
-    const float *bias = c.bias == nullptr ? nullptr : c.weight->conv_bias.as<float>();
-    bool is_whole = m.n_parts() == 1;
-    product_job product =
-        one_product(m, job.to, n_steps,
-                    is_whole ? out.data() : room_for_parts(ctx.parts_a, m, n_steps, out_rows));
-    if (is_whole)
-        product.bias = bias;
-    launch_product(ctx, product);
-    if (!is_whole)
-        finish_parts(ctx, m, n_steps, bias, out.data());
+    flat_job job;
+    job.x = window.to;
+    job.between = between;
+    job.each = static_cast<int>(n_steps);
+    job.hop = static_cast<int>(hop * in);
+    job.rows = static_cast<int>(n * n_steps);
+    job.outs = static_cast<int>(out_rows);
+    job.depth = static_cast<int>(window_of(c) * in);
+    job.weight = c.weight->conv_flat.as<float>();
+    job.bias = c.bias == nullptr ? nullptr : c.weight->conv_bias.as<float>();
+    job.out = out.data();
+    launch_flat(ctx, job);
 }
 
 } // namespace csm_cuda

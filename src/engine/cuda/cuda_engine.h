@@ -184,6 +184,13 @@ struct attend_job {
     planes to;                /* [n, n_heads * head_dim] */
 };
 
+/* What one stream's convolution has kept, as the card is told it. */
+struct conv_past {
+    float *past;
+    int has_past; /* 0: nothing has come */
+    bool operator==(const conv_past &o) const { return past == o.past && has_past == o.has_past; }
+};
+
 struct context;
 
 void launch_pack(context &ctx, const weight_view &from, const matrix &to);
@@ -206,7 +213,9 @@ struct csm_weight {
     csm_cuda::memory vector;                      /* rank 1: float32 */
     csm_cuda::memory packed;                      /* for products */
     csm_cuda::matrix matrix;
-    csm_cuda::memory conv_bias, conv_direct;
+    /* A convolution's: cuda_conv.cu. */
+    csm_cuda::memory conv_bias, conv_direct, conv_flat, conv_pasts;
+    std::vector<csm_cuda::conv_past> conv_told; /* what conv_pasts has */
 };
 
 struct csm_value {
@@ -229,7 +238,8 @@ public:
     size_t n_floats() const { return floats; }
 
 private:
-    size_t floats;
+    void extend(cudaStream_t stream);
+    size_t floats, n_pages = 0;
     std::vector<memory> slabs;
     std::vector<float *> unused;
 };
@@ -258,6 +268,11 @@ struct csm_lane {
     const float *frequencies;
     csm_cuda::page_pool *pool;
     uint64_t begun = 0;          /* the frame that was begun for it and stands (cuda_alone.cu); or 0 */
+    /* Noise of its next frame that is on the card already: of a frame of many, at a place there
+     * (cuda_frame.cu). */
+    uint64_t early_frame = 0;
+    const float *early_noise = nullptr;
+    size_t early_at = 0;
     std::vector<size_t> lengths; /* of each layer */
     std::vector<std::shared_ptr<csm_cuda::page>> pages;
     csm_cuda::memory table; /* float *[n_table], on the card */
@@ -297,6 +312,8 @@ weight_view upload(context &ctx, csm_weight &weight, memory &data, memory &scale
 void pack(context &ctx, const weight_view &view, int n_planes, memory &to, matrix &out);
 
 /* ---- cuda_blocks.cu ---- */
+/* Pages of n_floats: one pool for all that ask for as many. */
+page_pool *pool_of(context &ctx, size_t n_floats);
 csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, size_t capacity);
 csm_lane *fork_lane(context &ctx, const csm_lane &from, size_t n_positions);
 void truncate(csm_lane &lane, size_t n_positions);
@@ -334,8 +351,9 @@ csm_random *make_random(const context &ctx, uint64_t seed, size_t n_calls, size_
 void draw_frames(context &ctx, const csm_frame_parts &parts, csm_frame_lane *lanes, size_t n);
 
 /* ---- cuda_conv.cu ---- */
-csm_conv_state *make_conv_state(const csm_conv &conv);
-void conv(context &ctx, const csm_conv &conv, csm_conv_state *state, const csm_value &x,
+csm_conv_state *make_conv_state(context &ctx, const csm_conv &conv);
+/* Of n streams; states NULL: each is whole. */
+void conv(context &ctx, const csm_conv &conv, csm_conv_state *const *states, size_t n, const csm_value &x,
           csm_value &out);
 
 } // namespace csm_cuda
@@ -343,7 +361,7 @@ void conv(context &ctx, const csm_conv &conv, csm_conv_state *state, const csm_v
 struct csm_conv_state {
     size_t n_past = 0, in = 0;
     bool has_past = false;
-    csm_cuda::memory past;
+    std::unique_ptr<csm_cuda::page> past;
 };
 
 /* An engine's own random stream: PyTorch's on CUDA. */

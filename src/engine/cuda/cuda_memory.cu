@@ -26,7 +26,11 @@ void check(cudaError_t error, const char *what)
     /* After one of these every call fails until the process ends. */
     bool is_lost = error == cudaErrorLaunchFailure || error == cudaErrorIllegalAddress ||
                    error == cudaErrorECCUncorrectable || error == cudaErrorLaunchTimeout ||
-                   error == cudaErrorDeviceUninitialized || error == cudaErrorUnknown;
+                   error == cudaErrorDeviceUninitialized || error == cudaErrorUnknown ||
+                   error == cudaErrorNvlinkUncorrectable || error == cudaErrorHardwareStackError ||
+                   error == cudaErrorIllegalInstruction || error == cudaErrorMisalignedAddress ||
+                   error == cudaErrorInvalidAddressSpace || error == cudaErrorInvalidPc ||
+                   error == cudaErrorAssert || error == cudaErrorDevicesUnavailable;
     throw failure(error, is_lost ? shaped("%s: the card is lost: %s", what, cudaGetErrorString(error))
                                  : shaped("%s: %s", what, cudaGetErrorString(error)));
 }
@@ -63,6 +67,7 @@ void memory::reserve(size_t n)
         cudaFree(data);
         data = nullptr;
         n_bytes = 0;
+        n += n / 2; /* what creeps up does not allocate each time */
     }
     cudaError_t error = cudaMalloc(&data, n);
     if (error == cudaErrorMemoryAllocation) {
@@ -82,8 +87,7 @@ void memory::reserve(size_t n)
 void csm_value::shape(size_t n_rows, size_t n_cols)
 {
     size_t n = n_rows * n_cols * sizeof(float);
-    if (n > memory.size())
-        memory.reserve(n + n / 2); /* lengths that creep up do not allocate each time */
+    memory.reserve(n);
     rows = n_rows;
     cols = n_cols;
 }

@@ -106,6 +106,8 @@ static csm_status open_context(const struct csm_engine_options *options, void **
         ctx->traits.independent_rows = true;
         ctx->traits.codec = true;
         ctx->traits.codec_apart = true;
+        ctx->traits.slow_at_first = true;
+        ctx->traits.can_be_lost = true;
         ctx->traits.whole_frame = true;
         ctx->traits.precisions = 1u << CSM_PRECISION_STORED | 1u << CSM_PRECISION_F32 |
                                  1u << CSM_PRECISION_BF16 | 1u << CSM_PRECISION_F16 |
@@ -304,7 +306,7 @@ static csm_status add(void *ctx, csm_value *x, const csm_value *y, csm_error *er
 static csm_status conv_state_new(void *ctx, const struct csm_conv *conv, csm_conv_state **out,
                                  csm_error *err)
 {
-    return on_card(ctx, err, [&](context &) { *out = csm_cuda::make_conv_state(*conv); });
+    return on_card(ctx, err, [&](context &c) { *out = csm_cuda::make_conv_state(c, *conv); });
 }
 
 static csm_status conv_state_reset(void *, csm_conv_state *state, csm_error *)
@@ -321,7 +323,15 @@ static void conv_state_free(void *, csm_conv_state *state)
 static csm_status conv(void *ctx, const struct csm_conv *of, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err)
 {
-    return on_card(ctx, err, [&](context &c) { csm_cuda::conv(c, *of, state, *x, *out); });
+    return on_card(ctx, err, [&](context &c) {
+        csm_cuda::conv(c, *of, state == nullptr ? nullptr : &state, 1, *x, *out);
+    });
+}
+
+static csm_status conv_lanes(void *ctx, const struct csm_conv *of, csm_conv_state *const *states, size_t n,
+                             const csm_value *x, csm_value *out, csm_error *err)
+{
+    return on_card(ctx, err, [&](context &c) { csm_cuda::conv(c, *of, states, n, *x, *out); });
 }
 
 /* ---- frames ------------------------------------------------------------- */
@@ -377,6 +387,7 @@ static struct csm_engine_ops table()
     ops.conv_state_reset = conv_state_reset;
     ops.conv_state_free = conv_state_free;
     ops.conv = conv;
+    ops.conv_lanes = conv_lanes;
     ops.frame = frame;
     ops.random_new = random_new;
     ops.random_free = random_free;

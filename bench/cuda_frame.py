@@ -133,6 +133,7 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path, help="keep the checkpoint here, or use it")
     parser.add_argument("--csm-only", action="store_true", help="leave out transformers")
     parser.add_argument("--engines", default="cuda,torch", help="of csm")
+    parser.add_argument("--short", action="store_true", help="one round, without long speech and float32")
     args = parser.parse_args()
     engines = args.engines.split(",")
     if not set(engines) <= set(STRATEGIES):
@@ -150,9 +151,10 @@ def main():
         if args.csm_only:
             show_csm(run, engines)
         else:
-            beside_transformers(run, engines, args.frames)
-        show_csm(run, engines, first=100, last=1500)
-        show_csm(run, engines, dtype="f32")
+            beside_transformers(run, engines, args.frames, 1 if args.short else 2)
+        if not args.short:
+            show_csm(run, engines, first=100, last=1500)
+            show_csm(run, engines, dtype="f32")
 
 
 def show_csm(run, engines, dtype="bf16", first=30, last=130):
@@ -161,12 +163,12 @@ def show_csm(run, engines, dtype="bf16", first=30, last=130):
              csm_ms(*run, engine, dtype, first, last))
 
 
-def beside_transformers(run, engines, n_frames):
+def beside_transformers(run, engines, n_frames, n_rounds):
     _, directory, device = run
     model = transformers.CsmForConditionalGeneration.from_pretrained(
         directory, dtype=torch.bfloat16).to(device).eval()
     inputs = inputs_of(directory, device)
-    for _ in range(2):
+    for _ in range(n_rounds):
         show_csm(run, engines)
         show("transformers, eager, bf16", transformers_ms(model, inputs, n_frames)[2:])
     model.generation_config.cache_implementation = "static"

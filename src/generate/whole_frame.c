@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "generate/drawing.h"
+#include "sampling/noise.h"
 
 /* The draws are the engine's library's own: hybrid's, and csm-mlx's sampler on
  * MLX, of its version. */
@@ -135,6 +136,8 @@ csm_status csm_whole_frame_judge(csm_generation *g, struct csm_slot *slot, float
     while (is_right && w->k < n_codebooks) {
         const size_t k = w->k++;
         const float *probs;
+        if (w->draw.noise != NULL && g->sampler != NULL) /* made once, for the engine's race and this one */
+            csm_noise_give(csm_sampler_stream(g->sampler), w->draw.noise + k * vocab, vocab);
         csm_status st =
             csm_drawing_draw(g, slot, k, w->logits + k * vocab, rows, &probs, err);
         if (st != CSM_OK)

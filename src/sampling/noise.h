@@ -51,6 +51,9 @@ struct noise_mlx {
 
 struct csm_stream {
     csm_stream_state state;
+    const float *given; /* the open call's, or (is_given) the next one's; NULL: own ones */
+    size_t n_given;
+    bool is_given;
     union {
         struct noise_torch_cpu torch_cpu;
         struct noise_torch_mkl torch_mkl;
@@ -63,6 +66,11 @@ struct csm_stream {
 /* Open the next call, over n elements, and move the stream past it.
  * CSM_NO_MEMORY: nothing has moved. */
 csm_status csm_noise_open(csm_stream *stream, size_t n, csm_error *err);
+
+/* The values of the next call over n elements of a torch stream, which somebody has already made
+ * of the same stream, in the dtype of the race: [n], the caller's until that call is done. The
+ * stream itself stays where it is. */
+void csm_noise_give(csm_stream *stream, const float *noise, size_t n);
 
 /* Element i of the open call of a torch stream: the exponential in dtype. */
 float csm_noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i);

@@ -140,8 +140,20 @@ csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other, csm_er
     return CSM_OK;
 }
 
+void csm_noise_give(csm_stream *stream, const float *noise, size_t n)
+{
+    stream->given = noise;
+    stream->n_given = n;
+    stream->is_given = true;
+}
+
 csm_status csm_noise_open(csm_stream *stream, size_t n, csm_error *err)
 {
+    const bool is_given = stream->is_given && stream->n_given == n;
+    stream->is_given = false;
+    if (is_given)
+        return CSM_OK;
+    stream->given = NULL;
     uint64_t *position = &stream->state.position;
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
@@ -163,6 +175,8 @@ csm_status csm_noise_open(csm_stream *stream, size_t n, csm_error *err)
 
 float csm_noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
 {
+    if (stream->given != NULL)
+        return stream->given[i];
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
         return csm_torch_cpu_value(&stream->torch_cpu, dtype, i);
@@ -177,7 +191,7 @@ float csm_noise_exponential(const csm_stream *stream, csm_dtype dtype, size_t i)
 
 void csm_noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, size_t n, float *out)
 {
-    if (stream->state.kind == CSM_STREAM_TORCH_CPU)
+    if (stream->given == NULL && stream->state.kind == CSM_STREAM_TORCH_CPU)
         csm_torch_cpu_fill(&stream->torch_cpu, dtype, first, n, out);
     else
         for (size_t i = 0; i < n; i++)
@@ -186,6 +200,12 @@ void csm_noise_fill(const csm_stream *stream, csm_dtype dtype, size_t first, siz
 
 bool csm_noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
 {
+    if (stream->given != NULL) {
+        int n_zeros = 0;
+        for (size_t i = first; i < first + n; i++)
+            n_zeros += stream->given[i] == 0.0f;
+        return n_zeros > 0;
+    }
     switch (stream->state.kind) {
     case CSM_STREAM_TORCH_CPU:
         return csm_torch_cpu_may_vanish(&stream->torch_cpu, first, n);

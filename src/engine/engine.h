@@ -367,7 +367,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 7
+#define CSM_ENGINE_ABI 8
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

@@ -167,7 +167,7 @@ struct run {
     size_t n, n_readings;
     double frame[MAX_SAMPLES], backbone[MAX_SAMPLES], depth[MAX_SAMPLES], draw[MAX_SAMPLES];
     double codec[MAX_SAMPLES], read[2 * MAX_SAMPLES];
-    double from_ms, to_ms; /* the wall, of the frames that were counted */
+    double wall_ms; /* of the frames that were counted, with their readers */
 };
 
 /* Text ids and codes that any model has, in the manner of a short context. */
@@ -284,11 +284,10 @@ static csm_status run_frames(struct run *run, const csm_bench_options *o, csm_ge
     for (size_t n_begun = 0, n_warm = 0; st == CSM_OK && run->n < o->n_frames;) {
         const bool is_counted = n_begun == o->n_batch && n_warm >= o->n_warm_up;
         n_warm += n_begun == o->n_batch;
-        if (is_counted && run->n == 0)
-            run->from_ms = csm_now_ms();
+        const double from = csm_now_ms();
         measure_frame(run, lanes[0], is_counted);
         st = take_frames(lanes, o->n_batch, &n_begun, err);
-        run->to_ms = csm_now_ms();
+        run->wall_ms += is_counted ? csm_now_ms() - from : 0;
         /* Not while the engine is at work on the next frame: that would be ahead of its time. */
         if (n_warm + 1 >= o->n_warm_up && !run->model->host.traits->codec_apart)
             read_memory(run);
@@ -387,7 +386,7 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
     result->frame_ms = median(run->frame, run->n);
     result->p99_ms = quantile(run->frame, run->n, 0.99);
     result->sound_per_second =
-        (double)(run->n * o->n_batch) * m->info.frame_ms / (run->to_ms - run->from_ms);
+        (double)(run->n * o->n_batch) * m->info.frame_ms / run->wall_ms;
     result->backbone_ms = median(run->backbone, run->n);
     result->depth_ms = median(run->depth, run->n);
     result->draw_ms = median(run->draw, run->n);

@@ -48,6 +48,7 @@ def random_checkpoint(target, shape, device):
         part.update(zip(names, sizes), num_codebooks=shape["codebooks"],
                     vocab_size=shape["vocab"], dtype="bfloat16")
     inner["backbone_hidden_size"] = shape["backbone"][1]
+    config["tie_word_embeddings"] = False  # what transformers 5.17 asks for
     if shape["codebooks"] > 8:  # csm-a's codec has 8: csm-1b's codes are not decoded here
         config["codec_config"]["num_quantizers"] = shape["codebooks"]
     torch.manual_seed(0)

@@ -140,6 +140,15 @@ static csm_status read_mono(const char *path, SNDFILE *file, const SF_INFO *info
     return CSM_OK;
 }
 
+/* libsndfile guesses the length of an MP3 without a Xing frame from the bit rate of its
+ * beginning, and stops there: of a variable rate it gives a part. Tags at the end are smaller. */
+static bool is_cut(const SF_INFO *info, const struct stream *stream)
+{
+    enum { MPEG = 0x230000 /* SF_FORMAT_MPEG, since libsndfile 1.1 */, TAGS = 16384 };
+    return (info->format & SF_FORMAT_TYPEMASK) == MPEG && stream->size - stream->at > TAGS &&
+           stream->at < stream->size - stream->size / 20;
+}
+
 csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, double longest_s,
                             float **samples, size_t *n_samples, int *rate_hz, csm_error *err)
 {
@@ -155,6 +164,14 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
                         n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");
     csm_status status = read_mono(path, file, &info, longest_s, samples, n_samples, err);
     *rate_hz = info.samplerate;
+    if (status == CSM_OK && is_cut(&info, &stream)) {
+        free(*samples);
+        *samples = NULL;
+        status = csm_fail(err, CSM_BAD_FORMAT,
+                          "%s: MP3 of a variable rate without its Xing frame, of which libsndfile reads "
+                          "a part alone: convert it first (ffmpeg -i IN OUT.wav)",
+                          path);
+    }
     sf_close(file);
     return status;
 }

@@ -161,3 +161,20 @@ def test_what_does_not_go_together_is_told(csm, tmp_path, arguments, says):
     done = csm("generate", "--text", "Hi.", *arguments, check=False, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_mp3_that_libsndfile_reads_in_part_is_refused(csm, tmp_path):
+    """Of a variable rate without the Xing frame: findings/soundfile-cuts-mp3-without-its-tag.sh."""
+    sound = 0.3 * np.sin(np.arange(10 * RATE) / 17) + 0.01 * np.random.default_rng(0).standard_normal(10 * RATE)
+    sound[5 * RATE:] = 0
+    for mode, is_read in ("CONSTANT", True), ("VARIABLE", False):
+        path = tmp_path / f"{mode}.mp3"
+        with soundfile.SoundFile(path, "w", RATE, 1, format="MP3", bitrate_mode=mode,
+                                 compression_level=0.5) as file:
+            file.write(sound)
+        csm("codec", "encode", path, tmp_path / "o.st")
+        data = path.read_bytes()
+        first = data.index(b"\xff\xf3")
+        path.write_bytes(data[data.index(b"\xff\xf3", first + 4):])
+        done = csm("codec", "encode", path, tmp_path / "o.st", check=False)
+        assert (done.returncode == 0) == is_read and ("without its Xing frame" in done.stderr) != is_read

@@ -4,7 +4,7 @@
  * operation: backbone's step, head, draws (PyTorch's noise of CUDA, made by the engine),
  * depth decoder, codes and logits on the host. Without the codec.
  *
- *   bench_lanes ENGINE [POSITIONS LANES FRAMES]...
+ *   bench_lanes ENGINE[:q8|:q4] [POSITIONS LANES FRAMES]...
  *   (default: 100 1 500  1500 1 500  100 8 50  100 64 50  300 256 20  300 512 20)
  *
  * Prints for each the median, best and worst milliseconds of a frame, the first four
@@ -156,18 +156,33 @@ static void run(struct bench *b, size_t n_positions, size_t n_lanes, size_t n_fr
     free(ms);
 }
 
+/* "cuda:q4": of that precision; the colon becomes the end of the name. */
+static csm_precision take_precision(char *name)
+{
+    char *at = strchr(name, ':');
+    if (at == NULL)
+        return CSM_PRECISION_STORED;
+    *at++ = '\0';
+    if (strcmp(at, "q8") != 0 && strcmp(at, "q4") != 0) {
+        fprintf(stderr, "bench_lanes: precision %s, expected q8 or q4\n", at);
+        exit(2);
+    }
+    return strcmp(at, "q8") == 0 ? CSM_PRECISION_Q8 : CSM_PRECISION_Q4;
+}
+
 int main(int argc, char **argv)
 {
     static const size_t usual[][3] = {{100, 1, 500}, {1500, 1, 500}, {100, 8, 50},
                                       {100, 64, 50}, {300, 256, 20}, {300, 512, 20}};
     if (argc < 2 || (argc - 2) % 3 != 0) {
-        fprintf(stderr, "usage: bench_lanes ENGINE [POSITIONS LANES FRAMES]...\n");
+        fprintf(stderr, "usage: bench_lanes ENGINE[:q8|:q4] [POSITIONS LANES FRAMES]...\n");
         return 2;
     }
     struct bench b = {0};
     csm_checkpoint *checkpoint;
     must(csm_checkpoint_random(CSM_DTYPE_BF16, true, &checkpoint, &err));
-    must(csm_engine_open(argv[1], NULL, &b.engine, &err));
+    const struct csm_engine_options options = {.precision = take_precision(argv[1])};
+    must(csm_engine_open(argv[1], &options, &b.engine, &err));
     const struct csm_traits *traits = b.engine.ops->traits(b.engine.ctx);
     if (!traits->whole_frame || !traits->lanes || traits->own_stream != CSM_STREAM_TORCH_CUDA) {
         fprintf(stderr, "bench_lanes: engine %s has no frames of many lanes with noise of its own\n",

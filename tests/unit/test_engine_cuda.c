@@ -2,11 +2,11 @@
  *
  * The cuda engine. Without a card: what it says. With one: frames, of a lane alone (one
  * launch), of that lane beside others (kernels for many), in 300 random mixes of lanes, and
- * composed of the table's blocks, have the same bits; so have frames begun before they were
- * asked for, those of two models that want the card at once, and keys and values of a lane that
- * was forked; what is
- * drawn by the card's own noise is what the sampler draws of the same logits. The blocks
- * against stored tensors of the references: CSM_TEST_ENGINE=cuda test_model_golden. */
+ * composed of the table's blocks, have the same bits, of codes and of csm-1b's shape, too; so
+ * have frames begun before they were asked for, those of two models that want the card at once,
+ * and keys and values of a lane that was forked; what is drawn by the card's own noise is what
+ * the sampler draws of the same logits. The blocks against stored tensors of the references:
+ * CSM_TEST_ENGINE=cuda test_model_golden. */
 #include "cmocka_all.h"
 
 #include <math.h>
@@ -17,7 +17,10 @@
 
 #include <csm/csm.h>
 
+#include "base/affine.h"
+#include "base/numbers.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_random.h"
 #include "engine/open.h"
 #include "model/language.h"
 
@@ -158,11 +161,8 @@ static void compose(struct lane *x, const int32_t *feed, const int32_t *codes, f
 
 /* ---- with a card ---------------------------------------------------------- */
 
-static void a_lane_has_the_same_bits_alone_beside_others_and_composed(void **state)
+static void compare_alone_beside_and_composed(void)
 {
-    (void)state;
-    if (!has_card)
-        skip();
     static const size_t lengths[LANES] = {37, 5, 130};
     size_t n_bytes = language.n_codebooks * language.vocab * sizeof(float);
     struct lane lanes[LANES], alone = open_lane(42), composed = open_lane(42);
@@ -192,6 +192,14 @@ static void a_lane_has_the_same_bits_alone_beside_others_and_composed(void **sta
     close_lane(&alone);
     close_lane(&composed);
     free(logits);
+}
+
+static void a_lane_has_the_same_bits_alone_beside_others_and_composed(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    compare_alone_beside_and_composed();
 }
 
 static void a_forked_lane_goes_on_as_its_first_does(void **state)
@@ -303,11 +311,8 @@ static void restart(struct lane *x, size_t n_prompt, size_t seed)
     read_prompt(x, n_prompt, seed);
 }
 
-static void three_hundred_random_mixes_have_each_lanes_bits(void **state)
+static void compare_mixes(size_t n_mixes)
 {
-    (void)state;
-    if (!has_card)
-        skip();
     size_t k = language.n_codebooks, n_bytes = k * language.vocab * sizeof(float);
     static struct record records[MIX_LANES];
     static struct lane lanes[MIX_LANES];
@@ -328,7 +333,7 @@ static void three_hundred_random_mixes_have_each_lanes_bits(void **state)
         close_lane(&lanes[i]);
         restart(&lanes[i], r->n_prompt, i);
     }
-    for (size_t mix = 0; mix < MIXES; mix++) {
+    for (size_t mix = 0; mix < n_mixes; mix++) {
         struct csm_frame_lane asked[MIX_LANES];
         size_t who[MIX_LANES], n = 0, wanted = 1 + (size_t)rand() % MIX_LANES;
         for (size_t i = 0; i < MIX_LANES; i++)
@@ -356,6 +361,163 @@ static void three_hundred_random_mixes_have_each_lanes_bits(void **state)
         for (size_t f = 0; f < MIX_FRAMES; f++)
             free(records[i].logits[f]);
     }
+}
+
+static void three_hundred_random_mixes_have_each_lanes_bits(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    compare_mixes(MIXES);
+}
+
+static void open_language(csm_precision precision, csm_checkpoint *of);
+
+/* Another model in the first one's place, and that one back. */
+static void with_model(csm_precision precision, csm_checkpoint *of, void (*compare)(void))
+{
+    struct csm_engine first_engine = engine;
+    struct csm_language first_language = language;
+    struct csm_frame_parts first_parts = parts;
+    open_language(precision, of);
+    compare();
+    csm_language_close(&language);
+    csm_engine_close(&engine);
+    engine = first_engine;
+    language = first_language;
+    parts = first_parts;
+}
+
+static void compare_some_mixes(void)
+{
+    compare_alone_beside_and_composed();
+    compare_mixes(50);
+}
+
+static void lanes_of_codes_have_their_bits_too(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    with_model(CSM_PRECISION_Q8, checkpoint, compare_some_mixes);
+    with_model(CSM_PRECISION_Q4, checkpoint, compare_some_mixes);
+}
+
+/* The product of the first layer's rows with some activations, beside sums in double of the values
+ * that scales, codes and biases stand for. */
+static void compare_with_values(int bits)
+{
+    enum { N = 3, GROUP = 64, COLS = 128 };
+    const csm_weight *up = language.backbone.mlp[0].up;
+    struct csm_weight_source source;
+    CHECK(csm_checkpoint_find(checkpoint, CSM_BACKBONE, CSM_ROLE_UP, 0, &source, &err));
+    assert_int_equal(source.tensor.dtype, CSM_DTYPE_BF16);
+    size_t rows = source.tensor.shape[0], cols = source.tensor.shape[1];
+    assert_int_equal(cols, COLS);
+    static const int32_t ids[N] = {5, 77, 301};
+    float x[N * COLS], row[COLS], scales[COLS / GROUP], biases[COLS / GROUP], *y = malloc(N * rows * sizeof *y);
+    uint8_t codes[COLS];
+    assert_non_null(y);
+    csm_value *in = value(), *out = value();
+    CHECK(engine.ops->embed(engine.ctx, language.text_table, ids, N, 1, in, &err));
+    CHECK(engine.ops->read(engine.ctx, in, N, cols, x, &err));
+    CHECK(engine.ops->linear(engine.ctx, (csm_weight *)up, NULL, in, out, &err));
+    CHECK(engine.ops->read(engine.ctx, out, N, rows, y, &err));
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < cols; c++)
+            row[c] = csm_element(&source.tensor, r * cols + c);
+        csm_affine_quantize(row, cols, bits, GROUP, codes, scales, biases);
+        for (size_t n = 0; n < N; n++) {
+            double sum = 0, size = 0;
+            for (size_t c = 0; c < cols; c++) {
+                double scale = csm_from_bf16(csm_to_bf16(scales[c / GROUP])), v = x[n * cols + c];
+                double bias = csm_from_bf16(csm_to_bf16(biases[c / GROUP]));
+                sum += (scale * codes[c] + bias) * v;
+                size += (fabs(scale) * codes[c] + fabs(bias)) * fabs(v);
+            }
+            /* Activations of 16 bits are wrong by 2^-17 of themselves, sums in float32 by less. */
+            assert_true(fabs(y[n * rows + r] - sum) <= size / 65536);
+        }
+    }
+    free(y);
+    engine.ops->value_free(engine.ctx, in);
+    engine.ops->value_free(engine.ctx, out);
+}
+
+static void compare_q8(void)
+{
+    compare_with_values(8);
+}
+
+static void compare_q4(void)
+{
+    compare_with_values(4);
+}
+
+static void codes_are_worth_their_values(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    with_model(CSM_PRECISION_Q8, checkpoint, compare_q8);
+    with_model(CSM_PRECISION_Q4, checkpoint, compare_q4);
+}
+
+/* ---- csm-1b's shape: the kernels that small matrices do not reach --------- */
+
+enum { WHOLE_LANES = 72, WHOLE_FRAMES = 2 };
+
+static void compare_batches(void)
+{
+    static const size_t batches[] = {WHOLE_LANES, 24, 8, 2};
+    size_t k = language.n_codebooks, n_bytes = k * language.vocab * sizeof(float);
+    static int32_t codes[WHOLE_LANES][WHOLE_FRAMES][MOST];
+    static float *logits[WHOLE_LANES][WHOLE_FRAMES];
+    static struct lane lanes[WHOLE_LANES];
+    for (size_t i = 0; i < WHOLE_LANES; i++) {
+        restart(&lanes[i], 3 + i % 40, i);
+        for (size_t f = 0; f < WHOLE_FRAMES; f++) {
+            struct csm_frame_lane one = ask(&lanes[i], f > 0 ? codes[i][f - 1] : NULL);
+            CHECK(engine.ops->frame(engine.ctx, &parts, &one, 1, &err));
+            memcpy(codes[i][f], lanes[i].codes, sizeof codes[i][f]);
+            logits[i][f] = malloc(n_bytes);
+            assert_non_null(logits[i][f]);
+            memcpy(logits[i][f], lanes[i].logits, n_bytes);
+        }
+        close_lane(&lanes[i]);
+    }
+    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+        struct csm_frame_lane asked[WHOLE_LANES];
+        for (size_t i = 0; i < batches[b]; i++)
+            restart(&lanes[i], 3 + i % 40, i);
+        for (size_t f = 0; f < WHOLE_FRAMES; f++) {
+            for (size_t i = 0; i < batches[b]; i++)
+                asked[i] = ask(&lanes[i], f > 0 ? codes[i][f - 1] : NULL);
+            CHECK(engine.ops->frame(engine.ctx, &parts, asked, batches[b], &err));
+            for (size_t i = 0; i < batches[b]; i++) {
+                assert_memory_equal(lanes[i].logits, logits[i][f], n_bytes);
+                assert_memory_equal(lanes[i].codes, codes[i][f], k * sizeof(int32_t));
+            }
+        }
+        for (size_t i = 0; i < batches[b]; i++)
+            close_lane(&lanes[i]);
+    }
+    for (size_t i = 0; i < WHOLE_LANES; i++)
+        for (size_t f = 0; f < WHOLE_FRAMES; f++)
+            free(logits[i][f]);
+}
+
+static void lanes_of_csm_1bs_shape_have_their_bits(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    csm_checkpoint *whole;
+    CHECK(csm_checkpoint_random(CSM_DTYPE_BF16, true, &whole, &err));
+    with_model(CSM_PRECISION_STORED, whole, compare_batches);
+    with_model(CSM_PRECISION_Q8, whole, compare_batches);
+    with_model(CSM_PRECISION_Q4, whole, compare_batches);
+    csm_checkpoint_close(whole);
 }
 
 /* Of another context, in a thread of its own, beside the first: each frame is one launch that
@@ -512,9 +674,18 @@ static int open_model(void **state)
         printf("SKIP: what needs a card: %s\n", err.text);
         return 0;
     }
+    csm_engine_close(&engine);
     CHECK(csm_checkpoint_open(CSM_SOURCE_DIR "/tests/golden/csm-a", CSM_NEEDS_LANGUAGE, &checkpoint,
                               &err));
-    CHECK(csm_language_open(&language, &engine, checkpoint, &err));
+    open_language(CSM_PRECISION_STORED, checkpoint);
+    return 0;
+}
+
+static void open_language(csm_precision precision, csm_checkpoint *of)
+{
+    const struct csm_engine_options options = {.precision = precision};
+    CHECK(csm_engine_open("cuda", &options, &engine, &err));
+    CHECK(csm_language_open(&language, &engine, of, &err));
     parts = (struct csm_frame_parts){.step = {.codes = language.audio_table,
                                               .attention = language.backbone.attention,
                                               .mlp = language.backbone.mlp,
@@ -530,7 +701,6 @@ static int open_model(void **state)
                                      .n_layers = language.depth.n_layers,
                                      .norm = language.depth.norm,
                                      .heads = language.heads};
-    return 0;
 }
 
 /* The embedded voice's codec is stored in float16, its grouped convolution too. */
@@ -578,6 +748,9 @@ int main(void)
         cmocka_unit_test(a_frame_begun_ahead_is_what_it_would_have_been),
         cmocka_unit_test(two_models_on_one_card_have_the_bits_of_one),
         cmocka_unit_test(three_hundred_random_mixes_have_each_lanes_bits),
+        cmocka_unit_test(lanes_of_codes_have_their_bits_too),
+        cmocka_unit_test(codes_are_worth_their_values),
+        cmocka_unit_test(lanes_of_csm_1bs_shape_have_their_bits),
         cmocka_unit_test(the_cards_draws_are_the_samplers),
         cmocka_unit_test(the_embedded_voices_codec_sounds_as_natives),
     };

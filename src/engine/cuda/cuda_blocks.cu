@@ -216,6 +216,7 @@ planes room_for_planes(context &ctx, memory &room, size_t rows, size_t cols, int
     p.n_steps = steps_of(cols);
     p.slots = slots;
     size_t per = static_cast<size_t>(p.rows_per_group()), n_groups = (rows + per - 1) / per;
+    p.n_groups = static_cast<int>(n_groups);
     size_t n_bytes = n_groups * static_cast<size_t>(p.n_steps) * STEP_WORDS / 2 * sizeof(uint32_t);
     room.reserve(n_bytes);
     p.words = room.as<uint32_t>();

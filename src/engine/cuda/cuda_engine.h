@@ -83,10 +83,29 @@ __host__ __device__ inline int padded_head(int head_dim)
 }
 
 /* A matrix for products: [tile][segment][plane][step][lane] of four words, the A operand
- * of the instruction. */
+ * of the instruction. Or an affine one, of codes: [tile][four steps], each
+ *
+ *   4 bits  [lane][step] of a word: pair p of the operand is its nibbles p and p + 4
+ *   8 bits  [two steps][lane][step] of two words: pair p is bytes 2 p and 2 p + 1
+ *   then    [group of columns][row] of scale and bias, float32 */
 struct matrix {
     const uint4 *tiles = nullptr;
     int rows = 0, n_tiles = 0, n_steps = 0, n_planes = 0;
+    int bits = 0, n_scales = 1; /* of codes, or 0; groups of columns in four steps, 1 or 2 */
+    __host__ __device__ int words_of_four() const
+    {
+        return bits == 0 ? 4 * n_planes * STEP_WORDS : 32 * bits + 32 * n_scales;
+    }
+    /* Words before a tile's step, which is a multiple of four and, of planes, begins a segment. */
+    __host__ __device__ size_t words_before(int tile, int step) const
+    {
+        return (static_cast<size_t>(tile) * n_steps + step) / 4 * words_of_four();
+    }
+    __host__ __device__ bool is_alike(const matrix &o) const
+    {
+        return n_steps == o.n_steps && n_planes == o.n_planes && part_steps == o.part_steps && bits == o.bits &&
+               n_scales == o.n_scales;
+    }
     int part_steps = WHOLE_STEPS; /* a multiple of SEGMENT_STEPS, or all steps */
     __host__ __device__ int n_parts() const { return (n_steps + part_steps - 1) / part_steps; }
     __host__ __device__ int part_segments(int part) const
@@ -97,11 +116,12 @@ struct matrix {
     __host__ __device__ static int min_of(int a, int b) { return a < b ? a : b; }
 };
 
-/* Rows of activations as planes, the B operand: [group of 8 columns][two steps][lane] of
- * four words. A row has `slots` columns: 2 planes, or 3 and one that is not read. */
+/* Rows of activations as planes, the B operand: [two steps][group of 8 columns][8 of the
+ * steps' 32][column of the group] of four words, as ldmatrix and wgmma take them. A row has
+ * `slots` columns: 2 planes, or 3 and one that is not read. */
 struct planes {
     uint32_t *words = nullptr;
-    int n_steps = 0, slots = 2;
+    int n_steps = 0, slots = 2, n_groups = 0;
     __host__ __device__ int rows_per_group() const { return 8 / slots; }
 };
 
@@ -198,6 +218,9 @@ void launch_embed(context &ctx, const weight_view &table, const int32_t *ids, in
                   int n_per_row, float *out);
 void launch_rows(context &ctx, const rows_job &job);
 void launch_product(context &ctx, const product_job &job);
+/* Of many rows, by wgmma (cuda_wide.cu); n_tiles, n_parts: of all its matrices, which are alike. False: this card
+ * or build has none. */
+bool launch_wide(context &ctx, const product_job &job, int n_tiles, int n_parts);
 /* Keys and values of the rows into their pages, then queries to results. */
 void launch_attend(context &ctx, const attend_job &job);
 void launch_add(context &ctx, float *x, const float *y, size_t n);

@@ -11,10 +11,19 @@
 
 namespace csm_cuda {
 
-__device__ __forceinline__ void await_before()
+/* The next kernel's blocks may take places. */
+__device__ __forceinline__ void let_next()
 {
 #if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;\ngriddepcontrol.wait;\n" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void await_before()
+{
+    let_next();
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;\n" ::: "memory");
 #endif
 }
 

@@ -60,7 +60,7 @@ template <int ROWS> __device__ __noinline__ void gather_hidden(uint32_t epoch, i
 }
 
 /* n_parts: of the layer before, to be added first. */
-template <int ROWS, bool IS_DEPTH>
+template <int ROWS, bool IS_DEPTH, bool CODES>
 __device__ __noinline__ uint32_t run_layer(block b, int layer, bool has_parts, int position)
 {
     const one_program &p = own().p;
@@ -73,7 +73,7 @@ __device__ __noinline__ uint32_t run_layer(block b, int layer, bool has_parts, i
     b.epoch++;
     norm_input<ROWS>(s.width, l.attention_norm, s.eps, 0, nullptr);
     begin_layer(b);
-    b.item = multiply<ROWS>(b.item, BASE + B_QKV);
+    b.item = multiply<ROWS, CODES>(b.item, BASE + B_QKV);
     give<ROWS>(b.epoch, BASE + B_QKV, p.qkv[b.layer & 1]);
 
     b.epoch++;
@@ -90,19 +90,19 @@ __device__ __noinline__ uint32_t run_layer(block b, int layer, bool has_parts, i
         gather_heads(b);
     }
     await_all();
-    b.item = multiply<ROWS>(b.item, BASE + B_O);
+    b.item = multiply<ROWS, CODES>(b.item, BASE + B_O);
     give<ROWS>(b.epoch, BASE + B_O, p.o);
 
     add_words<ROWS>(p.o, s.o.n_parts(), s.width, b.epoch);
     b.epoch++;
     norm_input<ROWS>(s.width, l.mlp_norm, s.eps, 0, nullptr);
-    b.item = multiply<ROWS>(b.item, BASE + B_UP);
+    b.item = multiply<ROWS, CODES>(b.item, BASE + B_UP);
     give_gated<ROWS>(b.epoch, BASE + B_UP);
 
     b.epoch++;
     gather_hidden<ROWS>(b.epoch, BASE + B_DOWN);
     draw_barrier();
-    b.item = multiply<ROWS>(b.item, BASE + B_DOWN);
+    b.item = multiply<ROWS, CODES>(b.item, BASE + B_DOWN);
     give<ROWS>(b.epoch, BASE + B_DOWN, p.down);
     return b.item;
 }
@@ -214,7 +214,7 @@ __device__ __noinline__ void take_hidden()
     draw_barrier();
 }
 
-__device__ __forceinline__ void compute(block &b)
+template <bool CODES> __device__ __forceinline__ void compute(block &b)
 {
     const one_program &p = own().p;
     if (own().call.is_fed) {
@@ -223,7 +223,7 @@ __device__ __forceinline__ void compute(block &b)
         feed();
 #pragma unroll 1
         for (int l = 0; l < p.b.n_layers; l++) {
-            b.item = run_layer<1, false>(b, l, l > 0, own().call.position);
+            b.item = run_layer<1, false, CODES>(b, l, l > 0, own().call.position);
             b.epoch += 5;
             b.layer++;
         }
@@ -240,7 +240,7 @@ __device__ __forceinline__ void compute(block &b)
             }
 #pragma unroll 1
         for (int l = 0; k > 0 && l < p.d.n_layers; l++) {
-            b.item = k == 1 ? run_layer<2, true>(b, l, l > 0, 0) : run_layer<1, true>(b, l, l > 0, k);
+            b.item = k == 1 ? run_layer<2, true, CODES>(b, l, l > 0, 0) : run_layer<1, true, CODES>(b, l, l > 0, k);
             b.epoch += 4;
             b.layer++;
         }
@@ -254,7 +254,7 @@ __device__ __forceinline__ void compute(block &b)
         }
         b.epoch++;
         int kind = k == 0 ? FIRST : HEAD;
-        b.item = multiply<1>(b.item, kind);
+        b.item = multiply<1, CODES>(b.item, kind);
         give<1>(b.epoch, kind, p.logits);
         draw(b.epoch, k);
     }
@@ -293,6 +293,7 @@ __device__ __noinline__ bool are_all_there(const one_call &call, const one_progr
 
 #endif
 
+template <bool CODES>
 __global__ static void __launch_bounds__(ALL_THREADS, 1)
     one_kernel(const __grid_constant__ one_call call, const one_program *program)
 {
@@ -324,11 +325,11 @@ __global__ static void __launch_bounds__(ALL_THREADS, 1)
         return;
     int warp = threadIdx.x / 32;
     if (warp == COPIER || warp == SCOUT) {
-        copier();
+        copier<CODES>();
     } else if (warp == CLERK) {
         clerk(b);
     } else {
-        compute(b);
+        compute<CODES>(b);
     }
 #endif
 }
@@ -337,9 +338,10 @@ __global__ static void __launch_bounds__(ALL_THREADS, 1)
 
 void ready_one_kernel()
 {
-    check(cudaFuncSetAttribute(one_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(sizeof(block_memory))),
-          "shared memory of a frame");
+    for (auto kernel : {one_kernel<false>, one_kernel<true>})
+        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(sizeof(block_memory))),
+              "shared memory of a frame");
 }
 
 void run_one(context &ctx, one_frame &one, const lane_frame *lane, const int32_t *fed_before, bool is_fed,
@@ -349,7 +351,8 @@ void run_one(context &ctx, one_frame &one, const lane_frame *lane, const int32_t
     one_call call = {lane, fed_before, is_fed, position, one.epoch, one.layer, ++one.number, codes, logits};
     const one_program *program = one.program.as<one_program>();
     void *arguments[] = {&call, &program};
-    check(cudaLaunchKernel(reinterpret_cast<const void *>(one_kernel), dim3(static_cast<unsigned>(o.n_blocks)),
+    const void *kernel = reinterpret_cast<const void *>(o.has_codes ? one_kernel<true> : one_kernel<false>);
+    check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(o.n_blocks)),
                            dim3(ALL_THREADS), arguments, sizeof(block_memory), ctx.stream),
           "a frame");
     /* More than a frame has steps, so that no number comes twice. */

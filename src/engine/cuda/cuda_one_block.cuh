@@ -49,6 +49,7 @@ struct unit {
 /* A block's units of one kind: all of one part, so alike. An item is a segment of a unit. */
 struct kind_work {
     int n_items, n_segments, n_planes, n_steps;
+    int bits, n_scales; /* as of a matrix */
     uint32_t by_segments; /* an item times this >> 16 is its unit */
     uint32_t ld;          /* rows of the kind's outputs */
 };
@@ -85,6 +86,7 @@ struct one_program {
     weight_view table;
     const float *projected;
     int n_codebooks, vocab;
+    int has_codes; /* some of its matrices are */
     int projected_at; /* the projected hidden row, in logits */
     int n_blocks;
     /* Units of block b and kind k: units[b * MOST_UNITS + first[k]] .. first[k + 1]. */

@@ -55,7 +55,7 @@ struct planner {
 
 static bool are_alike(const matrix &a, const matrix &b)
 {
-    return a.n_steps == b.n_steps && a.n_planes == b.n_planes && a.part_steps == b.part_steps;
+    return a.is_alike(b);
 }
 
 static bool is_like(const matrix &a, const matrix &b)
@@ -234,6 +234,9 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
                 work.n_segments = m.part_segments(u.part);
                 work.n_items += work.n_segments;
                 work.n_planes = m.n_planes;
+                work.bits = m.bits;
+                o.has_codes |= m.bits != 0;
+                work.n_scales = m.n_scales;
                 work.by_segments = 65536 / static_cast<uint32_t>(work.n_segments) + 1;
                 work.ld = static_cast<uint32_t>(plan.ld[kind]);
                 work.n_steps = matrix::min_of(m.part_steps, m.n_steps - u.part * m.part_steps);

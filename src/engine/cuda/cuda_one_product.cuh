@@ -23,8 +23,70 @@ __device__ __forceinline__ void store_input(int n_rows, int row, int k, float x,
     words[at + 16] = pair_of(x - rounded(x), y - rounded(y));
 }
 
+/* The same of codes. */
+template <int ROWS, int BITS> __device__ __noinline__ uint32_t multiply_codes(uint32_t first_stage, int kind)
+{
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4;
+    bool has_column = lane / 4 < 2 * ROWS;
+    const kind_work work = own().work[kind];
+    const uint4 *x = reinterpret_cast<const uint4 *>(own().input) + lane;
+    const uint4 zero = make_uint4(0, 0, 0, 0), ones = make_uint4(ONES, ONES, ONES, ONES);
+    int pieces = 8 * BITS + 8 * work.n_scales;
+#pragma unroll 1
+    for (int item = warp; item < work.n_items; item += WARPS) {
+        int segment = item - (item * work.by_segments >> 16) * work.n_segments;
+        int s = segment * SEGMENT_STEPS, steps = matrix::min_of(SEGMENT_STEPS, work.n_steps - s);
+        uint32_t at = first_stage + item, stage = stage_of(at);
+        const uint4 *four = reinterpret_cast<const uint4 *>(own().ring[stage]), *xs = x + s / 2 * (8 * ROWS);
+        float low = 0.0f, high = 0.0f;
+        await_item(at);
+        /* Two fours at a time, so that one's instructions are between the other's; of two groups, one. */
+        int at_once = work.n_scales == 2 ? 1 : 2;
+#pragma unroll 1
+        for (int i = 0; i < steps; i += at_once * STEPS_PADDED, four += at_once * pieces, xs += at_once * 16 * ROWS) {
+            bool has_second = at_once == 2 && i + STEPS_PADDED < steps;
+            const uint4 *second = has_second ? four + pieces : four;
+            uint4 codes[2][BITS / 4], v[2];
+            codes_of<BITS>(four, lane, codes[0]);
+            codes_of<BITS>(second, lane, codes[1]);
+            float c[2][4] = {}, o[2][4] = {};
+#pragma unroll
+            for (int step = 0; step < STEPS_PADDED; step++) {
+                if (step % 2 == 0) {
+                    v[0] = has_column ? xs[step / 2 * 8 * ROWS] : zero;
+                    v[1] = has_column && has_second ? xs[(2 + step / 2) * 8 * ROWS] : zero;
+                }
+                uint4 a = operand_of<BITS>(codes[0], step), b = operand_of<BITS>(codes[1], step);
+                mma(c[0], a, step % 2 == 0 ? v[0].x : v[0].z, step % 2 == 0 ? v[0].y : v[0].w);
+                mma(c[1], b, step % 2 == 0 ? v[1].x : v[1].z, step % 2 == 0 ? v[1].y : v[1].w);
+                mma(o[0], ones, step % 2 == 0 ? v[0].x : v[0].z, step % 2 == 0 ? v[0].y : v[0].w);
+                mma(o[1], ones, step % 2 == 0 ? v[1].x : v[1].z, step % 2 == 0 ? v[1].y : v[1].w);
+                if (step == 1 && at_once == 1) {
+                    add_group(scales_of<BITS>(four, 0, lane), c[0], o[0], 2, &low, &high);
+#pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        c[0][j] = o[0][j] = 0.0f;
+                }
+            }
+            add_group(scales_of<BITS>(four, work.n_scales - 1, lane), c[0], o[0], 2, &low, &high);
+            if (has_second)
+                add_group(scales_of<BITS>(second, work.n_scales - 1, lane), c[1], o[1], 2, &low, &high);
+        }
+        __syncwarp();
+        if (lane == 0)
+            arrive(shared_at(&own().empty[stage]));
+        if (t < ROWS) {
+            float *to = own().sums + (item * TILE + lane / 4) * ROWS + t;
+            to[0] = low;
+            to[8 * ROWS] = high;
+        }
+    }
+    draw_barrier();
+    return first_stage + work.n_items;
+}
+
 /* All items of a kind: segments' sums, of ROWS rows, into `sums`. Gives the next stage. */
-template <int ROWS> __device__ __noinline__ uint32_t multiply(uint32_t first_stage, int kind)
+template <int ROWS> __device__ __noinline__ uint32_t multiply_planes(uint32_t first_stage, int kind)
 {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4;
     bool has_column = lane / 4 < 2 * ROWS;
@@ -71,6 +133,16 @@ template <int ROWS> __device__ __noinline__ uint32_t multiply(uint32_t first_sta
     }
     draw_barrier();
     return first_stage + work.n_items * work.n_planes;
+}
+
+/* CODES: some of the model's matrices are of codes. */
+template <int ROWS, bool CODES> __device__ __forceinline__ uint32_t multiply(uint32_t first_stage, int kind)
+{
+    if (CODES && own().work[kind].bits == 4)
+        return multiply_codes<ROWS, 4>(first_stage, kind);
+    if (CODES && own().work[kind].bits == 8)
+        return multiply_codes<ROWS, 8>(first_stage, kind);
+    return multiply_planes<ROWS>(first_stage, kind);
 }
 
 /* The sum of a unit's row, whose segments begin at item `first`. */

@@ -38,6 +38,7 @@ __device__ __forceinline__ uint32_t copy_stages(uint32_t item, int n, const void
 }
 
 /* Not inlined: what runs in every step has to stay in the cache of instructions. */
+template <bool CODES>
 __device__ __noinline__ uint32_t copy_units(uint32_t item, int kind, const layer_data *layer, const uint4 *head,
                                             uint64_t policy)
 {
@@ -48,14 +49,16 @@ __device__ __noinline__ uint32_t copy_units(uint32_t item, int kind, const layer
         const uint4 *tiles = kind == HEAD ? head : kind == FIRST ? m.tiles
                                                                  : tiles_of(*layer, kind, of.which);
         int first = of.part * m.part_steps, n = matrix::min_of(m.part_steps, m.n_steps - first);
-        const uint4 *from = tiles + (static_cast<size_t>(of.tile) * m.n_steps + first) * m.n_planes * 32;
+        const uint4 *from = tiles + (CODES ? m.words_before(static_cast<int>(of.tile), first) / 4
+                                           : (static_cast<size_t>(of.tile) * m.n_steps + first) * m.n_planes * 32);
 #pragma unroll 1
         for (int s = 0; s < n; s += SEGMENT_STEPS) {
             int steps = matrix::min_of(SEGMENT_STEPS, n - s);
 #pragma unroll 1
             for (int plane = 0; plane < m.n_planes; plane++) {
-                item = copy_stages(item, 1, from, static_cast<uint32_t>(steps) * STEP_WORDS * 4, policy);
-                from += steps * 32;
+                int pieces = CODES && m.bits != 0 ? steps / STEPS_PADDED * (m.words_of_four() / 4) : steps * 32;
+                item = copy_stages(item, 1, from, static_cast<uint32_t>(pieces) * 16, policy);
+                from += pieces;
             }
         }
     }
@@ -82,7 +85,7 @@ __device__ __noinline__ uint32_t copy_pages(uint32_t item, int layer, uint64_t p
 }
 
 /* Of the copier and the scout. */
-__device__ __noinline__ void copier()
+template <bool CODES> __device__ __noinline__ void copier()
 {
     uint64_t policy;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(policy));
@@ -93,13 +96,13 @@ __device__ __noinline__ void copier()
         int step = i < n_fed ? -1 : (i - n_fed) / p.d.n_layers; /* depth steps before this layer */
         bool begins = i >= n_fed && (i - n_fed) % p.d.n_layers == 0;
         if (begins) /* the head of what came before */
-            item = copy_units(item, step == 0 ? FIRST : HEAD, nullptr, step == 0 ? nullptr : p.heads[step - 1],
+            item = copy_units<CODES>(item, step == 0 ? FIRST : HEAD, nullptr, step == 0 ? nullptr : p.heads[step - 1],
                               policy);
         if (i == n)
             break;
         const layer_data *layer = &p.layers[step >= 0][step < 0 ? i : (i - n_fed) % p.d.n_layers];
         for (int kind = B_QKV; kind <= B_DOWN; kind++) {
-            item = copy_units(item, (step < 0 ? B_QKV : D_QKV) + kind, layer, nullptr, policy);
+            item = copy_units<CODES>(item, (step < 0 ? B_QKV : D_QKV) + kind, layer, nullptr, policy);
             if (step < 0 && kind == B_QKV)
                 item = copy_pages(item, i, policy);
         }

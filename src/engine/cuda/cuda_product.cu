@@ -1,39 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda_product.cu - y = W x in the order of cuda_sums.cuh, by two kernels of equal bits.
+ * cuda_product.cu - y = W x in the order of cuda_sums.cuh, by two kernels of equal bits, and a third where there is
+ * wgmma (cuda_wide.cu).
  *
  *   few   a block has one tile (a pair of gate and up) and a warp one of its segments:
  *         the matrix goes straight to registers, sums meet in shared memory
  *   many  a block has 2 or 4 tiles and 4 to 16 groups of columns, as many as still give each
  *         multiprocessor one; steps of both come through shared memory, ahead by cp.async; a
- *         warp keeps its sums in registers */
-#include "engine/cuda/cuda_launch.cuh"
-#include "engine/cuda/cuda_sums.cuh"
+ *         warp keeps its sums in registers: codes, float32, and all where there is no wgmma */
+#include "engine/cuda/cuda_product.cuh"
 
 namespace csm_cuda {
 
-/* The matrix of an item's tile, and the tile in it. */
-__device__ __forceinline__ int matrix_of(const product_job &job, int item)
-{
-    int m = 0;
-    while (m + 1 < job.n_matrices && item >= job.first_tile[m + 1])
-        m++;
-    return m;
-}
-
-__device__ __forceinline__ void store_value(const product_job &job, int m, int part, int row, int n,
-                                            float v)
-{
-    if (row >= job.m[m].rows || n >= job.n)
-        return;
-    if (job.bias != nullptr)
-        v += job.bias[row];
-    job.out[(static_cast<size_t>(part) * job.n + n) * job.ld + job.first_row[m] + row] = v;
-}
-
 /* ---- few rows ----------------------------------------------------------- */
 
-template <int GROUPS>
+/* A warp's segment of codes: sums of its rows and this thread's column. */
+template <int GROUPS, int BITS>
+__device__ __forceinline__ void sum_codes(const matrix &w, const uint4 *four, const uint32_t *b, size_t between,
+                                          int slots, int n_steps, int n_groups, float (&low)[GROUPS],
+                                          float (&high)[GROUPS])
+{
+    int lane = threadIdx.x % 32;
+    const uint4 ones = make_uint4(ONES, ONES, ONES, ONES);
+    for (int s = 0; s < n_steps; s += 4, four += w.words_of_four() / 4, b += 2 * between) {
+        uint4 codes[BITS / 4], a[4];
+        codes_of<BITS>(four, lane, codes);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            a[i] = operand_of<BITS>(codes, i);
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) {
+            if (g >= n_groups)
+                break;
+            uint32_t x[8];
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+                x[i] = __ldg(b + i / 4 * between + g * STEP_WORDS + i % 4 * 32);
+            float c[4] = {}, o[4] = {};
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                mma(c, a[i], x[2 * i], x[2 * i + 1]);
+                mma(o, ones, x[2 * i], x[2 * i + 1]);
+                if (i == 3 || (i == 1 && w.n_scales == 2)) {
+                    add_group(scales_of<BITS>(four, i == 3 ? w.n_scales - 1 : 0, lane), c, o, slots, &low[g], &high[g]);
+#pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        c[j] = o[j] = 0.0f;
+                }
+            }
+        }
+    }
+}
+
+/* CODES: some of the matrices are of codes. */
+template <int GROUPS, bool CODES>
 __global__ static void few_kernel(const __grid_constant__ product_job job)
 {
     extern __shared__ float sums[]; /* [warp][TILE][4 * GROUPS] */
@@ -50,14 +70,33 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
     constexpr int ROW = 4 * GROUPS;
     await_before();
 
-    if (segment < n_segments) {
+    if (CODES && segment < n_segments && w.bits != 0) {
+        float low[GROUPS] = {}, high[GROUPS] = {};
+        int first = part * w.part_steps + segment * SEGMENT_STEPS;
+        int n_steps = matrix::min_of(SEGMENT_STEPS, w.n_steps - first);
+        size_t between = static_cast<size_t>(job.x.n_groups) * STEP_WORDS;
+        const uint4 *four = w.tiles + w.words_before(tile, first) / 4;
+        const uint32_t *b = job.x.words + lane + first / 2 * between + static_cast<size_t>(first_group) * STEP_WORDS;
+        if (w.bits == 4)
+            sum_codes<GROUPS, 4>(w, four, b, between, job.x.slots, n_steps, n_groups, low, high);
+        else
+            sum_codes<GROUPS, 8>(w, four, b, between, job.x.slots, n_steps, n_groups, low, high);
+        int n = job.x.slots == 2 ? lane % 4 : lane % 4 / 2;
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++)
+            if (g < n_groups && (job.x.slots == 2 || lane % 2 == 0)) {
+                float *to = sums + (warp * TILE + lane / 4) * ROW + 4 * g + n;
+                to[0] = low[g];
+                to[8 * ROW] = high[g];
+            }
+    } else if (segment < n_segments) {
         float c[GROUPS][4] = {};
         int first = part * w.part_steps + segment * SEGMENT_STEPS;
         int n_steps = matrix::min_of(SEGMENT_STEPS, w.n_steps - first);
         const uint4 *a = w.tiles +
-                         (static_cast<size_t>(tile) * w.n_steps + first) * w.n_planes * 32 + lane;
-        const uint4 *b = reinterpret_cast<const uint4 *>(job.x.words) + lane +
-                         (static_cast<size_t>(first_group) * w.n_steps + first) / 2 * 32;
+                         w.words_before(tile, first) / 4 + lane;
+        const uint32_t *b = job.x.words + lane +
+                            (static_cast<size_t>(first / 2) * job.x.n_groups + first_group) * STEP_WORDS;
         for (int p = 0; p < w.n_planes; p++)
             for (int s = 0; s < n_steps; s += 4) {
                 uint4 wa[4];
@@ -68,12 +107,14 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
                 for (int g = 0; g < GROUPS; g++) {
                     if (g >= n_groups)
                         break;
-                    const uint4 *bg = b + static_cast<size_t>(g) * (w.n_steps / 2) * 32;
-                    uint4 b0 = __ldg(bg + s / 2 * 32), b1 = __ldg(bg + (s / 2 + 1) * 32);
-                    mma(c[g], wa[0], b0.x, b0.y);
-                    mma(c[g], wa[1], b0.z, b0.w);
-                    mma(c[g], wa[2], b1.x, b1.y);
-                    mma(c[g], wa[3], b1.z, b1.w);
+                    uint32_t x[8];
+#pragma unroll
+                    for (int i = 0; i < 8; i++)
+                        x[i] = __ldg(b + (static_cast<size_t>(s / 2 + i / 4) * job.x.n_groups + g) * STEP_WORDS +
+                                     i % 4 * 32);
+#pragma unroll
+                    for (int i = 0; i < 4; i++)
+                        mma(c[g], wa[i], x[2 * i], x[2 * i + 1]);
                 }
             }
 #pragma unroll
@@ -116,40 +157,70 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
 
 /* ---- many rows ---------------------------------------------------------- */
 
-enum { STAGE_STEPS = 4 };
-
 /* TILES x GROUPS of a block, WARP_TILES x WARP_GROUPS of each of its warps. */
-template <int TILES_, int GROUPS_, int WARP_TILES_, int WARP_GROUPS_, int STAGES_> struct many_shape {
+template <int TILES_, int GROUPS_, int WARP_TILES_, int WARP_GROUPS_, int STAGES_, int BITS_ = 0> struct many_shape {
+    static constexpr int BITS = BITS_, TILE_PIECES = BITS == 0 ? 128 : 8 * BITS + 16; /* of 16 bytes in a stage, at most */
     static constexpr int TILES = TILES_, GROUPS = GROUPS_, WARP_TILES = WARP_TILES_, WARP_GROUPS = WARP_GROUPS_;
     static constexpr int STAGES = STAGES_, WARPS_ACROSS = GROUPS / WARP_GROUPS;
     static constexpr int THREADS = TILES / WARP_TILES * WARPS_ACROSS * 32;
-    static constexpr int A_WORDS = TILES * STAGE_STEPS * STEP_WORDS, B_WORDS = GROUPS * STAGE_STEPS * STEP_WORDS / 2;
-    static constexpr int A_PIECES = A_WORDS / 4 / THREADS, B_PIECES = B_WORDS / 4 / THREADS;
+    static constexpr int A_WORDS = TILES * TILE_PIECES * 4, B_WORDS = GROUPS * STAGE_STEPS * STEP_WORDS / 2;
+    static constexpr int A_PIECES = (A_WORDS / 4 + THREADS - 1) / THREADS, B_PIECES = B_WORDS / 4 / THREADS;
     static constexpr int STAGE_BYTES = (A_WORDS + B_WORDS) * 4;
-    static_assert(A_PIECES * THREADS * 4 == A_WORDS && B_PIECES * THREADS * 4 == B_WORDS, "all of a stage is copied");
+    static_assert((BITS != 0 || A_PIECES * THREADS * 4 == A_WORDS) && B_PIECES * THREADS * 4 == B_WORDS, "all of a stage is copied");
 };
 
-/* Tile `t` of a block: of the job's matrices one after the other, or gate and up by turns. */
-struct block_tile {
-    int m, tile;
-};
-
-template <int TILES> __device__ __forceinline__ block_tile tile_of(const product_job &job, int t)
+/* Eight rows of columns of two steps, from this thread's address. */
+__device__ __forceinline__ void load_columns(uint4 &x, uint32_t from)
 {
-    block_tile b;
-    int i = blockIdx.x * TILES + t;
-    if (job.is_gated) {
-        b.m = t % 2;
-        b.tile = i / 2;
-        if (b.tile >= job.m[0].n_tiles)
-            b.m = -1;
-        return b;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+                 : "r"(from)
+                 : "memory");
+}
+
+/* A stage of codes, `a` of the warp's first tile, `b` this thread's address for ldmatrix. */
+template <class Shape>
+__device__ __forceinline__ void multiply_codes(const uint4 *a, uint32_t b, int n_scales, int slots,
+                                               float (&low)[Shape::WARP_TILES][Shape::WARP_GROUPS],
+                                               float (&high)[Shape::WARP_TILES][Shape::WARP_GROUPS])
+{
+    const uint4 ones = make_uint4(ONES, ONES, ONES, ONES);
+    int lane = threadIdx.x % 32;
+    uint4 wa[Shape::WARP_TILES][STAGE_STEPS];
+#pragma unroll
+    for (int t = 0; t < Shape::WARP_TILES; t++) {
+        uint4 codes[Shape::BITS / 4];
+        codes_of<Shape::BITS>(a + t * Shape::TILE_PIECES, lane, codes);
+#pragma unroll
+        for (int i = 0; i < STAGE_STEPS; i++)
+            wa[t][i] = operand_of<Shape::BITS>(codes, i);
     }
-    b.m = matrix_of(job, i);
-    b.tile = i - job.first_tile[b.m];
-    if (b.tile >= job.m[b.m].n_tiles)
-        b.m = -1;
-    return b;
+#pragma unroll
+    for (int g = 0; g < Shape::WARP_GROUPS; g++) {
+        float c[Shape::WARP_TILES][4] = {}, o[4] = {};
+#pragma unroll
+        for (int s = 0; s < STAGE_STEPS; s += 2) {
+            uint4 x;
+            load_columns(x, b + g * 1024 + s / 2 * 512);
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                uint32_t b0 = i == 0 ? x.x : x.z, b1 = i == 0 ? x.y : x.w;
+                mma(o, ones, b0, b1);
+#pragma unroll
+                for (int t = 0; t < Shape::WARP_TILES; t++)
+                    mma(c[t], wa[t][s + i], b0, b1);
+                if (s + i != 3 && (s + i != 1 || n_scales != 2))
+                    continue;
+#pragma unroll
+                for (int t = 0; t < Shape::WARP_TILES; t++) {
+                    add_group(scales_of<Shape::BITS>(a + t * Shape::TILE_PIECES, s + i == 3 ? n_scales - 1 : 0, lane), c[t], o,
+                              slots, &low[t][g], &high[t][g]);
+                    c[t][0] = c[t][1] = c[t][2] = c[t][3] = 0.0f;
+                }
+                o[0] = o[1] = o[2] = o[3] = 0.0f;
+            }
+        }
+    }
 }
 
 template <class Shape>
@@ -172,12 +243,13 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
     uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(stages));
 #pragma unroll
     for (int i = 0; i < A_PIECES; i++) {
-        int at = i * Shape::THREADS + threadIdx.x; /* [tile][step][lane] */
-        block_tile b = tile_of<TILES>(job, at / 128);
-        has_a |= (b.m >= 0) << i;
-        from_a[i] = b.m < 0 ? nullptr
-                            : job.m[b.m].tiles + (static_cast<size_t>(b.tile) * w.n_steps +
-                                                  part * w.part_steps) * w.n_planes * 32 + at % 128;
+        int at = i * Shape::THREADS + threadIdx.x, tile = at / Shape::TILE_PIECES, piece = at % Shape::TILE_PIECES;
+        bool is_there = tile < TILES && (Shape::BITS == 0 || piece < w.words_of_four() / 4);
+        block_tile b = tile_of<TILES>(job, is_there ? tile : 0);
+        is_there &= b.m >= 0;
+        has_a |= is_there << i;
+        from_a[i] = !is_there ? nullptr
+                              : job.m[b.m].tiles + job.m[b.m].words_before(b.tile, part * w.part_steps) / 4 + piece;
     }
 #pragma unroll
     for (int i = 0; i < B_PIECES; i++) {
@@ -185,9 +257,9 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
         int g = first_group + at / 64;
         has_b |= (g < n_groups) << i;
         from_b[i] = g >= n_groups ? nullptr
-                                  : reinterpret_cast<const uint4 *>(job.x.words) +
-                                        (static_cast<size_t>(g) * w.n_steps + part * w.part_steps) /
-                                            2 * 32 + at % 64;
+                                  : reinterpret_cast<const uint4 *>(job.x.words) + at % 32 +
+                                        (static_cast<size_t>(part * w.part_steps / 2 + at % 64 / 32) * job.x.n_groups +
+                                         g) * 32;
     }
     int n_planes = w.n_planes, n_stages = n_steps_in_part / STAGE_STEPS * n_planes;
     auto copy_matrix = [&](int place) {
@@ -196,7 +268,7 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
         for (int j = 0; j < A_PIECES; j++)
             if (has_a >> j & 1) {
                 copy_16(to + j * Shape::THREADS * 16, from_a[j]);
-                from_a[j] += STAGE_STEPS * 32;
+                from_a[j] += Shape::BITS == 0 ? STAGE_STEPS * 32 : w.words_of_four() / 4;
             }
     };
     /* The columns that the matrix's next stage takes: a segment's, for each of its planes. */
@@ -206,7 +278,8 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
 #pragma unroll
         for (int j = 0; j < B_PIECES; j++)
             if (has_b >> j & 1)
-                copy_16(to + j * Shape::THREADS * 16, from_b[j] + step / 2 * 32);
+                copy_16(to + j * Shape::THREADS * 16,
+                        from_b[j] + static_cast<size_t>(step / 2) * job.x.n_groups * 32);
         step += STAGE_STEPS;
         if (step == matrix::min_of(first_step + SEGMENT_STEPS, n_steps_in_part)) {
             bool is_last = ++plane == n_planes;
@@ -217,6 +290,7 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
     };
 
     float c[WARP_TILES][WARP_GROUPS][4] = {}, low[WARP_TILES][WARP_GROUPS], high[WARP_TILES][WARP_GROUPS];
+    float segment_low[WARP_TILES][WARP_GROUPS] = {}, segment_high[WARP_TILES][WARP_GROUPS] = {}; /* of codes */
     for (int i = 0; i < STAGES - 1 && i < n_stages; i++)
         copy_matrix(i); /* counts as of the first group */
     await_before();
@@ -235,19 +309,22 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
             copy_input(free_place);
         }
         asm volatile("cp.async.commit_group;\n");
-        const uint4 *a = stages + place * (STAGE_BYTES / 16) + warp_tile * 128 + lane;
-        const uint4 *b = stages + place * (STAGE_BYTES / 16) + A_WORDS / 4 + warp_group * 64 + lane;
+        const uint4 *a = stages + place * (STAGE_BYTES / 16) + warp_tile * Shape::TILE_PIECES;
+        uint32_t b = base + place * STAGE_BYTES + A_WORDS * 4 + warp_group * 1024 + lane * 16;
+        if constexpr (Shape::BITS != 0)
+            multiply_codes<Shape>(a, b, w.n_scales, job.x.slots, segment_low, segment_high);
+        else
 #pragma unroll
         for (int s = 0; s < STAGE_STEPS; s += 2) {
             uint4 wa[WARP_TILES][2], xb[WARP_GROUPS];
 #pragma unroll
             for (int t = 0; t < WARP_TILES; t++) {
-                wa[t][0] = a[t * 128 + s * 32];
-                wa[t][1] = a[t * 128 + s * 32 + 32];
+                wa[t][0] = a[t * 128 + s * 32 + lane];
+                wa[t][1] = a[t * 128 + s * 32 + 32 + lane];
             }
 #pragma unroll
             for (int g = 0; g < WARP_GROUPS; g++)
-                xb[g] = b[g * 64 + s / 2 * 32];
+                load_columns(xb[g], b + g * 1024 + s / 2 * 512);
 #pragma unroll
             for (int t = 0; t < WARP_TILES; t++)
 #pragma unroll
@@ -271,7 +348,13 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
                 for (int g = 0; g < WARP_GROUPS; g++) {
                     int n;
                     float l, h;
-                    segment_sum(c[t][g], job.x.slots, &n, &l, &h);
+                    if constexpr (Shape::BITS != 0) {
+                        l = segment_low[t][g];
+                        h = segment_high[t][g];
+                        segment_low[t][g] = segment_high[t][g] = 0.0f;
+                    } else {
+                        segment_sum(c[t][g], job.x.slots, &n, &l, &h);
+                    }
                     low[t][g] = segment == 0 ? l : low[t][g] + l;
                     high[t][g] = segment == 0 ? h : high[t][g] + h;
                     c[t][g][0] = c[t][g][1] = c[t][g][2] = c[t][g][3] = 0.0f;
@@ -322,7 +405,11 @@ static void launch_few(context &ctx, const product_job &job, int n_items, int n_
     int warps = n_segments * (job.is_gated ? 2 : 1);
     size_t shared = static_cast<size_t>(warps) * TILE * 4 * GROUPS * sizeof(float);
     dim3 grid(n_items, n_parts, (n_groups + GROUPS - 1) / GROUPS);
-    launch(ctx, "a product", few_kernel<GROUPS>, grid, 32 * warps, shared, job);
+    bool has_codes = false;
+    for (int m = 0; m < job.n_matrices; m++)
+        has_codes |= job.m[m].bits != 0;
+    launch(ctx, "a product", has_codes ? few_kernel<GROUPS, true> : few_kernel<GROUPS, false>, grid, 32 * warps, shared,
+           job);
 }
 
 template <class Shape>
@@ -336,6 +423,7 @@ static void launch_many_of(context &ctx, const product_job &job, int n_tiles, in
 }
 
 /* Larger shapes read less, smaller ones leave no multiprocessor without work. */
+template <int BITS>
 static void launch_many(context &ctx, const product_job &job, int n_tiles, int n_parts, int n_groups)
 {
     int n_blocks = ctx.properties.multiProcessorCount * 3 / 4;
@@ -343,11 +431,11 @@ static void launch_many(context &ctx, const product_job &job, int n_tiles, int n
         return (n_tiles + tiles - 1) / tiles * ((n_groups + groups - 1) / groups) * n_parts >= n_blocks;
     };
     if (is_enough(4, 16))
-        launch_many_of<many_shape<4, 16, 2, 4, 4>>(ctx, job, n_tiles, n_parts, n_groups);
+        launch_many_of<many_shape<4, 16, 2, 4, 4, BITS>>(ctx, job, n_tiles, n_parts, n_groups);
     else if (is_enough(4, 8))
-        launch_many_of<many_shape<4, 8, 2, 2, 8>>(ctx, job, n_tiles, n_parts, n_groups);
+        launch_many_of<many_shape<4, 8, 2, 2, 8, BITS>>(ctx, job, n_tiles, n_parts, n_groups);
     else
-        launch_many_of<many_shape<2, 4, 2, 1, 8>>(ctx, job, n_tiles, n_parts, n_groups);
+        launch_many_of<many_shape<2, 4, 2, 1, 8, BITS>>(ctx, job, n_tiles, n_parts, n_groups);
 }
 
 void launch_product(context &ctx, const product_job &job)
@@ -358,17 +446,25 @@ void launch_product(context &ctx, const product_job &job)
     for (int m = 0; m < job.n_matrices; m++) {
         n_tiles += job.m[m].n_tiles;
         n_parts = n_parts > job.m[m].n_parts() ? n_parts : job.m[m].n_parts();
-        is_alike &= job.m[m].n_planes == job.m[0].n_planes && job.m[m].part_steps == job.m[0].part_steps;
+        is_alike &= job.m[m].is_alike(job.m[0]);
     }
     int n_items = job.is_gated ? job.m[0].n_tiles : n_tiles;
     if (job.n == 0)
+        return;
+    /* A block for each tile fills the card sooner than one for four. */
+    bool is_small = n_groups <= FEW_GROUPS && n_tiles * n_parts < ctx.properties.multiProcessorCount * 2 / 3;
+    if (is_alike && !is_small && job.m[0].bits == 0 && launch_wide(ctx, job, n_tiles, n_parts))
         return;
     if (n_groups <= 1)
         launch_few<1>(ctx, job, n_items, n_parts, n_groups);
     else if (n_groups <= FEW_GROUPS || !is_alike)
         launch_few<FEW_GROUPS>(ctx, job, n_items, n_parts, n_groups);
+    else if (job.m[0].bits == 4)
+        launch_many<4>(ctx, job, n_tiles, n_parts, n_groups);
+    else if (job.m[0].bits == 8)
+        launch_many<8>(ctx, job, n_tiles, n_parts, n_groups);
     else
-        launch_many(ctx, job, n_tiles, n_parts, n_groups);
+        launch_many<0>(ctx, job, n_tiles, n_parts, n_groups);
 }
 
 } // namespace csm_cuda

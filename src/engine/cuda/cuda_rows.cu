@@ -23,7 +23,7 @@ __device__ static float part_sum(const float *parts, int n_parts, size_t between
     return t;
 }
 
-/* v of row n and column c, kept if it is to be. */
+/* v of row n and column c. */
 __device__ static float value_of(const rows_job &job, int n, int c)
 {
     size_t between = job.between_parts != 0 ? job.between_parts : static_cast<size_t>(job.n) * job.ld_parts;
@@ -39,8 +39,21 @@ __device__ static float value_of(const rows_job &job, int n, int c)
             t += job.bias[c];
         v = job.x == nullptr ? t : job.layer_scale == nullptr ? v + t : fmaf(job.layer_scale[c], t, v);
     }
-    if (job.keeps_x)
-        job.x[n * job.ld + c] = v;
+    return v;
+}
+
+/* Of columns c and c + 1, as far as there are; kept if they are to be. */
+__device__ static float2 values_of(const rows_job &job, int n, int c)
+{
+    float2 v = make_float2(0.0f, 0.0f);
+    if (c < job.width)
+        v.x = value_of(job, n, c);
+    if (c + 1 < job.width)
+        v.y = value_of(job, n, c + 1);
+    if (job.keeps_x && c < job.width)
+        job.x[n * job.ld + c] = v.x;
+    if (job.keeps_x && c + 1 < job.width)
+        job.x[n * job.ld + c + 1] = v.y;
     return v;
 }
 
@@ -52,42 +65,81 @@ __global__ static void plain_rows_kernel(const __grid_constant__ rows_job job)
     int i = blockIdx.x * blockDim.x + threadIdx.x, n = i / n_pairs, c = i % n_pairs * 2;
     if (n >= job.n)
         return;
-    float v = c < job.width ? value_of(job, n, c) : 0.0f, w = c + 1 < job.width ? value_of(job, n, c + 1) : 0.0f;
+    float2 v = values_of(job, n, c);
     if (job.out != nullptr && c < job.width)
-        job.out[static_cast<size_t>(n) * job.width + c] = v;
+        job.out[static_cast<size_t>(n) * job.width + c] = v.x;
     if (job.out != nullptr && c + 1 < job.width)
-        job.out[static_cast<size_t>(n) * job.width + c + 1] = w;
+        job.out[static_cast<size_t>(n) * job.width + c + 1] = v.y;
     if (job.to.words != nullptr)
-        store_planes(job.to, n, c, v, w);
+        store_planes(job.to, n, c, v.x, v.y);
 }
 
-/* With one: a block a row, which lies in shared memory. */
+/* The sum over the block of what each warp has of its stretches of 64 columns, in `sums`. */
+__device__ __forceinline__ float sum_of(const float *sums, int n)
+{
+    float total = 0.0f;
+    int lane = threadIdx.x % 32;
+    __syncthreads();
+    for (int c = 0; c < n; c += 32)
+        total += fold(c + lane < n ? sums[c + lane] : 0.0f);
+    return total;
+}
+
+/* With one: a block a row. A thread has the same pairs of columns in every step, in shared memory; a
+ * warp's are the stretches that a row sum is made of. */
 __global__ static void rows_kernel(const __grid_constant__ rows_job job)
 {
-    extern __shared__ float row[]; /* [width], then sums */
-    await_before();
-    float *sums = row + job.width;
-    int n = blockIdx.x;
-    for (int c = threadIdx.x; c < job.width; c += blockDim.x)
-        row[c] = value_of(job, n, c);
-    __syncthreads();
-    float shift = 0.0f, factor;
-    if (job.norm == rows_job::LAYER)
-        shift = row_sum<false>(row, job.width, 0.0f, sums) / static_cast<float>(job.width);
-    float squares = row_sum<true>(row, job.width, shift, sums);
-    factor = 1.0f / sqrtf(squares / static_cast<float>(job.width) + job.eps);
-    auto normed = [&](int c) {
-        if (c >= job.width)
-            return 0.0f;
-        float v = (row[c] - shift) * factor * job.norm_scale[c];
-        return job.norm_bias == nullptr ? v : v + job.norm_bias[c];
+    extern __shared__ float2 row[]; /* [n_stretches * 32], then sums, twice */
+    int n = blockIdx.x, n_stretches = (job.width + 63) / 64, own = 2 * threadIdx.x, all = 2 * blockDim.x;
+    float *sums = reinterpret_cast<float *>(row + n_stretches * 32);
+    auto scale_of = [&](int c) {
+        return make_float2(c < job.width ? job.norm_scale[c] : 0.0f, c + 1 < job.width ? job.norm_scale[c + 1] : 0.0f);
     };
-    if (job.out != nullptr)
-        for (int c = threadIdx.x; c < job.width; c += blockDim.x)
-            job.out[static_cast<size_t>(n) * job.width + c] = normed(c);
-    if (job.to.words != nullptr)
-        for (int c = 2 * threadIdx.x; c < job.to.n_steps * STEP; c += 2 * blockDim.x)
-            store_planes(job.to, n, c, normed(c), normed(c + 1));
+    float2 first_scale = scale_of(own); /* a weight */
+    await_before();
+    bool is_layer = job.norm == rows_job::LAYER;
+    for (int c = own; c < 64 * n_stretches; c += all) {
+        float2 v = values_of(job, n, c);
+        row[c / 2] = v;
+        float sum = fold(is_layer ? v.x + v.y : fmaf(v.y, v.y, v.x * v.x));
+        if (threadIdx.x % 32 == 0)
+            sums[c / 64] = sum;
+    }
+    float shift = 0.0f, squares = sum_of(sums, n_stretches);
+    if (is_layer) {
+        shift = squares / static_cast<float>(job.width);
+        sums += n_stretches;
+        for (int c = own; c < 64 * n_stretches; c += all) {
+            float2 v = row[c / 2];
+            float a = c < job.width ? v.x - shift : 0.0f, b = c + 1 < job.width ? v.y - shift : 0.0f;
+            float sum = fold(fmaf(b, b, a * a));
+            if (threadIdx.x % 32 == 0)
+                sums[c / 64] = sum;
+        }
+        squares = sum_of(sums, n_stretches);
+    }
+    float factor = 1.0f / sqrtf(squares / static_cast<float>(job.width) + job.eps);
+    int n_columns = job.to.words != nullptr ? job.to.n_steps * STEP : job.width;
+    for (int c = own; c < n_columns; c += all) {
+        float2 v = make_float2(0.0f, 0.0f);
+        if (c < job.width) {
+            float2 scale = c == own ? first_scale : scale_of(c);
+            v = row[c / 2];
+            v = make_float2((v.x - shift) * factor * scale.x, (v.y - shift) * factor * scale.y);
+            if (job.norm_bias != nullptr)
+                v.x += job.norm_bias[c];
+            if (job.norm_bias != nullptr && c + 1 < job.width)
+                v.y += job.norm_bias[c + 1];
+            if (c + 1 >= job.width)
+                v.y = 0.0f;
+        }
+        if (job.out != nullptr && c < job.width)
+            job.out[static_cast<size_t>(n) * job.width + c] = v.x;
+        if (job.out != nullptr && c + 1 < job.width)
+            job.out[static_cast<size_t>(n) * job.width + c + 1] = v.y;
+        if (job.to.words != nullptr)
+            store_planes(job.to, n, c, v.x, v.y);
+    }
 }
 
 void launch_rows(context &ctx, const rows_job &job)
@@ -102,7 +154,7 @@ void launch_rows(context &ctx, const rows_job &job)
         launch(ctx, "rows of activations", plain_rows_kernel, dim3(static_cast<unsigned>(n_blocks)), 256, 0, job);
         return;
     }
-    size_t shared = (static_cast<size_t>(job.width) + job.width / 64 + 2) * sizeof(float);
+    size_t n_stretches = (static_cast<size_t>(job.width) + 63) / 64, shared = n_stretches * (64 + 2) * sizeof(float);
     if (shared > ctx.properties.sharedMemPerBlockOptin)
         throw declined(shaped("a row of %d values", job.width));
     if (shared > 48 * 1024)

@@ -7,6 +7,9 @@
  *   product   steps of 16 columns, one instruction each, one after the other in a segment
  *             of 16 steps, plane after plane of the matrix; then (hi + lo) of the segment's
  *             sums, or (hi + mid) + lo; segments in order in a part; parts in order
+ *             codes: of each group of columns the sums v of codes and x of ones (both by the
+ *             instruction, from nothing), as above; then fmaf(scale, v, fmaf(bias, x, sum)), groups in
+ *             order in a segment
  *   row sum   pairs, folded over 32 lanes; 32 of those folded; those in order
  *   attention a page of 32 positions: score of one position is four sums over every fourth
  *             dimension; its results are summed position by position; pages merged in order
@@ -56,27 +59,6 @@ __device__ __forceinline__ float fold_max(float v)
     return v;
 }
 
-/* The sum over a row in shared memory of (x - shift)^2, or of x; all threads of the block
- * call it and get it. sums: room for width / 64 + 1. */
-template <bool SQUARES>
-__device__ float row_sum(const float *x, int width, float shift, float *sums)
-{
-    int lane = threadIdx.x % 32, n = (width + 63) / 64;
-    for (int c = threadIdx.x / 32; c < n; c += blockDim.x / 32) {
-        int i = 64 * c + 2 * lane;
-        float a = i < width ? x[i] - shift : 0.0f, b = i + 1 < width ? x[i + 1] - shift : 0.0f;
-        float v = fold(SQUARES ? fmaf(b, b, a * a) : a + b);
-        if (lane == 0)
-            sums[c] = v;
-    }
-    __syncthreads();
-    float total = 0.0f;
-    for (int c = 0; c < n; c += 32)
-        total += fold(c + lane < n ? sums[c + lane] : 0.0f);
-    __syncthreads();
-    return total;
-}
-
 __device__ __forceinline__ uint32_t pair_of(float a, float b)
 {
     __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
@@ -88,14 +70,20 @@ __device__ __forceinline__ float rounded(float x)
     return __bfloat162float(__float2bfloat16_rn(x));
 }
 
-/* Columns k and k + 1 (k even) of row n, into its planes' words. */
+/* Where columns k and k + 1 (k even) of row n are; each plane's are 4 words further. */
+__device__ __forceinline__ uint32_t *plane_words(const planes &to, int n, int k)
+{
+    int by_group = to.slots == 2 ? 2 : 1, step = k / STEP, in_step = k % STEP; /* 4 rows a group, or 2 */
+    size_t two = static_cast<size_t>(step / 2) * to.n_groups + (n >> by_group);
+    return to.words + two * STEP_WORDS + (step % 2 * 2 + in_step / 8) * 32 +
+           (n & ((1 << by_group) - 1)) * to.slots * 4 + in_step % 8 / 2;
+}
+
 __device__ __forceinline__ void store_planes(const planes &to, int n, int k, float a, float b)
 {
-    int per = to.rows_per_group(), step = k / STEP, in_step = k % STEP;
-    size_t at = ((static_cast<size_t>(n / per) * (to.n_steps / 2) + step / 2) * 32 +
-                 n % per * to.slots * 4 + in_step % 8 / 2) * 4 + step % 2 * 2 + in_step / 8;
+    uint32_t *words = plane_words(to, n, k);
     for (int s = 0; s < (to.slots == 2 ? 2 : 3); s++) {
-        to.words[at + 16 * s] = pair_of(a, b);
+        words[4 * s] = pair_of(a, b);
         a -= rounded(a);
         b -= rounded(b);
     }
@@ -128,6 +116,71 @@ __device__ __forceinline__ bool segment_sum(const float (&c)[4], int slots, int 
     *low = (c[0] + c[1]) + third_low;
     *high = (c[2] + c[3]) + third_high;
     return t % 2 == 0;
+}
+
+/* ---- codes -------------------------------------------------------------- */
+
+enum : uint32_t { ONES = 0x3f803f80u }; /* a pair of bfloat16 */
+
+/* Pair p of a word of nibbles: 128 + code is a bfloat16 by itself. */
+__device__ __forceinline__ uint32_t nibbles(uint32_t word, int p)
+{
+    uint32_t with_128 = (word >> 4 * p & 0x000f000fu) | 0x43004300u, all_128 = 0x43004300u;
+    __nv_bfloat162 pair = __hsub2(*reinterpret_cast<__nv_bfloat162 *>(&with_128),
+                                  *reinterpret_cast<__nv_bfloat162 *>(&all_128));
+    return *reinterpret_cast<uint32_t *>(&pair);
+}
+
+/* Bytes i and i + 1: 2^23 + code is a float32 by itself, and a code's first 16 bits are all it has. */
+__device__ __forceinline__ uint32_t bytes(uint32_t word, int i)
+{
+    float a = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7540 + i)) - 8388608.0f;
+    float b = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7541 + i)) - 8388608.0f;
+    return __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x7632);
+}
+
+/* A lane's codes of four steps, from where they lie. */
+template <int BITS> __device__ __forceinline__ void codes_of(const uint4 *four, int lane, uint4 (&codes)[BITS / 4])
+{
+#pragma unroll
+    for (int i = 0; i < BITS / 4; i++)
+        codes[i] = four[i * 32 + lane];
+}
+
+/* One step of them as the A operand. */
+template <int BITS> __device__ __forceinline__ uint4 operand_of(const uint4 (&codes)[BITS / 4], int s)
+{
+    if constexpr (BITS == 4) {
+        uint32_t w = s == 0 ? codes[0].x : s == 1 ? codes[0].y : s == 2 ? codes[0].z : codes[0].w;
+        return make_uint4(nibbles(w, 0), nibbles(w, 1), nibbles(w, 2), nibbles(w, 3));
+    } else {
+        const uint4 &two = codes[s / 2];
+        uint32_t v = s % 2 == 0 ? two.x : two.z, w = s % 2 == 0 ? two.y : two.w;
+        return make_uint4(bytes(v, 0), bytes(v, 2), bytes(w, 0), bytes(w, 2));
+    }
+}
+
+/* Scales and biases of rows lane / 4 and that + 8 in group `scale` of four steps. */
+struct scale_pair {
+    float2 low, high;
+};
+
+template <int BITS> __device__ __forceinline__ scale_pair scales_of(const uint4 *four, int scale, int lane)
+{
+    const float2 *rows = reinterpret_cast<const float2 *>(four + 8 * BITS) + scale * TILE + lane / 4;
+    return {rows[0], rows[8]};
+}
+
+/* A group's sums of codes (c) and of ones (x) to those of the segment. */
+__device__ __forceinline__ void add_group(const scale_pair &scales, const float (&c)[4], const float (&x)[4], int slots,
+                                          float *low, float *high)
+{
+    int n;
+    float v, w, ones, again;
+    segment_sum(c, slots, &n, &v, &w);
+    segment_sum(x, slots, &n, &ones, &again);
+    *low = fmaf(scales.low.x, v, fmaf(scales.low.y, ones, *low));
+    *high = fmaf(scales.high.x, w, fmaf(scales.high.y, ones, *high));
 }
 
 /* ---- attention ---------------------------------------------------------- */

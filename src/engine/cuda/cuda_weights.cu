@@ -6,7 +6,7 @@
  * A bfloat16 matrix is one plane; float16 is two planes of bfloat16 and float32 three,
  * both exactly. What precision asks for meets the stored type as in engine native: what
  * is stored narrower stays as it is; a float32 source is rounded to bfloat16 before it is
- * quantized. An affine matrix has its values, scale * code + bias, in three planes. */
+ * quantized. An affine matrix stays one: codes, which bfloat16 holds exactly, scales and biases. */
 #include <cstdarg>
 #include <cstring>
 
@@ -15,6 +15,7 @@
 
 extern "C" {
 #include "base/affine.h"
+#include "base/threads.h"
 }
 
 namespace csm_cuda {
@@ -47,8 +48,53 @@ __global__ static void pack_kernel(weight_view from, matrix to, uint32_t *words)
     }
 }
 
+/* A thread a row's part of four steps, 64 columns: codes, and the scale of the group that it begins. */
+__global__ static void pack_codes_kernel(weight_view from, matrix to, uint32_t *words)
+{
+    size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    int n_fours = to.n_steps / 4, lane = i % 32;
+    size_t four = i / 32;
+    int tile = static_cast<int>(four / n_fours), first = static_cast<int>(four % n_fours) * 64;
+    if (tile >= to.n_tiles)
+        return;
+    uint32_t *at = words + four * to.words_of_four();
+    auto code = [&](int row, int col) {
+        if (row >= from.rows || col >= from.cols)
+            return 0u;
+        size_t k = static_cast<size_t>(row) * from.cols + col, per = 32 / from.bits;
+        return static_cast<const uint32_t *>(from.data)[k / per] >> (k % per * from.bits) & ((1u << from.bits) - 1);
+    };
+    for (int s = 0; s < 4; s++)
+        for (int pair = 0; pair < 4; pair++) {
+            int row = tile * TILE + lane / 4 + pair % 2 * 8, col = first + s * STEP + lane % 4 * 2 + pair / 2 * 8;
+            uint32_t a = code(row, col), b = code(row, col + 1);
+            if (from.bits == 4) {
+                uint32_t *to_word = at + lane * 4 + s;
+                *to_word = (pair == 0 ? 0 : *to_word) | a << 4 * pair | b << (4 * pair + 16);
+            } else {
+                uint32_t *to_word = at + (s / 2 * 32 + lane) * 4 + s % 2 * 2 + pair / 2;
+                *to_word = (pair % 2 == 0 ? 0 : *to_word) | (a | b << 8) << 16 * (pair % 2);
+            }
+        }
+    float2 *scales = reinterpret_cast<float2 *>(at + 32 * from.bits);
+    for (int k = lane; k < to.n_scales * TILE; k += 32) {
+        int row = tile * TILE + k % TILE, col = first + k / TILE * (64 / to.n_scales);
+        bool is_in = row < from.rows && col < from.cols;
+        size_t g = is_in ? (static_cast<size_t>(row) * from.cols + col) / from.group : 0;
+        scales[k] = is_in ? make_float2(element(from.dtype, from.scales, g), element(from.dtype, from.biases, g))
+                          : make_float2(0.0f, 0.0f);
+    }
+}
+
 void launch_pack(context &ctx, const weight_view &from, const matrix &to)
 {
+    if (to.bits != 0) {
+        size_t n_threads = static_cast<size_t>(to.n_tiles) * to.n_steps / 4 * 32;
+        pack_codes_kernel<<<static_cast<unsigned>((n_threads + 255) / 256), 256, 0, ctx.stream>>>(
+            from, to, reinterpret_cast<uint32_t *>(const_cast<uint4 *>(to.tiles)));
+        check(cudaGetLastError(), "packing a matrix");
+        return;
+    }
     size_t n = static_cast<size_t>(to.n_tiles) * to.n_steps * STEP_WORDS;
     pack_kernel<<<static_cast<unsigned>((n + 255) / 256), 256, 0, ctx.stream>>>(
         from, to, reinterpret_cast<uint32_t *>(const_cast<uint4 *>(to.tiles)));
@@ -103,32 +149,55 @@ static void put(context &ctx, memory &to, const void *from, size_t n_bytes)
 }
 
 /* Codes made here, as mx.quantize makes them, rounded as engine native rounds. */
-static void quantize(context &ctx, const csm_weight &w, int bits, memory &data, memory &scales,
-                     memory &biases)
+struct quantizing {
+    const csm_weight &w;
+    int bits;
+    uint32_t *words;
+    float *scales, *biases;
+};
+
+static void quantize_rows(void *user, size_t first, size_t end, int)
 {
+    const quantizing &q = *static_cast<const quantizing *>(user);
+    const csm_weight &w = q.w;
     const csm_tensor &t = w.source.tensor;
-    size_t n_groups = w.cols / DEFAULT_GROUP, n_words = w.cols * static_cast<size_t>(bits) / 32;
-    std::vector<float> row(w.cols), s(w.rows * n_groups), b(w.rows * n_groups);
+    size_t n_groups = w.cols / DEFAULT_GROUP, n_words = w.cols * static_cast<size_t>(q.bits) / 32;
+    std::vector<float> row(w.cols);
     std::vector<uint8_t> codes(w.cols);
-    std::vector<uint32_t> words(w.rows * n_words);
     bool is_f16 = t.dtype == CSM_DTYPE_F16;
     auto round_scale = [&](float x) {
         return is_f16 ? csm_from_f16(csm_to_f16(x)) : csm_from_bf16(csm_to_bf16(x));
     };
-    for (size_t r = 0; r < w.rows; r++) {
+    for (size_t r = first; r < end; r++) {
         for (size_t c = 0; c < w.cols; c++) {
             row[c] = csm_element(&t, w.source.transposed ? c * w.rows + r : r * w.cols + c);
             if (!is_half(t))
                 row[c] = csm_from_bf16(csm_to_bf16(row[c]));
         }
-        float *rs = &s[r * n_groups], *rb = &b[r * n_groups];
-        csm_affine_quantize(row.data(), w.cols, bits, DEFAULT_GROUP, codes.data(), rs, rb);
-        csm_affine_pack(codes.data(), w.cols, bits, &words[r * n_words]);
+        float *rs = q.scales + r * n_groups, *rb = q.biases + r * n_groups;
+        csm_affine_quantize(row.data(), w.cols, q.bits, DEFAULT_GROUP, codes.data(), rs, rb);
+        csm_affine_pack(codes.data(), w.cols, q.bits, q.words + r * n_words);
         for (size_t g = 0; g < n_groups; g++) {
             rs[g] = round_scale(rs[g]);
             rb[g] = round_scale(rb[g]);
         }
     }
+}
+
+static void quantize(context &ctx, const csm_weight &w, int bits, memory &data, memory &scales,
+                     memory &biases)
+{
+    enum { ROWS_AT_ONCE = 16 };
+    size_t n_groups = w.cols / DEFAULT_GROUP, n_words = w.cols * static_cast<size_t>(bits) / 32;
+    std::vector<float> s(w.rows * n_groups), b(w.rows * n_groups);
+    std::vector<uint32_t> words(w.rows * n_words);
+    quantizing job = {w, bits, words.data(), s.data(), b.data()};
+    csm_threads *threads = nullptr;
+    if (csm_threads_new(0, &threads, nullptr) == CSM_OK)
+        csm_threads_run(threads, quantize_rows, &job, w.rows, ROWS_AT_ONCE);
+    else
+        quantize_rows(&job, 0, w.rows, 0); /* it takes longer */
+    csm_threads_free(threads);
     put(ctx, data, words.data(), words.size() * sizeof(uint32_t));
     put(ctx, scales, s.data(), s.size() * sizeof(float));
     put(ctx, biases, b.data(), b.size() * sizeof(float));
@@ -181,8 +250,12 @@ void pack(context &ctx, const weight_view &view, int n_planes, memory &to, matri
     out.n_tiles = (view.rows + TILE - 1) / TILE;
     out.n_steps = steps_of(static_cast<size_t>(view.cols));
     out.n_planes = n_planes;
+    if (view.kind == weight_view::AFFINE) {
+        out.bits = view.bits;
+        out.n_scales = view.group == 32 ? 2 : 1;
+    }
     out.part_steps = out.n_steps <= WHOLE_STEPS ? WHOLE_STEPS : PART_STEPS;
-    to.reserve(static_cast<size_t>(out.n_tiles) * out.n_steps * n_planes * STEP_WORDS * 4);
+    to.reserve(out.words_before(out.n_tiles, 0) * sizeof(uint32_t));
     out.tiles = to.as<const uint4>();
     launch_pack(ctx, view, out);
 }
@@ -258,7 +331,7 @@ static void choose_planes(csm_precision asked, csm_weight &w)
     csm_precision precision = w.source.exact ? CSM_PRECISION_STORED : asked;
     csm_dtype dtype = w.source.tensor.dtype;
     if (w.source.format == CSM_WEIGHT_AFFINE || made_bits(asked, w) != 0) {
-        w.n_planes = 3;
+        w.n_planes = 1;
         return;
     }
     if (precision == CSM_PRECISION_BF16 && dtype != CSM_DTYPE_BF16)
@@ -310,24 +383,33 @@ static size_t bytes_of(csm_weight &w, csm_precision precision)
     if (s.is_table)
         return w.rows * (w.cols * static_cast<size_t>(bits_of(precision)) / 8 + w.cols / DEFAULT_GROUP * 8);
     choose_planes(precision, w);
-    size_t n_tiles = (w.rows + TILE - 1) / TILE;
-    return n_tiles * static_cast<size_t>(steps_of(w.cols) * w.n_planes) * STEP_WORDS * sizeof(uint32_t);
+    matrix m;
+    m.n_steps = steps_of(w.cols);
+    m.n_planes = w.n_planes;
+    m.bits = s.format == CSM_WEIGHT_AFFINE ? s.bits : made_bits(precision, w);
+    m.n_scales = s.format == CSM_WEIGHT_AFFINE && s.group_size == 32 ? 2 : 1;
+    return m.words_before(static_cast<int>((w.rows + TILE - 1) / TILE), 0) * sizeof(uint32_t);
 }
 
 void expect_room(context &ctx, const csm_weight_source *sources, size_t n)
 {
-    size_t wanted = 0, least = 0, n_free = 0, n_total = 0;
+    static const csm_precision precisions[] = {CSM_PRECISION_BF16, CSM_PRECISION_Q8, CSM_PRECISION_Q4};
+    static const char *const names[] = {"bf16", "q8", "q4"};
+    size_t wanted = 0, bytes[3] = {0, 0, 0}, n_free = 0, n_total = 0;
     for (size_t i = 0; i < n; i++) {
         auto w = describe(ctx, sources[i]);
         wanted += bytes_of(*w, ctx.precision);
-        least += bytes_of(*w, CSM_PRECISION_BF16);
+        for (int p = 0; p < 3; p++)
+            bytes[p] += bytes_of(*w, precisions[p]);
     }
+    int least = bytes[1] < bytes[0] ? 1 : 0;
+    least = bytes[2] < bytes[least] ? 2 : least;
     check(cudaMemGetInfo(&n_free, &n_total), "memory of the card");
     if (wanted > n_free)
         throw failure(cudaErrorMemoryAllocation,
-                      shaped("the model's weights take %zu MB, %zu of the card's %zu MB are free, dtype bf16 takes "
+                      shaped("the model's weights take %zu MB, %zu of the card's %zu MB are free, dtype %s takes "
                              "the least, %zu MB",
-                             wanted >> 20, n_free >> 20, n_total >> 20, least >> 20));
+                             wanted >> 20, n_free >> 20, n_total >> 20, names[least], bytes[least] >> 20));
 }
 
 csm_weight *make_weight(context &ctx, const csm_weight_source &source)

@@ -10,9 +10,6 @@
  * nothing. Workers that find nothing for a while sleep on the condition; the caller
  * wakes sleepers only if there are any, so that in steady state no system call is
  * made. */
-#ifdef __linux__
-#define _GNU_SOURCE /* sched_getaffinity */
-#endif
 #include "base/threads.h"
 
 #include <pthread.h>
@@ -22,8 +19,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/cores.h"
 #include "base/error.h"
 
 /* A worker's stack: kernels keep up to 170 KiB on it, more than musl gives a thread. */
@@ -171,23 +168,13 @@ static bool start_worker(struct worker *w)
     return is_started;
 }
 
-static int usable_cores(void)
-{
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
 csm_status csm_threads_new(int n_threads, csm_threads **out, csm_error *err)
 {
     if (n_threads < 0 || n_threads > MAX_THREADS)
         return csm_fail(err, CSM_BAD_ARG, "threads: %d, expected 0 to %d", n_threads, MAX_THREADS);
     if (n_threads == 0)
-        n_threads = usable_cores() < MAX_THREADS ? usable_cores() : MAX_THREADS;
+        n_threads = csm_usable_cores();
+    n_threads = n_threads < MAX_THREADS ? n_threads : MAX_THREADS;
 
     csm_threads *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
     if (t == NULL)

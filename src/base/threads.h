@@ -20,7 +20,7 @@ typedef struct csm_threads csm_threads;
 typedef void (*csm_work)(void *user, size_t first, size_t end, int thread);
 
 /* A pool of n_threads, the caller's among them; 0: one per core that this process
- * may use. To be freed with csm_threads_free.
+ * may use (cores.h). To be freed with csm_threads_free.
  * Returns CSM_OK; CSM_BAD_ARG (negative, above 1024); CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_threads_new(int n_threads, csm_threads **out, csm_error *err);
 void csm_threads_free(csm_threads *threads); /* takes NULL */

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_setaffinity */
+#endif
 #include "unit/cmocka_all.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cores.h"
 #include "base/threads.h"
 
 enum { N = 1000 };
@@ -75,12 +84,79 @@ static void counts_out_of_range_are_refused(void **state)
     csm_threads_free(NULL);
 }
 
+static void write_limit(const char *root, const char *group, const char *limit)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s%s", root, group);
+    assert_true(mkdir(name, 0700) == 0 || errno == EEXIST);
+    snprintf(name, sizeof name, "%s%s/cpu.max", root, group);
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs(limit, f);
+    fclose(f);
+}
+
+static void a_groups_limit_counts_whole_cores(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/csm-test-XXXXXX", name[256];
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(csm_group_cores(root, "/"), 0);
+    write_limit(root, "", "max 100000\n");
+    write_limit(root, "/a", "350000 100000\n");
+    write_limit(root, "/a/b", "400000 100000\n");
+    write_limit(root, "/a/c", "50000 100000\n");
+    write_limit(root, "/d", "max 100000\n");
+    assert_int_equal(csm_group_cores(root, "/"), 0);
+    assert_int_equal(csm_group_cores(root, "/a"), 3);
+    assert_int_equal(csm_group_cores(root, "/a/b"), 3);
+    assert_int_equal(csm_group_cores(root, "/a/c"), 1);
+    assert_int_equal(csm_group_cores(root, "/d"), 0);
+    assert_int_equal(csm_group_cores(root, "/not/there"), 0);
+    write_limit(root, "", "200000 100000\n");
+    assert_int_equal(csm_group_cores(root, "/"), 2);
+    assert_int_equal(csm_group_cores(root, "/a/b"), 2);
+    static const char *const groups[] = {"/a/b", "/a/c", "/a", "/d", ""};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        snprintf(name, sizeof name, "%s%s/cpu.max", root, groups[i]);
+        assert_int_equal(remove(name), 0);
+        snprintf(name, sizeof name, "%s%s", root, groups[i]);
+        assert_int_equal(rmdir(name), 0);
+    }
+}
+
+#ifdef __linux__
+/* A process that may use one core begins one thread. */
+static void affinity_is_obeyed(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (int i = 0; CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    csm_threads *threads = NULL;
+    assert_int_equal(csm_threads_new(0, &threads, NULL), CSM_OK);
+    const int n = csm_threads_count(threads);
+    csm_threads_free(threads);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(n, 1);
+    assert_true(csm_usable_cores() >= 1 && csm_usable_cores() <= CPU_COUNT(&all));
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_is_done_once),
         cmocka_unit_test(a_pool_that_fell_asleep_wakes_up),
         cmocka_unit_test(counts_out_of_range_are_refused),
+        cmocka_unit_test(a_groups_limit_counts_whole_cores),
+#ifdef __linux__
+        cmocka_unit_test(affinity_is_obeyed),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

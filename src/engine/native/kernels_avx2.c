@@ -208,13 +208,18 @@ static inline __m256i widen(__m256i sum, __m256i low, short times)
     return _mm256_add_epi32(sum, _mm256_madd_epi16(low, _mm256_set1_epi16(times)));
 }
 
-/* Columns 8 * j .. 8 * j + 7, 8 rows of them. 16 bits hold the sums of as many columns as give
- * products of 32767 at most, a code times -128: 32 columns of codes below 16, 16 of those below
- * 32, 8 of those below 64. Of codes of 8 bits the lower and the upper halves are multiplied. */
+enum { AFFINE_X = 2 }; /* rows of x for which codes are unpacked once */
+
+/* Columns 8 * j .. 8 * j + 7, 8 rows of them, times X rows of x. 16 bits hold the sums of as many
+ * columns as give products of 32767 at most, a code times -128: 32 columns of codes below 16, 16
+ * of those below 32, 8 of those below 64. Of codes of 8 bits the lower and the upper halves are
+ * multiplied. */
 __attribute__((always_inline)) static inline void
 eight_columns(const unsigned char *block, const unsigned char *second, const int bits,
               const bool is_e2m1, const size_t columns, const size_t j, const int half,
-              const int8_t *digits, __m256i sums[CSM_PLANES], __m256i low[CSM_PLANES], __m256i high[CSM_PLANES])
+              const int8_t *digits, size_t x_bytes, const int X,
+              __m256i sums[AFFINE_X][CSM_PLANES], __m256i low[AFFINE_X][CSM_PLANES],
+              __m256i high[AFFINE_X][CSM_PLANES])
 {
     const __m256i mask = _mm256_set1_epi8(15);
     const size_t held = /* times 8 columns */
@@ -227,79 +232,105 @@ eight_columns(const unsigned char *block, const unsigned char *second, const int
         first = _mm256_and_si256(first, mask);
         next = _mm256_and_si256(next, mask);
     }
-    for (int p = 0; p < CSM_PLANES; p++) {
-        const int8_t *d = digits + 8 * CSM_PLANES * j + 8 * (size_t)p;
-        const __m256i d0 = four_digits(d), d1 = four_digits(d + 4);
-        const __m256i zero = _mm256_setzero_si256();
-        low[p] = _mm256_add_epi16(j % held == 0 ? zero : low[p], products(first, next, d0, d1));
-        if (bits == 8)
-            high[p] = _mm256_add_epi16(j % held == 0 ? zero : high[p],
-                                       products(first_high, next_high, d0, d1));
-        if (j % held == held - 1) {
-            sums[p] = widen(sums[p], low[p], 1);
+    for (int t = 0; t < X; t++)
+        for (int p = 0; p < CSM_PLANES; p++) {
+            const int8_t *d = digits + (size_t)t * x_bytes + 8 * CSM_PLANES * j + 8 * (size_t)p;
+            const __m256i d0 = four_digits(d), d1 = four_digits(d + 4);
+            const __m256i zero = _mm256_setzero_si256();
+            low[t][p] = _mm256_add_epi16(j % held == 0 ? zero : low[t][p],
+                                         products(first, next, d0, d1));
             if (bits == 8)
-                sums[p] = widen(sums[p], high[p], 16);
+                high[t][p] = _mm256_add_epi16(j % held == 0 ? zero : high[t][p],
+                                              products(first_high, next_high, d0, d1));
+            if (j % held == held - 1) {
+                sums[t][p] = widen(sums[t][p], low[t][p], 1);
+                if (bits == 8)
+                    sums[t][p] = widen(sums[t][p], high[t][p], 16);
+            }
         }
-    }
 }
 
-__attribute__((always_inline)) static inline struct v16
-tile_row(const struct affine_tiles *w, const unsigned char *tile, const int8_t *digits,
-         const float *steps, const float *x_sums, const int bits,
-         const enum csm_weight_format format, const size_t columns)
+/* Rows 8 * half .. of a group times X rows of x: the sums of both planes. */
+__attribute__((always_inline)) static inline void
+half_group(const unsigned char *block, const int bits, const bool is_e2m1, const size_t group,
+           const size_t columns, const int half, const int8_t *digits, size_t x_bytes, const int X,
+           __m256i totals[AFFINE_X][2])
+{
+    const size_t first_bytes = csm_code_bytes(csm_first_plane(bits), CSM_PLANE_COLUMNS);
+    __m256i sums[AFFINE_X][CSM_PLANES], low[AFFINE_X][CSM_PLANES], high[AFFINE_X][CSM_PLANES];
+    for (int t = 0; t < X; t++)
+        for (int p = 0; p < CSM_PLANES; p++)
+            sums[t][p] = _mm256_setzero_si256();
+    for (size_t c = 0; c < group; c += columns) {
+#define EIGHT(j)                                                                                   \
+    eight_columns(block, block + first_bytes, bits, is_e2m1, columns, j, half, digits, x_bytes, X, \
+                  sums, low, high)
+        EIGHT(0);
+        EIGHT(1);
+        if (columns == CSM_PLANE_COLUMNS) {
+            EIGHT(2);
+            EIGHT(3);
+        }
+#undef EIGHT
+        block += csm_code_bytes(bits, (int)columns);
+        digits += CSM_PLANES * columns;
+    }
+    for (int t = 0; t < X; t++)
+        totals[t][half] = _mm256_add_epi32(sums[t][0], _mm256_slli_epi32(sums[t][1], 8));
+}
+
+/* X rows of x times the n_lanes rows of a tile. */
+__attribute__((always_inline)) static inline void
+tile_rows(const struct affine_tiles *w, const unsigned char *tile, size_t n_lanes,
+          const int8_t *digits, const float *steps, const float *x_sums, const int bits,
+          const enum csm_weight_format format, const size_t columns, const int X, float *y,
+          size_t ldy)
 {
     const bool is_e2m1 = format != CSM_WEIGHT_AFFINE;
     const size_t group = (size_t)w->group, code_bytes = csm_code_bytes(bits, w->group);
-    const size_t scale_bytes = w->wide_scales ? 64 : 32;
-    const size_t first_bytes = csm_code_bytes(csm_first_plane(bits), CSM_PLANE_COLUMNS);
+    const size_t scale_bytes = w->wide_scales ? 64 : 32, x_bytes = w->n_groups * CSM_PLANES * group;
     const unsigned char *block = tile, *scales_at = tile;
-    struct v16 acc = all(0);
+    struct v16 accs[AFFINE_X];
+    for (int t = 0; t < X; t++)
+        accs[t] = all(0);
     for (size_t g = 0; g < w->n_groups; g++) {
-        __m256i sums[2][CSM_PLANES], low[CSM_PLANES], high[CSM_PLANES];
+        __m256i totals[AFFINE_X][2];
         if (is_e2m1 && g % CSM_SCALED_TOGETHER == 0) {
             scales_at = block;
             block += CSM_SCALES_TOGETHER;
         }
-        const unsigned char *first = block;
-        for (int half = 0; half < 2; half++)
-            for (int p = 0; p < CSM_PLANES; p++)
-                sums[half][p] = _mm256_setzero_si256();
-        for (size_t c = 0; c < group; c += columns) {
-#define EIGHT(j)                                                                                   \
-    eight_columns(first, first + first_bytes, bits, is_e2m1, columns, j, half, digits, sums[half], \
-                  low, high)
-            for (int half = 0; half < 2; half++) { /* rows 0..7, 8..15 */
-                EIGHT(0);
-                EIGHT(1);
-                if (columns == CSM_PLANE_COLUMNS) {
-                    EIGHT(2);
-                    EIGHT(3);
-                }
-            }
-#undef EIGHT
-            first += csm_code_bytes(bits, (int)columns);
-            digits += CSM_PLANES * columns;
-        }
-        __m256i total[2];
-        for (int half = 0; half < 2; half++)
-            total[half] = _mm256_add_epi32(sums[half][0], _mm256_slli_epi32(sums[half][1], 8));
-        struct v16 dot = float_of(total);
+        half_group(block, bits, is_e2m1, group, columns, 0, digits, x_bytes, X, totals);
+        half_group(block, bits, is_e2m1, group, columns, 1, digits, x_bytes, X, totals);
+        digits += CSM_PLANES * group;
+        struct v16 scales, biases = all(0);
         if (is_e2m1) {
-            struct v16 scales = load_e8m0(scales_at);
+            scales = load_e8m0(scales_at);
             if (format == CSM_WEIGHT_NVFP4)
                 scales = times(load_e4m3(scales_at), all(256));
-            dot = multiply_add(dot, all(0.5f * steps[g]), all(-6.0f * x_sums[g]));
-            acc = multiply_add(scales, dot, acc);
         } else {
-            dot = times(dot, all(steps[g]));
-            acc = multiply_add(load_scales(block + code_bytes, w->wide_scales), dot, acc);
-            acc = multiply_add(load_scales(block + code_bytes + scale_bytes, w->wide_scales),
-                               all(x_sums[g]), acc);
+            scales = load_scales(block + code_bytes, w->wide_scales);
+            biases = load_scales(block + code_bytes + scale_bytes, w->wide_scales);
+        }
+        for (int t = 0; t < X; t++) {
+            const size_t at = (size_t)t * w->n_groups + g;
+            struct v16 dot = float_of(totals[t]);
+            if (is_e2m1) {
+                dot = multiply_add(dot, all(0.5f * steps[at]), all(-6.0f * x_sums[at]));
+                accs[t] = multiply_add(scales, dot, accs[t]);
+            } else {
+                accs[t] = multiply_add(scales, times(dot, all(steps[at])), accs[t]);
+                accs[t] = multiply_add(biases, all(x_sums[at]), accs[t]);
+            }
         }
         block += w->block_bytes;
         scales_at += CSM_TILE;
     }
-    return acc;
+    for (int t = 0; t < X; t++) {
+        float rows[CSM_TILE];
+        _mm256_storeu_ps(rows, accs[t].low);
+        _mm256_storeu_ps(rows + 8, accs[t].high);
+        memcpy(y + (size_t)t * ldy, rows, n_lanes * sizeof *rows);
+    }
 }
 
 /* A function for each format, so that its bits are constants. */
@@ -307,14 +338,18 @@ tile_row(const struct affine_tiles *w, const unsigned char *tile, const int8_t *
     static void name(const struct affine_tiles *w, const unsigned char *tile, size_t n_lanes,      \
                      const struct digits *x, size_t n_x, float *y, size_t ldy)                     \
     {                                                                                              \
-        for (size_t t = 0; t < n_x; t++) {                                                         \
-            size_t at = t * w->n_groups;                                                           \
-            struct v16 acc = tile_row(w, tile, x->planes + at * CSM_PLANES * (size_t)w->group,     \
-                                      x->steps + at, x->sums + at, bits, format, columns);         \
-            float rows[CSM_TILE];                                                                  \
-            _mm256_storeu_ps(rows, acc.low);                                                       \
-            _mm256_storeu_ps(rows + 8, acc.high);                                                  \
-            memcpy(y + t * ldy, rows, n_lanes * sizeof *rows);                                     \
+        for (size_t t = 0, n; t < n_x; t += n) {                                                   \
+            const size_t at = t * w->n_groups;                                                     \
+            const int8_t *digits = x->planes + at * CSM_PLANES * (size_t)w->group;                 \
+            const float *steps = x->steps + at, *sums = x->sums + at;                              \
+            float *to = y + t * ldy;                                                               \
+            n = n_x - t < AFFINE_X ? 1 : AFFINE_X;                                                 \
+            if (n == 1)                                                                            \
+                tile_rows(w, tile, n_lanes, digits, steps, sums, bits, format, columns, 1, to,     \
+                          ldy);                                                                    \
+            else                                                                                   \
+                tile_rows(w, tile, n_lanes, digits, steps, sums, bits, format, columns, AFFINE_X,  \
+                          to, ldy);                                                                \
         }                                                                                          \
     }
 

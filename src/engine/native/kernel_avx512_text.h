@@ -406,7 +406,7 @@ rows_affine(const struct affine_tiles *w, const unsigned char *tile, size_t n_la
         __m512 accs[AFFINE_X];
         const size_t n = n_x - t < AFFINE_X ? n_x - t : AFFINE_X, at = t * w->n_groups;
         const struct digits part = {x->planes + at * CSM_PLANES * (size_t)w->group, x->steps + at,
-                                    x->sums + at};
+                                    x->sums + at, false};
         switch (n) {
         case 1:
             tile_affine(w, tile, &part, bits, format, columns, 1, ahead, n_ahead, t == 0, accs);
@@ -501,12 +501,8 @@ static uint64_t touch_zmm(const void *bytes, size_t n)
     return (uint64_t)_mm512_reduce_add_epi64(sums[0]);
 }
 
-#define TABLE(of, affine)                                                                          \
-    {                                                                                              \
-        .name = of, .dots_f32 = dots_f32, .dots_bf16 = dots_bf16, .dots_f16 = dots_f16,            \
-        .dots_affine = affine, .dots_e4m3 = dots_e4m3, .dots_tiles = dots_tiles,                   \
-        .dots_mixed = dots_mixed, .mix = mix,                                                      \
-        .to_digits = to_digits, .norm_rms = norm_rms, .norm_layer = norm_layer,                    \
-        .attend = attend_fast, .silu_times = silu_times, .gelu = gelu, .elu = elu,                 \
-        .touch = touch_zmm,                                                                        \
-    }
+#define TABLE(of)                                                                                  \
+    .name = of, .dots_f32 = dots_f32, .dots_bf16 = dots_bf16, .dots_f16 = dots_f16,                \
+    .dots_e4m3 = dots_e4m3, .dots_tiles = dots_tiles, .dots_mixed = dots_mixed, .mix = mix,        \
+    .to_digits = to_digits, .norm_rms = norm_rms, .norm_layer = norm_layer, .attend = attend_fast, \
+    .silu_times = silu_times, .gelu = gelu, .elu = elu, .touch = touch_zmm

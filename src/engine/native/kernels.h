@@ -136,7 +136,19 @@ struct digits {
     int8_t *planes; /* [n_rows][n_groups][group / 8][2][8]: low, high of eight columns */
     float *steps;   /* [n_rows][n_groups]; NaN if the group is not finite */
     float *sums;    /* [n_rows][n_groups] of the group's x */
+    bool in_tiles;  /* planes lie in tiles; there are whole tiles of rows: of those that are
+                       missing steps and sums are 0 */
 };
+
+/* Tiles of digits, for AMX: [n_rows / 8][n_groups] of [group / 64][2][8][64], low digits of 64
+ * columns of eight rows, then high ones; of groups of 32 [2][8][32]. */
+enum { CSM_DIGIT_ROWS = 8, CSM_DIGIT_COLUMNS = 64 };
+
+/* Where group g of rows row / 8 * 8 .. begins. */
+static inline size_t csm_digit_tile(size_t n_groups, size_t group, size_t row, size_t g)
+{
+    return (row / CSM_DIGIT_ROWS * n_groups + g) * CSM_PLANES * CSM_DIGIT_ROWS * group;
+}
 
 /* A matrix whose columns lie together, for the codec: tiles of 16 rows, missing ones
  * zero. Float32: a tile is [cols][16]. Coded: a block for each 64 columns, missing
@@ -197,7 +209,8 @@ struct kernels {
     void (*dots_f16)(const uint16_t *w, size_t by, size_t n_rows, size_t cols, const float *x, size_t ldx,
                      size_t n_x, float *y, size_t ldy);
 
-    /* The same for rows 16 * tile .. 16 * tile + n_rows - 1; y[0] is the first of them. */
+    /* The same for rows 16 * tile .. 16 * tile + n_rows - 1; y[0] is the first of them. Digits
+     * are in tiles only where the table wants them so. */
     void (*dots_affine)(const struct affine_tiles *w, size_t tile, size_t n_rows,
                         const struct digits *x, size_t n_x, float *y, size_t ldy);
 
@@ -223,6 +236,13 @@ struct kernels {
     /* One row of digits: planes [n_groups][group / 8][2][8], steps and sums [n_groups]. */
     void (*to_digits)(const float *x, size_t n_groups, size_t group, int8_t *planes, float *steps,
                       float *sums);
+
+    /* Whether so many rows' digits are to be in tiles; NULL: never. */
+    bool (*wants_tiles)(const struct affine_tiles *w, size_t n_x);
+
+    /* One group's planes, as to_digits makes them, to the group's tiles, of which they are row
+     * `row` (below CSM_DIGIT_ROWS); NULL where nothing wants tiles. */
+    void (*tile_digits)(const int8_t *planes, size_t group, size_t row, int8_t *tiles);
 
     /* out = scale * x / sqrt(mean(x^2) + eps); and with mean and bias. out may be x. */
     void (*norm_rms)(const float *x, const float *scale, size_t n, float eps, float *out);

@@ -9,18 +9,25 @@
 #include "engine/native/kernel_avx512_text.h"
 #include "engine/native/kernels_amx.h"
 
-/* With AMX, many rows are its tiles' work. With fewer than so many the registers are as fast. */
-enum { FEWEST_AMX = 16 };
+/* With AMX, several rows are its tiles' work. Fewer take the registers as long. */
+enum { FEWEST_AMX = 5 };
+
+static bool wants_tiles(const struct affine_tiles *w, size_t n_x)
+{
+    return n_x >= FEWEST_AMX && w->format == CSM_WEIGHT_AFFINE && w->group >= CSM_PLANE_COLUMNS &&
+           (w->bits == 4 || w->bits == 8);
+}
 
 static void dots_affine_amx(const struct affine_tiles *w, size_t tile, size_t n_rows,
                             const struct digits *x, size_t n_x, float *y, size_t ldy)
 {
-    if (n_x < FEWEST_AMX || w->format != CSM_WEIGHT_AFFINE ||
-        w->group < CSM_PLANE_COLUMNS || (w->bits != 4 && w->bits != 8))
-        dots_affine(w, tile, n_rows, x, n_x, y, ldy);
-    else
+    if (x->in_tiles)
         csm_dots_affine_amx(w, tile, n_rows, x, n_x, y, ldy);
+    else
+        dots_affine(w, tile, n_rows, x, n_x, y, ldy);
 }
 
-const struct kernels csm_kernels_avx512_ahead = TABLE("avx512-ahead", dots_affine);
-const struct kernels csm_kernels_amx = TABLE("amx", dots_affine_amx);
+const struct kernels csm_kernels_avx512_ahead = {TABLE("avx512-ahead"), .dots_affine = dots_affine};
+const struct kernels csm_kernels_amx = {TABLE("amx"), .dots_affine = dots_affine_amx,
+                                        .wants_tiles = wants_tiles,
+                                        .tile_digits = csm_tile_digits_amx};

@@ -11,9 +11,12 @@
  * Linux gives the permission once, for the whole process, when it is asked for here. */
 bool csm_has_amx(void);
 
-/* dots_affine for n_x rows of x, any number of them, and a group of 32, 64, 128 or 256;
- * the bits of every other table. */
+/* dots_affine of codes of 4 or 8 bits in groups of 32, 64 or 128, and digits in tiles; the
+ * bits of every other table. */
 void csm_dots_affine_amx(const struct affine_tiles *w, size_t tile, size_t n_rows,
                          const struct digits *x, size_t n_x, float *y, size_t ldy);
+
+/* tile_digits of its table. */
+void csm_tile_digits_amx(const int8_t *planes, size_t group, size_t row, int8_t *tiles);
 
 #endif

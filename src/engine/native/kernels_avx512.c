@@ -5,4 +5,4 @@
 #define FAR_AHEAD 0
 #include "engine/native/kernel_avx512_text.h"
 
-const struct kernels csm_kernels_avx512 = TABLE("avx512", dots_affine);
+const struct kernels csm_kernels_avx512 = {TABLE("avx512"), .dots_affine = dots_affine};

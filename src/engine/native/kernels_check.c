@@ -49,11 +49,41 @@ DEFINE_DOTS(dots_f32, float)
 DEFINE_DOTS(dots_bf16, uint16_t)
 DEFINE_DOTS(dots_f16, uint16_t)
 
+static bool wants_tiles(const struct affine_tiles *w, size_t n_x)
+{
+    return fast()->wants_tiles != NULL && fast()->wants_tiles(w, n_x);
+}
+
+static void tile_digits(const int8_t *planes, size_t group, size_t row, int8_t *tiles)
+{
+    fast()->tile_digits(planes, group, row, tiles);
+}
+
+/* Tiles' digits as rows, which the portable table reads. */
+static int8_t *rows_of_tiles(const struct digits *x, size_t n_groups, size_t group, size_t n_x)
+{
+    const size_t width = group < CSM_DIGIT_COLUMNS ? group : CSM_DIGIT_COLUMNS, cols = n_groups * group;
+    int8_t *rows = (int8_t *)room(n_x * cols * CSM_PLANES / sizeof(float) + 1);
+    for (size_t i = 0; i < n_x * cols * CSM_PLANES; i++) {
+        const size_t t = i / CSM_PLANES / cols, at = i % (cols * CSM_PLANES);
+        const size_t plane = at / 8 % CSM_PLANES, c = at / (8 * CSM_PLANES) * 8 + at % 8;
+        rows[i] = x->planes[csm_digit_tile(n_groups, group, t, c / group) +
+                            (c % group / width * CSM_PLANES + plane) * CSM_DIGIT_ROWS * width +
+                            t % CSM_DIGIT_ROWS * width + c % width];
+    }
+    return rows;
+}
+
 static void dots_affine(const struct affine_tiles *w, size_t tile, size_t n_rows,
                         const struct digits *x, size_t n_x, float *y, size_t ldy)
 {
     float *expected = room(n_x * n_rows);
-    csm_kernels_generic.dots_affine(w, tile, n_rows, x, n_x, expected, n_rows);
+    struct digits in_rows = *x;
+    int8_t *rows = NULL;
+    if (x->in_tiles)
+        in_rows.planes = rows = rows_of_tiles(x, w->n_groups, (size_t)w->group, n_x);
+    csm_kernels_generic.dots_affine(w, tile, n_rows, &in_rows, n_x, expected, n_rows);
+    free(rows);
     fast()->dots_affine(w, tile, n_rows, x, n_x, y, ldy);
     for (size_t t = 0; t < n_x; t++)
         compare("dots_affine", y + t * ldy, expected + t * n_rows, n_rows);
@@ -187,6 +217,8 @@ const struct kernels csm_kernels_check = {
     .dots_mixed = dots_mixed,
     .mix = mix,
     .to_digits = to_digits,
+    .wants_tiles = wants_tiles,
+    .tile_digits = tile_digits,
     .norm_rms = norm_rms,
     .norm_layer = norm_layer,
     .attend = attend,

@@ -227,14 +227,19 @@ static csm_status embed(void *ctx, const csm_weight *table, const int32_t *ids, 
         st = csm_native_scratch(native, SCRATCH_A, n_threads * (cols / 4 + 1), &codes, err);
     if (st != CSM_OK)
         return st;
+    struct embed_job job = {table, ids, csm_native_data(out), (uint8_t *)codes};
+    if (n_per_row == 1) {
+        csm_threads_run(native->threads, embed_work, &job, rows, 1);
+        return CSM_OK;
+    }
+    job.rows = made;
     for (size_t r = 0; r < rows; r++) {
         float *sum = csm_native_data(out) + r * cols;
-        bool is_one = n_per_row == 1;
-        struct embed_job job = {table, ids + r * n_per_row, is_one ? sum : made, (uint8_t *)codes};
+        job.ids = ids + r * n_per_row;
         csm_threads_run(native->threads, embed_work, &job, n_per_row, 1);
         if (n_per_row == 0)
             memset(sum, 0, cols * sizeof *sum);
-        for (size_t j = 0; !is_one && j < n_per_row; j++)
+        for (size_t j = 0; j < n_per_row; j++)
             for (size_t c = 0; c < cols; c++)
                 sum[c] = j == 0 ? made[c] : sum[c] + made[j * cols + c];
     }

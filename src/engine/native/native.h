@@ -205,9 +205,12 @@ enum { MAX_PRODUCTS = 3 };
 csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err);
 
+/* Whether a matrix of affine form multiplies so many rows from tiles of digits. */
+bool csm_native_wants_tiles(const struct native *native, const csm_weight *weight, size_t n);
+
 /* Room for n rows of cols values; planes: SCRATCH_PLANES or SCRATCH_NEXT_PLANES. */
 csm_status csm_native_affine_room(struct native *native, enum scratch planes, size_t n, size_t cols,
-                              size_t group, struct affine_rows *out, csm_error *err);
+                              size_t group, bool in_tiles, struct affine_rows *out, csm_error *err);
 
 /* ---- native_block.c ---- */
 csm_status csm_native_norm_rows(struct native *native, const struct csm_norm *norm, const float *x,

@@ -76,7 +76,9 @@ csm_status csm_native_mlp(void *ctx, const struct csm_mlp *block, csm_value *x, 
     struct affine_rows affine;
     if (block->down->form == FORM_AFFINE) {
         st = csm_native_affine_room(native, SCRATCH_NEXT_PLANES, rows, hidden,
-                                (size_t)block->down->tiles.group, &affine, err);
+                                    (size_t)block->down->tiles.group,
+                                    csm_native_wants_tiles(native, block->down, rows), &affine,
+                                    err);
         if (st != CSM_OK)
             return st;
         activation.affine = &affine;

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+#include <string.h>
+
 enum { MANY_ROWS = 16, MOST_TILES = 8 };
 
 struct job {
@@ -75,9 +77,22 @@ static void dots(const struct job *job, const struct product *p, const struct di
 static void to_digits(const struct kernels *k, const float *x, size_t t, size_t first, size_t n,
                       const struct affine_rows *to)
 {
-    size_t at = t * to->n_groups + first / to->group;
-    k->to_digits(x, n / to->group, to->group, to->digits.planes + at * CSM_PLANES * to->group,
-                 to->digits.steps + at, to->digits.sums + at);
+    const size_t g = first / to->group, at = t * to->n_groups + g, n_groups = n / to->group;
+    const struct digits *d = &to->digits;
+    if (!d->in_tiles) {
+        k->to_digits(x, n_groups, to->group, d->planes + at * CSM_PLANES * to->group,
+                     d->steps + at, d->sums + at);
+        return;
+    }
+    enum { AT_ONCE = 8 }; /* groups: what was just stored is slow to load */
+    int8_t planes[AT_ONCE * CSM_PLANES * CSM_MOST_GROUP];
+    for (size_t i = 0; i < n_groups; i += AT_ONCE) {
+        const size_t many = n_groups - i < AT_ONCE ? n_groups - i : AT_ONCE;
+        k->to_digits(x + i * to->group, many, to->group, planes, d->steps + at + i, d->sums + at + i);
+        for (size_t j = 0; j < many; j++)
+            k->tile_digits(planes + j * CSM_PLANES * to->group, to->group, t % CSM_DIGIT_ROWS,
+                           d->planes + csm_digit_tile(to->n_groups, to->group, t, g + i + j));
+    }
 }
 
 static void finish(const struct job *job, const struct product *p, size_t first, size_t n_rows)
@@ -114,7 +129,7 @@ static struct digits own_digits(const struct job *job, int thread)
     const struct affine_rows *own = job->own;
     size_t at = (size_t)thread * own->n_groups;
     struct digits mine = {own->digits.planes + at * CSM_PLANES * own->group, own->digits.steps + at,
-                          own->digits.sums + at};
+                          own->digits.sums + at, false};
     struct native_turn *made = &job->native->made[thread];
     if (made->turn != job->turn) {
         made->turn = job->turn;
@@ -170,19 +185,32 @@ static void digits_work(void *user, size_t first, size_t end, int thread)
                   job->out);
 }
 
+bool csm_native_wants_tiles(const struct native *native, const csm_weight *weight, size_t n_x)
+{
+    const struct kernels *k = native->kernels;
+    return k->wants_tiles != NULL && k->wants_tiles(&weight->tiles, n_x);
+}
+
 csm_status csm_native_affine_room(struct native *native, enum scratch planes, size_t n_x, size_t cols,
-                              size_t group, struct affine_rows *out, csm_error *err)
+                              size_t group, bool in_tiles, struct affine_rows *out, csm_error *err)
 {
     float *room;
+    const size_t n_rows = n_x;
     *out = (struct affine_rows){.n_groups = cols / group, .group = group};
+    out->digits.in_tiles = in_tiles;
+    n_x = in_tiles ? csm_padded(n_rows, CSM_DIGIT_ROWS) : n_rows;
     csm_status st = csm_native_scratch(native, planes, n_x * cols * CSM_PLANES / 4 + 1, &room, err);
     if (st == CSM_OK)
         st = csm_native_scratch(native, planes + 1, n_x * out->n_groups, &out->digits.steps, err);
     if (st == CSM_OK)
         st = csm_native_scratch(native, planes + 2, n_x * out->n_groups, &out->digits.sums, err);
-    if (st == CSM_OK)
-        out->digits.planes = (int8_t *)room;
-    return st;
+    if (st != CSM_OK)
+        return st;
+    out->digits.planes = (int8_t *)room;
+    const size_t missing = (n_x - n_rows) * out->n_groups * sizeof(float);
+    memset(out->digits.steps + n_rows * out->n_groups, 0, missing);
+    memset(out->digits.sums + n_rows * out->n_groups, 0, missing);
+    return CSM_OK;
 }
 
 /* Items are as in work(). */
@@ -244,7 +272,7 @@ csm_status csm_native_product(struct native *native, const struct product *produ
 {
     struct job job = {native, products, n_products, finishing, x, NULL, 0, 1};
     size_t group = 0, n_tiles = 0;
-    bool has_groups = false, has_pairs = false;
+    bool has_groups = false, has_pairs = false, in_tiles = x.n > 1;
     for (size_t i = 0; i < n_products; i++) {
         const struct product *p = &products[i];
         if (cols_of(p) != cols_of(products))
@@ -255,6 +283,7 @@ csm_status csm_native_product(struct native *native, const struct product *produ
         if (is_affine(p)) {
             has_groups = has_groups || (group != 0 && group != (size_t)p->weight->tiles.group);
             group = (size_t)p->weight->tiles.group;
+            in_tiles = in_tiles && csm_native_wants_tiles(native, p->weight, x.n);
         }
     }
     if (finishing.kind == FINISH_GATED) {
@@ -272,7 +301,7 @@ csm_status csm_native_product(struct native *native, const struct product *produ
     if (group != 0 && x.affine == NULL) {
         size_t n = x.n == 1 ? (size_t)csm_threads_count(native->threads) : x.n;
         csm_status st = csm_native_affine_room(native, SCRATCH_PLANES, n, cols_of(products), group,
-                                           &made, err);
+                                                   in_tiles, &made, err);
         if (st != CSM_OK)
             return st;
         if (x.n == 1) {
@@ -286,9 +315,9 @@ csm_status csm_native_product(struct native *native, const struct product *produ
     }
     if (finishing.affine != NULL)
         job.n_each = finishing.affine->group / CSM_TILE;
-    /* Kernels pack many rows anew at each call: longer pieces, where there are enough. */
+    /* Kernels unpack weights of many rows at each call: longer pieces, where there are enough. */
     size_t n = n_tiles / job.n_each, grain = 1;
-    if (x.n >= MANY_ROWS)
+    if (x.n >= MANY_ROWS && (job.x.affine == NULL || !job.x.affine->digits.in_tiles))
         grain = n / (4 * (size_t)csm_threads_count(native->threads)) + 1;
     csm_threads_run(native->threads, work, &job, n, grain < MOST_TILES ? grain : MOST_TILES);
     return CSM_OK;

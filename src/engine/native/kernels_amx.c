@@ -144,20 +144,20 @@ struct work {
     _Alignas(LINE) unsigned char apart[APART];
     _Alignas(LINE) int32_t sums[AT_ONCE][CSM_PLANES][TILE_X][CSM_TILE];
     const struct affine_tiles *w;
-    size_t n_groups;           /* of the strip */
-    size_t to_next;            /* bytes from its end to where it begins in the next tile */
-    size_t n_slots;            /* blocks that `unpacked` holds in turn, a power of two */
-    struct walk ready, asked;  /* the block to unpack, the one to ask memory for */
-    size_t n_ready;            /* blocks that were unpacked */
+    size_t n_groups;          /* of the strip */
+    size_t to_next;           /* bytes from its end to where it begins in the next tile */
+    size_t n_slots;           /* blocks that `unpacked` holds in turn, a power of two */
+    struct walk ready, asked; /* the block to unpack, the one to ask memory for */
+    size_t n_ready;           /* blocks that were unpacked */
 };
 
 /* A strip of one matrix tile and up to TILE_X rows of x. */
 struct strip {
-    const unsigned char *block;  /* the first */
-    size_t slot;                 /* of its codes, where they are unpacked */
-    size_t ready_to;             /* n_ready when all is that should be beside it */
-    const int8_t *tiles;         /* of x */
-    const float *steps, *sums;   /* of x, those of a row ld after those of the one before */
+    const unsigned char *block; /* the first */
+    size_t slot;                /* of its codes, where they are unpacked */
+    size_t ready_to;            /* n_ready when all is that should be beside it */
+    const int8_t *tiles;        /* of x */
+    const float *steps, *sums;  /* of x, those of a row ld after those of the one before */
     size_t ld;
 };
 

@@ -62,7 +62,8 @@ static void tile_digits(const int8_t *planes, size_t group, size_t row, int8_t *
 /* Tiles' digits as rows, which the portable table reads. */
 static int8_t *rows_of_tiles(const struct digits *x, size_t n_groups, size_t group, size_t n_x)
 {
-    const size_t width = group < CSM_DIGIT_COLUMNS ? group : CSM_DIGIT_COLUMNS, cols = n_groups * group;
+    const size_t width = group < CSM_DIGIT_COLUMNS ? group : CSM_DIGIT_COLUMNS;
+    const size_t cols = n_groups * group;
     int8_t *rows = (int8_t *)room(n_x * cols * CSM_PLANES / sizeof(float) + 1);
     for (size_t i = 0; i < n_x * cols * CSM_PLANES; i++) {
         const size_t t = i / CSM_PLANES / cols, at = i % (cols * CSM_PLANES);

@@ -88,7 +88,8 @@ static void to_digits(const struct kernels *k, const float *x, size_t t, size_t 
     int8_t planes[AT_ONCE * CSM_PLANES * CSM_MOST_GROUP];
     for (size_t i = 0; i < n_groups; i += AT_ONCE) {
         const size_t many = n_groups - i < AT_ONCE ? n_groups - i : AT_ONCE;
-        k->to_digits(x + i * to->group, many, to->group, planes, d->steps + at + i, d->sums + at + i);
+        k->to_digits(x + i * to->group, many, to->group, planes, d->steps + at + i,
+                     d->sums + at + i);
         for (size_t j = 0; j < many; j++)
             k->tile_digits(planes + j * CSM_PLANES * to->group, to->group, t % CSM_DIGIT_ROWS,
                            d->planes + csm_digit_tile(to->n_groups, to->group, t, g + i + j));
@@ -301,7 +302,7 @@ csm_status csm_native_product(struct native *native, const struct product *produ
     if (group != 0 && x.affine == NULL) {
         size_t n = x.n == 1 ? (size_t)csm_threads_count(native->threads) : x.n;
         csm_status st = csm_native_affine_room(native, SCRATCH_PLANES, n, cols_of(products), group,
-                                                   in_tiles, &made, err);
+                                               in_tiles, &made, err);
         if (st != CSM_OK)
             return st;
         if (x.n == 1) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -12,6 +13,8 @@
 #include <sys/stat.h>
 
 #include "file_names.h"
+
+enum { MAX_OPTIONS = 64 }; /* of a table whose caller does not ask which were given */
 
 static bool read_whole(const char *text, uint64_t highest, uint64_t *value)
 {
@@ -129,6 +132,11 @@ static bool is_output(enum option_kind kind)
     return kind == OPTION_OUT || kind == OPTION_TENSORS;
 }
 
+static bool is_single(enum option_kind kind)
+{
+    return kind != OPTION_FLAG && kind != OPTION_LIST && kind != OPTION_INS;
+}
+
 static const struct option_spec *find(const struct option_spec *options, const char *name,
                                       size_t length)
 {
@@ -174,8 +182,9 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
         fprintf(stderr, "csm: %s: '%s', expected %s\n", by, value, expected(option->kind));
         return PARSED_WRONG;
     }
-    if (given != NULL)
-        given[option - options] = true;
+    if (given[option - options] && is_single(option->kind))
+        fprintf(stderr, "csm: --%s: given more than once, the last one counts\n", option->name);
+    given[option - options] = true;
     return PARSED;
 }
 
@@ -244,7 +253,12 @@ static bool loses_a_file(const struct option_spec *options, const char **operand
 enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
                           const char *help, const char **operands, size_t n_operands)
 {
-    return parse_options_given(argc, argv, options, help, operands, n_operands, NULL);
+    bool given[MAX_OPTIONS] = {false};
+    size_t n = 0;
+    while (options[n].name != NULL)
+        n++;
+    assert(n <= MAX_OPTIONS);
+    return parse_options_given(argc, argv, options, help, operands, n_operands, given);
 }
 
 enum parsed parse_options_given(int argc, char **argv, const struct option_spec *options,

@@ -32,7 +32,7 @@ struct option_list {
 struct option_spec {
     const char *name; /* without the dashes; NULL ends the table */
     enum option_kind kind;
-    void *value; /* keeps what it has if the option is not given; the last one counts */
+    void *value; /* keeps what it has if the option is not given; the last one counts, which is told */
 };
 
 /* What to do after parsing. */
@@ -56,7 +56,7 @@ bool names_directory(const char *by, const char *path);
 
 /* Read argv[1..]. An output that is also an input, another option's or an operand, is
  * a mistake, and so is one file for two outputs. Operands go to operands[0..n_operands-1], in order; those not
- * given stay NULL. `--` ends the options; a lone `-` is an operand. */
+ * given stay NULL. `--` ends the options; a lone `-` is an operand. A table of at most 64. */
 enum parsed parse_options(int argc, char **argv, const struct option_spec *options,
                           const char *help, const char **operands, size_t n_operands);
 

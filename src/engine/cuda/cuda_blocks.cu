@@ -2,6 +2,7 @@
  *
  * cuda_blocks.cu - the table's blocks as sequences of kernels, and what they keep: keys
  * and values in pages that a lane takes as it grows. */
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -34,7 +35,7 @@ enum { PAGES_AT_ONCE = 8 };
  * driver at each page of each; fewer where there is no room for so many. */
 void page_pool::extend(cudaStream_t stream)
 {
-    size_t n = n_pages / 2 > PAGES_AT_ONCE ? n_pages / 2 : PAGES_AT_ONCE;
+    size_t n = std::max<size_t>(n_pages / 2, PAGES_AT_ONCE);
     memory slab;
     try {
         slab.reserve(n * floats * sizeof(float));

@@ -220,7 +220,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
     struct speak *s = &a->speak;
     csm_generate_options *o = &s->options;
     const struct option_spec options[] = {
-        {"text", OPTION_TEXT, &a->text},
+        {"text", OPTION_SAY, &a->text},
         {"text-file", OPTION_IN, &a->text_file},
         {"output", OPTION_OUT, &s->output},
         {"model-path", OPTION_TEXT, &a->model_path},

@@ -90,6 +90,7 @@ static bool store(const struct option_spec *option, const char *text)
         *(bool *)option->value = true;
         return true;
     case OPTION_TEXT:
+    case OPTION_SAY:
     case OPTION_IN:
     case OPTION_OUT:
     case OPTION_TENSORS:
@@ -132,9 +133,10 @@ static bool is_output(enum option_kind kind)
     return kind == OPTION_OUT || kind == OPTION_TENSORS;
 }
 
-static bool is_single(enum option_kind kind)
+/* A second one drops what the first asked for; other options may override a default of a script's. */
+static bool drops(enum option_kind kind)
 {
-    return kind != OPTION_FLAG && kind != OPTION_LIST && kind != OPTION_INS;
+    return kind == OPTION_SAY || kind == OPTION_IN || is_output(kind);
 }
 
 static const struct option_spec *find(const struct option_spec *options, const char *name,
@@ -182,7 +184,7 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
         fprintf(stderr, "csm: %s: '%s', expected %s\n", by, value, expected(option->kind));
         return PARSED_WRONG;
     }
-    if (given[option - options] && is_single(option->kind))
+    if (given[option - options] && drops(option->kind))
         fprintf(stderr, "csm: --%s: given more than once, the last one counts\n", option->name);
     given[option - options] = true;
     return PARSED;

@@ -10,6 +10,7 @@
 enum option_kind {
     OPTION_FLAG, /* bool: set to true */
     OPTION_TEXT, /* const char * */
+    OPTION_SAY,  /* the same: what is to be said */
     OPTION_IN,   /* const char *: a file that is read; "-" is standard input */
     OPTION_OUT,  /* const char *: a file that is written; "-" and "none" are none */
     OPTION_TENSORS, /* as OPTION_OUT, a safetensors file: a name that promises another is refused */
@@ -32,7 +33,8 @@ struct option_list {
 struct option_spec {
     const char *name; /* without the dashes; NULL ends the table */
     enum option_kind kind;
-    void *value; /* keeps what it has if the option is not given; the last one counts, which is told */
+    void *value; /* keeps what it has if the option is not given; the last one counts, which is
+                 * told where a text or a file is dropped by it */
 };
 
 /* What to do after parsing. */

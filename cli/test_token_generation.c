@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     bool is_sampling = false;
     const struct option_spec options[] = {
         {"test-sampling", OPTION_FLAG, &is_sampling},
-        {"text", OPTION_TEXT, &args.text},
+        {"text", OPTION_SAY, &args.text},
         {"use-exact", OPTION_FLAG, &args.use_exact},
         {"teacher-forcing", OPTION_FLAG, &args.is_forced},
         {"engine", OPTION_TEXT, &args.engine},

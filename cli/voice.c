@@ -85,7 +85,7 @@ int run_voice(int argc, char **argv)
     struct arguments a = {0};
     const char *given[2] = {NULL, NULL};
     const struct option_spec options[] = {
-        {"audio", OPTION_TEXT, &a.audio},           {"text", OPTION_TEXT, &a.text},
+        {"audio", OPTION_TEXT, &a.audio},           {"text", OPTION_SAY, &a.text},
         {"speaker", OPTION_INT, &a.speaker},        {"model-path", OPTION_TEXT, &a.model_path},
         {NULL, OPTION_FLAG, NULL},
     };

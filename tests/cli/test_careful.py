@@ -294,3 +294,11 @@ def test_an_answer_that_cannot_be_printed_is_told_once(build_dir, line):
     assert done.returncode == 3
     assert [text for text in done.stderr.splitlines() if "standard output" in text] == done.stderr.splitlines()
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_text_or_a_file_that_a_second_one_drops_is_told(csm, tmp_path):
+    said = csm("generate", "--text", "One.", "--text", "Two.", "--seed", 1, "--seed", 2, "--max-audio-length-ms", 80,
+               "--output", tmp_path / "a.wav", "--output", tmp_path / "b.wav").stderr
+    assert said.count("given more than once, the last one counts") == 2
+    assert "--text" in said and "--output" in said and "--seed" not in said
+    assert (tmp_path / "b.wav").exists() and not (tmp_path / "a.wav").exists()

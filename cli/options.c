@@ -185,7 +185,7 @@ static enum parsed parse_one(int argc, char **argv, int *i, const struct option_
         return PARSED_WRONG;
     }
     if (given[option - options] && drops(option->kind))
-        fprintf(stderr, "csm: --%s: given more than once, the last one counts\n", option->name);
+        fprintf(stderr, "csm: %s: given more than once, the last one counts\n", by);
     given[option - options] = true;
     return PARSED;
 }

@@ -27,7 +27,7 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* What that share of the values is at most; x is sorted. */
+/* What that share of the values is at most; sorts x. */
 static double quantile(double *x, size_t n, double share)
 {
     if (n == 0)

@@ -59,7 +59,7 @@ static csm_status add_piece(struct pieces *all, char *text, int pause_ms, csm_er
 static bool has_words(const char *text)
 {
     for (; *text != '\0'; text++)
-        if (csm_is_letter(*text) || (*text >= '0' && *text <= '9'))
+        if (csm_is_letter(*text) || csm_is_digit(*text))
             return true;
     return false;
 }

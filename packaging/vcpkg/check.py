@@ -37,6 +37,8 @@ def check_portfile():
 
 if __name__ == "__main__":
     check_manifest()
+    said = "the manifest keeps to vcpkg's form"
     if "--manifest" not in sys.argv:
         check_portfile()
-    print("the manifest keeps to vcpkg's form; the portfile ran over a stand-in; vcpkg itself did not run")
+        said += "; the portfile ran over a stand-in"
+    print(f"{said}; vcpkg itself did not run")

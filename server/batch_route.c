@@ -2,6 +2,7 @@
  *
  * batch_route.c - POST /v1/audio/speech/batch: up to 32 texts, each with its own
  * settings over common ones, answered together. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,15 @@ static void on_failed(void *owner, const struct refusal *why)
                            "error", why->message));
 }
 
+/* Name the item that is refused, as its place in the body. */
+static bool refuse_item(struct refusal *why, size_t i)
+{
+    const struct refusal own = *why;
+    char param[sizeof why->param];
+    snprintf(param, sizeof param, "items[%zu]%s%.36s", i, own.param[0] != '\0' ? "." : "", own.param);
+    return refuse(why, own.status, param, own.code, "items[%zu]: %.480s", i, own.message);
+}
+
 /* The request of each item, over what is common; false: refused. */
 static bool read_items(struct service *service, const json_t *json, struct speech_request *requests,
                        size_t *n, struct refusal *why)
@@ -122,10 +132,11 @@ static bool read_items(struct service *service, const json_t *json, struct speec
                           "recordings: expected in the items that they belong to");
     for (size_t i = 0; is_right && i < json_array_size(items); i++) {
         struct speech_request *request = &requests[(*n)++];
-        is_right = speech_request_copy(&common, request) ||
-                   refuse(why, 503, "", "", "out of memory");
-        is_right = is_right && speech_request_read(json_array_get(items, i), service->info,
-                                                   &service->limits, true, request, why);
+        is_right = (speech_request_copy(&common, request) ||
+                    refuse(why, 503, "", "", "out of memory")) &&
+                   (speech_request_read(json_array_get(items, i), service->info, &service->limits,
+                                        true, request, why) ||
+                    refuse_item(why, i));
         request->is_streamed = request->is_sse = false;
     }
     speech_request_empty(&common);

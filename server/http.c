@@ -10,7 +10,7 @@
 
 #include "bytes.h"
 
-enum { MAX_CHUNK_LINE = 256, MAX_TRAILERS = 8192 };
+enum { MAX_CHUNK_LINE = 256, MAX_TRAILERS = 8192, TLS_HANDSHAKE = 0x16 };
 
 enum state { IN_HEAD, IN_BODY, IN_CHUNK_SIZE, IN_CHUNK, IN_CHUNK_END, IN_TRAILERS, IN_ANSWER };
 
@@ -205,9 +205,15 @@ static bool read_head(struct turn *t, struct evbuffer *input)
     if (t->n_scanned == 0)
         connection_set_deadline(t->c, t->http->limits.head_ms);
     const size_t n = find_head_end(t, input);
-    if (n == 0 && evbuffer_get_length(input) <= t->http->limits.max_head)
+    unsigned char first = 0;
+    evbuffer_copyout(input, &first, 1);
+    if (n == 0 && first != TLS_HANDSHAKE && evbuffer_get_length(input) <= t->http->limits.max_head)
         return false;
     begin_turn(t);
+    if (first == TLS_HANDSHAKE) { /* its end of a head would never come */
+        broken(t, 400, "expected http://, not https://: this port has no TLS");
+        return true;
+    }
     if (n == 0 || n > t->http->limits.max_head) {
         broken(t, 431, "the head of the request is too long");
         return true;
@@ -280,8 +286,8 @@ static void whole(struct turn *t)
 /* A chunk's line "HEX[;extension]". */
 static bool parse_chunk_size(const char *line, uint64_t *size)
 {
-    const size_t n = strspn(line, "0123456789abcdefABCDEF");
-    if (n == 0 || n > 8 || (line[n] != '\0' && strchr("; \t", line[n]) == NULL))
+    const size_t n = strspn(line, "0123456789abcdefABCDEF"), n_zeros = strspn(line, "0");
+    if (n == 0 || n - n_zeros > 8 || (line[n] != '\0' && strchr("; \t", line[n]) == NULL))
         return false;
     *size = strtoull(line, NULL, 16);
     return true;

@@ -51,19 +51,19 @@ static int parse_request_line(char *line, struct http_head *head, const char **w
     for (const char *c = target; *c != '\0'; c++)
         if ((unsigned char)*c <= 32 || (unsigned char)*c >= 127)
             return refuse(why, 400, "the target: expected printable characters");
-    if (strncasecmp(target, "http://", 7) == 0) { /* absolute form, as proxies send it */
-        target = strchr(target + 7, '/');
-        if (target == NULL)
-            return refuse(why, 400, "the target: expected a path");
-    }
-    if (*target != '/' && strcmp(target, "*") != 0)
-        return refuse(why, 400, "the target: expected a path that begins with /");
-    head->method = line;
-    head->path = target;
     char *query = strchr(target, '?');
     head->query = query != NULL ? query + 1 : target + strlen(target);
     if (query != NULL)
         *query = '\0';
+    const size_t n_scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                            : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                                      : 0;
+    if (n_scheme > 0) /* absolute form, as proxies send it; its path may be left out */
+        target += n_scheme + strcspn(target + n_scheme, "/");
+    head->method = line;
+    head->path = n_scheme > 0 && *target == '\0' ? "/" : target;
+    if (*head->path != '/' && strcmp(head->path, "*") != 0)
+        return refuse(why, 400, "the target: expected a path that begins with /");
     return 0;
 }
 
@@ -120,20 +120,21 @@ static int settle(struct http_head *head, const char **why)
                 return refuse(why, 501, "Transfer-Encoding: expected chunked, once");
             head->is_chunked = true;
         }
+        if (strcasecmp(h->name, "content-encoding") == 0 && strcasecmp(h->value, "identity") != 0)
+            return refuse(why, 415, "Content-Encoding: expected none, a body as it is");
     }
     if (head->has_length && head->is_chunked)
         return refuse(why, 400, "expected Content-Length or Transfer-Encoding, not both");
     if (n_hosts > 1 || (n_hosts == 0 && !head->is_http_10))
         return refuse(why, 400, "Host: expected one");
-    const char *connection = http_head_find(head, "connection");
-    const char *upgrade = http_head_find(head, "upgrade");
     const char *expect = http_head_find(head, "expect");
     if (expect != NULL && strcasecmp(expect, "100-continue") != 0)
         return refuse(why, 417, "Expect: expected 100-continue or nothing");
     head->is_continue = expect != NULL && !head->is_http_10;
-    head->is_kept = head->is_http_10 ? http_has_token(connection, "keep-alive")
-                                     : !http_has_token(connection, "close");
-    head->is_websocket = http_has_token(connection, "upgrade") && http_has_token(upgrade, "websocket");
+    head->is_kept = !http_head_has_token(head, "connection", "close") &&
+                    (!head->is_http_10 || http_head_has_token(head, "connection", "keep-alive"));
+    head->is_websocket = http_head_has_token(head, "connection", "upgrade") &&
+                         http_head_has_token(head, "upgrade", "websocket");
     return 0;
 }
 
@@ -166,10 +167,10 @@ const char *http_head_find(const struct http_head *head, const char *name)
     return NULL;
 }
 
-bool http_has_token(const char *value, const char *token)
+static bool has_token(const char *value, const char *token)
 {
     const size_t n = strlen(token);
-    for (const char *p = value; p != NULL && *p != '\0';) {
+    for (const char *p = value; *p != '\0';) {
         p += strspn(p, " \t,");
         size_t length = strcspn(p, ",");
         const char *rest = p + length;
@@ -179,6 +180,14 @@ bool http_has_token(const char *value, const char *token)
             return true;
         p = rest;
     }
+    return false;
+}
+
+bool http_head_has_token(const struct http_head *head, const char *name, const char *token)
+{
+    for (size_t i = 0; i < head->n_headers; i++)
+        if (strcasecmp(head->headers[i].name, name) == 0 && has_token(head->headers[i].value, token))
+            return true;
     return false;
 }
 

@@ -19,7 +19,8 @@ struct http_header {
 /* All strings point into the text that was parsed. */
 struct http_head {
     const char *method; /* upper case as sent: "GET" */
-    const char *path;   /* of the target, still percent-encoded, begins with '/' (or is "*") */
+    const char *path;   /* of the target, still percent-encoded, begins with '/' (or is "*").
+                         * Of a target without a path "/" */
     const char *query;  /* after '?', "" without */
     bool is_http_10;
     struct http_header headers[HTTP_MAX_HEADERS];
@@ -38,14 +39,16 @@ struct http_head {
  *   why   receives a line for a person when it is refused
  *
  * Returns 0, or the status to answer with: 400, 431 (too many headers), 501 (a
- * transfer coding other than chunked), 417 (an expectation other than 100-continue), 505 (not HTTP/1.0 or 1.1). */
+ * transfer coding other than chunked), 415 (a content coding), 417 (an expectation other
+ * than 100-continue), 505 (not HTTP/1.0 or 1.1). */
 int http_head_parse(char *text, size_t n, struct http_head *head, const char **why);
 
 /* The value of a header, the name in any case; NULL when there is none. */
 const char *http_head_find(const struct http_head *head, const char *name);
 
-/* Whether a comma-separated header value has this token, in any case. */
-bool http_has_token(const char *value, const char *token);
+/* Whether the comma-separated values of a header have this token, in any case; a header
+ * may come in several lines (RFC 9110, 5.3). */
+bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
 
 /* Decode %XX in place; false: a % that is none of these, or a NUL. */
 bool http_percent_decode(char *text);

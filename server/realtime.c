@@ -267,8 +267,10 @@ static bool has_audio(const json_t *modalities)
     return is_asked;
 }
 
-/* Where voice, speed and format may stand: at the top, and in audio.output. */
-static bool read_settings(struct realtime *t, const json_t *settings, struct refusal *why)
+/* The session's settings with these over them; refused, `out` is as it was.
+ * Where voice, speed and format may stand: at the top, and in audio.output. */
+static bool read_settings(struct realtime *t, const json_t *settings, struct speech_request *out,
+                          struct refusal *why)
 {
     const json_t *output = json_object_get(json_object_get(settings, "audio"), "output");
     const json_t *format = json_object_get(output, "format");
@@ -296,16 +298,28 @@ static bool read_settings(struct realtime *t, const json_t *settings, struct ref
         if (value != NULL)
             json_object_set(ours, names[i], value);
     }
-    const bool is_right =
-        speech_request_read(ours, t->service->info, &t->service->limits, false, &t->config, why);
+    struct speech_request read;
+    bool is_right = speech_request_copy(&t->config, &read) || refuse(why, 503, "", "", "out of memory");
+    is_right = is_right && speech_request_read(ours, t->service->info, &t->service->limits, false,
+                                               &read, why);
     json_decref(ours);
+    if (is_right)
+        *out = read;
+    else
+        speech_request_empty(&read);
     return is_right;
 }
 
 static void on_session(struct realtime *t, const json_t *message)
 {
+    struct speech_request config;
     struct refusal why;
-    if (read_settings(t, json_object_get(message, "session"), &why))
+    const bool is_right = read_settings(t, json_object_get(message, "session"), &config, &why);
+    if (is_right) {
+        speech_request_empty(&t->config);
+        t->config = config;
+    }
+    if (is_right)
         send_event(t, "session.updated", json_pack("{s:o}", "session", session_json(t)));
     else
         send_refusal(t, &why);
@@ -315,22 +329,21 @@ static void on_response(struct realtime *t, const json_t *message)
 {
     const json_t *settings = json_object_get(message, "response");
     const json_t *input = json_object_get(settings, "input");
+    struct speech_request request; /* its settings are its own: the session keeps those it has */
     struct refusal why;
     if (t->saying != NULL) {
         send_error(t, "conversation_already_has_active_response", "a response is being said");
         return;
     }
-    if (settings != NULL && !read_settings(t, settings, &why)) {
+    if (!read_settings(t, settings, &request, &why)) {
         send_refusal(t, &why);
         return;
     }
     for (size_t i = 0; i < json_array_size(input); i++)
         add_content(t, json_array_get(input, i));
-    struct speech_request request;
-    const bool has_text = t->text != NULL;
-    if (!has_text || !speech_request_copy(&t->config, &request)) {
-        send_error(t, "invalid_value",
-                   has_text ? "out of memory" : "a response: nothing was added that can be said");
+    if (t->text == NULL) {
+        speech_request_empty(&request);
+        send_error(t, "invalid_value", "a response: nothing was added that can be said");
         return;
     }
     request.input = t->text;

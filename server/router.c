@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -85,8 +86,10 @@ static const struct route *find_route(const struct http_request *r, bool *has_ot
 static const char *key_of_subprotocol(const struct http_request *r, char *key, size_t size)
 {
     static const char prefix[] = "openai-insecure-api-key.";
-    const char *offered = http_head_find(&r->head, "sec-websocket-protocol");
-    const char *at = offered != NULL ? strstr(offered, prefix) : NULL;
+    const char *at = NULL;
+    for (size_t i = 0; at == NULL && i < r->head.n_headers; i++)
+        if (strcasecmp(r->head.headers[i].name, "sec-websocket-protocol") == 0)
+            at = strstr(r->head.headers[i].value, prefix);
     if (at == NULL)
         return NULL;
     at += sizeof prefix - 1;
@@ -151,11 +154,37 @@ static void allow_origin(const struct service *service, struct http_request *r)
                 "X-Audio-Duration-Ms, X-RTF, X-Remarks");
 }
 
+/* What a path can be asked for, as the value of Allow. */
+static void add_methods(struct http_request *r, const char *header)
+{
+    char methods[64] = "OPTIONS";
+    for (size_t i = 0; i < N_ROUTES; i++)
+        if (strcmp(r->head.path, "*") == 0 || has_path(&routes[i], r->head.path)) {
+            const char *method = routes[i].method;
+            const size_t n = strlen(methods);
+            if (strstr(methods, method) == NULL)
+                snprintf(methods + n, sizeof methods - n, ", %s%s", method,
+                         strcmp(method, "GET") == 0 ? ", HEAD" : "");
+        }
+    http_header(r, header, "%s", methods);
+}
+
+/* To a page's question before its request; whatever headers its client library has, they
+ * may come. */
 static void answer_preflight(struct http_request *r)
 {
-    http_header(r, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
-    http_header(r, "Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+    const char *headers = http_head_find(&r->head, "access-control-request-headers");
+    add_methods(r, "Access-Control-Allow-Methods");
+    if (headers != NULL)
+        http_header(r, "Access-Control-Allow-Headers", "%s", headers);
     http_header(r, "Access-Control-Max-Age", "600");
+    http_answer(r, 204, NULL, "", 0);
+}
+
+/* OPTIONS that no page's browser sends. */
+static void answer_options(struct http_request *r)
+{
+    add_methods(r, "Allow");
     http_answer(r, 204, NULL, "", 0);
 }
 
@@ -167,16 +196,21 @@ static void on_head(void *user, struct http_request *r)
     const char *origin = http_head_find(&r->head, "origin");
     bool has_other;
     const struct route *route = find_route(r, &has_other);
+    const bool is_options = strcmp(r->head.method, "OPTIONS") == 0 &&
+                            (has_other || strcmp(r->head.path, "*") == 0);
     http_header(r, "X-Content-Type-Options", "nosniff");
     allow_origin(service, r);
     if (origin != NULL && !is_own_origin(service, r, origin) && !is_allowed_origin(service, origin))
         reply_error(r, 403, "", "origin_not_allowed",
                     "pages of this origin may not ask: --allow-origin names those that may");
-    else if (strcmp(r->head.method, "OPTIONS") == 0 && origin != NULL && (route != NULL || has_other))
+    else if (is_options && http_head_find(&r->head, "access-control-request-method") != NULL)
         answer_preflight(r);
-    else if (route == NULL && has_other)
+    else if (is_options)
+        answer_options(r);
+    else if (route == NULL && has_other) {
+        add_methods(r, "Allow");
         reply_error(r, 405, "", "method_not_allowed", "this route has no method %s", r->head.method);
-    else if (route == NULL)
+    } else if (route == NULL)
         reply_error(r, 404, "", "not_found", "there is no route %s; GET /openapi.json has them",
                     strlen(r->head.path) < 200 ? r->head.path : "of that name");
     else if ((route->flags & PUBLIC) == 0 && service->n_keys > 0 && !has_key(service, r))
@@ -187,6 +221,7 @@ static void on_head(void *user, struct http_request *r)
                     service->is_ending ? "ending" : "starting");
     else if ((route->flags & WEBSOCKET) != 0 && websocket_refusal(r) != NULL) {
         http_header(r, "Upgrade", "websocket");
+        http_header(r, "Sec-WebSocket-Version", "13");
         reply_error(r, r->head.is_websocket ? 400 : 426, "", "websocket_expected", "%s",
                     websocket_refusal(r));
     }
@@ -248,8 +283,11 @@ static const char *json_trouble(const json_error_t *error)
 
 json_t *routes_read_json(struct http_request *r)
 {
+    static const char bom[] = "\xef\xbb\xbf"; /* that some editors put before a text */
+    const size_t n_bom = r->n_body >= 3 && memcmp(r->body, bom, 3) == 0 ? 3 : 0;
     json_error_t error;
-    json_t *json = json_loadb(r->body, r->n_body, JSON_REJECT_DUPLICATES, &error);
+    json_t *json = json_loadb(r->body + n_bom, r->n_body - n_bom,
+                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL)
         reply_error(r, 400, "", "invalid_json", "the body: expected JSON: line %d, column %d: %s",
                     error.line, error.column, json_trouble(&error));

@@ -20,6 +20,7 @@
 #include "wyoming.h"
 
 enum {
+    URL_HOST = 264, /* a name has 253 characters at most */
     N_WORKERS = 2,
     WRITE_MS = 30000,
     MAX_HEAD = 16 * 1024,
@@ -78,11 +79,33 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
     return st;
 }
 
+/* What a browser can send as Origin; another is never equal to one. */
+static bool is_origin(const char *text)
+{
+    const char *host = strstr(text, "://");
+    if (host == NULL || host == text)
+        return strcmp(text, "*") == 0 || strcmp(text, "null") == 0;
+    return host[3] != '\0' && strpbrk(host + 3, "/?# ") == NULL;
+}
+
+/* The address as it stands in an URL. */
+static const char *url_host(const char *host, char out[URL_HOST])
+{
+    const bool is_v6 = strchr(host, ':') != NULL;
+    snprintf(out, URL_HOST, "%s%s%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "");
+    return out;
+}
+
 static csm_status check_options(const struct serve_options *o, csm_error *err)
 {
     if (o->api_key_file == NULL && !o->is_open && !router_is_loopback(o->host))
         return csm_fail(err, CSM_BAD_ARG,
                         "--host %s: others can reach it: expected --api-key-file F, or --no-auth", o->host);
+    for (size_t i = 0; i < o->n_origins; i++)
+        if (!is_origin(o->origins[i]))
+            return csm_fail(err, CSM_BAD_ARG,
+                            "--allow-origin: '%s', expected SCHEME://HOST[:PORT] without a path, or *",
+                            o->origins[i]);
     if ((o->tls_cert == NULL) != (o->tls_key == NULL))
         return csm_fail(err, CSM_BAD_ARG, "expected --tls-cert and --tls-key together");
     if (o->wyoming_port >= 0 && !o->is_open && !router_is_loopback(o->host))
@@ -170,9 +193,9 @@ static void on_model(void *job)
         event_base_loopbreak(service->base);
         return;
     }
-    const bool is_v6 = strchr(service->options->host, ':') != NULL;
-    printf("listening on %s://%s%s%s:%d\n", service->options->tls_cert != NULL ? "https" : "http",
-           is_v6 ? "[" : "", service->options->host, is_v6 ? "]" : "", server->port);
+    char host[URL_HOST];
+    printf("listening on %s://%s:%d\n", service->options->tls_cert != NULL ? "https" : "http",
+           url_host(service->options->host, host), server->port);
     fflush(stdout);
 }
 
@@ -269,11 +292,12 @@ static csm_status listen_all(struct server *server, csm_error *err)
     csm_status st = connections_listen(service->connections, o->host, o->port, http_accept,
                                        service->http, &server->port, err);
     int port = 0;
+    char host[URL_HOST];
     if (st == CSM_OK && o->wyoming_port >= 0)
         st = connections_listen(service->connections, o->host, o->wyoming_port, wyoming_accept,
                                 service, &port, err);
     if (st == CSM_OK && o->wyoming_port >= 0)
-        log_line(service, "Wyoming on tcp://%s:%d", o->host, port);
+        log_line(service, "Wyoming on tcp://%s:%d", url_host(o->host, host), port);
     return st;
 }
 

@@ -9,7 +9,7 @@
 
 #include "bytes.h"
 
-enum { MAX_AUDIO_MS = 600000, MAX_SPEAKER = 1000000 };
+enum { MAX_AUDIO_MS = 600000, MAX_SPEAKER = 999999 };
 
 bool refuse(struct refusal *why, int status, const char *param, const char *code,
             const char *format, ...)
@@ -144,33 +144,43 @@ static bool read_input(const json_t *object, const struct request_limits *limits
     return keep_text(text, &out->input, why);
 }
 
-static bool is_speaker(const json_t *value)
+/* A whole number however it is written: 42, 42.0 and 4.2e1, which JSON does not tell apart. */
+static bool is_whole(const json_t *value, json_int_t lowest, json_int_t highest, json_int_t *out)
 {
-    return json_is_integer(value) && json_integer_value(value) >= 0 &&
-           json_integer_value(value) <= MAX_SPEAKER;
+    const double real = json_real_value(value), exact = 9007199254740992.0; /* 2^53 */
+    const bool is_right = json_is_integer(value) ||
+                          (json_is_real(value) && real == floor(real) && fabs(real) <= exact);
+    if (!is_right)
+        return false;
+    *out = json_is_integer(value) ? json_integer_value(value) : (json_int_t)real;
+    return *out >= lowest && *out <= highest;
 }
 
-/* A name, {"id": NAME}, or a speaker's number; `speaker` is a name too where it is a text. */
+/* A name, {"id": NAME}, or a speaker's number, which is a name, too; `speaker` is a voice's
+ * name where it is a text. */
 static bool read_voice(const json_t *object, struct speech_request *out, struct refusal *why)
 {
     const json_t *voice = given(object, "voice"), *speaker = given(object, "speaker");
+    json_int_t number;
+    char digits[24];
     if (json_is_object(voice))
         voice = json_object_get(voice, "id");
     else if (voice == NULL && json_is_string(speaker))
         voice = speaker;
-    if (is_speaker(voice)) {
-        out->speaker = (int)json_integer_value(voice);
-        voice = NULL;
-    } else if (given(object, "voice") != NULL && !json_is_string(voice)) {
-        return refuse_value(why, "voice", "a name, {\"id\": NAME}, or a speaker's number");
+    const char *name = json_string_value(voice);
+    if (is_whole(voice, 0, MAX_SPEAKER, &number)) {
+        snprintf(digits, sizeof digits, "%" JSON_INTEGER_FORMAT, number);
+        name = digits;
     }
-    if (voice != NULL && !keep_text(json_string_value(voice), &out->voice, why))
+    if (name == NULL && given(object, "voice") != NULL)
+        return refuse_value(why, "voice", "a name, {\"id\": NAME}, or a speaker's number");
+    if (name != NULL && !keep_text(name, &out->voice, why))
         return false;
     if (speaker == NULL || json_is_string(speaker))
         return true;
-    if (!is_speaker(speaker))
+    if (!is_whole(speaker, 0, MAX_SPEAKER, &number))
         return refuse_value(why, "speaker", "a whole number, 0 or more");
-    out->speaker = (int)json_integer_value(speaker);
+    out->speaker = (int)number;
     return true;
 }
 
@@ -194,13 +204,11 @@ static bool read_whole(const json_t *object, const char *name, json_int_t lowest
     const json_t *value = given(object, name);
     if (value == NULL)
         return true;
-    const json_int_t n = json_integer_value(value);
-    if (!json_is_integer(value) || n < lowest || n > highest)
+    if (!is_whole(value, lowest, highest, out))
         return refuse(why, 400, name, "invalid_value",
                       "%s: expected a whole number from %" JSON_INTEGER_FORMAT
                       " to %" JSON_INTEGER_FORMAT,
                       name, lowest, highest);
-    *out = n;
     return true;
 }
 
@@ -232,6 +240,14 @@ static bool read_draws(const json_t *object, const csm_model_info *info,
         return false;
     options->top_k = (int)top_k;
     options->depth_top_k = (int)depth_top_k;
+    const json_t *sampler = given(object, "sampler");
+    if (sampler == NULL)
+        return true;
+    const csm_sampler_kind kind =
+        json_is_string(sampler) ? csm_sampler_find(json_string_value(sampler)) : CSM_SAMPLER_COUNT;
+    if (kind == CSM_SAMPLER_COUNT)
+        return refuse_value(why, "sampler", "transformers, sesame, csm-mlx or mlx-categorical");
+    options->sampler = csm_sampler_name(kind);
     return true;
 }
 
@@ -351,15 +367,13 @@ static bool read_turn(const json_t *turn, const char *param, const char *sound_n
 {
     const char *sound = json_string_value(json_object_get(turn, sound_name));
     const json_t *text = json_object_get(turn, "text"), *speaker = given(turn, "speaker");
+    json_int_t number = -1;
     if (sound == NULL)
         return refuse(why, 400, param, "invalid_value", "%s: expected objects with %s and text",
                       param, sound_name);
-    if (speaker != NULL && (!json_is_integer(speaker) || json_integer_value(speaker) < 0 ||
-                            json_integer_value(speaker) > MAX_SPEAKER))
+    if (speaker != NULL && !is_whole(speaker, 0, MAX_SPEAKER, &number))
         return refuse_value(why, param, "a speaker that is a whole number, 0 or more");
-    return add_reference(sound, json_string_value(text),
-                         speaker != NULL ? (int)json_integer_value(speaker) : -1, param, limits, out,
-                         why);
+    return add_reference(sound, json_string_value(text), (int)number, param, limits, out, why);
 }
 
 static bool read_turns(const json_t *object, const char *param, const char *sound_name,

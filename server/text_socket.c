@@ -47,6 +47,8 @@ struct text_socket {
     struct cast cast;        /* who speaks */
     struct casting *casting; /* its recordings are being encoded: messages wait */
     enum granularity granularity;
+    struct speech_request next; /* a configuration that is not taken yet: one that is */
+    enum granularity next_granularity; /* refused leaves that of before as it was */
 
     char *text; /* [n_text], zero-terminated: has come and is not yet given to the saying */
     size_t n_text;
@@ -92,6 +94,7 @@ static void socket_free(struct text_socket *t)
     casting_forget(t->casting);
     prompt_release(t->cast.prompt);
     speech_request_empty(&t->config);
+    speech_request_empty(&t->next);
     free(t->text);
     while (t->first != NULL) {
         struct message *m = t->first;
@@ -356,11 +359,16 @@ static bool read_config(struct text_socket *t, const json_t *message, struct spe
                   "split_granularity: expected none, sentence or clause");
 }
 
-/* The configuration holds: the cast is taken. */
+/* The next configuration holds: the cast is taken. */
 static void take_cast(struct text_socket *t, const struct cast *cast)
 {
     static const char *const names[] = {"none", "sentence", "clause"};
+    speech_request_empty(&t->config);
+    prompt_release(t->cast.prompt);
+    t->config = t->next;
+    t->granularity = t->next_granularity;
     t->cast = *cast;
+    t->next = (struct speech_request){0};
     t->is_configured = true;
     send_json(t, json_pack("{s:s, s:s, s:s, s:b, s:s}", "type", "session.configured", "session_id",
                            t->id, "response_format", speech_format_name(t->config.format),
@@ -368,12 +376,18 @@ static void take_cast(struct text_socket *t, const struct cast *cast)
                            names[t->granularity]));
 }
 
+static void refuse_config(struct text_socket *t, const struct refusal *why)
+{
+    speech_request_empty(&t->next);
+    send_refusal(t, why);
+}
+
 static void on_cast(void *owner, const struct cast *cast, const struct refusal *why)
 {
     struct text_socket *t = owner;
     t->casting = NULL;
     if (why != NULL)
-        send_refusal(t, why);
+        refuse_config(t, why);
     else
         take_cast(t, cast);
     go_on(t);
@@ -381,33 +395,24 @@ static void on_cast(void *owner, const struct cast *cast, const struct refusal *
 
 static void on_config(struct text_socket *t, const json_t *message)
 {
-    struct speech_request config;
     struct refusal why;
     if (t->saying != NULL || t->n_text > 0) {
         send_error(t, "session.config: expected between utterances; send input.done first");
         return;
     }
-    enum granularity granularity = BY_SENTENCE;
-    if (!read_config(t, message, &config, &granularity, &why)) {
-        speech_request_empty(&config);
-        send_refusal(t, &why);
+    if (!read_config(t, message, &t->next, &t->next_granularity, &why)) {
+        refuse_config(t, &why);
         return;
     }
-    speech_request_empty(&t->config);
-    prompt_release(t->cast.prompt);
-    t->cast = (struct cast){0};
-    t->config = config;
-    t->granularity = granularity;
-    t->is_configured = false;
     struct cast cast;
-    switch (cast_begin(t->service, &t->config, on_cast, t, &cast, &t->casting, &why)) {
+    switch (cast_begin(t->service, &t->next, on_cast, t, &cast, &t->casting, &why)) {
     case CAST_READY:
         take_cast(t, &cast);
         break;
     case CAST_LATER:
         break;
     case CAST_REFUSED:
-        send_refusal(t, &why);
+        refuse_config(t, &why);
         break;
     }
 }

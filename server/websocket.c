@@ -29,7 +29,10 @@ const char *websocket_refusal(const struct http_request *r)
         return "this route is a WebSocket: expected GET with Upgrade: websocket";
     if (version == NULL || strcmp(version, "13") != 0)
         return "Sec-WebSocket-Version: expected 13";
-    if (key == NULL || strlen(key) != 24)
+    size_t n_key = 0;
+    if (key != NULL)
+        free(bytes_from_base64(key, strlen(key), &n_key));
+    if (n_key != 16)
         return "Sec-WebSocket-Key: expected 16 bytes in base64";
     return NULL;
 }
@@ -162,8 +165,8 @@ struct websocket *websocket_accept(struct http_request *r, size_t max_message,
         .recv_callback = receive, .send_callback = send_frame, .on_msg_recv_callback = on_message};
     struct websocket *ws = calloc(1, sizeof *ws);
     char *accepted = accept_key(http_head_find(&r->head, "sec-websocket-key"));
-    const char *offered = http_head_find(&r->head, "sec-websocket-protocol");
-    const bool is_agreed = subprotocol != NULL && http_has_token(offered, subprotocol);
+    const bool is_agreed = subprotocol != NULL &&
+                           http_head_has_token(&r->head, "sec-websocket-protocol", subprotocol);
     char id[sizeof r->id];
     snprintf(id, sizeof id, "%s", r->id);
     struct connection *c = http_leave(r);

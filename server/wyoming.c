@@ -38,6 +38,7 @@ struct wyoming {
     bool has_started;      /* audio-start was sent */
     char *text;            /* of synthesize-chunk, not yet given to the saying */
     char *voice;
+    bool is_refused; /* what is asked cannot be said: told once, the rest is passed over */
 };
 
 /* ---- sending ------------------------------------------------------------------------ */
@@ -66,8 +67,10 @@ static json_t *format_json(const struct wyoming *w)
                      "channels", 1);
 }
 
+/* In the log, too: Home Assistant shows nobody the events that it does not wait for. */
 static void send_error(struct wyoming *w, const char *code, const char *message)
 {
+    log_line(w->service, "Wyoming: %s", message);
     send_event(w, "error", json_pack("{s:s, s:s}", "text", message, "code", code), NULL, 0);
 }
 
@@ -133,7 +136,7 @@ static void end_synthesis(struct wyoming *w)
         send_event(w, "synthesize-stopped", NULL, NULL, 0);
     saying_close(w->saying);
     w->saying = NULL;
-    w->is_streaming = w->is_complete = w->has_started = false;
+    w->is_streaming = w->is_complete = w->has_started = w->is_refused = false;
     free(w->text);
     w->text = NULL;
     connection_set_deadline(w->c, IDLE_MS);
@@ -167,7 +170,13 @@ static void on_failed(void *owner, const struct refusal *why)
 {
     struct wyoming *w = owner;
     send_error(w, "synthesis", why->message);
-    end_synthesis(w);
+    if (w->is_streaming && !w->is_complete) { /* what is still written is passed over */
+        saying_close(w->saying);
+        w->saying = NULL;
+        w->is_refused = true;
+    } else {
+        end_synthesis(w);
+    }
 }
 
 /* ---- texts -------------------------------------------------------------------------------- */
@@ -188,7 +197,10 @@ static bool open_saying(struct wyoming *w, struct refusal *why)
 static void say(struct wyoming *w, const char *text)
 {
     struct refusal why;
+    if (w->is_refused)
+        return;
     bool is_said = w->saying != NULL || open_saying(w, &why);
+    w->is_refused = !is_said;
     if (is_said && saying_pending(w->saying) >= MAX_PENDING)
         is_said = refuse(&why, 503, "", "overloaded", "too many sentences wait to be said");
     if (is_said)
@@ -198,6 +210,8 @@ static void say(struct wyoming *w, const char *text)
         send_error(w, "synthesis", why.message);
 }
 
+/* What the event says of the voice: a speaker, which is one of ours too, is more than its
+ * name, as with HTTP. Whether there is one is seen when it is to speak. */
 static void keep_voice(struct wyoming *w, const json_t *data)
 {
     const json_t *voice = json_object_get(data, "voice");
@@ -205,11 +219,14 @@ static void keep_voice(struct wyoming *w, const json_t *data)
     if (name == NULL)
         name = json_string_value(json_object_get(voice, "name"));
     free(w->voice);
-    w->voice = name != NULL && voice_store_find(w->service->voices, name) != NULL
-                   ? malloc(strlen(name) + 1)
-                   : NULL; /* a voice of another server: ours speaks */
-    if (w->voice != NULL)
-        memcpy(w->voice, name, strlen(name) + 1);
+    w->voice = name != NULL ? strdup(name) : NULL;
+    w->is_refused = name != NULL && w->voice == NULL;
+    if (w->is_refused)
+        send_error(w, "synthesis", "out of memory");
+    if (voice != NULL && !json_is_null(voice) && !json_is_object(voice)) {
+        w->is_refused = true;
+        send_error(w, "synthesis", "voice: expected an object with a name");
+    }
 }
 
 /* Say the sentences of the text that are complete: something follows them. */
@@ -287,12 +304,17 @@ static void handle(struct wyoming *w, const json_t *event)
     } else if (strcmp(type, "synthesize") == 0) {
         on_synthesize(w, data);
     } else if (strcmp(type, "synthesize-start") == 0) {
+        if (w->is_streaming)
+            end_synthesis(w); /* broken off: somebody else is to be heard */
         keep_voice(w, data);
         w->is_streaming = true;
-    } else if (strcmp(type, "synthesize-chunk") == 0 && w->is_streaming) {
-        on_chunk(w, data);
-    } else if (strcmp(type, "synthesize-stop") == 0 && w->is_streaming) {
-        complete(w);
+    } else if (strcmp(type, "synthesize-chunk") == 0 || strcmp(type, "synthesize-stop") == 0) {
+        if (!w->is_streaming)
+            send_error(w, "protocol", "expected synthesize-start first");
+        else if (strcmp(type, "synthesize-chunk") == 0)
+            on_chunk(w, data);
+        else
+            complete(w);
     }
 }
 

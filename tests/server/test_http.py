@@ -51,6 +51,9 @@ BROKEN = {
     "wrong chunk": (head(b"Transfer-Encoding: chunked") + b"zz\r\n", 400),
     "chunk without its end": (head(b"Transfer-Encoding: chunked") + b"2\r\n{}xx", 400),
     "expectation": (head(b"Expect: miracles", b"Content-Length: 2"), 417),
+    "packed body": (head(b"Content-Encoding: gzip", b"Content-Length: 2"), 415),
+    "tls": (bytes.fromhex("16030100050100000103"), 400),
+    "chunk too long for 32 bits": (head(b"Transfer-Encoding: chunked") + b"100000000\r\n", 400),
 }
 
 
@@ -77,6 +80,46 @@ def test_bodies_come_by_length_in_chunks_or_byte_by_byte(server):
         while piece := s.recv(65536):
             received += piece
     assert dechunk(received) == expected
+
+
+# What a request may look like, and the same request as most clients write it.
+ALIKE = {
+    "absolute": (b"GET http://x/health HTTP/1.1", [], b"/health"),
+    "absolute over TLS": (b"GET https://x:1/health?a HTTP/1.1", [], b"/health"),
+    "absolute without a path": (b"GET http://x HTTP/1.1", [], b"/"),
+    "absolute, a query alone": (b"GET http://x?a=/b HTTP/1.1", [], b"/"),
+    "a coding that is none": (b"GET /health HTTP/1.1", [b"Content-Encoding: identity"], b"/health"),
+    "HTTP/1.0": (b"GET /health HTTP/1.0", [], b"/health"),
+    "HTTP/1.0, both": (b"GET /health HTTP/1.0", [b"Connection: keep-alive"], b"/health"),
+    "Connection in lines": (b"GET /health HTTP/1.1", [b"Connection: keep-alive"], b"/health"),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_requests_that_mean_the_same_are_answered_the_same(server, name):
+    request, lines, path = ALIKE[name]
+    answer = server.raw(head(*lines, b"Connection: close", request=request))
+    usual = server.raw(head(b"Connection: close", request=b"GET %s HTTP/1.1" % path))
+    assert status_of(answer) == 200
+    assert answer.split(b"\r\n\r\n")[1] == usual.split(b"\r\n\r\n")[1]
+
+
+def test_json_is_read_however_it_is_written(server):
+    expected = generate(TEXT, 42)
+    for seed in "42", "42.0", "4.2e1":
+        body = '{"input": "%s", "response_format": "pcm", "seed": %s}' % (TEXT, seed)
+        for before in b"", b"\xef\xbb\xbf", b" \r\n\t":
+            status, _, sound = server.request("POST", "/v1/audio/speech", before + body.encode())
+            assert (status, sound) == (200, expected), (seed, before)
+    chunk = b"0" * 20 + b"%X\r\n%s\r\n000\r\n\r\n" % (len(BODY), BODY)  # RFC 9112: 1*HEXDIG
+    answer = server.raw(head(b"Transfer-Encoding: chunked", b"Connection: close") + chunk)
+    assert dechunk(answer) == generate(TEXT, 1)
+    for body in "null", "7", '"x"', "[]", "true":
+        assert error_of(server.raw(head(b"Content-Length: %d" % len(body), b"Connection: close")
+                                   + body.encode()))["message"] == "expected a JSON object"
+    for seed in "42.5", "1e300", '"42"', "true":
+        body = '{"input": "Hi.", "seed": %s}' % seed
+        assert server.request("POST", "/v1/audio/speech", body)[0] == 400, seed
 
 
 def test_expect_continue_is_answered_before_the_body(server):
@@ -110,6 +153,14 @@ def test_head_and_unknown_routes_and_methods(server):
     assert server.request("GET", "/nothing")[0] == 404
     status, _, answer = server.request("PUT", "/v1/audio/speech", "{}")
     assert status == 405 and json.loads(answer)["error"]["code"] == "method_not_allowed"
+    # RFC 9110: 405 has Allow, and OPTIONS is there to ask for it, also of no path.
+    for path, methods in (("/v1/audio/speech", {"POST"}), ("/health", {"GET", "HEAD"}),
+                          ("/v1/audio/voices/x", {"GET", "HEAD", "DELETE"})):
+        status, headers, _ = server.request("OPTIONS", path)
+        assert status == 204 and set(headers["Allow"].split(", ")) == {"OPTIONS", *methods}
+        status, refused, _ = server.request("TRACE", path)
+        assert status == 405 and refused["Allow"] == headers["Allow"]
+    assert server.request("OPTIONS", "*")[0] == 204 and server.request("OPTIONS", "/nothing")[0] == 404
     assert server.request("GET", "/v1/audio/speech/stream")[0] == 426
     assert server.request("GET", "/v1/audio/voices/%zz")[0] == 400
     assert server.request("GET", "/v1/audio/voices/a%2Fb")[0] == 404
@@ -183,9 +234,12 @@ def test_pages_of_other_origins_may_not_ask(server, start):
     rebound = {"Host": f"example.org:{server.port}", "Origin": f"http://example.org:{server.port}"}
     assert server.request("POST", "/v1/audio/speech", BODY, rebound)[0] == 403
     s = start("--allow-origin", "https://example.org")
+    # The headers that OpenAI's JavaScript client has, of which some are its own.
+    asked = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
     status, headers, _ = s.request("OPTIONS", "/v1/audio/speech", headers={
-        **other, "Access-Control-Request-Method": "POST"})
+        **other, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked})
     assert status == 204 and "POST" in headers["Access-Control-Allow-Methods"]
+    assert headers["Access-Control-Allow-Headers"] == asked
     status, headers, _ = s.request("POST", "/v1/audio/speech", BODY, other)
     assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://example.org"
     assert s.request("GET", "/health", headers={"Origin": "https://example.com"})[0] == 403

@@ -128,7 +128,8 @@ def test_health_is_503_until_the_model_is_there(start, tmp_path):
 
 def test_usage_errors_are_one_line_and_exit_2(csm):
     for wrong in (["--port", "70000"], ["--max-streams", "0"], ["--no-such"], ["--tls-cert", "x"],
-                  ["--no-auth", "--api-key-file", "x"], ["--alias", "x"], ["--mark", "--no-mark"]):
+                  ["--no-auth", "--api-key-file", "x"], ["--alias", "x"], ["--mark", "--no-mark"],
+                  ["--allow-origin", "example.org"], ["--allow-origin", "https://example.org/"]):
         done = csm("serve", "--port", 0, *wrong, check=False)
         assert done.returncode == 2 and done.stderr.startswith("csm: "), (wrong, done.stderr)
 

@@ -154,6 +154,18 @@ def test_wrong_messages_are_told_and_the_socket_stays(server):
         assert (done["type"], done["total_sentences"]) == ("session.done", 0)
 
 
+def test_a_refused_configuration_changes_nothing(server):
+    with configured(server, response_format="pcm", seed=5, voice="slt") as s:
+        for wrong in ({"voice": "nobody"}, {"voice": "rms", "response_format": "x"}, {"session": 5},
+                      {"seed": 6, "split_granularity": "word"}, {"ref_audio": "data:,x", "ref_text": "x"},
+                      {"ref_audio": "AAAA", "ref_text": "No sound file."}):
+            s.send("session.config", **wrong)
+            assert s.next()["type"] == "error", wrong
+            s.send("input.text", text=TEXT)
+            s.send("input.done")
+            assert s.utterance()[0][1] == generate(TEXT, 5, "--voice", "slt"), wrong
+
+
 def test_a_recording_speaks_over_the_socket(server):
     said = "This is how I speak when I am asked to read a line aloud."
     sample = data_uri(recording())
@@ -186,6 +198,25 @@ def test_sigterm_says_what_has_come_and_closes(start):
             s.next()
         assert closed.value.rcvd.code == 1001
     assert server.process.wait(20) == 0
+
+
+def test_a_handshake_is_read_as_http_is(server):
+    """Headers in several lines are one (RFC 9110, 5.3); a version or key that is none is told (RFC 6455, 4.2)."""
+    lines = {"Host": "x", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+
+    def shake(*connection, **other):
+        head = "".join(f"{k}: {v}\r\n" for k, v in {**lines, **other}.items())
+        head += "".join(f"Connection: {c}\r\n" for c in connection)
+        with server.socket() as s:
+            s.sendall(f"GET /v1/realtime HTTP/1.1\r\n{head}\r\n".encode())
+            return s.recv(4096).decode(errors="replace")
+
+    for connection in (["Upgrade"], ["keep-alive, Upgrade"], ["keep-alive", "upgrade"], ["upgrade", "x"]):
+        assert shake(*connection).startswith("HTTP/1.1 101 "), connection
+    for wrong in {"Sec-WebSocket-Version": "8"}, {"Sec-WebSocket-Key": "A" * 24}, {"Sec-WebSocket-Key": "!" * 24}:
+        answer = shake("Upgrade", **wrong)
+        assert answer.startswith("HTTP/1.1 400 ") and "\r\nSec-WebSocket-Version: 13\r\n" in answer, wrong
 
 
 def test_a_socket_needs_the_key_and_its_own_origin(start, tmp_path):
@@ -255,6 +286,32 @@ def test_realtime_cancels_refuses_and_goes_on(server):
         s.send("response.create", response={"input": [{"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": TEXT}]}]})
         assert s.until("response.done")[-1]["response"]["status"] == "completed"
+
+
+def test_realtime_settings_hold_as_long_as_they_should(server):
+    """A refused one changes nothing, and a response's is over with the response."""
+
+    def spoken(s, **response):
+        s.send("response.create", response={"input": [{"type": "message", "content": [
+            {"type": "input_text", "text": TEXT}]}], **response})
+        return b"".join(base64.b64decode(m["delta"]) for m in s.until("response.done")
+                        if m["type"] == "response.output_audio.delta")
+
+    def output(**of):
+        return {"audio": {"output": of}}
+
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        s.send("session.update", session=output(voice="slt", seed=5))
+        assert s.next()["session"]["voice"] == "slt"
+        slt = generate(TEXT, 5, "--voice", "slt")
+        for wrong in (output(voice="rms", speed=9), output(voice={}), output(seed=6, format={"type": "audio/pcmu"})):
+            s.send("session.update", session=wrong)
+            assert s.next()["type"] == "error", wrong
+            assert spoken(s) == slt, wrong
+        for of in {"voice": "rms"}, {"voice": 2}:
+            assert spoken(s, **output(**of)) == server.speak(seed=5, **of) != slt, of
+            assert spoken(s) == slt, of
 
 
 def test_bytes_are_no_message(server):

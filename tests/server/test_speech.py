@@ -219,6 +219,7 @@ WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), (
          ({"ref_audio": "https://example.org/a.wav", "ref_text": "x"}, "ref_audio"),
          ({"ref_audio": "file:///etc/passwd", "ref_text": "x"}, "ref_audio"),
          ({"context": [{"text": "x"}]}, "context"), ({"split": "word"}, "split"),
+         ({"sampler": "torch"}, "sampler"), ({"sampler": 1}, "sampler"),
          ({"sample_rate": 7000}, "sample_rate"), ({"instructions": 1}, "instructions")]
 
 
@@ -294,8 +295,28 @@ def test_batch_says_each_with_its_own_settings(server):
         assert result["index"] == i and result["media_type"].startswith("audio/pcm")
         assert base64.b64decode(result["audio_data"]) == server.speak(voice="slt", seed=i)
     assert found["results"][5]["status"] == "error"
-    for wrong in ({}, {"items": []}, {"items": [{}]}, {"items": [{"input": "x"}] * 33}):
-        assert server.request("POST", "/v1/audio/speech/batch", wrong)[0] == 400
+    for wrong, param in (({}, "items"), ({"items": []}, "items"), ({"items": [{}]}, "items[0].input"),
+                         ({"items": [{"input": "x"}] * 33}, "items"), ({"items": [{"input": "x"}, 5]}, "items[1]"),
+                         ({"items": [{"input": "x"}, {"input": "x", "speed": 9}]}, "items[1].speed")):
+        status, _, answer = server.request("POST", "/v1/audio/speech/batch", wrong)
+        assert (status, json.loads(answer)["error"]["param"]) == (400, param), wrong
+
+
+def test_a_voice_of_an_item_is_its_own_whichever_way_it_is_named(server):
+    voices = [2, "slt", {"id": "1"}, 3.0, "3"]
+    for common in 1, "rms":
+        _, _, answer = server.request("POST", "/v1/audio/speech/batch", {
+            "items": [{"input": TEXT, "voice": v} for v in voices], "voice": common, "seed": 4,
+            "response_format": "pcm"})
+        for voice, result in zip(voices, json.loads(answer)["results"], strict=True):
+            assert base64.b64decode(result["audio_data"]) == server.speak(voice=voice, seed=4), (common, voice)
+
+
+def test_a_sampler_may_be_named(server):
+    for sampler, settings in ("transformers", {"top_p": 0.8}), ("csm-mlx", {"min_p": 0.1}), ("sesame", {}):
+        options = [x for k, v in settings.items() for x in ("--" + k.replace("_", "-"), v)]
+        assert server.speak(LONG, seed=9, sampler=sampler, **settings) == generate(
+            LONG, 9, "--sampler", sampler, *options), sampler
 
 
 def test_the_request_alone_decides(server):

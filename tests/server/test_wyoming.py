@@ -13,7 +13,7 @@ from wyoming.ping import Ping, Pong
 from wyoming.tts import (Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop,
                          SynthesizeStopped, SynthesizeVoice)
 
-from conftest import PATIENCE, TEXT
+from conftest import PATIENCE, TEXT, wait_until
 
 TEXTS = ["Hel", "lo there. This is the sec", "ond sentence. And", " the last"]
 
@@ -89,10 +89,43 @@ def test_several_texts_one_after_another_on_one_connection(server):
     assert Pong.from_event(events[-1]).text == "x"
 
 
-def test_unknown_events_and_voices_do_no_harm(server):
+def test_unknown_events_do_no_harm(server):
     events = talk(server, Event("run-satellite", {"a": 1}), Event("audio-chunk", {"rate": 1}, b"\0" * 100000),
-                  Synthesize(text=TEXT, voice=SynthesizeVoice(name="en_US-lessac")), until="audio-stop")
+                  Synthesize(text=TEXT), until="audio-stop")
     assert len(sound_of(events)) >= 3840
+
+
+def test_a_voice_is_found_or_told_and_never_another(server):
+    for voice in ({"name": "en_US-lessac"}, {"name": "alloy", "speaker": "nobody"}, "alloy"):
+        events = talk(server, Event("synthesize", {"text": TEXT, "voice": voice}), until="audio-stop")
+        assert [e.type for e in events] == ["error", "audio-start", "audio-stop"], voice
+        assert events[0].data["text"].startswith("voice: ")
+        # Told once, however much text comes after it.
+        events = talk(server, Event("synthesize-start", {"voice": voice}),
+                      *[SynthesizeChunk(text=t) for t in TEXTS], SynthesizeStop(), until="synthesize-stopped")
+        assert [e.type for e in events] == ["error", "synthesize-stopped"], voice
+    assert wait_until(lambda: any("Wyoming: voice: there is none" in line for line in server.log))
+    # The next text of the connection is not held against it, and a number is a speaker's.
+    for voice in {"name": "alloy"}, {"name": "alloy", "speaker": "1"}, {"name": None}, {}, None:
+        events = talk(server, Synthesize(text="x", voice=SynthesizeVoice(name="nobody")),
+                      Event("synthesize", {"text": TEXT, "voice": voice}), Ping(text="x"), until="pong")
+        assert len(sound_of(events[3:])) >= 3840, voice
+
+
+def test_a_new_start_breaks_off_the_text_before(server):
+    events = talk(server, SynthesizeStart(), SynthesizeChunk(text="One two three four. And five"),
+                  SynthesizeStart(), SynthesizeChunk(text=TEXT), SynthesizeStop(), Ping(text="x"), until="pong")
+    types = [e.type for e in events]
+    assert types.count("synthesize-stopped") == 2
+    second = events[types.index("synthesize-stopped") + 1:]
+    (alone,) = {len(sound_of(second))}
+    assert 3840 <= alone < 2 * 24000 * 2  # the greeting alone, without "And five" before it
+
+
+def test_a_text_without_its_start_is_told(server):
+    for event in SynthesizeChunk(text=TEXT), SynthesizeStop():
+        events = talk(server, event, Ping(text="x"), until="pong")
+        assert [e.type for e in events] == ["error", "pong"]
 
 
 def test_nothing_to_say_is_answered_too(server):

@@ -25,6 +25,8 @@
 
 namespace csm_cuda {
 
+enum { FED_AT_ONCE = 8 }; /* rows of the table */
+
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
 /* ---- layers ------------------------------------------------------------- */
@@ -84,7 +86,7 @@ __device__ __noinline__ uint32_t run_layer(block b, int layer, bool has_parts, i
         else
             attend_depth<ROWS, 0>(b, layer, position);
     } else {
-        b.item = s.head_dim == 64 ? attend_chunks<64>(b, layer) : attend_chunks<0>(b, layer);
+        b.item = s.head_dim == 64 ? attend_chunks<CODES, 64>(b, layer) : attend_chunks<CODES, 0>(b, layer);
         b.epoch++;
         draw_barrier();
         gather_heads(b);
@@ -183,6 +185,36 @@ __device__ __noinline__ void draw(uint32_t epoch, int k)
     }
 }
 
+/* The sum of a table's rows. Its kind and type are known to the compiler, so that nothing is decided between one
+ * number and the next, and many are on their way together. */
+template <weight_view::kind_of KIND, csm_dtype DTYPE> __device__ __noinline__ void sum_rows(const int *rows)
+{
+    const one_program &p = own().p;
+    weight_view table = p.table;
+    table.kind = KIND;
+    table.dtype = DTYPE;
+    table.transposed = false;
+#pragma unroll 1
+    for (int c = 2 * threadIdx.x; c < p.b.width; c += 2 * THREADS) {
+        float2 sum = make_float2(weight_value(table, rows[0], c), weight_value(table, rows[0], c + 1));
+        int j = 1;
+#pragma unroll 1
+        for (; j + FED_AT_ONCE <= p.n_codebooks; j += FED_AT_ONCE) {
+            float2 v[FED_AT_ONCE];
+#pragma unroll
+            for (int e = 0; e < FED_AT_ONCE; e++)
+                v[e] = make_float2(weight_value(table, rows[j + e], c), weight_value(table, rows[j + e], c + 1));
+#pragma unroll
+            for (int e = 0; e < FED_AT_ONCE; e++)
+                sum = make_float2(sum.x + v[e].x, sum.y + v[e].y);
+        }
+#pragma unroll 1
+        for (; j < p.n_codebooks; j++)
+            sum = make_float2(sum.x + weight_value(table, rows[j], c), sum.y + weight_value(table, rows[j], c + 1));
+        *reinterpret_cast<float2 *>(own().x + c) = sum;
+    }
+}
+
 /* The frame before as the backbone's next row. */
 __device__ __noinline__ void feed()
 {
@@ -192,16 +224,13 @@ __device__ __noinline__ void feed()
     for (int j = threadIdx.x; j < p.n_codebooks; j += THREADS)
         rows[j] = before == nullptr ? own().call.lane->feed[j] : j * p.vocab + before[j];
     draw_barrier();
-#pragma unroll 1
-    for (int c = 2 * threadIdx.x; c < p.b.width; c += 2 * THREADS) {
-        float2 sum = make_float2(0, 0);
-#pragma unroll 8 /* so many are on their way together */
-        for (int j = 0; j < p.n_codebooks; j++) {
-            float u = weight_value(p.table, rows[j], c), v = weight_value(p.table, rows[j], c + 1);
-            sum = j == 0 ? make_float2(u, v) : make_float2(sum.x + u, sum.y + v);
-        }
-        *reinterpret_cast<float2 *>(own().x + c) = sum;
-    }
+    bool is_float = p.table.kind == weight_view::FLOAT;
+    if (p.table.dtype == CSM_DTYPE_BF16)
+        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_BF16>(rows) : sum_rows<weight_view::AFFINE, CSM_DTYPE_BF16>(rows);
+    else if (p.table.dtype == CSM_DTYPE_F16)
+        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_F16>(rows) : sum_rows<weight_view::AFFINE, CSM_DTYPE_F16>(rows);
+    else
+        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_F32>(rows) : sum_rows<weight_view::AFFINE, CSM_DTYPE_F32>(rows);
 }
 
 /* The hidden row that stands, as the input. */
@@ -310,9 +339,10 @@ __global__ static void __launch_bounds__(ALL_THREADS, 1)
         own().heads = program->heads_of[blockIdx.x];
         own().call = call;
         own().issued = 0;
-        for (int i = 0; i < STAGES; i++) {
+        for (int i = 0; i < ring_shape<CODES>::STAGES; i++) {
             asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;\n" ::"r"(shared_at(&own().full[i])));
-            asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;\n" ::"r"(shared_at(&own().empty[i])));
+            asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n" ::"r"(shared_at(&own().empty[i])),
+                         "r"(ring_shape<CODES>::SHARES));
         }
         asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;\n" ::: "memory");
         own().is_on = are_all_there(call, program);

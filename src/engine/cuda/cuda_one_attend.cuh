@@ -54,7 +54,7 @@ __device__ __forceinline__ void attend_shared(const float *query, const float *k
 }
 
 /* The backbone's chunks: results of a chunk and head as words, [chunk][head][head_dim + 2]. */
-template <int D> __device__ __noinline__ uint32_t attend_chunks(block b, int layer)
+template <bool CODES, int D> __device__ __noinline__ uint32_t attend_chunks(block b, int layer)
 {
     const stack_shape &s = own().p.b;
     int d = D > 0 ? D : s.head_dim, group = s.n_heads / s.n_kv_heads, position = own().call.position;
@@ -89,11 +89,10 @@ template <int D> __device__ __noinline__ uint32_t attend_chunks(block b, int lay
         draw_barrier();
         /* Ring stages of the unit: keys and values of each page. */
         if (is_last) { /* the new position takes its place in the page, here and for good */
-            uint32_t at = b.item + 2 * (pages - 1), k_stage = stage_of(at), v_stage = stage_of(at + 1);
-            await_item(at);
-            await_item(at + 1);
-            float *keys = reinterpret_cast<float *>(own().ring[k_stage]);
-            float *vals = reinterpret_cast<float *>(own().ring[v_stage]);
+            uint32_t at = b.item + 2 * (pages - 1);
+            await_item<CODES>(at);
+            await_item<CODES>(at + 1);
+            float *keys = in_stage<CODES, float>(at), *vals = in_stage<CODES, float>(at + 1);
             int slot = position % PAGE;
             float *page = own().call.lane->pages[position / PAGE] +
                           static_cast<size_t>(layer * s.n_kv_heads + kv_head) * 2 * PAGE * padded_head(d);
@@ -108,14 +107,13 @@ template <int D> __device__ __noinline__ uint32_t attend_chunks(block b, int lay
 #pragma unroll 1
         for (int task = warp; task < pages * group; task += WARPS) {
             int page = task / group, head = task % group;
-            uint32_t at = b.item + 2 * page, k_stage = stage_of(at), v_stage = stage_of(at + 1);
-            await_item(at);
-            await_item(at + 1);
+            uint32_t at = b.item + 2 * page;
+            await_item<CODES>(at);
+            await_item<CODES>(at + 1);
             int to = is_last && page == pages - 1 ? position % PAGE + 1 : PAGE;
             float m, sum;
             float2 o;
-            attend_shared(query + head * d, reinterpret_cast<float *>(own().ring[k_stage]),
-                          reinterpret_cast<float *>(own().ring[v_stage]), d, to, s.scale,
+            attend_shared(query + head * d, in_stage<CODES, float>(at), in_stage<CODES, float>(at + 1), d, to, s.scale,
                           2 * lane, &m, &sum, &o);
             int row = head * CHUNK_PAGES + page;
             if (lane == 0) {
@@ -128,7 +126,7 @@ template <int D> __device__ __noinline__ uint32_t attend_chunks(block b, int lay
         draw_barrier();
 #pragma unroll 1
         for (int i = threadIdx.x; i < 2 * pages; i += THREADS)
-            arrive(shared_at(&own().empty[stage_of(b.item + i)]));
+            give_back<CODES>(b.item + i, ring_shape<CODES>::SHARES);
         b.item += 2 * pages;
 #pragma unroll 1
         for (int i = threadIdx.x; i < group * d; i += THREADS) {

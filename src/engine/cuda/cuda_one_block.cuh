@@ -18,7 +18,8 @@ enum {
     SCOUT = WARPS + 2,        /* the warp that asks the second cache for what the ring has no room for */
     THREADS = DRAW_THREADS,
     ALL_THREADS = THREADS + 96,
-    STAGE_BYTES = SEGMENT_STEPS * STEP_WORDS * 4,
+    SEGMENT_BYTES = SEGMENT_STEPS * STEP_WORDS * 4, /* of a plane */
+    RING_BYTES = 20 * SEGMENT_BYTES,
     MOST_ROWS = 2,            /* positions 0 and 1 of the depth decoder come together */
     PAIRS = 2,                /* pairs of columns of a thread */
     MOST_WIDTH = PAIRS * 2 * THREADS,
@@ -28,11 +29,20 @@ enum {
     MOST_HEAD = 128,          /* dimensions of a head of the depth decoder */
     MOST_UNITS = 192,         /* of a block, all kinds */
     SUMS_BYTES = 8 * 1024,    /* of segments: [item][TILE][rows]; or, in attention, queries */
-    STAGES = 20,              /* of the ring */
+    MOST_STAGES = 20,         /* of the ring */
     SCOUT_STAGES = 20,        /* that the scout is ahead of the copier */
     CHUNK = PAGE * CHUNK_PAGES,
     LEFT_OUT = 32, /* one in so many multiprocessors is left to what runs beside: the codec */
     ROLL_NS = 5000000
+};
+
+/* The ring's stages. One has a segment of a plane, or keys or values of a page; or, where there are codes, up to
+ * SHARES segments of a unit, so that a turn of all warps holds no more than a few stages. A stage is free when all its
+ * shares have been given back. */
+template <bool CODES> struct ring_shape {
+    static constexpr int STAGE_BYTES = CODES ? SEGMENT_BYTES + SEGMENT_BYTES / 4 : SEGMENT_BYTES;
+    static constexpr int STAGES = RING_BYTES / STAGE_BYTES, SHARES = CODES ? 4 : 1;
+    static_assert(STAGES <= MOST_STAGES && STAGES * STAGE_BYTES == RING_BYTES, "the ring is all stages");
 };
 
 enum kind { B_QKV, B_O, B_UP, B_DOWN, D_QKV, D_O, D_UP, D_DOWN, FIRST, HEAD, KINDS };
@@ -50,6 +60,9 @@ struct unit {
 struct kind_work {
     int n_items, n_segments, n_planes, n_steps;
     int bits, n_scales; /* as of a matrix */
+    int by_stage;       /* log2 of the segments of codes that a stage has at most */
+    int unit_stages, n_stages; /* of a unit of codes; of all */
+    int pieces;         /* 16 bytes each, of a segment of codes */
     uint32_t by_segments; /* an item times this >> 16 is its unit */
     uint32_t ld;          /* rows of the kind's outputs */
 };
@@ -123,14 +136,14 @@ struct block_memory {
     unit units[MOST_UNITS];
     draw_room room;
     float chunks[MOST_ROWS][32]; /* of row sums */
-    angles b_angles[STAGE_BYTES / 4 / PAGE / 2], d_angles[MOST_ROWS][MOST_HEAD / 2]; /* of the positions at work */
+    angles b_angles[SEGMENT_BYTES / 4 / PAGE / 2], d_angles[MOST_ROWS][MOST_HEAD / 2]; /* of the positions at work */
     volatile uint32_t issued;    /* stages that are or will be filled */
     bool is_on;
-    uint64_t full[STAGES], empty[STAGES];
+    uint64_t full[MOST_STAGES], empty[MOST_STAGES];
     alignas(128) unsigned char input[INPUT_BYTES];
     alignas(128) float sums[SUMS_BYTES / 4];
     alignas(128) float x[MOST_WIDTH]; /* the residual rows; a thread's columns are its own matter */
-    alignas(128) unsigned char ring[STAGES][STAGE_BYTES];
+    alignas(128) unsigned char ring[RING_BYTES];
 };
 
 static_assert(sizeof(block_memory) <= 227 * 1024, "what a block of compute capability 9.0 has");
@@ -210,9 +223,9 @@ __device__ __forceinline__ void await(uint32_t barrier, uint32_t parity)
     } while (done == 0);
 }
 
-__device__ __forceinline__ void arrive(uint32_t barrier)
+__device__ __forceinline__ void arrive(uint32_t barrier, int n)
 {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory");
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;\n" ::"r"(barrier), "r"(n) : "memory");
 }
 
 __device__ __forceinline__ void copy_ahead(uint32_t to, const void *from, uint32_t n_bytes,
@@ -242,23 +255,35 @@ struct block {
     uint32_t layer; /* layers begun, over all frames */
 };
 
-__device__ __forceinline__ uint32_t stage_of(uint32_t item)
+template <bool CODES> __device__ __forceinline__ uint32_t stage_of(uint32_t item)
 {
-    return item % STAGES;
+    return item % ring_shape<CODES>::STAGES;
 }
 
-__device__ __forceinline__ uint32_t turn_of(uint32_t item)
+template <bool CODES> __device__ __forceinline__ uint32_t turn_of(uint32_t item)
 {
-    return item / STAGES & 1;
+    return item / ring_shape<CODES>::STAGES & 1;
+}
+
+/* What stage `item` has. */
+template <bool CODES, class T> __device__ __forceinline__ T *in_stage(uint32_t item)
+{
+    return reinterpret_cast<T *>(own().ring + stage_of<CODES>(item) * ring_shape<CODES>::STAGE_BYTES);
+}
+
+/* n of a stage's shares are done with. */
+template <bool CODES> __device__ __forceinline__ void give_back(uint32_t item, int n)
+{
+    arrive(shared_at(&own().empty[stage_of<CODES>(item)]), n);
 }
 
 /* Until a stage is filled. A barrier tells one turn of its stage from the next, not from the
  * one after: so first until the copy has been asked for. */
-__device__ __forceinline__ void await_item(uint32_t item)
+template <bool CODES> __device__ __forceinline__ void await_item(uint32_t item)
 {
     while (static_cast<int32_t>(own().issued - item) <= 0)
         continue;
-    await(shared_at(&own().full[stage_of(item)]), turn_of(item));
+    await(shared_at(&own().full[stage_of<CODES>(item)]), turn_of<CODES>(item));
 }
 
 __device__ __forceinline__ const uint4 *tiles_of(const layer_data &l, int kind, int which)

@@ -169,7 +169,7 @@ static bool take_shapes(context &ctx, const csm_frame_parts &p, const float *pro
     size_t group = static_cast<size_t>(o.d.n_heads / o.d.n_kv_heads) * d;
     size_t o_part = static_cast<size_t>(matrix::min_of(o.d.o.part_steps, o.d.o.n_steps)) * STEP;
     size_t group_b = static_cast<size_t>(o.b.n_heads / o.b.n_kv_heads);
-    is_good = is_good && PAGE * db * 4 <= STAGE_BYTES && db <= 64 && o_part % group == 0 &&
+    is_good = is_good && PAGE * db * 4 <= SEGMENT_BYTES && db <= 64 && o_part % group == 0 &&
               PAGES_AT + o_part / group * 2 * PAGE * d * 4 <= INPUT_BYTES &&
               o_part * 4 * MOST_ROWS <= PAGES_AT && part_input_bytes(o.d.down, MOST_ROWS) <= INPUT_BYTES &&
               part_input_bytes(o.b.down, 1) <= INPUT_BYTES && part_input_bytes(o.b.o, 1) <= INPUT_BYTES &&
@@ -200,6 +200,8 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
     if (!take_shapes(ctx, p, projected, o))
         return none;
     o.table = table_form(ctx, *const_cast<csm_weight *>(p.step.codes));
+    if (o.table.transposed || o.table.dtype == CSM_DTYPE_F64)
+        return none;
 
     planner plan(o.n_blocks);
     for (int depth = 0; depth < 2; depth++) {
@@ -237,6 +239,10 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
                 work.bits = m.bits;
                 o.has_codes |= m.bits != 0;
                 work.n_scales = m.n_scales;
+                work.pieces = SEGMENT_STEPS / STEPS_PADDED * m.words_of_four() / 4;
+                work.by_stage = m.bits == 0 ? 0 : work.pieces * 16 * 4 <= ring_shape<true>::STAGE_BYTES ? 2 : 1;
+                work.unit_stages = (work.n_segments + (1 << work.by_stage) - 1) >> work.by_stage;
+                work.n_stages += m.bits == 0 ? work.n_segments * m.n_planes : work.unit_stages;
                 work.by_segments = 65536 / static_cast<uint32_t>(work.n_segments) + 1;
                 work.ld = static_cast<uint32_t>(plan.ld[kind]);
                 work.n_steps = matrix::min_of(m.part_steps, m.n_steps - u.part * m.part_steps);

@@ -23,58 +23,118 @@ __device__ __forceinline__ void store_input(int n_rows, int row, int k, float x,
     words[at + 16] = pair_of(x - rounded(x), y - rounded(y));
 }
 
-/* The same of codes. */
+/* Two fours of the input: a lane's part of the B operand, zeros in place of a second that is not there. */
+template <int ROWS>
+__device__ __forceinline__ void load_input(const uint4 *from, bool has_second, uint4 (&x)[STEPS_PADDED])
+{
+    const uint4 zero = make_uint4(0, 0, 0, 0);
+    bool has_column = threadIdx.x % 32 / 4 < 2 * ROWS;
+#pragma unroll
+    for (int i = 0; i < STEPS_PADDED; i++)
+        x[i] = has_column && (i < STEPS_PADDED / 2 || has_second) ? from[i * 8 * ROWS] : zero;
+}
+
+/* What the instruction gives for them in step `step` of both. */
+__device__ __forceinline__ void mma_two(float (&c)[2][4], const uint4 &a, const uint4 &b,
+                                        const uint4 (&x)[STEPS_PADDED], int step)
+{
+    const uint4 &v = x[step / 2], &w = x[STEPS_PADDED / 2 + step / 2];
+    mma(c[0], a, step % 2 == 0 ? v.x : v.z, step % 2 == 0 ? v.y : v.w);
+    mma(c[1], b, step % 2 == 0 ? w.x : w.z, step % 2 == 0 ? w.y : w.w);
+}
+
+/* A segment's groups' sums of ones: of two steps each if they are halved, else of four in every second. */
+template <int ROWS>
+__device__ __forceinline__ void sum_ones(const uint4 *from, int steps, bool is_halved,
+                                         float (&sums)[SEGMENT_STEPS / 2])
+{
+    const uint4 ones = make_uint4(ONES, ONES, ONES, ONES);
+#pragma unroll
+    for (int i = 0; i < SEGMENT_STEPS / STEPS_PADDED; i += 2, from += 16 * 2 * ROWS) {
+        if (i * STEPS_PADDED >= steps)
+            break;
+        uint4 x[STEPS_PADDED];
+        load_input<ROWS>(from, (i + 1) * STEPS_PADDED < steps, x);
+        float o[2][4] = {};
+#pragma unroll
+        for (int step = 0; step < STEPS_PADDED; step++) {
+            mma_two(o, ones, ones, x, step);
+            if (step % 2 == 0)
+                continue;
+#pragma unroll
+            for (int f = 0; f < 2; f++) {
+                sums[2 * (i + f) + step / 2] = o[f][0] + o[f][1];
+                if (is_halved)
+                    o[f][0] = o[f][1] = o[f][2] = o[f][3] = 0.0f;
+            }
+        }
+    }
+}
+
+/* All items of a kind: segments' sums, of ROWS rows, into `sums`. Gives the next stage. This one is of codes. A warp's
+ * items are mostly of one segment, so that the sums of ones are made once. */
 template <int ROWS, int BITS> __device__ __noinline__ uint32_t multiply_codes(uint32_t first_stage, int kind)
 {
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4;
-    bool has_column = lane / 4 < 2 * ROWS;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4, summed = -1, steps = 0;
     const kind_work work = own().work[kind];
-    const uint4 *x = reinterpret_cast<const uint4 *>(own().input) + lane;
-    const uint4 zero = make_uint4(0, 0, 0, 0), ones = make_uint4(ONES, ONES, ONES, ONES);
-    int pieces = 8 * BITS + 8 * work.n_scales;
+    bool is_halved = work.n_scales == 2;
+    int in_stage_mask = (1 << work.by_stage) - 1, pieces = 8 * BITS + 8 * work.n_scales;
+    const uint4 *input = reinterpret_cast<const uint4 *>(own().input) + lane;
+    float ones[SEGMENT_STEPS / 2];
 #pragma unroll 1
     for (int item = warp; item < work.n_items; item += WARPS) {
-        int segment = item - (item * work.by_segments >> 16) * work.n_segments;
-        int s = segment * SEGMENT_STEPS, steps = matrix::min_of(SEGMENT_STEPS, work.n_steps - s);
-        uint32_t at = first_stage + item, stage = stage_of(at);
-        const uint4 *four = reinterpret_cast<const uint4 *>(own().ring[stage]), *xs = x + s / 2 * (8 * ROWS);
+        int unit = item * work.by_segments >> 16, segment = item - unit * work.n_segments;
+        int place = segment & in_stage_mask;
+        uint32_t at = first_stage + unit * work.unit_stages + (segment >> work.by_stage);
+        const uint4 *xs = input + segment * (SEGMENT_STEPS / 2 * 8 * ROWS);
+        if (segment != summed) {
+            summed = segment;
+            steps = matrix::min_of(SEGMENT_STEPS, work.n_steps - segment * SEGMENT_STEPS);
+            sum_ones<ROWS>(xs, steps, is_halved, ones);
+        }
+        const uint4 *four = in_stage<true, const uint4>(at) + place * work.pieces;
         float low = 0.0f, high = 0.0f;
-        await_item(at);
-        /* Two fours at a time, so that one's instructions are between the other's; of two groups, one. */
-        int at_once = work.n_scales == 2 ? 1 : 2;
-#pragma unroll 1
-        for (int i = 0; i < steps; i += at_once * STEPS_PADDED, four += at_once * pieces, xs += at_once * 16 * ROWS) {
-            bool has_second = at_once == 2 && i + STEPS_PADDED < steps;
+        await_item<true>(at);
+        /* Two fours at a time, so that one's instructions are between the other's. */
+#pragma unroll
+        for (int i = 0; i < SEGMENT_STEPS / STEPS_PADDED; i += 2, four += 2 * pieces, xs += 16 * 2 * ROWS) {
+            if (i * STEPS_PADDED >= steps)
+                break;
+            bool has_second = (i + 1) * STEPS_PADDED < steps;
             const uint4 *second = has_second ? four + pieces : four;
-            uint4 codes[2][BITS / 4], v[2];
+            uint4 codes[2][BITS / 4], x[STEPS_PADDED];
+            load_input<ROWS>(xs, has_second, x);
             codes_of<BITS>(four, lane, codes[0]);
             codes_of<BITS>(second, lane, codes[1]);
-            float c[2][4] = {}, o[2][4] = {};
+            float c[2][4] = {}, first_half[2][4] = {};
 #pragma unroll
             for (int step = 0; step < STEPS_PADDED; step++) {
-                if (step % 2 == 0) {
-                    v[0] = has_column ? xs[step / 2 * 8 * ROWS] : zero;
-                    v[1] = has_column && has_second ? xs[(2 + step / 2) * 8 * ROWS] : zero;
-                }
-                uint4 a = operand_of<BITS>(codes[0], step), b = operand_of<BITS>(codes[1], step);
-                mma(c[0], a, step % 2 == 0 ? v[0].x : v[0].z, step % 2 == 0 ? v[0].y : v[0].w);
-                mma(c[1], b, step % 2 == 0 ? v[1].x : v[1].z, step % 2 == 0 ? v[1].y : v[1].w);
-                mma(o[0], ones, step % 2 == 0 ? v[0].x : v[0].z, step % 2 == 0 ? v[0].y : v[0].w);
-                mma(o[1], ones, step % 2 == 0 ? v[1].x : v[1].z, step % 2 == 0 ? v[1].y : v[1].w);
-                if (step == 1 && at_once == 1) {
-                    add_group(scales_of<BITS>(four, 0, lane), c[0], o[0], 2, &low, &high);
+                mma_two(c, operand_of<BITS>(codes[0], step), operand_of<BITS>(codes[1], step), x, step);
+                if (step != 1 || !is_halved)
+                    continue;
 #pragma unroll
-                    for (int j = 0; j < 4; j++)
-                        c[0][j] = o[0][j] = 0.0f;
-                }
+                for (int f = 0; f < 2; f++)
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        first_half[f][j] = c[f][j];
+                        c[f][j] = 0.0f;
+                    }
             }
-            add_group(scales_of<BITS>(four, work.n_scales - 1, lane), c[0], o[0], 2, &low, &high);
-            if (has_second)
-                add_group(scales_of<BITS>(second, work.n_scales - 1, lane), c[1], o[1], 2, &low, &high);
+#pragma unroll
+            for (int f = 0; f < 2; f++) {
+                if (f == 1 && !has_second)
+                    break;
+                const uint4 *of = f == 0 ? four : second;
+                if (is_halved)
+                    add_scaled(scales_of<BITS>(of, 0, lane), first_half[f], 2, ones[2 * (i + f)], &low, &high);
+                add_scaled(scales_of<BITS>(of, work.n_scales - 1, lane), c[f], 2, ones[2 * (i + f) + 1], &low, &high);
+            }
         }
         __syncwarp();
-        if (lane == 0)
-            arrive(shared_at(&own().empty[stage]));
+        if (lane == 0) { /* the stage's first segment gives back what is not another's */
+            int n = matrix::min_of(in_stage_mask + 1, work.n_segments - (segment - place));
+            give_back<true>(at, place == 0 ? ring_shape<true>::SHARES - n + 1 : 1);
+        }
         if (t < ROWS) {
             float *to = own().sums + (item * TILE + lane / 4) * ROWS + t;
             to[0] = low;
@@ -82,11 +142,11 @@ template <int ROWS, int BITS> __device__ __noinline__ uint32_t multiply_codes(ui
         }
     }
     draw_barrier();
-    return first_stage + work.n_items;
+    return first_stage + work.n_stages;
 }
 
-/* All items of a kind: segments' sums, of ROWS rows, into `sums`. Gives the next stage. */
-template <int ROWS> __device__ __noinline__ uint32_t multiply_planes(uint32_t first_stage, int kind)
+/* The same of planes. */
+template <int ROWS, bool CODES> __device__ __noinline__ uint32_t multiply_planes(uint32_t first_stage, int kind)
 {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4;
     bool has_column = lane / 4 < 2 * ROWS;
@@ -99,11 +159,11 @@ template <int ROWS> __device__ __noinline__ uint32_t multiply_planes(uint32_t fi
         float c[4] = {};
 #pragma unroll 1
         for (int plane = 0; plane < work.n_planes; plane++) {
-            uint32_t at = first_stage + item * work.n_planes + plane, stage = stage_of(at);
-            const uint4 *a = reinterpret_cast<const uint4 *>(own().ring[stage]) + lane;
+            uint32_t at = first_stage + item * work.n_planes + plane;
+            const uint4 *a = in_stage<CODES, const uint4>(at) + lane;
             const uint4 *xs = x + s / 2 * (8 * ROWS);
             uint4 v = has_column ? xs[0] : zero, w = has_column ? xs[8 * ROWS] : zero;
-            await_item(at);
+            await_item<CODES>(at);
             uint4 w0 = a[0], w1 = a[32], w2 = a[64], w3 = a[96];
 #pragma unroll 1
             for (int i = STEPS_PADDED; i < steps; i += STEPS_PADDED) { /* the next is on its way meanwhile */
@@ -119,7 +179,7 @@ template <int ROWS> __device__ __noinline__ uint32_t multiply_planes(uint32_t fi
             }
             __syncwarp();
             if (lane == 0) /* all of it is in registers */
-                arrive(shared_at(&own().empty[stage]));
+                give_back<CODES>(at, ring_shape<CODES>::SHARES);
             mma(c, w0, v.x, v.y);
             mma(c, w1, v.z, v.w);
             mma(c, w2, w.x, w.y);
@@ -132,7 +192,7 @@ template <int ROWS> __device__ __noinline__ uint32_t multiply_planes(uint32_t fi
         }
     }
     draw_barrier();
-    return first_stage + work.n_items * work.n_planes;
+    return first_stage + work.n_stages;
 }
 
 /* CODES: some of the model's matrices are of codes. */
@@ -142,7 +202,7 @@ template <int ROWS, bool CODES> __device__ __forceinline__ uint32_t multiply(uin
         return multiply_codes<ROWS, 4>(first_stage, kind);
     if (CODES && own().work[kind].bits == 8)
         return multiply_codes<ROWS, 8>(first_stage, kind);
-    return multiply_planes<ROWS>(first_stage, kind);
+    return multiply_planes<ROWS, CODES>(first_stage, kind);
 }
 
 /* The sum of a unit's row, whose segments begin at item `first`. */

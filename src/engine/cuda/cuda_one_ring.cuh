@@ -15,6 +15,7 @@ namespace csm_cuda {
 
 /* A stage each for the first n lanes of the warp, which all call it. The scout goes the same
  * way, some stages ahead, and only has them brought to the second cache. */
+template <bool CODES>
 __device__ __forceinline__ uint32_t copy_stages(uint32_t item, int n, const void *from, uint32_t n_bytes,
                                                 uint64_t policy)
 {
@@ -27,9 +28,9 @@ __device__ __forceinline__ uint32_t copy_stages(uint32_t item, int n, const void
         return item + n;
     }
     if (lane < n) {
-        uint32_t stage = stage_of(item + lane);
-        await(shared_at(&own().empty[stage]), turn_of(item + lane) ^ 1);
-        copy_ahead(shared_at(own().ring[stage]), from, n_bytes, shared_at(&own().full[stage]), policy);
+        uint32_t stage = stage_of<CODES>(item + lane);
+        await(shared_at(&own().empty[stage]), turn_of<CODES>(item + lane) ^ 1);
+        copy_ahead(shared_at(in_stage<CODES, unsigned char>(item + lane)), from, n_bytes, shared_at(&own().full[stage]), policy);
     }
     __syncwarp();
     if (lane == 0)
@@ -51,13 +52,14 @@ __device__ __noinline__ uint32_t copy_units(uint32_t item, int kind, const layer
         int first = of.part * m.part_steps, n = matrix::min_of(m.part_steps, m.n_steps - first);
         const uint4 *from = tiles + (CODES ? m.words_before(static_cast<int>(of.tile), first) / 4
                                            : (static_cast<size_t>(of.tile) * m.n_steps + first) * m.n_planes * 32);
+        int each = CODES && m.bits != 0 ? SEGMENT_STEPS << own().work[kind].by_stage : SEGMENT_STEPS;
 #pragma unroll 1
-        for (int s = 0; s < n; s += SEGMENT_STEPS) {
-            int steps = matrix::min_of(SEGMENT_STEPS, n - s);
+        for (int s = 0; s < n; s += each) {
+            int steps = matrix::min_of(each, n - s);
 #pragma unroll 1
             for (int plane = 0; plane < m.n_planes; plane++) {
                 int pieces = CODES && m.bits != 0 ? steps / STEPS_PADDED * (m.words_of_four() / 4) : steps * 32;
-                item = copy_stages(item, 1, from, static_cast<uint32_t>(pieces) * 16, policy);
+                item = copy_stages<CODES>(item, 1, from, static_cast<uint32_t>(pieces) * 16, policy);
                 from += pieces;
             }
         }
@@ -66,6 +68,7 @@ __device__ __noinline__ uint32_t copy_units(uint32_t item, int kind, const layer
 }
 
 /* Pages of the backbone's keys and values: units are (chunk, key head), one after the other. */
+template <bool CODES>
 __device__ __noinline__ uint32_t copy_pages(uint32_t item, int layer, uint64_t policy)
 {
     const stack_shape &s = own().p.b;
@@ -79,7 +82,7 @@ __device__ __noinline__ uint32_t copy_pages(uint32_t item, int layer, uint64_t p
         if (lane < 2 * n)
             from = reinterpret_cast<const char *>(own().call.lane->pages[first + lane / 2]) +
                    static_cast<size_t>((layer * s.n_kv_heads + u % s.n_kv_heads) * 2 + lane % 2) * half;
-        item = copy_stages(item, 2 * n, from, half, policy);
+        item = copy_stages<CODES>(item, 2 * n, from, half, policy);
     }
     return item;
 }
@@ -104,7 +107,7 @@ template <bool CODES> __device__ __noinline__ void copier()
         for (int kind = B_QKV; kind <= B_DOWN; kind++) {
             item = copy_units<CODES>(item, (step < 0 ? B_QKV : D_QKV) + kind, layer, nullptr, policy);
             if (step < 0 && kind == B_QKV)
-                item = copy_pages(item, i, policy);
+                item = copy_pages<CODES>(item, i, policy);
         }
     }
 }

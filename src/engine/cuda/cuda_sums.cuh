@@ -171,16 +171,25 @@ template <int BITS> __device__ __forceinline__ scale_pair scales_of(const uint4 
     return {rows[0], rows[8]};
 }
 
-/* A group's sums of codes (c) and of ones (x) to those of the segment. */
+/* A group's sum of codes (c, of `slots` planes) and of ones to those of the segment. */
+__device__ __forceinline__ void add_scaled(const scale_pair &scales, const float (&c)[4], int slots, float ones,
+                                           float *low, float *high)
+{
+    int n;
+    float v, w;
+    segment_sum(c, slots, &n, &v, &w);
+    *low = fmaf(scales.low.x, v, fmaf(scales.low.y, ones, *low));
+    *high = fmaf(scales.high.x, w, fmaf(scales.high.y, ones, *high));
+}
+
+/* The same of what the instruction gave for ones (x). */
 __device__ __forceinline__ void add_group(const scale_pair &scales, const float (&c)[4], const float (&x)[4], int slots,
                                           float *low, float *high)
 {
     int n;
-    float v, w, ones, again;
-    segment_sum(c, slots, &n, &v, &w);
+    float ones, again;
     segment_sum(x, slots, &n, &ones, &again);
-    *low = fmaf(scales.low.x, v, fmaf(scales.low.y, ones, *low));
-    *high = fmaf(scales.high.x, w, fmaf(scales.high.y, ones, *high));
+    add_scaled(scales, c, slots, ones, low, high);
 }
 
 /* ---- attention ---------------------------------------------------------- */

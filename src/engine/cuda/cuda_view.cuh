@@ -43,9 +43,9 @@ __device__ inline float weight_value(const weight_view &w, size_t r, size_t k)
     if (w.kind >= weight_view::CONV)
         return conv_element(w, static_cast<int>(r), static_cast<int>(k));
     if (w.kind == weight_view::AFFINE) {
-        size_t i = r * w.cols + k, per = 32 / w.bits, g = i / w.group;
-        uint32_t word = static_cast<const uint32_t *>(w.data)[i / per];
-        uint32_t code = word >> (i % per * w.bits) & ((1u << w.bits) - 1);
+        size_t i = r * w.cols + k, g = i >> (__ffs(w.group) - 1); /* which is a power of two */
+        uint32_t word = static_cast<const uint32_t *>(w.data)[i * w.bits / 32];
+        uint32_t code = word >> (i * w.bits % 32) & ((1u << w.bits) - 1);
         return element(w.dtype, w.scales, g) * static_cast<float>(code) +
                element(w.dtype, w.biases, g);
     }

@@ -14,8 +14,9 @@
 static const char help[] =
     "usage: csm codec encode IN OUT.safetensors [OPTIONS]\n"
     "       csm codec decode IN OUT|-|none [OPTIONS]\n"
-    "Sound of any format (-: standard input) to codes, tensor codes I32 [frames, codebooks], and\n"
-    "back: from safetensors, .npy or .npz, integers of any size, either way round.\n\n"
+    "Sound of any format to codes, tensor codes I32 [frames, codebooks], and back: from\n"
+    "safetensors, .npy or .npz, integers of any size, either way round. IN may be -: standard\n"
+    "input.\n\n"
     "  --model-path DIR  a model or a codec; default: the embedded voice's\n"
     "  --format F --sample-rate HZ --title TEXT   of decoded sound, as csm generate has them\n"
     "  --codebooks N     encode with the first N (default: all)\n"
@@ -39,6 +40,7 @@ int run_codec(int argc, char **argv)
         {"threads", OPTION_INT, &options.n_threads},
         {NULL, OPTION_FLAG, NULL},
     };
+    enum { CODEBOOKS = 2 /* in the table */ };
     bool is_given[sizeof table / sizeof *table] = {false};
     enum parsed parsed = parse_options_given(argc, argv, table, help, given, 3, is_given);
     if (parsed == PARSED && !options_are_in_range(table, is_given))
@@ -53,6 +55,14 @@ int run_codec(int argc, char **argv)
     if (is_encode &&
         (written.format_name != NULL || written.rate_hz != 0 || written.title != NULL)) {
         fputs("csm: codec encode: --format, --sample-rate and --title are of decode\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (!is_encode && is_given[CODEBOOKS]) {
+        fputs("csm: codec decode: --codebooks is of encode: the file has its own\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (is_encode && strcmp(given[2], "none") == 0) {
+        fputs("csm: codec encode: 'none', expected a file to write, or -\n", stderr);
         return EXIT_USAGE;
     }
     if ((!is_encode && !written_choose(&written, &given[2])) ||

@@ -48,8 +48,13 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
                                    &turn.n_samples, err);
     turn.samples = samples;
     csm_remark remark;
+    if (st == CSM_OK && csm_remark_file(o->audio.items[i], &remark))
+        warn(warnings, &remark);
     if (st == CSM_OK && csm_remark_recording(o->audio.items[i], samples, turn.n_samples,
                                              info->sample_rate_hz, &remark))
+        warn(warnings, &remark);
+    else if (st == CSM_OK && csm_remark_transcript(o->audio.items[i], turn.text, turn.n_samples,
+                                                   info->sample_rate_hz, &remark))
         warn(warnings, &remark);
     if (st == CSM_OK)
         st = csm_session_add(context->session, &turn, err);

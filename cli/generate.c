@@ -166,7 +166,7 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     if (st == CSM_OK)
         st = csm_model_open(a->model_path, options, &model, err);
     a->speak.open_ms = clock_ms() - start;
-    if (st == CSM_OK && !a->speak.is_quiet)
+    if (st == CSM_OK)
         warn_of_model(model);
     if (st == CSM_OK)
         st = check_mlx_version(&a->speak.options, csm_model_describe(model), err);

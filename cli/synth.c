@@ -129,7 +129,7 @@ static csm_status open_and_run(struct arguments *a, const csm_model_options *opt
     w->is_normalized = a->is_normalized || (s->is_embedded && !a->is_verbatim);
     w->options.has_guard = a->is_guarded || (s->is_embedded && !a->is_unguarded);
     csm_status st = csm_model_open(a->model_path, options, &s->model, err);
-    if (st == CSM_OK && !w->is_quiet)
+    if (st == CSM_OK)
         warn_of_model(s->model);
     if (st == CSM_OK)
         st = check_mlx_version(&w->options, csm_model_describe(s->model), err);

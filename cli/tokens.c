@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tokens.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <csm/analysis.h>
+#include <csm/remarks.h>
 
 /* The codes of a file, in the order that the codec takes: [frames, codebooks]. Codecs of other
  * programs hand over [codebooks, frames]; it is told by the codec's number of codebooks, but
@@ -94,6 +96,9 @@ csm_status tokens_from_sound(const char *sound, const char *model_path,
         st = csm_audio_read(sound, info.sample_rate_hz, CSM_RESAMPLER_SOXR, &samples, &n_samples,
                             err);
     }
+    csm_remark remark;
+    if (st == CSM_OK && csm_remark_file(sound, &remark))
+        fprintf(stderr, "csm: %s\n", remark.text);
     if (st == CSM_OK) {
         n_frames = (n_samples + info.frame_samples - 1) / info.frame_samples;
         codes = malloc((n_frames * n_codebooks + 1) * sizeof *codes);

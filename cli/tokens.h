@@ -9,7 +9,7 @@
 
 #include "written.h"
 
-/* Decode the codes of a file that csm_tokens_open reads (safetensors, .npy, .npz, any integers). output: a file, "-", or "none" (which
+/* Decode the codes of a file that csm_tokens_open reads (safetensors, .npy, .npz, any integers; "-": standard input). output: a file, "-", or "none" (which
  * decodes and writes nothing). The sound is marked if marking is on. */
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
                            const csm_model_options *options, const char *output,

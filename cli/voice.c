@@ -45,6 +45,11 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
         st = csm_fail(err, CSM_BAD_FORMAT, "%s", remark.text);
     if (st == CSM_OK)
         st = csm_voice_add(model, name, &turn, err);
+    if (st == CSM_OK && csm_remark_file(a->audio, &remark))
+        fprintf(stderr, "csm: %s\n", remark.text);
+    if (st == CSM_OK && csm_remark_transcript(a->audio, a->text, turn.n_samples,
+                                              info->sample_rate_hz, &remark))
+        fprintf(stderr, "csm: %s\n", remark.text);
     csm_free(samples);
     return st;
 }
@@ -64,16 +69,25 @@ static csm_status list(csm_model *model, csm_error *err)
     return st;
 }
 
-static const char *wrong_use(const struct arguments *a, const char *verb, const char *name)
+/* What is wrong with what was given of the options audio, text, speaker, model-path. */
+static const char *wrong_use(const struct arguments *a, const bool *is_given, const char *verb,
+                             const char *name)
 {
-    if (verb == NULL || (strcmp(verb, "add") != 0 && strcmp(verb, "list") != 0 &&
-                         strcmp(verb, "remove") != 0))
+    const bool is_add = verb != NULL && strcmp(verb, "add") == 0;
+    const bool is_list = verb != NULL && strcmp(verb, "list") == 0;
+    if (!is_add && !is_list && (verb == NULL || strcmp(verb, "remove") != 0))
         return "expected add, list or remove";
-    if (strcmp(verb, "list") != 0 && name == NULL)
+    if (is_list && name != NULL)
+        return "list: expected no name";
+    if (!is_list && name == NULL)
         return "expected a NAME";
-    if (strcmp(verb, "add") == 0 && a->audio == NULL)
+    if (!is_add && (is_given[0] || is_given[1] || is_given[2]))
+        return "--audio, --text and --speaker are of add";
+    if (!is_add && !is_list && is_given[3])
+        return "--model-path is of add and list: recordings are of no model";
+    if (is_add && a->audio == NULL)
         return "add: expected --audio F, a recording";
-    if (strcmp(verb, "add") == 0 && a->text == NULL)
+    if (is_add && a->text == NULL)
         return "add: expected --text T, what is said in the recording";
     if (a->speaker < 0)
         return "--speaker: expected 0 or more";
@@ -89,10 +103,11 @@ int run_voice(int argc, char **argv)
         {"speaker", OPTION_INT, &a.speaker},        {"model-path", OPTION_TEXT, &a.model_path},
         {NULL, OPTION_FLAG, NULL},
     };
-    enum parsed parsed = parse_options(argc, argv, options, help, given, 2);
+    bool is_given[sizeof options / sizeof *options] = {false};
+    enum parsed parsed = parse_options_given(argc, argv, options, help, given, 2, is_given);
     if (parsed != PARSED)
         return parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
-    const char *wrong = wrong_use(&a, given[0], given[1]);
+    const char *wrong = wrong_use(&a, is_given, given[0], given[1]);
     if (wrong != NULL) {
         fprintf(stderr, "csm: voice: %s; --help tells more\n", wrong);
         return EXIT_USAGE;

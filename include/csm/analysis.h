@@ -55,7 +55,7 @@ typedef struct csm_tokens {
 
 /* Load a token file.
  *
- *   path  a token file (safetensors: `codes`, optionally `margins`, `probs`,
+ *   path  "-" (standard input), a pipe (no .npz), or a token file (safetensors: `codes`, optionally `margins`, `probs`,
  *         `logits`, `hidden.*`, `forced`); any safetensors with one integer tensor of shape
  *         [frames, codebooks]; `.npy`, or `.npz` with one such array (or one
  *         named codes). Leading dimensions of 1 are dropped; any integer type. [codebooks,

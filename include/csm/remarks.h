@@ -6,6 +6,8 @@
  *
  *     silent-recording  a recording without sound      csm_remark_recording
  *     short-recording   shorter than a frame (80 ms)   csm_remark_recording
+ *     cut-recording     a file that is not all there   csm_remark_file
+ *     unlikely-text     too short or long for it       csm_remark_transcript
  *     other-speaker     the context has another voice  csm_remark_speaker
  *     unknown-speaker   the model has no such voice    csm_remark_speaker
  *     unspoken-letters  the embedded voice knows none  csm_remark_letters
@@ -48,6 +50,23 @@ CSM_API void csm_remark_write(csm_remark *remark, const char *code, const char *
  *   samples  [n_samples] mono at rate_hz */
 CSM_API bool csm_remark_recording(const char *name, const float *samples, size_t n_samples,
                                   int rate_hz, csm_remark *remark);
+
+/* A file of sound that csm_audio_read reads in part: a WAV file shorter than its header says by a
+ * frame (80 ms) or more, but for the lengths of 2 GiB and more that streams write; an Ogg file
+ * (Vorbis, Opus) without its last page, or with another recording behind the first. False of what
+ * cannot be looked at twice: "-", pipes. FLAC that breaks off is refused when it is read.
+ *
+ *   path  the text begins with it */
+CSM_API bool csm_remark_file(const char *path, csm_remark *remark);
+
+/* A text that can hardly be what is said in a recording: more than 35 characters a second
+ * (the fastest readers have 25), or fewer than one for each third of a second beyond the
+ * first two (Chinese has 4 to 5 a second). The model takes text and sound for one: speech
+ * that follows leaves words out, or runs on.
+ *
+ *   name  of the recording, the text begins with it */
+CSM_API bool csm_remark_transcript(const char *name, const char *text, size_t n_samples,
+                                   int rate_hz, csm_remark *remark);
 
 /* A speaker for whom nothing gives a voice: the context has turns, and none is the
  * speaker's; or it has none, and the model names its speakers (voices.json), this one not. A

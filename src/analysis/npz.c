@@ -58,10 +58,7 @@ csm_status csm_npz_codes(const char *path, int32_t **codes, size_t *n_frames, si
             break;
         size_t length = strlen(name);
         if (strstr(name, "data.pkl") != NULL)
-            status = csm_fail(err, CSM_BAD_FORMAT,
-                              "%s: a PyTorch pickle is not opened, expected safetensors or .npz: "
-                              "safetensors.torch.save_file writes one",
-                              path);
+            status = csm_refuse_pickled_codes(path, err);
         if (status != CSM_OK || length < 4 || strcmp(name + length - 4, ".npy") != 0)
             continue;
         status = read_entry(zip, path, &bytes, &n_bytes, err);

@@ -90,6 +90,8 @@ bool csm_tensor_is_codes(const csm_tensor *tensor);
 csm_status csm_npy_codes(const unsigned char *bytes, size_t n_bytes, const char *where,
                          int32_t **codes, size_t *n_frames, size_t *n_codebooks, csm_error *err);
 bool csm_npy_holds_array(const unsigned char *bytes, size_t n_bytes);
+/* CSM_BAD_FORMAT: what to do instead of handing over a pickle. */
+csm_status csm_refuse_pickled_codes(const char *path, csm_error *err);
 csm_status csm_npz_codes(const char *path, int32_t **codes, size_t *n_frames, size_t *n_codebooks,
                          csm_error *err);
 

@@ -7,6 +7,7 @@
 #include "analysis/tokens.h"
 #include "base/error.h"
 #include "files/mapped.h"
+#include "files/safetensors.h"
 
 enum { MAX_VOCAB = 1 << 24 };
 
@@ -205,7 +206,9 @@ static csm_status take_hidden(struct csm_tokens_owner *t, csm_error *err)
     return CSM_OK;
 }
 
-static csm_status load_safetensors(const char *path, csm_tokens **out, csm_error *err)
+/* Takes the bytes over. */
+static csm_status load_safetensors(const char *path, struct csm_mapped *bytes, csm_tokens **out,
+                                   csm_error *err)
 {
     csm_tensors *file;
     const csm_tensor *tensor = NULL;
@@ -213,7 +216,7 @@ static csm_status load_safetensors(const char *path, csm_tokens **out, csm_error
     size_t n_frames, n_codebooks;
     csm_tokens *tokens = NULL;
 
-    csm_status status = csm_tensors_open(path, &file, err);
+    csm_status status = csm_tensors_of(path, bytes, &file, err);
     if (status != CSM_OK)
         return status;
     if ((status = choose_tensor(file, path, &tensor, err)) == CSM_OK)
@@ -252,17 +255,17 @@ fail:
     return status;
 }
 
-static csm_status load_numpy(const char *path, const struct csm_mapped *file, csm_tokens **out,
-                             csm_error *err)
+static csm_status load_numpy(const char *path, const char *called, const struct csm_mapped *file,
+                             csm_tokens **out, csm_error *err)
 {
     int32_t *codes = NULL;
     size_t n_frames, n_codebooks;
     bool is_zip = file->data[0] == 'P';
     csm_status status =
         is_zip ? csm_npz_codes(path, &codes, &n_frames, &n_codebooks, err)
-               : csm_npy_codes(file->data, file->size, path, &codes, &n_frames, &n_codebooks, err);
+               : csm_npy_codes(file->data, file->size, called, &codes, &n_frames, &n_codebooks, err);
     if (status == CSM_OK)
-        status = csm_tokens_make(path, codes, n_frames, n_codebooks, out, err);
+        status = csm_tokens_make(called, codes, n_frames, n_codebooks, out, err);
     free(codes);
     return status;
 }
@@ -277,23 +280,57 @@ static bool is_text(const struct csm_mapped *file)
     return file->size > 0;
 }
 
+/* What people hand over instead of codes, or as codes in a form that is not read. By content,
+ * not by name; a pickle in a zip is told by csm_npz_codes. */
+static csm_status refuse_others(const char *path, const struct csm_mapped *file, csm_error *err)
+{
+    static const struct {
+        const char *magic;
+        size_t n;
+    } sounds[] = {{"RIFF", 4}, {"RF64", 4}, {"fLaC", 4}, {"OggS", 4}, {"ID3", 3}, {"FORM", 4}};
+    const bool is_mpeg = file->size >= 2 && file->data[0] == 0xFF && (file->data[1] & 0xE0) == 0xE0;
+    for (size_t i = 0; i < sizeof sounds / sizeof *sounds; i++)
+        if (is_mpeg ||
+            (file->size >= sounds[i].n && memcmp(file->data, sounds[i].magic, sounds[i].n) == 0))
+            return csm_fail(err, CSM_BAD_FORMAT,
+                            "%s: sound, expected codes, which csm codec encode makes of it", path);
+    if (csm_is_pickle(file->data, file->size))
+        return csm_refuse_pickled_codes(path, err);
+    if (is_text(file))
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: text, expected codes as safetensors, .npy or .npz "
+                        "(numpy.save(\"codes.npy\", CODES) makes one)",
+                        path);
+    return CSM_OK;
+}
+
+csm_status csm_refuse_pickled_codes(const char *path, csm_error *err)
+{
+    return csm_fail(err, CSM_BAD_FORMAT,
+                    "%s: a pickle is not opened (it can run code when read), expected codes as "
+                    "safetensors, .npy or .npz (numpy.save(\"codes.npy\", CODES) makes one)",
+                    path);
+}
+
 csm_status csm_tokens_open(const char *path, csm_tokens **out, csm_error *err)
 {
     struct csm_mapped file;
-    csm_status status = csm_mapped_open(path, "a token file", &file, err);
+    const char *called;
+    csm_status status = csm_mapped_read(path, "a token file", &called, &file, err);
     if (status != CSM_OK)
         return status;
-    /* By content, not by name. A PyTorch pickle is a zip too; csm_npz_codes tells it. */
-    bool is_numpy = file.size >= 6 && (memcmp(file.data, "\x93NUMPY", 6) == 0 ||
-                                       memcmp(file.data, "PK\3\4", 4) == 0 ||
-                                       memcmp(file.data, "PK\5\6", 4) == 0);
-    if (is_numpy)
-        status = load_numpy(path, &file, out, err);
-    else if (is_text(&file))
-        status = csm_fail(err, CSM_BAD_FORMAT,
-                          "%s: text, expected codes as safetensors, .npy or .npz "
-                          "(numpy.save(\"codes.npy\", CODES) makes one)",
-                          path);
+    const bool is_zip = file.size >= 4 && (memcmp(file.data, "PK\3\4", 4) == 0 ||
+                                           memcmp(file.data, "PK\5\6", 4) == 0);
+    const bool is_npy = file.size >= 6 && memcmp(file.data, "\x93NUMPY", 6) == 0;
+    if (is_zip && file.is_read)
+        status = csm_fail(err, CSM_BAD_FORMAT, "%s: a .npz out of a pipe, expected a file of it, or "
+                          "safetensors or .npy", called);
+    else if (is_zip || is_npy)
+        status = load_numpy(path, called, &file, out, err);
+    else
+        status = refuse_others(called, &file, err);
+    if (status == CSM_OK && !is_zip && !is_npy)
+        return load_safetensors(called, &file, out, err);
     csm_mapped_close(&file);
-    return is_numpy || status != CSM_OK ? status : load_safetensors(path, out, err);
+    return status;
 }

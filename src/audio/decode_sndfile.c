@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * decode_sndfile.c - a sound file in memory, by libsndfile. A file whose header
- * promises more than there is gives what is there, as other players do. */
+ * promises more than there is gives what is there, as other players do; csm_remark_file
+ * tells it. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -149,6 +150,29 @@ static bool is_cut(const SF_INFO *info, const struct stream *stream)
            stream->at < stream->size - stream->size / 20;
 }
 
+/* Sound that players know and libsndfile does not; NULL: none that is known here. */
+static const char *foreign_kind(const unsigned char *bytes, size_t n)
+{
+    static const struct {
+        const char *kind;
+        size_t at, n_magic;
+        const char *magic;
+    } kinds[] = {
+        {"MPEG-4 (m4a, mp4)", 4, 4, "ftyp"},   {"Matroska or WebM", 0, 4, "\x1A\x45\xDF\xA3"},
+        {"Windows Media", 0, 4, "\x30\x26\xB2\x75"}, {"AAC", 0, 2, "\xFF\xF1"},
+        {"AAC", 0, 2, "\xFF\xF9"},             {"AC-3", 0, 2, "\x0B\x77"},
+        {"AMR", 0, 5, "#!AMR"},                {"Speex", 28, 8, "Speex   "},
+        {"FLAC in Ogg", 28, 5, "\x7F""FLAC"},   {"Monkey's Audio", 0, 4, "MAC "},
+        {"WavPack", 0, 4, "wvpk"},             {"True Audio", 0, 3, "TTA"},
+        {"Musepack", 0, 4, "MPCK"},            {"DSD", 0, 4, "DSD "},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].at + kinds[i].n_magic &&
+            memcmp(bytes + kinds[i].at, kinds[i].magic, kinds[i].n_magic) == 0)
+            return kinds[i].kind;
+    return NULL;
+}
+
 csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, double longest_s,
                             float **samples, size_t *n_samples, int *rate_hz, csm_error *err)
 {
@@ -159,6 +183,12 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
     struct stream stream = {bytes, (sf_count_t)n_bytes, 0};
     SF_INFO info = {0};
     SNDFILE *file = n_bytes > 0 ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
+    const char *foreign = file == NULL ? foreign_kind(bytes, n_bytes) : NULL;
+    if (foreign != NULL)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: %s, which libsndfile does not read: convert it first (ffmpeg -i IN "
+                        "OUT.wav)",
+                        path, foreign);
     if (file == NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: %s", path,
                         n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");

@@ -32,6 +32,14 @@ size_t csm_utf8_valid(const char *text, size_t n)
     return at;
 }
 
+size_t csm_utf8_count(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xC0) != 0x80; /* the first byte of each */
+    return n;
+}
+
 size_t csm_utf8_next(const char *text, uint32_t *character)
 {
     const unsigned char *s = (const unsigned char *)text;

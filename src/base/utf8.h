@@ -12,6 +12,9 @@
  * forms, nothing above U+10FFFF): n if all are. */
 size_t csm_utf8_valid(const char *text, size_t n);
 
+/* How many characters a text has. */
+size_t csm_utf8_count(const char *text);
+
 /* The character at valid text, and its length. */
 size_t csm_utf8_next(const char *text, uint32_t *character);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/numbers.h"
@@ -241,10 +242,12 @@ static csm_status read_adapter(struct csm_adapter_reader *reader)
 {
     csm_error *err = reader->err;
     const char *directory = reader->directory;
-    if (!csm_adapter_is_there(directory))
+    if (!csm_adapter_is_there(directory)) {
+        const bool is_file = access(directory, F_OK) == 0 && !csm_path_has(directory, ".");
         return csm_fail(err, CSM_BAD_FILE,
-                        "%s: no adapter: expected adapter_config.json and its safetensors",
-                        directory);
+                        "%s: %s: expected %sadapter_config.json and its safetensors", directory,
+                        is_file ? "is a file" : "no adapter", is_file ? "the directory of an " : "");
+    }
     char *path = csm_path_join(directory, "adapter_config.json");
     csm_status st = path == NULL ? csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory)
                                  : csm_json_load(path, &reader->config, err);

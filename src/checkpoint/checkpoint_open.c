@@ -71,6 +71,19 @@ csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, struct csm
                : csm_mapped_open(checkpoint->tokenizer, "a tokenizer.json", file, err);
 }
 
+/* A length that counts the prompt's positions is no length of speech. (transformers cuts there;
+ * trainers write the whole context's, which says nothing.) */
+static csm_status note_length(struct csm_checkpoint *checkpoint, csm_error *err)
+{
+    const size_t n = checkpoint->config.generation.max_length;
+    if (n == 0 || n >= checkpoint->config.backbone.max_positions)
+        return CSM_OK;
+    return csm_notes_add(&checkpoint->notes, true, err,
+                         "generation_config.json: max_length %zu is not used: it counts the prompt, "
+                         "expected max_new_tokens, the frames of speech",
+                         n);
+}
+
 /* HF leaves the quantizer's projections out where they would change no width. */
 static csm_status make_identity(struct csm_checkpoint *checkpoint, csm_error *err)
 {
@@ -181,6 +194,8 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
         status = csm_checkpoint_tell_codec(checkpoint, err);
     if (status == CSM_OK && needs_language)
         status = csm_complete_tokenizer(checkpoint, err);
+    if (status == CSM_OK)
+        status = note_length(checkpoint, err);
     if (status == CSM_OK)
         status = make_identity(checkpoint, err);
     if (status == CSM_OK)

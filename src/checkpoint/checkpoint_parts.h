@@ -54,6 +54,9 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
 /* Look every weight up once: marks what is bound, fills the numbers of `info`. */
 csm_status csm_checkpoint_check(struct csm_checkpoint *checkpoint, csm_error *err);
 
+/* Whether a tensor of that name is half of a low-rank pair (LoRA), by its name alone. */
+bool csm_name_is_low_rank(const char *name);
+
 /* What is left of the sets then: noted, or refused with its name (unbound.c). */
 csm_status csm_checkpoint_check_unbound(struct csm_checkpoint *checkpoint, csm_error *err);
 

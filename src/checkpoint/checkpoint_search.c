@@ -124,6 +124,29 @@ static csm_status said_file(const struct csm_checkpoint *checkpoint, const char 
     return CSM_OK;
 }
 
+/* Whether a file holds low-rank pairs: a fine-tuning, which whoever put it there wants to hear. */
+static bool is_adapter(const struct csm_folder *folder, const char *name)
+{
+    csm_tensors *file = NULL;
+    bool is_one = false;
+    if (!csm_path_ends_with(name, ".safetensors") ||
+        csm_folder_tensors(folder, name, &file, NULL) != CSM_OK)
+        return false;
+    for (size_t i = 0; !is_one && i < csm_tensors_count(file); i++)
+        is_one = csm_name_is_low_rank(csm_tensors_at(file, i)->name);
+    csm_tensors_close(file);
+    return is_one;
+}
+
+/* Adapters that nothing applies: what applies them is their adapter_config.json. */
+static csm_status note_adapter(struct csm_checkpoint *checkpoint, const char *name, csm_error *err)
+{
+    return csm_notes_add(&checkpoint->notes, true, err,
+                         "%s is not used: an adapter (LoRA) without its adapter_config.json, which "
+                         "tells its scale",
+                         name);
+}
+
 /* Files that were not looked into, or of no use: one note for all. */
 static csm_status note_unused(struct csm_checkpoint *checkpoint,
                               const struct csm_listing *listing, csm_error *err)
@@ -137,7 +160,13 @@ static csm_status note_unused(struct csm_checkpoint *checkpoint,
         for (size_t s = 0; s < 2; s++)
             if (checkpoint->sets[s] != NULL && strcmp(checkpoint->sets[s]->name, name) == 0)
                 is_used = true;
-        if (!is_used)
+        const bool is_named = rank == NEVER && begins(name, "adapter");
+        if ((is_named && csm_folder_has(&checkpoint->folder, "adapter_config.json")) ||
+            (is_used && !is_named))
+            continue;
+        if (is_adapter(&checkpoint->folder, name))
+            st = note_adapter(checkpoint, name, err);
+        else if (!is_used)
             st = csm_notes_add(&checkpoint->notes, false, err,
                                "%s is not used: the model is %s", name,
                                checkpoint->sets[0] != NULL ? checkpoint->sets[0]->name
@@ -151,12 +180,64 @@ static csm_status note_unused(struct csm_checkpoint *checkpoint,
     return st;
 }
 
+/* Whether a directory looks like one of a model or an adapter. */
+static bool looks_like_one(const char *directory)
+{
+    static const char *const names[] = {"config.json", "adapter_config.json", "model.safetensors",
+                                        "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (csm_path_has(directory, names[i]))
+            return true;
+    return false;
+}
+
+/* The last of the directories in `directory` that looks like a model, to be freed: checkpoints
+ * of a training (checkpoint-100), a hub's snapshots, and the root above these. NULL: none. */
+static char *model_within(const char *directory, int depth)
+{
+    struct csm_listing listing;
+    char *found = NULL;
+    if (csm_listing_read(directory, &listing, NULL) != CSM_OK)
+        return NULL;
+    for (size_t i = 0; i < listing.n; i++) {
+        if (listing.names[i][0] == '.')
+            continue;
+        char *path = csm_path_join(directory, listing.names[i]);
+        char *within = NULL;
+        if (path != NULL && looks_like_one(path)) {
+            within = path;
+            path = NULL;
+        } else if (path != NULL && depth > 1 && strcmp(listing.names[i], "snapshots") == 0) {
+            within = model_within(path, depth - 1);
+        }
+        free(path);
+        if (within != NULL) {
+            free(found);
+            found = within;
+        }
+    }
+    csm_listing_free(&listing);
+    return found;
+}
+
 /* Nothing was found that the caller needs. */
 static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool lacks_language,
                                  csm_error *err)
 {
     const char *directory = checkpoint->directory;
-    if (checkpoint->folder.files == NULL && csm_path_has(directory, "snapshots") && csm_path_has(directory, "blobs"))
+    const bool is_on_disk = checkpoint->folder.files == NULL;
+    char *within = is_on_disk && checkpoint->language.layout == CSM_LAYOUT_NONE
+                       ? model_within(directory, 2)
+                       : NULL;
+    if (within != NULL) {
+        const csm_status status =
+            csm_fail(err, CSM_BAD_FILE,
+                     "%s: no weights of a CSM, expected a directory with them: %s is one", directory,
+                     within);
+        free(within);
+        return status;
+    }
+    if (is_on_disk && csm_path_has(directory, "snapshots"))
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: the root of a repository in the hub's cache, expected one of its "
                         "snapshots: %s/snapshots/...",

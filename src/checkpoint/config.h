@@ -91,6 +91,7 @@ struct csm_generation_config {
     struct csm_code_rules rules, depth_rules; /* the first: of code 0 */
     char rule_names[256]; /* the keys that made them, by blanks; "" for none */
     size_t max_frames;   /* max_new_tokens; 125 where it says nothing */
+    size_t max_length;   /* where it alone says a length, which counts the prompt; else 0 */
     int default_speaker; /* "default_speaker", a key of our own; 0 where it says nothing */
 };
 

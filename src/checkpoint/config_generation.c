@@ -298,5 +298,7 @@ void csm_config_generation(struct csm_json_reader *reader, const json_t *root, s
         .default_speaker =
             (int)csm_json_integer(reader, root, "default_speaker", 0, 0, INT_MAX),
     };
+    if (config->max_frames == 125 && json_object_get(root, "max_new_tokens") == NULL)
+        config->max_length = (size_t)csm_json_integer(reader, root, "max_length", 0, 0, INT_MAX);
     memcpy(config->rule_names, names, sizeof names);
 }

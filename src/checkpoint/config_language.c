@@ -132,6 +132,18 @@ static void check_same(struct csm_json_reader *reader, const json_t *depth, cons
                         (long long)found, expected);
 }
 
+/* A window over the keys, which transformers' cache obeys where a config.json has one: none here. */
+static void check_window(struct csm_json_reader *reader, const json_t *object,
+                         const struct csm_transformer_config *config)
+{
+    const int64_t whole = (int64_t)config->max_positions;
+    const int64_t window =
+        csm_json_integer(reader, object, "sliding_window", whole, 0, INT64_MAX);
+    if (reader->status == CSM_OK && window < whole)
+        csm_json_refuse(reader, "sliding_window", "%lld, expected null, or all of the %lld positions",
+                        (long long)window, (long long)whole);
+}
+
 void csm_config_language(struct csm_json_reader *reader, const json_t *root,
                          const struct csm_place *place, struct csm_config *config)
 {
@@ -167,6 +179,8 @@ void csm_config_language(struct csm_json_reader *reader, const json_t *root,
     }
     csm_config_transformer(reader, backbone, "silu", &config->backbone);
     csm_config_transformer(reader, depth, "silu", &config->depth);
+    check_window(reader, backbone, &config->backbone);
+    check_window(reader, depth, &config->depth);
 
     config->text_vocab = (size_t)csm_json_integer(reader, root, "text_vocab_size",
                                                   (int64_t)text_vocab, 1, CSM_MAX_SIZE);

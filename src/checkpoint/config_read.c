@@ -20,6 +20,26 @@ static csm_status load_if_there(const struct csm_folder *folder, const char *nam
     return csm_folder_has(folder, name) ? csm_folder_json(folder, name, out, err) : CSM_OK;
 }
 
+/* Where there is no generation_config.json, transformers takes the settings that versions before
+ * 4.26 kept in config.json, for code 0 alone. NULL: there are none. */
+static json_t *old_settings(const json_t *root)
+{
+    static const char *const keys[] = {"do_sample", "temperature", "top_k", "top_p", "min_p",
+                                       "typical_p", "max_new_tokens"};
+    bool is_there = false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *value = json_object_get(root, keys[i]);
+        is_there = is_there || (value != NULL && !json_is_null(value));
+    }
+    json_t *settings = is_there ? json_object() : NULL;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)root, key, value)
+        if (settings != NULL && strncmp(key, "depth_decoder_", 14) != 0)
+            json_object_set(settings, key, value);
+    return settings;
+}
+
 /* The config whose flavors name no sizes may stand beside one that has them. */
 static csm_status load_merged(const struct csm_folder *folder, const struct csm_place *language,
                               json_t **root, csm_error *err)
@@ -59,7 +79,11 @@ csm_status csm_config_read(const struct csm_folder *folder, const struct csm_pla
     config->codec.frame_samples = 1920;
     if (reader.status == CSM_OK && codec->layout != CSM_LAYOUT_NONE)
         csm_config_codec(&reader, *root, kyutai, codec, &config->codec);
-    reader.path = "generation_config.json";
+    const bool is_missing = generation == NULL;
+    if (is_missing && language->layout == CSM_LAYOUT_HF)
+        generation = old_settings(*root);
+    if (!is_missing || generation == NULL)
+        reader.path = "generation_config.json";
     if (reader.status == CSM_OK)
         csm_config_generation(&reader, generation, config->n_codebooks, &config->generation);
 

@@ -10,23 +10,31 @@
 #include "files/path.h"
 #include "files/safetensors.h"
 
-enum { N_DIGITS = 5 };
+/* Where the digits before `end` begin; `end` itself: there are none. */
+static const char *digits_before(const char *begin, const char *end)
+{
+    while (end > begin && isdigit((unsigned char)end[-1]))
+        end--;
+    return end;
+}
 
 bool csm_is_shard(const char *name, size_t *stem, size_t *n)
 {
-    /* STEM-00001-of-00002.safetensors */
-    static const char shape[] = "-#####-of-#####.safetensors";
-    const size_t length = strlen(name), n_shape = sizeof shape - 1;
-    if (length <= n_shape)
+    static const char suffix[] = ".safetensors", of[] = "-of-";
+    const size_t n_of = sizeof of - 1;
+    if (!csm_path_ends_with(name, suffix))
         return false;
-    const char *tail = name + length - n_shape;
-    for (size_t i = 0; i < n_shape; i++)
-        if (shape[i] == '#' ? !isdigit((unsigned char)tail[i]) : shape[i] != tail[i])
-            return false;
+    const char *end = name + strlen(name) - (sizeof suffix - 1);
+    const char *total = digits_before(name, end);
+    if (total == end || (size_t)(total - name) < n_of || memcmp(total - n_of, of, n_of) != 0)
+        return false;
+    const char *number = digits_before(name, total - n_of);
+    if (number == total - n_of || number - name < 2 || number[-1] != '-')
+        return false;
     if (stem != NULL)
-        *stem = length - n_shape;
+        *stem = (size_t)(number - 1 - name);
     if (n != NULL)
-        *n = strtoul(tail + sizeof "-#####-of-" - 1, NULL, 10);
+        *n = strtoul(total, NULL, 10);
     return true;
 }
 
@@ -80,11 +88,13 @@ static csm_status add_file(struct csm_tensor_set *set, const struct csm_folder *
     return st == CSM_OK ? add_tensors(set, file, kept, err) : st;
 }
 
-/* All of STEM-0000i-of-0000n; `name` is one of them. */
+/* All of STEM-i-of-n, i with as many digits as in `name`, which is one of them. */
 static csm_status add_numbered(struct csm_tensor_set *set, const struct csm_folder *folder,
                                const char *name, size_t stem, size_t n, csm_error *err)
 {
-    const size_t size = strlen(name) + 1;
+    const char *number = name + stem + 1, *tail = strchr(number, '-');
+    const int n_digits = (int)(tail - number);
+    const size_t size = strlen(name) + 24;
     char *shard = malloc(size);
     csm_status st = CSM_OK;
     if (shard == NULL)
@@ -93,8 +103,7 @@ static csm_status add_numbered(struct csm_tensor_set *set, const struct csm_fold
         st = csm_fail(err, CSM_BAD_FORMAT, "%s/%s: one of 0 shards, expected 1 or more", folder->path,
                       name);
     for (size_t i = 1; st == CSM_OK && i <= n; i++) {
-        snprintf(shard, size, "%.*s-%0*zu-of-%0*zu.safetensors", (int)stem, name, N_DIGITS, i,
-                 N_DIGITS, n);
+        snprintf(shard, size, "%.*s-%0*zu%s", (int)stem, name, n_digits, i, tail);
         if (!csm_folder_has(folder, shard))
             st = csm_fail(err, CSM_BAD_FILE, "%s/%s: missing, expected beside %s", folder->path,
                           shard, name);

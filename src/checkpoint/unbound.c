@@ -28,7 +28,7 @@ static bool is_computed(const char *name)
     return false;
 }
 
-static bool is_low_rank(const char *name)
+bool csm_name_is_low_rank(const char *name)
 {
     return strstr(name, "lora_") != NULL || strstr(name, ".lora.") != NULL;
 }
@@ -85,7 +85,7 @@ enum { LAYER_BEYOND, STRAY, OF_CODEC, COMPUTED, OTHER, N_KINDS };
 
 static csm_status refuse(const struct csm_set_tensor *t, csm_error *err)
 {
-    if (is_low_rank(t->name))
+    if (csm_name_is_low_rank(t->name))
         return csm_fail(err, CSM_BAD_FORMAT,
                         "%s: a low-rank pair that is not merged, and nothing says its scale: merge "
                         "it where it was trained, or save it as an adapter and give --adapter (%s)",
@@ -116,7 +116,7 @@ static csm_status sort_in(const struct csm_checkpoint *checkpoint,
             return refuse(t, err);
         kind = LAYER_BEYOND;
     } else if (has_language) {
-        if (is_low_rank(t->name) || hangs_on_a_bound_module(set, t->name))
+        if (csm_name_is_low_rank(t->name) || hangs_on_a_bound_module(set, t->name))
             return refuse(t, err);
         const char *rest = t->name + (begins(t->name, language->prefix)
                                           ? strlen(language->prefix)

@@ -3,19 +3,13 @@
  * length.c - how long speech may last when nobody has said so. */
 #include <csm/remarks.h>
 
+#include "base/utf8.h"
+
 enum {
     LEAST_FRAMES = 125, /* ten seconds */
     EXTRA_FRAMES = 100,
     FRAMES_PER_2_CHARACTERS = 5
 };
-
-static size_t count_characters(const char *text)
-{
-    size_t n = 0;
-    for (; *text != '\0'; text++)
-        n += ((unsigned char)*text & 0xC0) != 0x80; /* the first byte of each */
-    return n;
-}
 
 /* The positions of a text; 0 for one that is none, which is told where it is spoken. */
 static size_t count_ids(const csm_model *model, const char *text, int speaker)
@@ -34,7 +28,7 @@ size_t csm_frames_for_text(const csm_model *model, const csm_turn *context, size
     const csm_model_info *info = csm_model_describe(model);
     if (info->max_frames < LEAST_FRAMES)
         return info->max_frames;
-    size_t n = text == NULL ? 0 : EXTRA_FRAMES + count_characters(text) * FRAMES_PER_2_CHARACTERS / 2;
+    size_t n = text == NULL ? 0 : EXTRA_FRAMES + csm_utf8_count(text) * FRAMES_PER_2_CHARACTERS / 2;
     if (n < info->max_frames)
         n = info->max_frames;
     if (n == LEAST_FRAMES)

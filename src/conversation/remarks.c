@@ -10,6 +10,7 @@
 #include <csm/voices.h>
 
 #include "base/numbers.h"
+#include "base/utf8.h"
 
 static const double silent_power = 1e-6; /* mean square: -60 dB */
 
@@ -69,6 +70,22 @@ bool csm_remark_recording(const char *name, const float *samples, size_t n_sampl
     else
         csm_remark_write(remark, "silent-recording",
                          "%s: the recording is silent: no voice can be heard in it", name);
+    return true;
+}
+
+bool csm_remark_transcript(const char *name, const char *text, size_t n_samples, int rate_hz,
+                           csm_remark *remark)
+{
+    const double fastest = 35.0, slowest = 3.0, silence_s = 2.0; /* characters a second */
+    const double seconds = (double)n_samples / rate_hz;
+    const size_t n = csm_utf8_count(text);
+    const bool is_short = seconds > silence_s + (double)n / slowest;
+    if (!is_short && (double)n <= fastest * seconds)
+        return false;
+    csm_remark_write(remark, "unlikely-text",
+                     "%s: a text of %zu character%s for %.1f s of sound, which is too %s: expected "
+                     "what is said in it, word for word",
+                     name, n, n == 1 ? "" : "s", seconds, is_short ? "short" : "long");
     return true;
 }
 

@@ -24,7 +24,7 @@ static bool is_name(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
     size_t n = strspn(name, letters);
-    return n > 0 && n <= 64 && name[n] == '\0';
+    return n > 0 && n <= 64 && name[n] == '\0' && name[0] != '-';
 }
 
 static csm_status check_name(const char *name, csm_error *err)
@@ -32,7 +32,7 @@ static csm_status check_name(const char *name, csm_error *err)
     if (is_name(name))
         return CSM_OK;
     return csm_fail(err, CSM_BAD_ARG,
-                    "voice '%s': expected a name of 1 to 64 letters, digits, - and _", name);
+                    "voice '%s': expected a name of 1 to 64 letters, digits, - (not first) and _", name);
 }
 
 /* ---- speakers of the model ----------------------------------------------- */

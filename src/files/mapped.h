@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * mapped.h - a whole file as read-only memory. */
+ * mapped.h - a whole file, or all that a pipe brings, as read-only memory. */
 #ifndef CSM_FILES_MAPPED_H
 #define CSM_FILES_MAPPED_H
 
@@ -14,6 +14,7 @@ struct csm_mapped {
     const unsigned char *data;
     size_t size;
     bool is_borrowed; /* memory of somebody else's: close leaves it */
+    bool is_read;     /* out of a pipe, into memory that close frees */
 };
 
 /* Map a regular file. Whoever shortens it while it is mapped makes later reads
@@ -22,9 +23,19 @@ struct csm_mapped {
  *   expected  what the file should be, for the message: "a safetensors file"
  *
  * Returns CSM_OK; CSM_BAD_FILE (missing, unreadable, a directory, no regular
- * file), after which `file` is zeroed. */
+ * file); CSM_BAD_FORMAT (a Git LFS pointer in the place of whatever was expected); after which
+ * `file` is zeroed. */
 CSM_MUST_USE csm_status csm_mapped_open(const char *path, const char *expected,
                                         struct csm_mapped *file, csm_error *err);
+
+/* The same, or, where path is "-" (standard input) or names a pipe (/dev/stdin and the shell's
+ * <(...) among them), all that comes out of it, at most 1 GiB. Also CSM_BAD_FORMAT (more than
+ * that) and CSM_NO_MEMORY.
+ *
+ *   called  receives what messages should call it: "standard input" for "-", else path */
+CSM_MUST_USE csm_status csm_mapped_read(const char *path, const char *expected,
+                                        const char **called, struct csm_mapped *file,
+                                        csm_error *err);
 
 /* Let go of the memory that the whole pages of a stretch take: they are read again when they
  * are asked for. Does nothing where the system has no such call, or of borrowed bytes. */

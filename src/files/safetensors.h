@@ -8,6 +8,9 @@
 
 #include "files/mapped.h"
 
+/* Whether a file begins as a pickle does that is no zip. */
+bool csm_is_pickle(const unsigned char *bytes, size_t n);
+
 /* As csm_tensors_open, of bytes that are mapped or borrowed already; takes them over, in case
  * of failure too. `path` is for messages. */
 CSM_MUST_USE csm_status csm_tensors_of(const char *path, struct csm_mapped *bytes,

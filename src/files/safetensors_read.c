@@ -53,20 +53,22 @@ static const char *quoted(const char *path, char *word, size_t size)
     return is_plain ? word : "FILE";
 }
 
+bool csm_is_pickle(const unsigned char *bytes, size_t n)
+{
+    return n >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 &&
+           (n < LENGTH_BYTES + 1 || bytes[LENGTH_BYTES] != '{');
+}
+
 /* The file's first bytes tell what people most often hand over instead. */
 static csm_status refuse_other_formats(const char *path, const unsigned char *bytes, size_t n,
                                        csm_error *err)
 {
     if (n >= 4 && memcmp(bytes, "PK\3\4", 4) == 0)
         goto pickle;
-    if (n >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 &&
-        (n < LENGTH_BYTES + 1 || bytes[LENGTH_BYTES] != '{'))
+    if (csm_is_pickle(bytes, n))
         goto pickle;
     if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: a GGUF file, expected safetensors", path);
-    if (n >= 11 && memcmp(bytes, "version htt", 11) == 0)
-        return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: a Git LFS pointer, expected the file itself: git lfs pull", path);
     return CSM_OK;
 
 pickle:;

@@ -205,6 +205,8 @@ csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n
                              samples + at * frame, err);
         csm_turns_give(decoder->codec->turns);
     }
+    if (st == CSM_OK)
+        st = csm_mimi_check(samples, n_frames * frame, err);
     return st;
 }
 

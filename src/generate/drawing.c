@@ -286,6 +286,9 @@ void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const c
     g->unheard = st;
     if (st != CSM_OK)
         g->failure = *err;
+    else
+        g->unheard = csm_mimi_check(csm_drawing_slot(g)->samples, g->model->info.frame_samples,
+                                    &g->failure);
     g->work.codec_ms += sound - from_ms;
     if (g->n_sound == 0)
         g->work.first_sound_ms = sound - g->opened_ms;

@@ -88,6 +88,9 @@ csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes,
                            size_t n_codebooks, const struct csm_watch *watch, float *samples,
                            csm_error *err);
 
+/* Whether what was decoded is sound: CSM_ENGINE for a sample that is NaN or infinite. */
+csm_status csm_mimi_check(const float *samples, size_t n_samples, csm_error *err);
+
 /* A frame of each of n streams of one codec, in passes of up to CSM_MIMI_TOGETHER, on an engine
  * with conv_lanes. A stream's samples are, bit for bit, csm_mimi_decode's of it alone. codes
  * [n, n_codebooks] and n_codebooks as there. An engine may still be at work when it returns.

@@ -221,6 +221,17 @@ csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes,
     return CSM_OK;
 }
 
+csm_status csm_mimi_check(const float *samples, size_t n_samples, csm_error *err)
+{
+    for (size_t i = 0; i < n_samples; i++)
+        if (!isfinite(samples[i]))
+            return csm_fail(err, CSM_ENGINE,
+                            "codec: sample %zu of what was decoded is %g, expected a number: its "
+                            "weights are damaged, or it overflows",
+                            i, (double)samples[i]);
+    return CSM_OK;
+}
+
 /* One more pass. */
 static csm_status together_room(struct csm_mimi *mimi, csm_error *err)
 {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """csm codec: sound from a pipe, codes of other programs."""
 
+import pickle
 import subprocess
 
 import numpy as np
@@ -80,6 +81,53 @@ def test_what_are_no_codes_is_refused(csm, tmp_path, codes, says):
     assert done.returncode == 3 and says in done.stderr and not (tmp_path / "o.wav").exists()
 
 
+@pytest.mark.parametrize("by", ["cat {} | {csm} codec decode - {out}", "{csm} codec decode - {out} < {}",
+                                "{csm} codec decode /dev/stdin {out} < {}", "{csm} codec decode <(cat {}) {out}",
+                                "cat {} | {csm} generate --from-tokens - --output {out}"])
+@pytest.mark.parametrize("ending", ["npy", "safetensors"])
+def test_codes_come_through_a_pipe(build_dir, encoded, tmp_path, by, ending):
+    _, codes, sound = encoded
+    write(tmp_path / f"c.{ending}", codes)
+    out = tmp_path / "o.wav"
+    command = by.replace("{csm}", str(build_dir / "bin" / "csm")).replace("{out}", str(out))
+    subprocess.run(["bash", "-c", command.replace("{}", str(tmp_path / f"c.{ending}"))], check=True)
+    assert np.array_equal(soundfile.read(out, dtype="float32")[0], sound)
+
+
+def test_what_no_pipe_brings_is_refused(build_dir, encoded, tmp_path):
+    np.savez(tmp_path / "c.npz", codes=encoded[1])
+    for data, says in (((tmp_path / "c.npz").read_bytes(), "a .npz out of a pipe"), (b"", "0 bytes"),
+                       (encoded[0].read_bytes(), "standard input: sound, expected codes")):
+        done = subprocess.run([build_dir / "bin" / "csm", "codec", "decode", "-", tmp_path / "o.wav"], input=data,
+                              stderr=subprocess.PIPE)
+        assert done.returncode == 3 and says in done.stderr.decode()
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch", "torch before 1.6"])
+def test_pickled_codes_are_told_what_to_do(csm, encoded, tmp_path, kind):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "c.pt"
+    if kind == "numpy":
+        path.write_bytes(pickle.dumps(encoded[1]))
+    else:
+        torch.save(torch.tensor(encoded[1]), path, _use_new_zipfile_serialization=kind == "torch")
+    done = csm("codec", "decode", path, tmp_path / "o.wav", check=False)
+    assert done.returncode == 3 and "a pickle is not opened" in done.stderr and "numpy.save" in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff"])
+def test_sound_in_the_place_of_codes_is_told(csm, encoded, tmp_path, ending):
+    samples, rate = soundfile.read(encoded[0])
+    soundfile.write(tmp_path / f"a.{ending}", samples, rate)
+    done = csm("codec", "decode", tmp_path / f"a.{ending}", tmp_path / "o.wav", check=False)
+    assert done.returncode == 3 and "sound, expected codes, which csm codec encode makes" in done.stderr
+
+
 def test_options_of_decode_are_none_of_encode(csm, encoded, tmp_path):
     done = csm("codec", "encode", encoded[0], tmp_path / "o.st", "--sample-rate", "8000", check=False)
     assert done.returncode == 2 and "--sample-rate" in done.stderr
+    write(tmp_path / "c.npy", encoded[1])
+    done = csm("codec", "decode", tmp_path / "c.npy", tmp_path / "o.wav", "--codebooks", "2", check=False)
+    assert done.returncode == 2 and "--codebooks is of encode" in done.stderr
+    done = csm("codec", "encode", encoded[0], "none", check=False, cwd=tmp_path)
+    assert done.returncode == 2 and not (tmp_path / "none").exists()

@@ -178,3 +178,53 @@ def test_an_mp3_that_libsndfile_reads_in_part_is_refused(csm, tmp_path):
         path.write_bytes(data[data.index(b"\xff\xf3", first + 4):])
         done = csm("codec", "encode", path, tmp_path / "o.st", check=False)
         assert (done.returncode == 0) == is_read and ("without its Xing frame" in done.stderr) != is_read
+
+
+# What libsndfile does not read, in ffmpeg's words, and what the message calls it.
+FOREIGN = {"m4a": "MPEG-4", "mp4": "MPEG-4", "aac": "AAC", "webm": "Matroska or WebM", "mka": "Matroska or WebM",
+           "wma": "Windows Media", "spx": "Speex", "ac3": "AC-3", "oga": "FLAC in Ogg"}
+
+
+@pytest.mark.parametrize("ending", FOREIGN)
+def test_sound_that_is_not_read_is_named_with_the_way_out(csm, sound, tmp_path, ending):
+    soundfile.write(tmp_path / "a.wav", sound, RATE)
+    path = tmp_path / f"a.{ending}"
+    done = subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", *(["-c:a", "flac"] if ending == "oga" else []),
+                           path], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"this ffmpeg writes no {ending}")
+    for how in ["codec", "encode", path, tmp_path / "o.st"], ["detect", path]:
+        done = csm(*how, check=False)
+        assert done.returncode == 3 and f"a.{ending}: {FOREIGN[ending]}" in done.stderr and "ffmpeg -i IN OUT.wav" in done.stderr
+
+
+def whole(path, sound, ending):
+    soundfile.write(path, sound, RATE, subtype={"opus": "OPUS"}.get(ending), format={"opus": "OGG", "rf64": "RF64"}.get(ending))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["wav", "rf64", "ogg", "opus"])
+def test_a_recording_that_breaks_off_is_told(csm, sound, tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    data = whole(path, np.tile(sound, 8), ending)
+    encode = ["codec", "encode", path, tmp_path / "o.st"]
+    assert csm(*encode).stderr == ""
+    path.write_bytes(data[:len(data) // 2])
+    context = ["--context-audio", path, "--context-text", "Hello there."]
+    voice = ["voice", "add", "v", "--audio", path, "--text", "Hello there."]
+    for how in encode, ["generate", "--text", "Hi.", "--output", "none", *context], voice:
+        assert "breaks off" in csm(*how, env={"CSM_VOICES": str(tmp_path)}).stderr
+    if ending in ("ogg", "opus"):
+        path.write_bytes(data + data)
+        assert "several recordings" in csm(*encode).stderr
+
+
+@pytest.mark.parametrize("promised", [0x7FF00000, 0x7FFFFFFF, 0xFFFFFFFF, "a pad byte less", "44 bytes more"])
+def test_lengths_that_mean_nothing_are_not(csm, sound, tmp_path, promised):
+    """A stream's, which is not known when the header is written; a writer's that counts wrong."""
+    path = tmp_path / "a.wav"
+    data = bytearray(whole(path, sound, "wav"))
+    n = int.from_bytes(data[40:44], "little")
+    data[40:44] = {"a pad byte less": n + 1, "44 bytes more": n + 44}.get(promised, promised).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert csm("codec", "encode", path, tmp_path / "o.st").stderr == ""

@@ -174,7 +174,7 @@ def test_a_silent_recording_is_told_and_is_no_voice(csm, tmp_path, name):
 def test_a_quiet_one_is_a_recording(csm, tmp_path, sound):
     write_wav(tmp_path / "a.wav", sound)
     assert codes_of(csm(*SAY, *SHORT, "--context-audio", tmp_path / "a.wav", "--context-text",
-                        "Ah.")) == ["cut"]
+                        "Ah, here it is.")) == ["cut"]
 
 
 @pytest.mark.parametrize(("n", "rate_hz"), [(100, 24000), (1919, 24000), (1, 8000), (600, 8000)])
@@ -185,6 +185,20 @@ def test_a_recording_shorter_than_a_frame_is_told_and_is_no_voice(csm, tmp_path,
     done = csm("voice", "add", "brief", "--audio", tmp_path / "a.wav", "--text", "How are you?",
                check=False, env={"CSM_VOICES": str(tmp_path / "voices")})
     assert done.returncode == 3 and "80 ms" in done.stderr
+
+
+# 35 characters a second are too many, and those too few whose third of a second ends two before the sound does.
+@pytest.mark.parametrize(("seconds", "n", "is_told"), [(1, 35, False), (1, 36, True), (4, 6, False), (4, 5, True),
+                                                       (2.2, 1, False), (30, 84, False), (30, 83, True)])
+def test_a_text_that_cannot_be_what_is_said_is_told(csm, tmp_path, seconds, n, is_told):
+    write_wav(tmp_path / "a.wav", tone(seconds))
+    text = "\u00e9" * n
+    context = ["--context-audio", tmp_path / "a.wav", "--context-text", text]
+    if seconds < 10:
+        assert ("unlikely-text" in codes_of(csm(*SAY, *SHORT, *context))) == is_told
+    done = csm("voice", "add", "v", "--audio", tmp_path / "a.wav", "--text", text,
+               env={"CSM_VOICES": str(tmp_path / "voices")})
+    assert (f"a text of {n} character" in done.stderr) == is_told
 
 
 @pytest.mark.parametrize("channels", [

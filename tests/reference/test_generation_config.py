@@ -161,6 +161,39 @@ def test_tokens_are_those_of_transformers(csm, made, tmp_path, case):
                 tokens_of(model, text))
 
 
+@pytest.mark.parametrize("settings", [FULL, {"do_sample": True, "temperature": 0.3, "top_k": 3}, {"top_k": 7},
+                                      DRAWN | {"top_p": 0.4, "depth_decoder_top_p": 0.5},
+                                      DRAWN | {"typical_p": 0.5, "depth_decoder_min_p": 0.2},
+                                      FULL | {"suppress_tokens": list(range(0, 1100, 2))}])
+def test_without_the_file_settings_in_config_json_are_transformers(csm, made, tmp_path, settings):
+    """As versions before 4.26 kept them."""
+    model = with_file(made, tmp_path, {})
+    (model / "generation_config.json").unlink()
+    path = model / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    assert_same(codes_of(csm, model, "--max-audio-length-ms", 80 * FRAMES), tokens_of(model, max_new_tokens=FRAMES))
+
+
+@pytest.mark.parametrize("more, is_told", [({"max_length": 40}, True), ({"max_length": 40, "max_new_tokens": 5}, False),
+                                           ({"max_length": 2048}, False)])
+def test_a_length_that_counts_the_prompt_is_told(csm, made, tmp_path, more, is_told):
+    model = with_file(made, tmp_path, FULL)
+    (model / "generation_config.json").write_text(json.dumps(FULL | more))
+    done = csm("generate", "--model-path", model, "--text", "Hi.", "--output", "none", "--max-audio-length-ms", 80)
+    assert ("max_length 40 is not used" in done.stderr) == is_told
+
+
+@pytest.mark.parametrize("part", [None, "depth_decoder_config"])
+@pytest.mark.parametrize("window, is_refused", [(4, True), (0, True), (None, False), (1 << 20, False)])
+def test_a_window_over_the_keys_is_refused(csm, made, tmp_path, part, window, is_refused):
+    model = with_file(made, tmp_path, FULL)
+    root = json.loads((model / "config.json").read_text())
+    (root[part] if part else root)["sliding_window"] = window
+    (model / "config.json").write_text(json.dumps(root))
+    done = csm("info", model, check=False)
+    assert (done.returncode == 3 and "sliding_window" in done.stderr) == is_refused
+
+
 @pytest.mark.parametrize("flags, settings", [
     (("--top-p", 0.4), {"top_p": 0.4, "depth_decoder_top_p": 0.4}),
     (("--min-p", 0.3), {"min_p": 0.3, "depth_decoder_min_p": 0.3}),

@@ -141,16 +141,17 @@ def test_the_file_is_the_one_that_transformers_takes(build_dir, model, tmp_path,
     assert torch.equal(bound_head(build_dir, model, tmp_path), want.detach().float())
 
 
-@pytest.mark.parametrize("n, stem", [(2, "model"), (3, "pytorch_model"), (5, "merged-16bit")])
-def test_numbered_shards_without_an_index_are_a_set(csm, good, model, n, stem):
+@pytest.mark.parametrize("n, stem, digits", [(2, "model", 5), (3, "pytorch_model", 5), (5, "merged-16bit", 5),
+                                             (2, "model", 1), (12, "a-1-of", 2), (3, "m", 6)])
+def test_numbered_shards_without_an_index_are_a_set(csm, good, model, n, stem, digits):
     tensors = tensors_of(model)
     (model / "model.safetensors").unlink()
     keys = sorted(tensors)
     for i in range(n):
-        save_as(model, f"{stem}-{i + 1:05}-of-{n:05}.safetensors",
+        save_as(model, f"{stem}-{i + 1:0{digits}}-of-{n:0{digits}}.safetensors",
                 {k: tensors[k] for k in keys[i::n]})
     assert torch.equal(speak(csm, model)[0], speak(csm, good)[0])
-    missing = model / f"{stem}-{n:05}-of-{n:05}.safetensors"
+    missing = model / f"{stem}-{n:0{digits}}-of-{n:0{digits}}.safetensors"
     missing.unlink()
     assert missing.name + ": missing" in speak(csm, model, check=False)
 
@@ -167,6 +168,52 @@ def test_the_root_of_a_cached_repository_is_told_from_its_snapshots(csm, tmp_pat
     for name in "blobs", "snapshots", "refs":
         (tmp_path / "models--a--b" / name).mkdir(parents=True)
     assert "snapshots/" in speak(csm, tmp_path / "models--a--b", check=False)
+
+
+@pytest.mark.parametrize("there", ["checkpoint-100", "snapshots/abc", "last"])
+@pytest.mark.parametrize("file", ["model.safetensors", "adapter_config.json"])
+def test_a_directory_above_models_names_one(csm, good, tmp_path, there, file):
+    (tmp_path / "out" / there).mkdir(parents=True)
+    (tmp_path / "out" / there / file).write_text("{}")
+    for d in [tmp_path / "out", *([tmp_path / "out" / "snapshots"] if "/" in there else [])]:
+        assert f"{tmp_path}/out/{there} is one" in speak(csm, d, check=False)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "generation_config.json"])
+def test_a_git_lfs_pointer_is_told_whatever_it_stands_for(csm, model, name):
+    (model / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    said = speak(csm, model, check=False)
+    assert name in said and "git lfs pull" in said
+
+
+@pytest.mark.parametrize("name", ["adapter_model", "adapters", "adapter", "lora", "pytorch_lora_weights"])
+@pytest.mark.parametrize("pair", ["base_model.model.backbone_model.layers.0.self_attn.q_proj.lora_A.weight",
+                                  "backbone.layers.0.self_attn.q_proj.lora_b"])
+def test_an_adapter_that_nothing_applies_is_said(csm, good, model, name, pair):
+    save_file({pair: torch.ones(2, 2)}, model / f"{name}.safetensors")
+    codes, said = speak(csm, model, "--quiet")
+    assert torch.equal(codes, speak(csm, good)[0])
+    assert f"{name}.safetensors is not used: an adapter (LoRA) without its adapter_config.json" in said
+
+
+def test_the_file_of_an_adapter_is_told_from_its_directory(csm, good, model):
+    assert "is a file: expected the directory" in speak(csm, good, "--adapter", model / "model.safetensors", check=False)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_codec_that_makes_no_numbers_is_no_silence(csm, model, tmp_path, value):
+    tensors = tensors_of(model)
+    name = next(k for k in tensors if k.startswith("codec_model.decoder.layers") and k.endswith("conv.weight"))
+    tensors[name][0] = value
+    save_file(tensors, model / "model.safetensors")
+    for how in ["generate", "--text", "Hi.", "--max-audio-length-ms", 160], None:
+        if how is None:
+            np.save(tmp_path / "c.npy", np.ones((2, 4), np.int32))
+            how = ["codec", "decode", tmp_path / "c.npy"]
+        out = ["--output"] * (how[0] == "generate") + [tmp_path / "o.wav"]
+        done = csm(*how, *out, "--model-path", model, check=False)
+        assert done.returncode == 4 and "of what was decoded is" in done.stderr
+        assert not (tmp_path / "o.wav").exists()
 
 
 # ---- names with wrappers around them ----------------------------------------------
@@ -208,7 +255,7 @@ def test_wrappers_are_taken_off_and_said(csm, model, layout, wrapper):
     assert torch.equal(codes, plain)
     assert said.startswith("csm: model.safetensors: what a wrapper put before names is taken off")
     assert any(n["is_warning"] and "wrapper" in n["text"] for n in notes(csm, model))
-    assert speak(csm, model, "--quiet")[1] == ""
+    assert speak(csm, model, "--quiet")[1] == said
 
 
 def test_a_lightning_module_holds_the_model(csm, good, model):

@@ -7,8 +7,8 @@
 # Seen here: six seconds of tones with a peak of 0.4, from 2.0 s on: the first 20 ms are up to 0.22 off in Ogg and 0.13
 # in MP4, those behind 60 ms 0.07 and 0.03; a second later nothing. soundfile on the same Ogg file: nothing anywhere.
 #
-# A corpus that is cut out of long Opus files by seeks has a wrong beginning in each cut, and other codes. Seek 80 ms and
-# more too early and drop what is before, or read from the start, as csm does.
+# A corpus that is cut out of long Opus files by seeks has a wrong beginning in each cut, and other codes. Seek 80 ms
+# and more too early and drop what is before, or read from the start, as csm does.
 #
 # Needs python3 with venv. Exits 1 if it is no longer so.
 set -eu

@@ -4,8 +4,8 @@
 # nperseg they take the whole sound for one segment, up to any length: nothing is averaged, and the answer has another
 # number of bins than SciPy's. With nperseg=256 the two agree.
 #
-# Seen here: a second of noise at 24 kHz: jax 12,001 bins, SciPy 129. The spectrum of white noise varies by 100 % in jax's
-# and by 8 % in SciPy's. jax's is SciPy's with nperseg=24000.
+# Seen here: a second of noise at 24 kHz: jax 12,001 bins, SciPy 129. The spectrum of white noise varies by 100 % in
+# jax's and by 8 % in SciPy's. jax's is SciPy's with nperseg=24000.
 #
 # Give nperseg.
 #

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# ml_dtypes 0.6.0 under NumPy 2.4.6: sum, mean, var and std of an array of its bfloat16 add in bfloat16, one number after
-# the other, so that a sum stands still once it is 256 times what comes. NumPy takes the mean of its own float16 in
-# float32. The float8 types stand still at 16 and 8. And np.sort of an array with a NaN leaves it unsorted, where NumPy's
-# own types put the NaN last.
+# ml_dtypes 0.6.0 under NumPy 2.4.6: sum, mean, var and std of an array of its bfloat16 add in bfloat16, one number
+# after the other, so that a sum stands still once it is 256 times what comes. NumPy takes the mean of its own float16
+# in float32. The float8 types stand still at 16 and 8. And np.sort of an array with a NaN leaves it unsorted, where
+# NumPy's own types put the NaN last.
 #
-# Seen here: 1,000 ones in bfloat16: mean 0.256, sum 256; in float16 1 and 1,000. The deviation of 100,000 normal numbers
-# is 0.205; with dtype=np.float32 it is 1.0. np.sort of [2, nan, 1] is [2, nan, 1], in float16 [1, 2, nan].
+# Seen here: 1,000 ones in bfloat16: mean 0.256, sum 256; in float16 1 and 1,000. The deviation of 100,000 normal
+# numbers is 0.205; with dtype=np.float32 it is 1.0. np.sort of [2, nan, 1] is [2, nan, 1], in float16 [1, 2, nan].
 #
 # Weights in bfloat16 that NumPy holds go to float32 before they are measured, or get dtype=np.float32.
 #

@@ -4,8 +4,8 @@
 # that, compute_amplitude divides each sum by each length and gives a matrix [batch, batch] instead of [batch, 1], and
 # normalize and rescale raise PyTorch's error of shapes. Lengths of [batch, 1] give what is meant.
 #
-# Seen here: two signals of 0.5, of 24,000 and 12,000 samples, padded: [[0.5, 1.0], [0.25, 0.5]]; with [batch, 1] 0.5 and
-# 0.5. rescale raises with [batch].
+# Seen here: two signals of 0.5, of 24,000 and 12,000 samples, padded: [[0.5, 1.0], [0.25, 0.5]]; with [batch, 1] 0.5
+# and 0.5. rescale raises with [batch].
 #
 # Make lengths a column.
 #

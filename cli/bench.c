@@ -12,6 +12,8 @@
 
 static const char help[] =
     "usage: csm bench [OPTIONS]\n"
+    "How long a frame takes, beside the floor: the time that memory needs to hand over all\n"
+    "that a frame reads. Figures are medians.\n"
     "\n"
     "  --model-path DIR       measure this model\n"
     "  --random csm-1b        csm-1b's shape with random weights, made in memory (default)\n"
@@ -27,8 +29,7 @@ static const char help[] =
     "  --without-sound        do not decode\n"
     "  --json                 one JSON object\n"
     "\n"
-    "Floor: the bytes that a frame reads over the bandwidth that as many threads\n"
-    "reach, read between the frames. Medians.\n";
+    "The floor is taken between the frames, by as many threads.\n";
 
 static bool find_precision(const char *name, csm_precision *out)
 {

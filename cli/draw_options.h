@@ -60,7 +60,7 @@ struct model_choice {
     "  --engine E --device D    auto, native, mlx, torch, cuda; cpu, gpu, cuda:0, mps\n" \
     "  --dtype D                f32, bf16, f16, q8, q4; default: as stored\n" \
     "  --threads N              default: one per core\n" \
-    "  --speculate | --no-speculate  guess codes first\n" \
+    "  --speculate | --no-speculate  guess codes: the same, sooner\n" \
     "  --stream S               noise: torch-cpu, torch-cpu-mkl, torch-cuda, torch-inductor, mlx\n" \
     "  --sampler S              arithmetic: transformers, sesame, csm-mlx\n" \
     "  --mlx-version X.Y.Z      whose draws pure reproduces; default: the newest\n\n"

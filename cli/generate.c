@@ -50,7 +50,7 @@ static const char help[] =
     "  --batch N                N sentences at a time: faster; each has the voice alone as\n"
     "                           context, not the sentence before it\n"
     "  --resume                 go on where a run of many utterances stopped\n"
-    "  --normalize | --no-normalize  without markup, numbers and symbols as words, or as it is\n"
+    "  --normalize | --no-normalize  no markup; numbers and symbols as words; or as it is\n"
     "  --dry-run                only print what would be spoken, a line each\n"
     "  --guard | --no-guard     end speech that loops, falls silent or runs on, or do not\n"
     "                           (sentences, normalize, guard: default with the embedded\n"

@@ -11,6 +11,7 @@
 
 static const char help[] =
     "usage: csm quantize IN_DIR OUT_DIR [--mode M] [--bits N] [--group N] [--force]\n"
+    "Write a model with its weights in fewer bits: smaller, faster, a little less true.\n"
     "\n"
     "  IN_DIR     a model of any layout, not quantized\n"
     "  OUT_DIR    made if it is not there; MLX's layout under mlx-audio's names\n"

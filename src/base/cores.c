@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cores.c - /proc/self/cgroup names the group, cpu.max in it says "QUOTA PERIOD" or
- * "max PERIOD" (Linux, Documentation/admin-guide/cgroup-v2.rst). In a container both begin at
- * its own group. */
+ * cores.c - /proc/self/cgroup names the groups. Of version 2, cpu.max says "QUOTA PERIOD" or
+ * "max PERIOD" (Linux, Documentation/admin-guide/cgroup-v2.rst). Of version 1, whose controllers
+ * have a tree each, cpu.cfs_quota_us says QUOTA or -1 and cpu.cfs_period_us PERIOD
+ * (Documentation/scheduler/sched-bwc.rst). In a container the tree of files begins at its own
+ * group; version 1 may still name that as the host does, so a group without files counts for
+ * nothing. */
 #ifdef __linux__
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -17,20 +20,33 @@
 
 enum { MOST_PATH = 4096 };
 
-/* 0: no limit, or no such file. */
-static int limit_of(const char *root, const char *path)
+/* The numbers at the beginning of a group's file: how many there are, 0 to 2. */
+static int read_numbers(const char *root, const char *path, const char *file, long long number[2])
 {
-    char name[2 * MOST_PATH];
-    long long quota, period;
-    const int n = snprintf(name, sizeof name, "%s%s/cpu.max", root, path);
+    char name[2 * MOST_PATH + 32];
+    const int n = snprintf(name, sizeof name, "%s%s/%s", root, path, file);
     FILE *f = n > 0 && (size_t)n < sizeof name ? fopen(name, "r") : NULL;
     if (f == NULL)
         return 0;
-    const bool is_limited = fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0;
+    const int n_read = fscanf(f, "%lld %lld", &number[0], &number[1]);
     fclose(f);
-    if (!is_limited || quota / period > INT_MAX)
+    return n_read > 0 ? n_read : 0;
+}
+
+/* 0: no limit, or no such file. */
+static int limit_of(const char *root, const char *path)
+{
+    long long limit[2]; /* quota, period */
+    if (read_numbers(root, path, "cpu.max", limit) != 2) {
+        long long period[2];
+        if (read_numbers(root, path, "cpu.cfs_quota_us", limit) == 0 ||
+            read_numbers(root, path, "cpu.cfs_period_us", period) == 0)
+            return 0;
+        limit[1] = period[0];
+    }
+    if (limit[0] <= 0 || limit[1] <= 0 || limit[0] / limit[1] > INT_MAX)
         return 0;
-    return quota < period ? 1 : (int)(quota / period);
+    return limit[0] < limit[1] ? 1 : (int)(limit[0] / limit[1]);
 }
 
 int csm_group_cores(const char *root, const char *path)
@@ -49,21 +65,43 @@ int csm_group_cores(const char *root, const char *path)
 }
 
 #ifdef __linux__
-/* Of this process's own group. */
+/* Where the files of a line of /proc/self/cgroup are, by its list of controllers: version 2 has
+ * an empty one. NULL: they say nothing of time. */
+static const char *tree_of(const char *controllers)
+{
+    if (controllers[0] == '\0')
+        return "/sys/fs/cgroup";
+    do {
+        const size_t length = strcspn(controllers, ",");
+        if (length == 3 && strncmp(controllers, "cpu", 3) == 0)
+            return "/sys/fs/cgroup/cpu";
+        controllers += length;
+    } while (*controllers++ == ',');
+    return NULL;
+}
+
+/* Of this process's own groups. */
 static int own_group_cores(void)
 {
-    char line[MOST_PATH + 8];
-    int cores = 0;
+    char line[MOST_PATH + 64];
+    int least = 0;
     FILE *f = fopen("/proc/self/cgroup", "r");
     if (f == NULL)
         return 0;
-    while (fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, "0::", 3) == 0) { /* version 2 */
-            line[strcspn(line, "\n")] = '\0';
-            cores = csm_group_cores("/sys/fs/cgroup", line + 3);
-        }
+    while (fgets(line, sizeof line, f) != NULL) { /* NUMBER:CONTROLLERS:PATH */
+        char *controllers = strchr(line, ':');
+        char *path = controllers == NULL ? NULL : strchr(controllers + 1, ':');
+        if (path == NULL)
+            continue;
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        const char *tree = tree_of(controllers + 1);
+        const int cores = tree == NULL ? 0 : csm_group_cores(tree, path);
+        if (cores > 0 && (least == 0 || cores < least))
+            least = cores;
+    }
     fclose(f);
-    return cores;
+    return least;
 }
 
 int csm_usable_cores(void)

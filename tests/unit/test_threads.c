@@ -84,16 +84,21 @@ static void counts_out_of_range_are_refused(void **state)
     csm_threads_free(NULL);
 }
 
-static void write_limit(const char *root, const char *group, const char *limit)
+static void write_in_group(const char *root, const char *group, const char *file, const char *text)
 {
     char name[256];
     snprintf(name, sizeof name, "%s%s", root, group);
     assert_true(mkdir(name, 0700) == 0 || errno == EEXIST);
-    snprintf(name, sizeof name, "%s%s/cpu.max", root, group);
+    snprintf(name, sizeof name, "%s%s/%s", root, group, file);
     FILE *f = fopen(name, "w");
     assert_non_null(f);
-    fputs(limit, f);
+    fputs(text, f);
     fclose(f);
+}
+
+static void write_limit(const char *root, const char *group, const char *limit)
+{
+    write_in_group(root, group, "cpu.max", limit);
 }
 
 static void a_groups_limit_counts_whole_cores(void **state)
@@ -122,6 +127,31 @@ static void a_groups_limit_counts_whole_cores(void **state)
         assert_int_equal(remove(name), 0);
         snprintf(name, sizeof name, "%s%s", root, groups[i]);
         assert_int_equal(rmdir(name), 0);
+    }
+}
+
+/* Version 1 of control groups: a file for the quota, -1 for none, and one for the period. */
+static void a_limit_of_the_older_version_counts_too(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/csm-test-XXXXXX", name[256];
+    assert_non_null(mkdtemp(root));
+    write_in_group(root, "", "cpu.cfs_quota_us", "-1\n");
+    write_in_group(root, "", "cpu.cfs_period_us", "100000\n");
+    write_in_group(root, "/a", "cpu.cfs_quota_us", "150000\n");
+    assert_int_equal(csm_group_cores(root, "/a"), 0); /* no period */
+    write_in_group(root, "/a", "cpu.cfs_period_us", "50000\n");
+    assert_int_equal(csm_group_cores(root, "/"), 0);
+    assert_int_equal(csm_group_cores(root, "/a"), 3);
+    /* In a container the path may be the host's, and the files its own. */
+    write_in_group(root, "", "cpu.cfs_quota_us", "200000\n");
+    assert_int_equal(csm_group_cores(root, "/docker/0123abcd"), 2);
+    assert_int_equal(csm_group_cores(root, "/a"), 2);
+    static const char *const left[] = {"/a/cpu.cfs_quota_us", "/a/cpu.cfs_period_us", "/a",
+                                       "/cpu.cfs_quota_us", "/cpu.cfs_period_us", ""};
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        snprintf(name, sizeof name, "%s%s", root, left[i]);
+        assert_int_equal(remove(name), 0);
     }
 }
 
@@ -154,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_pool_that_fell_asleep_wakes_up),
         cmocka_unit_test(counts_out_of_range_are_refused),
         cmocka_unit_test(a_groups_limit_counts_whole_cores),
+        cmocka_unit_test(a_limit_of_the_older_version_counts_too),
 #ifdef __linux__
         cmocka_unit_test(affinity_is_obeyed),
 #endif

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <csm/remarks.h>
+
 #include "text_input.h"
 
 static int digit(char c)
@@ -65,6 +67,9 @@ csm_status marking_apply(const struct marking *m, float *samples, size_t n, int 
     csm_status st = csm_mark_open(&options, &mark, err);
     if (st == CSM_OK)
         csm_mark_push(mark, samples, n, samples);
+    csm_remark remark;
+    if (st == CSM_OK && csm_remark_mark(n, rate_hz, &remark))
+        fprintf(stderr, "csm: %s\n", remark.text);
     csm_mark_close(mark);
     return st;
 }

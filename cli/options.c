@@ -57,20 +57,23 @@ static bool seed_of_system(uint64_t *seed)
     return is_read;
 }
 
-/* As torch.manual_seed reads a number: a negative one stands for itself + 2^64. */
-static bool read_seed(const char *name, const char *text, uint64_t *seed)
+bool seed_of_digits(const char *text, uint64_t *seed)
 {
-    if (strcmp(text, "random") == 0) {
-        if (!seed_of_system(seed))
-            return false;
-        fprintf(stderr, "csm: --%s random: %" PRIu64 "\n", name, *seed);
-        return true;
-    }
     if (*text != '-')
         return read_whole(text, UINT64_MAX, seed);
     if (!read_whole(text + 1, (uint64_t)INT64_MAX + 1, seed))
         return false;
     *seed = 0 - *seed;
+    return true;
+}
+
+static bool read_seed(const char *name, const char *text, uint64_t *seed)
+{
+    if (strcmp(text, "random") != 0)
+        return seed_of_digits(text, seed);
+    if (!seed_of_system(seed))
+        return false;
+    fprintf(stderr, "csm: --%s random: %" PRIu64 "\n", name, *seed);
     return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum option_kind {
     OPTION_FLAG, /* bool: set to true */
@@ -43,6 +44,10 @@ enum parsed {
     PARSED_HELP,  /* --help was given and answered: exit with EXIT_OK */
     PARSED_WRONG, /* a mistake was reported: exit with EXIT_USAGE */
 };
+
+/* As torch.manual_seed reads a number, -2^63 to 2^64 - 1: a negative one stands for itself +
+ * 2^64. False: it is none. */
+bool seed_of_digits(const char *text, uint64_t *seed);
 
 /* Would writing the file `out`, which the command line calls `by`, overwrite the file
  * `in`? Says so on standard error. Either may be NULL. */

@@ -72,8 +72,10 @@ static csm_status open_numbered(struct recital *r, size_t i, csm_error *err)
     if (n < 0 || (size_t)n >= sizeof path)
         return csm_fail(err, CSM_BAD_ARG, "--output: the path is too long");
     const csm_model_info *info = csm_model_describe(r->model);
-    return sink_open(&r->sink, path, &w->written, w->is_played, info->sample_rate_hz, &w->marking,
-                     info->digest, err);
+    const csm_status st = sink_open(&r->sink, path, &w->written, w->is_played,
+                                    info->sample_rate_hz, &w->marking, info->digest, err);
+    r->sink.warnings = &r->what->warnings;
+    return st;
 }
 
 csm_status recital_open_utterance(struct recital *r, size_t i, csm_error *err)
@@ -200,6 +202,7 @@ csm_status recite(const struct recite *how, struct speak *w, csm_model *model, c
         st = sink_open(&r.sink, w->output, &w->written, w->is_played, info->sample_rate_hz,
                        &w->marking, info->digest, err);
         r.sink.is_joined = true;
+        r.sink.warnings = &w->warnings;
     }
     if (st == CSM_OK && r.utterances.lead_ms > 0 && !how->is_per_turn)
         st = sink_pause(&r.sink, r.utterances.lead_ms, err);

@@ -8,7 +8,7 @@ csm_status sink_open(struct sink *sink, const char *output, const struct written
                      int rate_hz, const struct marking *marking, const char *digest,
                      csm_error *err)
 {
-    *sink = (struct sink){0};
+    *sink = (struct sink){.rate_hz = rate_hz};
     csm_status st = csm_joint_open(rate_hz, &sink->joint, err);
     const csm_audio_options form = written_options(written, marking);
     if (st == CSM_OK && marking->is_on) {
@@ -44,6 +44,7 @@ static csm_status add_mark(struct sink *sink, const float *samples, size_t n, cs
 static csm_status deliver(struct sink *sink, const float *samples, size_t n, csm_error *err)
 {
     csm_status st = CSM_OK;
+    sink->n_samples += n;
     if (sink->mark != NULL) {
         st = add_mark(sink, samples, n, err);
         if (st != CSM_OK)
@@ -81,6 +82,10 @@ csm_status sink_close(struct sink *sink, csm_status status, csm_error *err)
         status = csm_joint_push(sink->joint, NULL, 0, &samples, &n, err);
     if (status == CSM_OK && n > 0)
         status = deliver(sink, samples, n, err);
+    csm_remark remark;
+    if (status == CSM_OK && sink->mark != NULL && sink->warnings != NULL && sink->n_samples > 0 &&
+        csm_remark_mark(sink->n_samples, sink->rate_hz, &remark))
+        warn(sink->warnings, &remark);
     csm_joint_close(sink->joint);
     free(sink->marked);
     csm_mark_close(sink->mark);

@@ -11,6 +11,7 @@
 
 #include "marking.h"
 #include "play.h"
+#include "warnings.h"
 #include "written.h"
 
 struct sink {
@@ -19,6 +20,10 @@ struct sink {
     csm_mark *mark; /* NULL: sound goes on as it comes */
     float *marked;
     size_t n_marked; /* room */
+    size_t n_samples; /* that went through */
+    int rate_hz;
+    struct warnings *warnings; /* set after opening: receives at the end that a mark has too little
+                                * sound; NULL: nobody asks */
     /* What was pushed last, when utterances are joined: its end may be the end of
      * one, which fades. */
     bool is_joined;

@@ -203,6 +203,7 @@ csm_status speak(struct speak *w, csm_model *model, csm_error *err)
                               &w->marking, info->digest, err);
     if (st != CSM_OK)
         return st;
+    sink.warnings = &w->warnings;
     struct context context;
     csm_tokens *forced = NULL;
     char *text = NULL;

@@ -38,7 +38,8 @@ static const char help[] =
     "  --format F               wav, flac, opus, mp3, ogg, pcm, aac, wav-f32, f32le, ...\n"
     "  --sample-rate HZ         8000 to 48000; default: the model's\n"
     "  --codes                  write ID.safetensors, too: codes, margins, probabilities\n"
-    "  --mark --mark-key F      mark the sound as generated, with a key of your own\n\n"
+    "  --mark --mark-key F      mark the sound as generated, with a key of your own\n"
+    "  --c2pa-cert F --c2pa-key F      PEM: sign wav, flac, mp3 (docs/MARK.md)\n\n"
     "  --model-path DIR|F.gguf  or ORG/NAME of a hub: csm download; default: the embedded voice\n"
     "  --adapter DIR[:SCALE]    merge a LoRA (PEFT's, csm-mlx's) into the model; repeatable\n"
     "  --speaker N              of items that name none (the voice's own, else 0)\n"
@@ -117,6 +118,8 @@ static void digest_settings(struct arguments *a)
              s->n_retries);
     made_of_text(s->made_of, settings);
     part_digest(s->made_of, w->marking.key, sizeof w->marking.key);
+    if (w->written.c2pa_cert != NULL)
+        made_of_text(s->made_of, w->written.c2pa_cert);
 }
 
 static csm_status open_and_run(struct arguments *a, const csm_model_options *options,
@@ -177,12 +180,16 @@ static int run(struct arguments *a)
     options.n_adapters = adapters.n;
     char *downloaded = NULL;
     struct synth_count count = {0};
+    struct written *written = &a->speak.written;
     csm_status st = marking_read(&a->speak.marking, &err);
+    if (st == CSM_OK)
+        st = credentials_read(written->c2pa_cert, written->c2pa_key, &written->credentials, &err);
     if (st == CSM_OK)
         st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
     if (st == CSM_OK)
         st = open_and_run(a, &options, &count, &err);
     csm_free(downloaded);
+    csm_credentials_close(written->credentials);
     tell(a, &count, st);
     interrupt_obey();
     if (st != CSM_OK)
@@ -210,6 +217,8 @@ int run_synth(int argc, char **argv)
         {"sample-rate", OPTION_INT, &s->written.rate_hz},
         {"mark", OPTION_FLAG, &s->marking.is_on},
         {"mark-key", OPTION_IN, &s->marking.key_file},
+        {"c2pa-cert", OPTION_IN, &s->written.c2pa_cert},
+        {"c2pa-key", OPTION_IN, &s->written.c2pa_key},
         {"model-path", OPTION_TEXT, &a.model_path},
         {"speaker", OPTION_INT, &s->speaker},
         {"voice", OPTION_TEXT, &s->context.voice},

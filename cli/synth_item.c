@@ -1,13 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "synth_item.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <xxhash.h>
 
+#include "options.h"
 #include "speak.h"
+
+/* ---- its numbers ------------------------------------------------------------- */
+
+/* jansson's integers have a sign and 64 bits: from 2^63 on it takes a line for no JSON. Whole
+ * numbers as long as that are made texts of their digits, in a line to be freed; they are seeds
+ * and ids, or of keys that nobody reads. */
+enum { LONG_DIGITS = 19 };
+
+static char *with_long_numbers_as_texts(const char *line, size_t n, size_t *n_out)
+{
+    char *out = malloc(n + n / LONG_DIGITS * 2 + 1);
+    bool is_text = false, is_escaped = false;
+    *n_out = 0;
+    for (size_t i = 0; out != NULL && i < n;) {
+        size_t length = 0, sign = 0;
+        if (!is_text) {
+            sign = line[i] == '-';
+            while (i + sign + length < n && isdigit((unsigned char)line[i + sign + length]))
+                length++;
+        }
+        const char after = i + sign + length < n ? line[i + sign + length] : ' ';
+        const bool is_long = length >= LONG_DIGITS && strchr(".eE", after) == NULL;
+        const size_t n_token = length > 0 ? sign + length : 1;
+        if (is_long)
+            out[(*n_out)++] = '"';
+        memcpy(out + *n_out, line + i, n_token);
+        *n_out += n_token;
+        if (is_long)
+            out[(*n_out)++] = '"';
+        if (length == 0 && line[i] == '"' && !is_escaped)
+            is_text = !is_text;
+        is_escaped = is_text && line[i] == '\\' && !is_escaped;
+        i += n_token;
+    }
+    return out;
+}
 
 /* ---- its name --------------------------------------------------------------- */
 
@@ -121,11 +160,14 @@ static csm_status read_seed(struct synth_item *item, csm_error *err)
     const json_t *given = json_object_get(item->line, "seed");
     if (given == NULL || json_is_null(given))
         return CSM_OK;
-    if (!json_is_integer(given))
-        return csm_fail(err, CSM_BAD_FORMAT, "\"seed\": expected a whole number");
     item->has_seed = true;
     item->seed = (uint64_t)json_integer_value(given);
-    return CSM_OK;
+    const char *digits = json_string_value(given);
+    item->has_long_seed = digits != NULL && *digits != '-';
+    if (json_is_integer(given) || (digits != NULL && seed_of_digits(digits, &item->seed)))
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_FORMAT,
+                    "\"seed\": expected a whole number from -2^63 to 2^64 - 1");
 }
 
 /* The strings of a turn, which the lists of options point to, live in the line's tree. */
@@ -176,11 +218,20 @@ csm_status synth_item_read(struct synth_item *item, const char *line, size_t n, 
 {
     *item = (struct synth_item){.speaker = ANY_SPEAKER};
     json_error_t wrong;
-    item->line = json_loadb(line, n, JSON_REJECT_DUPLICATES, &wrong);
-    if (item->line == NULL)
-        return csm_fail(err, CSM_BAD_FORMAT, "no JSON: %s", wrong.text);
-    if (!json_is_object(item->line))
-        return csm_fail(err, CSM_BAD_FORMAT, "expected a JSON object");
+    size_t n_safe;
+    char *safe = with_long_numbers_as_texts(line, n, &n_safe);
+    if (safe == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "a line of %zu bytes: out of memory", n);
+    item->line = json_loadb(safe, n_safe, JSON_REJECT_DUPLICATES, &wrong);
+    free(safe);
+    if (!json_is_object(item->line)) {
+        const size_t begin = strspn(line, " \t\r\n");
+        if (item->line == NULL && begin < n && line[begin] == '{')
+            return csm_fail(err, CSM_BAD_FORMAT, "no JSON: %s", wrong.text);
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "expected a JSON object a line, {\"id\": \"a\", \"text\": \"Hello.\"} "
+                        "(jq -c .[] makes them of an array)");
+    }
     csm_status st = read_id(item, err);
     if (st == CSM_OK)
         st = make_name(item, err);
@@ -211,23 +262,45 @@ bool synth_has_context(const struct synth_item *item)
     return item->context.voice != NULL || item->context.audio.n > 0;
 }
 
-const char *synth_unused_key(const struct synth_item *item, size_t *i)
+/* The first key after the first *i that is none of `used`; NULL: there is none. */
+static const char *unused_of(const json_t *object, const char *const *used, size_t n, size_t *i)
 {
-    static const char *const used[] = {"id",      "text",     "speaker",        "voice",
-                                       "seed",    "context",  "supervisions",   "custom",
-                                       "duration", "audio_filepath"};
     size_t at = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(item->line, key, value)
+    json_object_foreach((json_t *)object, key, value)
     {
         bool is_used = at++ < *i;
-        for (size_t u = 0; !is_used && u < sizeof used / sizeof *used; u++)
+        for (size_t u = 0; !is_used && u < n; u++)
             is_used = strcmp(key, used[u]) == 0;
         if (!is_used) {
             *i = at;
             return key;
         }
     }
+    *i = at;
     return NULL;
+}
+
+const char *synth_unused_key(const struct synth_item *item, struct synth_key *k)
+{
+    static const char *const of_line[] = {"id",      "text",     "speaker",     "voice",
+                                          "seed",    "context",  "supervisions", "custom",
+                                          "duration", "audio_filepath"};
+    static const char *const of_turn[] = {"audio_filepath", "text", "speaker", "duration"};
+    const json_t *turns = json_object_get(item->line, "context");
+    const char *key = NULL;
+    if (!k->is_in_context)
+        key = unused_of(item->line, of_line, sizeof of_line / sizeof *of_line, &k->at);
+    if (key == NULL && !k->is_in_context)
+        *k = (struct synth_key){.is_in_context = true};
+    while (key == NULL && k->turn < json_array_size(turns)) {
+        key = unused_of(json_array_get(turns, k->turn), of_turn, sizeof of_turn / sizeof *of_turn,
+                        &k->at);
+        if (key == NULL) {
+            k->turn++;
+            k->at = 0;
+        }
+    }
+    return key;
 }

@@ -21,7 +21,7 @@ struct synth_item {
                                   * letters, digits, - _ and inner . as %XX */
     const char *text;
     int speaker; /* 0 or more, or ANY_SPEAKER */
-    bool has_seed;
+    bool has_seed, has_long_seed; /* given as 2^63 or more, so as a text of digits */
     uint64_t seed;
     struct context_options context; /* its own; none: the command line's */
 };
@@ -39,8 +39,14 @@ uint64_t synth_seed(const char *id, uint64_t base);
 /* Whether it has a voice or context of its own. */
 bool synth_has_context(const struct synth_item *item);
 
-/* The first key of the line, from the i-th on, that nothing reads; NULL: none. Moves *i
- * behind it. */
-const char *synth_unused_key(const struct synth_item *item, size_t *i);
+/* A place among the keys of a line and of the turns of its context; zero before the first. */
+struct synth_key {
+    bool is_in_context;
+    size_t turn, at;
+};
+
+/* The next key that nothing reads, of the line or of a turn; NULL: none. Moves *place behind
+ * it. */
+const char *synth_unused_key(const struct synth_item *item, struct synth_key *place);
 
 #endif

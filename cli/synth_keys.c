@@ -7,8 +7,8 @@
 void synth_keys_tell(struct synth_keys *k, const struct synth_manifest *m,
                      const struct synth_item *item)
 {
-    size_t at = 0;
-    for (const char *key; (key = synth_unused_key(item, &at)) != NULL;) {
+    struct synth_key place = {0};
+    for (const char *key; (key = synth_unused_key(item, &place)) != NULL;) {
         size_t i = 0;
         while (i < k->n && strcmp(k->keys[i], key) != 0)
             i++;

@@ -2,6 +2,7 @@
 #include "synth_speak.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,11 @@ static csm_status check_context(const struct synth *s, const struct synth_item *
     csm_error inner;
     if (c->voice != NULL && csm_voice_find(s->model, c->voice, &voice, &inner) != CSM_OK)
         return csm_fail(err, CSM_BAD_FORMAT, "\"voice\": %s", inner.text);
+    if (c->voice != NULL && voice.path[0] == '\0' && item->speaker >= 0 &&
+        item->speaker != voice.speaker)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "\"speaker\": %d, but voice %s is speaker %d of the model", item->speaker,
+                        c->voice, voice.speaker);
     for (size_t i = 0; i < c->audio.n; i++)
         if (access(c->audio.items[i], R_OK) != 0)
             return csm_fail(err, CSM_BAD_FORMAT, "\"context\": %s: %s", c->audio.items[i],
@@ -249,7 +255,7 @@ static csm_status attempt(const struct synth *s, const csm_request *request,
 
 /* Codes of remarks about it, as csm generate would tell them. */
 static json_t *warnings_of(const struct synth *s, const char *spoken, int speaker,
-                           const csm_turn *turns, size_t n_turns)
+                           const csm_turn *turns, size_t n_turns, size_t n_samples)
 {
     json_t *list = json_array();
     const char *script;
@@ -258,6 +264,9 @@ static json_t *warnings_of(const struct synth *s, const char *spoken, int speake
         json_array_append_new(list, json_string(remark.code));
     if (s->is_embedded && csm_text_unspoken(spoken, &script) > 0)
         json_array_append_new(list, json_string("unspoken-letters"));
+    if (s->what->marking.is_on && n_samples > 0 &&
+        csm_remark_mark(n_samples, csm_model_describe(s->model)->sample_rate_hz, &remark))
+        json_array_append_new(list, json_string(remark.code));
     return list;
 }
 
@@ -273,6 +282,9 @@ static json_t *describe(const struct synth *s, const struct synth_item *item, co
                              (json_int_t)r->report->seed, "attempts", (json_int_t)n_attempts,
                              "ended", r->n_frames == 0 ? "no sound" : recital_ending(r->report),
                              "made_of", made_of);
+    /* More than a JSON integer of many readers holds: its digits, as it may be given. */
+    if (item->has_long_seed && r->report->seed > INT64_MAX)
+        json_object_set_new(line, "seed", json_sprintf("%" PRIu64, r->report->seed));
     if (strcmp(spoken, item->text) != 0)
         json_object_set_new(line, "normalized_text", json_string(spoken));
     return line;
@@ -298,7 +310,7 @@ static csm_status speak_in(const struct synth *s, const struct synth_item *item,
     st = attempt(s, &request, &options, &result, &n_attempts, err);
     if (st == CSM_OK) {
         *line = describe(s, item, spoken, speaker, result, n_attempts);
-        json_t *warnings = warnings_of(s, spoken, speaker, turns, n_turns);
+        json_t *warnings = warnings_of(s, spoken, speaker, turns, n_turns, result->n_samples);
         if (json_array_size(warnings) > 0)
             json_object_set(*line, "warnings", warnings);
         json_decref(warnings);

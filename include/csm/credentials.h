@@ -42,7 +42,8 @@ CSM_API bool csm_credentials_fit(csm_audio_format format);
  *   out, n_out  receive the signed file, to be freed with csm_free
  *
  * Returns CSM_OK; CSM_BAD_ARG (a format that does not fit); CSM_BAD_FORMAT (libc2pa_c
- * refuses: its reason is told); CSM_NO_MEMORY. One thread at a time. */
+ * refuses: its reason is told); CSM_NO_MEMORY. Threads: any number; they wait for
+ * each other. */
 CSM_API CSM_MUST_USE csm_status csm_credentials_sign(csm_credentials *credentials,
                                                      csm_audio_format format, const void *bytes,
                                                      size_t n, void **out, size_t *n_out,

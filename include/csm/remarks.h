@@ -14,6 +14,7 @@
  *     no-sound          speech ended before it began   csm_remark_ending
  *     cut               the limit ended it             csm_remark_ending
  *     guarded           the guard ended it             csm_remark_ending
+ *     short-mark        too short to be found marked   csm_remark_mark
  *     fallback          another engine took over       csm_remark_ending
  *
  * Threads: any number at once. */
@@ -81,6 +82,10 @@ CSM_API bool csm_speaker_is_named(const csm_model *model, int speaker);
 
 /* Letters in a text, for the embedded voice, that it cannot speak (csm_text_unspoken). */
 CSM_API bool csm_remark_letters(const char *text, csm_remark *remark);
+
+/* Marked sound (csm/mark.h) that is too short for its mark to be found again: less than 0.24 s.
+ * Of speech, three frames were found in each of 6 tries, two in none. */
+CSM_API bool csm_remark_mark(size_t n_samples, int rate_hz, csm_remark *remark);
 
 enum { CSM_ENDING_REMARKS = 2 /* that csm_remark_ending writes at most */ };
 

@@ -5,6 +5,7 @@
 #include <csm/credentials.h>
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ typedef intptr_t (*FlushCallback)(StreamContext *context);
 /* Kept loaded once it is: it has threads' data of its own. */
 struct csm_credentials {
     C2paSigner *signer;
+    pthread_mutex_t lock; /* its library says nothing of threads: a file at a time */
 #define MEMBER(type, name, arguments) type(*name) arguments;
     FUNCTIONS(MEMBER)
 #undef MEMBER
@@ -101,6 +103,10 @@ csm_status csm_credentials_open(const char *certificate, const char *key, csm_cr
     csm_credentials *c = calloc(1, sizeof *c);
     if (c == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "c2pa: out of memory");
+    if (pthread_mutex_init(&c->lock, NULL) != 0) {
+        free(c);
+        return csm_fail(err, CSM_NO_MEMORY, "c2pa: out of memory");
+    }
     csm_status status = load(c, err);
     if (status == CSM_OK)
         status = make_signer(c, certificate, key, err);
@@ -113,8 +119,11 @@ csm_status csm_credentials_open(const char *certificate, const char *key, csm_cr
 
 void csm_credentials_close(csm_credentials *c)
 {
-    if (c != NULL && c->signer != NULL)
+    if (c == NULL)
+        return;
+    if (c->signer != NULL)
         c->c2pa_signer_free(c->signer);
+    pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
@@ -204,6 +213,7 @@ csm_status csm_credentials_sign(csm_credentials *c, csm_audio_format format, con
         return csm_fail(err, CSM_BAD_ARG, "c2pa: %s, expected wav, flac or mp3",
                         csm_audio_format_name(format));
     struct stream from = {.bytes = bytes, .n = n}, to = {0};
+    pthread_mutex_lock(&c->lock);
     C2paStream *source = c->c2pa_create_stream((StreamContext *)(void *)&from, read_bytes, seek,
                                                write_bytes, flush);
     C2paStream *target = c->c2pa_create_stream((StreamContext *)(void *)&to, read_bytes, seek,
@@ -222,6 +232,7 @@ csm_status csm_credentials_sign(csm_credentials *c, csm_audio_format format, con
         c->c2pa_builder_free(builder);
     c->c2pa_release_stream(target);
     c->c2pa_release_stream(source);
+    pthread_mutex_unlock(&c->lock);
     if (status == CSM_OK) {
         *n_out = to.written.length;
         *out = csm_builder_take(&to.written);

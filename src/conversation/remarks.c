@@ -89,6 +89,18 @@ bool csm_remark_transcript(const char *name, const char *text, size_t n_samples,
     return true;
 }
 
+bool csm_remark_mark(size_t n_samples, int rate_hz, csm_remark *remark)
+{
+    const double shortest_s = 0.24, seconds = (double)n_samples / rate_hz;
+    if (seconds >= shortest_s)
+        return false;
+    csm_remark_write(remark, "short-mark",
+                     "%.2f s of sound are too short for their mark to be found again, expected "
+                     "%.2f s or more",
+                     seconds, shortest_s);
+    return true;
+}
+
 /* "0, 2 and 3" of speakers, each once, as far as there is room. */
 static void list_speakers(char *text, size_t size, const csm_turn *context, size_t n)
 {

@@ -79,3 +79,21 @@ def test_the_mark_outlives_each_format(csm, tmp_path, name):
     if name != "m.wav":
         with soundfile.SoundFile(tmp_path / name) as sound:
             assert sound.comment == "AI-generated"
+
+
+@pytest.mark.parametrize("ms", [80, 160, 240, 400])
+def test_sound_too_short_for_its_mark_is_told(csm, tmp_path, ms):
+    tokens = tmp_path / "t.safetensors"
+    speech = ["--text", TEXT, "--seed", 1, "--max-audio-length-ms", ms, "--whole", "--mark", "--quiet"]
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "a", "text": TEXT, "seed": 1}) + "\n")
+    synth = csm("synth", "--manifest", tmp_path / "in.jsonl", "--output-dir", tmp_path / "o", *speech[4:6], "--mark", "--quiet")
+    done = csm("generate", *speech, "--output", tmp_path / "a.wav", "--json")
+    csm("generate", *speech[:-2], "--output", "none", "--save-tokens", tokens)
+    decoded = csm("generate", "--from-tokens", tokens, "--mark", "--output", tmp_path / "b.wav")
+    is_found = csm("detect", tmp_path / "a.wav", check=False).returncode == 0
+    assert is_found == (ms >= 240)
+    assert is_found != ("too short for their mark" in done.stderr) and is_found != ("too short for their mark" in decoded.stderr)
+    warnings = [w.split(":")[0] for w in json.loads(done.stdout)["warnings"]]
+    assert is_found != ("short-mark" in warnings)
+    line = json.loads((tmp_path / "o" / "manifest.jsonl").read_text())
+    assert is_found != ("short-mark" in line.get("warnings", [])) and synth.stderr == ""

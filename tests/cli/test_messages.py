@@ -90,6 +90,8 @@ FAILING = [(code, line.split() if isinstance(line, str) else line) for code, lin
     (2, "generate --text x --output a.opus --c2pa-cert key --c2pa-key key"),
     (2, "generate --text x --output none --c2pa-cert key --c2pa-key key"), (2, "serve --c2pa-cert key"),
     (3, "generate --text x --c2pa-cert nowhere --c2pa-key key"),
+    (2, "synth --manifest in --output-dir out --c2pa-cert key"),
+    (3, "synth --manifest in --output-dir out --c2pa-cert nowhere --c2pa-key key"),
     (2, "generate --text x --mark --output none"), (2, "generate --text x --json --output -"),
     (2, "generate --text x --dry-run --output -"), (2, "generate --text x --resume --output none"),
     (2, "generate --text x --per-turn --output -"), (2, "generate --text x --batch 2 --whole"),

@@ -292,7 +292,11 @@ def test_manifests_of_nemo_and_lhotse_are_read(synth, tmp_path):
     assert 'line 2: nothing is done with "start"' in done.stderr
 
 
-BAD = [("{", "no JSON"), ("[]", "expected a JSON object"), ('{"text": "a"}', 'no "id"'),
+BAD = [("{", "no JSON"), ("[]", "expected a JSON object a line"), ("id,text", "expected a JSON object a line"),
+       ('{"id": "n", "text": "a", "voice": "slt", "speaker": 3}', '"speaker": 3, but voice slt is speaker 1'),
+       ('{"id": "n", "text": "a", "seed": 18446744073709551616}', '"seed"'),
+       ('{"id": "n", "text": "a", "seed": -9223372036854775809}', '"seed"'),
+       ('{"id": "n", "text": "a", "seed": "random"}', '"seed"'), ('{"id": "n", "text": "a", "seed": 1e19}', '"seed"'), ('{"text": "a"}', 'no "id"'),
        ('{"id": "", "text": "a"}', '"id": expected'), ('{"id": true, "text": "a"}', '"id": expected'),
        ('{"id": "n"}', 'no "text"'), ('{"id": "n", "text": " "}', '"text": empty'), ('{"id": "n", "text": 5}', '"text": expected a text'),
        ('{"id": "n", "text": "a", "text": "b"}', "no JSON: duplicate"), ('{"id": "n", "text": "<br/>"}', "nothing in it"),
@@ -321,6 +325,37 @@ def test_bad_lines_are_refused_with_their_numbers_before_anything_is_spoken(synt
     assert len(said) == len(BAD)
     for number, ((_, why), line) in enumerate(zip(BAD, said), 2):
         assert f"in.jsonl: line {number}: " in line and why in line
+
+
+# jansson's integers end at 2^63 - 1: longer ones are read as texts, and told as such.
+@pytest.mark.parametrize("seed", [2**63 - 1, 2**63, 2**64 - 1, -1, -2**63, "7", str(2**64 - 1), "-1"])
+def test_seeds_are_all_that_torch_takes(csm, synth, tmp_path, seed):
+    lines = write(tmp_path / "in.jsonl", [{"id": "a", "text": "No.", "seed": seed}])
+    synth(tmp_path / "o", manifest=lines)
+    csm("generate", "--whole", "--text", "No.", "--seed", seed, "--output", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "o" / "a.wav").read_bytes()
+    line, = told(tmp_path / "o")
+    assert line["seed"] == (str(seed) if int(seed) >= 2**63 else int(seed))
+    before = files(tmp_path / "o")
+    synth(tmp_path / "o", "--resume", manifest=lines)
+    assert files(tmp_path / "o") == before
+
+
+@pytest.mark.parametrize("key", ["id", "hash"])
+@pytest.mark.parametrize("number", [2**63, -2**63 - 1, 10**40])
+def test_a_long_number_of_another_key_spoils_no_line(synth, tmp_path, key, number):
+    item = {"id": "a", "text": 'No \\ "9223372036854775808".'} | {key: number}
+    synth(tmp_path / "o", manifest=write(tmp_path / "in.jsonl", [item]))
+    line, = told(tmp_path / "o")
+    assert line["text"] == item["text"] and line["id"] == str(item["id"])
+
+
+def test_what_a_turn_of_the_context_cannot_have_is_said(csm, synth, tmp_path):
+    csm("generate", "--text", "Hello there.", "--output", tmp_path / "a.wav")
+    turn = {"audio_filepath": "a.wav", "text": "Hello there.", "duration": 1.0}
+    lines = write(tmp_path / "in.jsonl", [{"id": "a", "text": "No.", "foo": 1, "context": [turn, turn | {"offset": 0.5}]}])
+    assert synth(tmp_path / "o", "--quiet", manifest=lines).stderr == (
+        f'csm: {lines}: line 1: nothing is done with "foo"\ncsm: {lines}: line 1: nothing is done with "offset"\n')
 
 
 def test_a_setting_that_a_line_cannot_have_is_said_even_if_quiet(synth, tmp_path):

@@ -85,6 +85,21 @@ def test_each_kind_of_key_signs(folder, tmp_path, name):
     assert failures((tmp_path / "a.wav").read_bytes(), "wav") == []
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_each_file_of_a_corpus_is_signed(folder, tmp_path, kind):
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": i, "text": TEXT}) + "\n" for i in "abc"))
+    command = [CSM, "synth", "--manifest", tmp_path / "in.jsonl", "--format", kind, "--batch", "3", "--mark", "--quiet"]
+    env = os.environ | {"CSM_C2PA": str(LIBRARY)}
+    for out, more in ("plain", []), ("signed", signing(folder)):
+        assert subprocess.run([*map(str, [*command, "--output-dir", tmp_path / out, *more])], env=env).returncode == 0
+    for i in "abc":
+        assert failures((tmp_path / "signed" / f"{i}.{kind}").read_bytes(), kind) == []
+        assert (soundfile.read(tmp_path / "plain" / f"{i}.{kind}")[0] == soundfile.read(tmp_path / "signed" / f"{i}.{kind}")[0]).all()
+    done = subprocess.run([*map(str, [*command[:4], "--output-dir", tmp_path / "o", "--format", "opus", *signing(folder)])],
+                          env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and "a format that C2PA signs" in done.stderr and not (tmp_path / "o").exists()
+
+
 def test_a_pipe_gets_the_same_file(folder):
     done = subprocess.run([CSM, "generate", "--text", TEXT, "--output", "-", *map(str, signing(folder))],
                           capture_output=True, env=os.environ | {"CSM_C2PA": str(LIBRARY)})

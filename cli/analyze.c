@@ -14,6 +14,7 @@
 #include "corpus.h"
 #include "model_path.h"
 #include "options.h"
+#include "tokens.h"
 
 static const char usage_text[] =
     "usage: csm analyze A [B] [OPTIONS]\n"
@@ -110,6 +111,23 @@ static csm_status add_sound(const char *model_path, csm_tokens **tokens, csm_err
     return status;
 }
 
+/* Of two that part in shape, one may lie as [codebooks, frames]: it is the one with more
+ * columns, since codebooks are few. */
+static csm_status order_pair(csm_tokens **tokens, csm_error *err)
+{
+    if (tokens[0] == NULL || tokens[1] == NULL || tokens[0]->n_codebooks == tokens[1]->n_codebooks)
+        return CSM_OK;
+    const int wide = tokens[1]->n_codebooks > tokens[0]->n_codebooks;
+    const size_t n_codebooks = tokens[!wide]->n_codebooks, before = tokens[wide]->n_codebooks;
+    if (tokens[wide]->n_frames != n_codebooks)
+        return CSM_OK;
+    const csm_status status = tokens_order(&tokens[wide], n_codebooks, err);
+    if (status == CSM_OK && tokens[wide]->n_codebooks != before)
+        fprintf(stderr, "csm: %s: taken as [codebooks, frames], and turned round\n",
+                tokens[wide]->name);
+    return status;
+}
+
 /* The verdict, or of one stream its soundness, as an exit code. */
 static int judge(const csm_analysis *analysis)
 {
@@ -171,6 +189,8 @@ int run_analyze(int argc, char **argv)
     csm_status status = CSM_OK;
     for (int i = 0; i < 2 && args.files[i] != NULL && status == CSM_OK; i++)
         status = csm_tokens_open(args.files[i], &tokens[i], &err);
+    if (status == CSM_OK)
+        status = order_pair(tokens, &err);
     if (status == CSM_OK && args.model_path != NULL)
         status = add_sound(args.model_path, tokens, &err);
     if (status == CSM_OK)

@@ -72,8 +72,12 @@ void remark_text(struct speak *w, const struct recite *how, bool is_embedded)
 {
     const char *text = how->script != NULL ? how->script : w->text;
     csm_remark remark;
-    if (is_embedded && csm_remark_letters(text, &remark))
+    csm_error unsaid; /* a text that is none is refused where it is spoken */
+    char *spoken = NULL;
+    if (is_embedded && speakable(w, text, &spoken, &unsaid) == CSM_OK &&
+        csm_remark_letters(spoken, &remark))
         warn(&w->warnings, &remark);
+    csm_free(spoken);
     const bool is_one = w->save_tokens != NULL || (how->script != NULL && how->is_per_turn);
     if (w->is_normalized && is_one && asks_for_pauses(text)) {
         csm_remark_write(&remark, "pauses", "text: its pauses are commas: %s",

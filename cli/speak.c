@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "interrupt.h"
 #include "report_json.h"
+#include "tokens.h"
 
 /* ---- what is said meanwhile ------------------------------------------------ */
 
@@ -184,6 +185,8 @@ static csm_status force(struct speak *w, const csm_model_info *info, csm_tokens 
     if (w->forced_tokens == NULL)
         return CSM_OK;
     csm_status st = csm_tokens_open(w->forced_tokens, tokens, err);
+    if (st == CSM_OK)
+        st = tokens_order(tokens, info->n_codebooks, err);
     if (st != CSM_OK)
         return st;
     if ((*tokens)->n_codebooks != info->n_codebooks || (*tokens)->n_frames == 0)

@@ -8,30 +8,44 @@
 #include <csm/analysis.h>
 #include <csm/remarks.h>
 
-/* The codes of a file, in the order that the codec takes: [frames, codebooks]. Codecs of other
- * programs hand over [codebooks, frames]; it is told by the codec's number of codebooks, but
- * for files that csm wrote. `*turned` is to be freed: NULL where they lie right. */
-static csm_status order_codes(const csm_tokens *tokens, size_t n_codebooks, const int32_t **codes,
-                              size_t *n_frames, size_t *n_columns, int32_t **turned, csm_error *err)
+csm_status tokens_order(csm_tokens **tokens, size_t n_codebooks, csm_error *err)
 {
-    const size_t rows = tokens->n_frames, columns = tokens->n_codebooks;
-    const bool is_own = csm_tokens_metadata(tokens, "version") != NULL;
-    const bool is_turned = !is_own && ((columns > n_codebooks && rows <= n_codebooks) ||
-                                       (rows == n_codebooks && columns != n_codebooks));
-    *turned = NULL;
-    *codes = tokens->codes;
-    *n_frames = is_turned ? columns : rows;
-    *n_columns = is_turned ? rows : columns;
-    if (!is_turned)
+    const csm_tokens *t = *tokens;
+    const size_t rows = t->n_frames, columns = t->n_codebooks;
+    const bool is_own = csm_tokens_metadata(t, "version") != NULL || t->logits.data != NULL ||
+                        t->margins != NULL;
+    if (is_own || !((columns > n_codebooks && rows <= n_codebooks) ||
+                    (rows == n_codebooks && columns != n_codebooks)))
         return CSM_OK;
-    *turned = malloc((rows * columns + 1) * sizeof **turned);
-    if (*turned == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "%s: %zu codes: out of memory", tokens->name,
+    int32_t *codes = malloc((rows * columns + 1) * sizeof *codes);
+    if (codes == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: %zu codes: out of memory", t->name,
                         rows * columns);
     for (size_t i = 0; i < rows * columns; i++)
-        (*turned)[i % columns * rows + i / columns] = tokens->codes[i];
-    *codes = *turned;
+        codes[i % columns * rows + i / columns] = t->codes[i];
+    csm_tokens *turned = NULL;
+    const csm_status st = csm_tokens_make(t->name, codes, columns, rows, &turned, err);
+    free(codes);
+    if (st != CSM_OK)
+        return st;
+    csm_tokens_close(*tokens);
+    *tokens = turned;
     return CSM_OK;
+}
+
+/* Whether codes of another program end as a CSM's speech does in transformers: with a frame of
+ * zeros, which is no sound and would be a click. */
+static bool has_end_of_speech(const csm_tokens *t)
+{
+    const int32_t *last = t->codes + (t->n_frames - 1) * t->n_codebooks;
+    if (csm_tokens_metadata(t, "version") != NULL || t->n_frames < 2)
+        return false;
+    for (size_t k = 0; k < t->n_codebooks; k++)
+        if (last[k] != 0)
+            return false;
+    fprintf(stderr, "csm: %s: its last frame is all zeros, the end of a CSM's speech: it is left out\n",
+            t->name);
+    return true;
 }
 
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
@@ -41,16 +55,15 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
 {
     csm_codec *codec = NULL;
     csm_tokens *file = NULL;
-    const int32_t *codes = NULL;
-    int32_t *turned = NULL;
     float *samples = NULL;
-    size_t n_frames = 0, n_codebooks = 0, n_samples = 0;
+    size_t n_frames = 0, n_samples = 0;
     csm_status st = csm_tokens_open(tokens, &file, err);
     if (st == CSM_OK)
         st = csm_codec_open(model_path, options, &codec, err);
     if (st == CSM_OK)
-        st = order_codes(file, csm_codec_describe(codec)->n_codebooks, &codes, &n_frames,
-                         &n_codebooks, &turned, err);
+        st = tokens_order(&file, csm_codec_describe(codec)->n_codebooks, err);
+    if (st == CSM_OK)
+        n_frames = file->n_frames - has_end_of_speech(file);
     if (st == CSM_OK && n_frames == 0)
         st = csm_fail(err, CSM_BAD_FORMAT, "%s: no frame, expected some: there is no sound", tokens);
     if (st == CSM_OK) {
@@ -60,7 +73,7 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
             st = csm_fail(err, CSM_NO_MEMORY, "%s: %zu frames: out of memory", tokens, n_frames);
     }
     if (st == CSM_OK) {
-        st = csm_codec_decode(codec, codes, n_frames, n_codebooks, samples, err);
+        st = csm_codec_decode(codec, file->codes, n_frames, file->n_codebooks, samples, err);
         if (st == CSM_BAD_ARG) { /* the file's fault, not the command line's */
             csm_error inner = *err;
             st = csm_fail(err, CSM_BAD_FORMAT, "%s: %s", tokens, inner.text);
@@ -73,7 +86,6 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     if (st == CSM_OK && strcmp(output, "none") != 0)
         st = csm_audio_write(output, written->format, samples, n_samples, rate_hz, &form, err);
     free(samples);
-    free(turned);
     csm_codec_close(codec);
     csm_tokens_close(file);
     return st;

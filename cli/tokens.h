@@ -4,10 +4,15 @@
 #ifndef CSM_CLI_TOKENS_H
 #define CSM_CLI_TOKENS_H
 
+#include <csm/analysis.h>
 #include <csm/audio.h>
 #include <csm/csm.h>
 
 #include "written.h"
+
+/* Turn codes round where they lie as [codebooks, frames], as codecs of other programs hand them
+ * over: it is told by how many codebooks there should be. What csm wrote lies right. CSM_NO_MEMORY. */
+csm_status tokens_order(csm_tokens **tokens, size_t n_codebooks, csm_error *err);
 
 /* Decode the codes of a file that csm_tokens_open reads (safetensors, .npy, .npz, any integers; "-": standard input). output: a file, "-", or "none" (which
  * decodes and writes nothing). The sound is marked if marking is on. */

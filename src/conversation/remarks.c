@@ -29,9 +29,9 @@ bool csm_remark_letters(const char *text, csm_remark *remark)
     const size_t n = csm_text_unspoken(text, &script);
     if (n > 0)
         csm_remark_write(remark, "unspoken-letters",
-                         "text: %zu letters are not Latin (the first is %s): the embedded voice "
+                         "text: %zu letter%s not Latin (the first is %s): the embedded voice "
                          "cannot speak them",
-                         n, script);
+                         n, n == 1 ? " is" : "s are", script);
     return n > 0;
 }
 

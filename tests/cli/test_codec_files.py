@@ -131,3 +131,27 @@ def test_options_of_decode_are_none_of_encode(csm, encoded, tmp_path):
     assert done.returncode == 2 and "--codebooks is of encode" in done.stderr
     done = csm("codec", "encode", encoded[0], "none", check=False, cwd=tmp_path)
     assert done.returncode == 2 and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_codebooks_first_is_turned_round_wherever_codes_are_read(csm, encoded, tmp_path, is_batch):
+    spoken = ["generate", "--text", "Hello there.", "--seed", 3, "--output", "none"]
+    csm(*spoken, "--save-tokens", tmp_path / "a.safetensors")
+    codes = load_file(tmp_path / "a.safetensors")["codes"]
+    np.save(tmp_path / "t.npy", codes.T[None] if is_batch else codes.T)
+    for pair in ["a.safetensors", "t.npy"], ["t.npy", "a.safetensors"]:
+        done = csm("analyze", *pair, cwd=tmp_path)
+        assert "t.npy: taken as [codebooks, frames]" in done.stderr
+    csm(*spoken, "--forced-tokens", tmp_path / "t.npy", "--save-tokens", tmp_path / "f.safetensors")
+    assert np.array_equal(load_file(tmp_path / "f.safetensors")["codes"], codes)
+
+
+@pytest.mark.parametrize("ending", ["npy", "safetensors"])
+@pytest.mark.parametrize("shape", ["frames first", "codebooks first"])
+def test_the_frame_that_ends_speech_in_transformers_is_no_sound(csm, encoded, tmp_path, ending, shape):
+    _, codes, sound = encoded
+    ended = np.concatenate([codes, np.zeros((1, codes.shape[1]), codes.dtype)])
+    write(tmp_path / f"c.{ending}", ended if shape == "frames first" else ended.T)
+    done = csm("codec", "decode", tmp_path / f"c.{ending}", tmp_path / "o.wav")
+    assert "its last frame is all zeros" in done.stderr
+    assert np.array_equal(soundfile.read(tmp_path / "o.wav", dtype="float32")[0], sound)

@@ -73,6 +73,14 @@ def test_letters_that_the_voice_has_not_learned_are_told(csm):
     assert csm("generate", "--text", "Gr\u00fc\u00dfe, caf\u00e9.", "--dry-run").stderr == ""
 
 
+@pytest.mark.parametrize("text, told", [("It is \u03c0, about 3.", []), ("\u03bb and \u03c0", []), ("One \u30c4.", ["1 letter is not Latin"]),
+                                        ("\u30c4\u30c4", ["2 letters are not Latin"])])
+def test_letters_that_become_words_are_spoken(csm, text, told):
+    done = csm("generate", "--text", text, "--dry-run")
+    assert [w for w in ["1 letter is not Latin", "2 letters are not Latin"] if w in done.stderr] == told
+    assert ("not Latin" in csm("generate", "--text", text, "--dry-run", "--no-normalize").stderr)
+
+
 def test_what_is_streamed_is_what_is_written(csm, speech, build_dir):
     def stream(form):
         return subprocess.run([build_dir / "bin" / "csm", "generate", "--text", "Hello there.",

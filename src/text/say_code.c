@@ -61,6 +61,21 @@ static bool telephone(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* 1-800-FLOWERS: the letters that are dialled are a word. */
+static bool dialled_word(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group digits = csm_group(found, 1), word = csm_group(found, 2);
+    csm_say_digit_groups(out, digits.p, digits.n);
+    csm_builder_add_text(out, ",");
+    for (size_t i = 0, n; i < word.n; i += n + 1) {
+        for (n = 0; i + n < word.n && word.p[i + n] != '-';)
+            n++;
+        csm_builder_add_text(out, " ");
+        csm_builder_add(out, word.p + i, n);
+    }
+    return true;
+}
+
 /* Groups of digits as they stand: 4111 1111 1111 1111, 978-3-16-148410-0, 123-45-6789. */
 static bool digit_groups(struct csm_builder *out, const struct csm_found *found)
 {
@@ -94,6 +109,7 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone,
      NULL},
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4}[ /-]?\\d{5,8}(?!\\w)", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.-])((?:1-)?8\\d\\d)-([A-Z]{3,}(?:-[A-Z]+)*)(?![\\w-])", dialled_word, NULL},
     {AT_WORD,
      "(?<!\\w)([vV])\\.? "
      "?(\\d+(?:\\.\\d+)*)((?:-?(?:alpha|beta|rc|dev|pre|a|b)\\.?\\d*)?)(?!\\w|\\.\\d)",

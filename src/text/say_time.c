@@ -23,6 +23,26 @@ static void say_offset(struct csm_builder *out, struct csm_group offset)
         csm_say_int(out, csm_group_value(minutes, 59));
 }
 
+static void say_count(struct csm_builder *out, struct csm_group number, const char *unit)
+{
+    if (number.n == 0)
+        return;
+    const int value = csm_group_value(number, 999);
+    csm_say_int(out, value);
+    csm_builder_add_word(out, unit);
+    if (value != 1)
+        csm_builder_add_text(out, "s");
+}
+
+/* 1h30m, 2h 15m 30s, 5m30s */
+static bool duration(struct csm_builder *out, const struct csm_found *found)
+{
+    say_count(out, csm_group(found, 1), "hour");
+    say_count(out, csm_group(found, 2), "minute");
+    say_count(out, csm_group(found, 3), "second");
+    return true;
+}
+
 /* 10:30, 9:00, 7:05, 14:30:05 UTC+2, 10:30Z */
 static bool time_of_day(struct csm_builder *out, const struct csm_found *found)
 {
@@ -114,6 +134,8 @@ const struct csm_say_rule csm_say_times[] = {
      "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",
      time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})h([0-5]\\d)()()()()()(?!\\w)", time_of_day, NULL},
+    {AT_DIGIT, "(?<![\\w:.])(\\d{1,3})h ?([0-5]?\\d)m(?:in)?(?: ?([0-5]?\\d)s)?(?!\\w)", duration, NULL},
+    {AT_DIGIT, "(?<![\\w:.])()(\\d{1,3})m ?([0-5]?\\d)s(?!\\w)", duration, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})\\.([0-5]\\d)()(?=\\s?([apAP]\\.?[mM])(?!\\w))()()()",
      time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,4}):(\\d{1,4})(?![\\w:])", ratio, NULL},

@@ -95,6 +95,12 @@ static void money_times_and_units_are_read(void **state)
     check("10-20", "ten to twenty");
     check("555-1234", "five five five, one two three four");
     check("1-800-555-0199", "one, eight zero zero, five five five, zero one nine nine");
+    check("1-800-FLOWERS", "one, eight zero zero, FLOWERS");
+    check("888-GET-THIS now", "eight eight eight, GET THIS now");
+    check("In 1h30m, 2h 15m 30s or 5m30s.", "In one hour thirty minutes, two hours fifteen minutes thirty "
+                                            "seconds or five minutes thirty seconds.");
+    check("1h1m1s, 0h05m, 10h30", "one hour one minute one second, zero hours five minutes, ten thirty");
+    check("Figure 800-A, 5m 30s", "Figure eight hundred-A, five minutes thirty seconds");
     check("24/7, 3/4/2021, 5 km/h",
           "twenty four seven, three four twenty twenty one, five kilometers "
           "per hour");

@@ -336,6 +336,13 @@ struct csm_engine_ops {
      * After a failure the lanes' contents are unsure. */
     csm_status (*frame)(void *ctx, const struct csm_frame_parts *parts,
                         struct csm_frame_lane *lanes, size_t n, csm_error *err);
+    /* (optional, with the traits whole_frame and lanes) The same, and the caller is told of codes
+     * as they come: arrived(user, k), by the calling thread, whenever the first k codes and rows
+     * of logits of every lane are in place and more are being computed. k grows from call to
+     * call. No function of ctx may be called there. */
+    csm_status (*frame_in_pieces)(void *ctx, const struct csm_frame_parts *parts,
+                                  struct csm_frame_lane *lanes, size_t n,
+                                  void (*arrived)(void *user, size_t k), void *user, csm_error *err);
 
     /* (with the trait own_stream) A generator of the engine's library, as seeding it gives
      * (torch.manual_seed, mx.random.seed), moved on by n_calls draws over n_each values. */
@@ -367,7 +374,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 8
+#define CSM_ENGINE_ABI 9
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

@@ -25,6 +25,7 @@ void csm_scratch_free(struct csm_scratch *x)
     free(x->ready);
     free(x->group);
     free(x->asked);
+    free(x->right);
     free(x->rows);
     free(x->heard);
     free(x->streams);
@@ -53,6 +54,7 @@ csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *mo
                                   .ready = malloc(n * sizeof *x->ready),
                                   .group = malloc(n * sizeof *x->group),
                                   .asked = malloc(n * sizeof *x->asked),
+                                  .right = malloc(n * sizeof *x->right),
                                   .rows = malloc(n * 2 * vocab * sizeof(float)),
                                   .heard = malloc(n * model->info.n_codebooks * sizeof(int32_t)),
                                   .streams = malloc(n * sizeof *x->streams),
@@ -60,7 +62,7 @@ csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *mo
                                   .begun = malloc(n * sizeof *x->begun)};
         if (x->logits != NULL && x->codes != NULL && x->feeds != NULL && x->frames != NULL &&
             x->sequences != NULL && x->lanes != NULL && x->ready != NULL && x->group != NULL &&
-            x->asked != NULL && x->rows != NULL && x->heard != NULL && x->streams != NULL &&
+            x->asked != NULL && x->rows != NULL && x->right != NULL && x->heard != NULL && x->streams != NULL &&
             x->samples != NULL && x->begun != NULL) {
             csm_scratch_free(*scratch);
             *scratch = x;

@@ -17,7 +17,7 @@ struct csm_scratch {
     struct csm_frame_lane *frames;    /* [n_rooms] */
     struct csm_sequence **sequences;  /* [n_rooms] */
     csm_generation **lanes;           /* [n_rooms] of the scheduler's list, as it was */
-    csm_generation **ready, **group, **asked; /* [n_rooms] */
+    csm_generation **ready, **group, **asked, **right; /* [n_rooms] */
     float *rows; /* [n_rooms, 2, vocab] that csm_drawing_draw needs */
     int32_t *heard;                    /* [n_rooms, n_codebooks] */
     struct csm_mimi_stream **streams;  /* [n_rooms] */

@@ -206,9 +206,7 @@ static csm_status begin_whole(csm_generation *g, struct csm_pass *pass, size_t i
 {
     const size_t k = g->model->info.n_codebooks;
     csm_lane *depth = NULL;
-    csm_status st = csm_whole_frame_begin(g, csm_drawing_forced(g), err);
-    if (st == CSM_OK)
-        st = csm_pass_depth_lane(pass, i, &depth, err);
+    csm_status st = csm_pass_depth_lane(pass, i, &depth, err);
     const bool has_feed = g->sequence.n_positions < g->prompt.n;
     if (st == CSM_OK && has_feed)
         st = csm_sequence_reserve(&g->sequence, 1, err);
@@ -223,34 +221,11 @@ static csm_status begin_whole(csm_generation *g, struct csm_pass *pass, size_t i
     return st;
 }
 
-/* Ask for all frames of the list; those that could not be given are marked. */
-static void ask(struct csm_host *host, csm_generation **lanes, struct csm_frame_lane *frames,
-                size_t n, csm_error *err)
-{
-    const struct csm_engine *engine = &host->engine;
-    const double start = csm_now_ms();
-    csm_status st = engine->ops->frame(engine->ctx, &host->language.parts, frames, n, err);
-    const double took = csm_now_ms() - start;
-    for (size_t i = 0; i < n; i++) {
-        lanes[i]->work.depth_ms += took;
-        if (st == CSM_OK) {
-            lanes[i]->sequence.n_positions += frames[i].feed != NULL;
-            frames[i].feed = NULL;
-        } else {
-            mend(lanes[i]);
-        }
-    }
-    if (st != CSM_OK && n == 1)
-        fail(lanes[0], st, err);
-    for (size_t i = 0; st != CSM_OK && n > 1 && i < n; i++)
-        if (lanes[i]->failed == CSM_OK)
-            ask(host, lanes + i, frames + i, 1, err);
-}
-
-/* Those of a list, from `first` on. */
+/* The first n_codes codes of those of the list from `first` on. */
 struct judge_job {
     struct csm_scratch *x;
-    size_t first;
+    size_t first, n, n_codes;
+    double took_ms; /* beside the engine's work */
 };
 
 /* What the engine drew, drawn again. */
@@ -265,38 +240,86 @@ static void judge_work(void *user, size_t first, size_t end, int thread)
         if (g->failed != CSM_OK)
             continue;
         const double from = csm_now_ms();
-        csm_status st =
-            csm_whole_frame_judge(g, csm_drawing_slot(g), csm_scratch_rows(x, i), &err);
+        csm_status st = csm_whole_frame_judge(g, job->n_codes, csm_drawing_slot(g), csm_scratch_rows(x, i), &err);
         g->work.draw_ms += csm_now_ms() - from;
         if (st != CSM_OK)
             fail(g, st, &err);
     }
 }
 
-/* Some at a time, so that the sound of those that are right begins while the draws of the next
- * are repeated. Who is to be asked for again comes to the front of the list; gives how many. */
+static void judge_arrived(void *user, size_t n_codes)
+{
+    struct judge_job *job = user;
+    const double from = csm_now_ms();
+    job->n_codes = n_codes;
+    each(job->x, judge_work, job, job->n, MANY_FRAMES);
+    job->took_ms += csm_now_ms() - from;
+}
+
+/* Ask for the frames of n of the list, from `first` on; those that could not be given are marked.
+ * Draws of the codes that come first are repeated while the others are computed. */
+static void ask(struct csm_host *host, struct csm_scratch *x, size_t first, size_t n, csm_error *err)
+{
+    const struct csm_engine *engine = &host->engine;
+    csm_generation **lanes = x->asked + first;
+    struct csm_frame_lane *frames = x->frames + first;
+    struct judge_job job = {x, first, n, 0, 0};
+    for (size_t i = 0; i < n; i++)
+        lanes[i]->whole.has_parted = false;
+    const double start = csm_now_ms();
+    csm_status st = n >= MANY_FRAMES && engine->ops->frame_in_pieces != NULL
+                        ? engine->ops->frame_in_pieces(engine->ctx, &host->language.parts, frames, n, judge_arrived,
+                                                       &job, err)
+                        : engine->ops->frame(engine->ctx, &host->language.parts, frames, n, err);
+    const double took = csm_now_ms() - start - job.took_ms;
+    for (size_t i = 0; i < n; i++) {
+        lanes[i]->work.depth_ms += took;
+        if (st == CSM_OK) {
+            lanes[i]->sequence.n_positions += frames[i].feed != NULL;
+            frames[i].feed = NULL;
+        } else {
+            mend(lanes[i]);
+        }
+    }
+    if (st != CSM_OK && n == 1)
+        fail(lanes[0], st, err);
+    for (size_t i = 0; st != CSM_OK && n > 1 && i < n; i++)
+        if (lanes[i]->failed == CSM_OK)
+            ask(host, x, first + i, 1, err);
+}
+
+/* The draws that are left, then the sound of those that are right begins. Who is to be asked for
+ * again comes to the front of the list; gives how many. */
 static size_t judge(struct csm_scratch *x, size_t n_asked)
 {
-    size_t n_again = 0;
-    for (size_t at = 0; at < n_asked; at += CSM_MIMI_TOGETHER) {
-        const size_t n = n_asked - at < CSM_MIMI_TOGETHER ? n_asked - at : CSM_MIMI_TOGETHER;
-        csm_generation *right[CSM_MIMI_TOGETHER];
-        size_t n_right = 0;
-        each(x, judge_work, &(struct judge_job){x, at}, n, MANY_FRAMES);
-        for (size_t i = at; i < at + n; i++) {
-            csm_generation *g = x->asked[i];
-            if (g->failed == CSM_OK && g->whole.k < x->n_codebooks) {
-                x->frames[n_again] = x->frames[i];
-                x->asked[n_again++] = g;
-            } else if (g->failed == CSM_OK) {
-                csm_drawing_judge(g);
-                right[n_right++] = g;
-            }
+    size_t n_again = 0, n_right = 0;
+    each(x, judge_work, &(struct judge_job){x, 0, n_asked, x->n_codebooks, 0}, n_asked, MANY_FRAMES);
+    for (size_t i = 0; i < n_asked; i++) {
+        csm_generation *g = x->asked[i];
+        if (g->failed == CSM_OK && g->whole.k < x->n_codebooks) {
+            x->frames[n_again] = x->frames[i];
+            x->asked[n_again++] = g;
+        } else if (g->failed == CSM_OK) {
+            csm_drawing_judge(g);
+            x->right[n_right++] = g;
         }
-        if (x->mimi != NULL)
-            begin_sound(right, n_right, x);
     }
+    if (x->mimi != NULL)
+        begin_sound(x->right, n_right, x);
     return n_again;
+}
+
+/* What each needs for itself. */
+static void begin_work(void *user, size_t first, size_t end, int thread)
+{
+    csm_generation **lanes = user;
+    csm_error err;
+    (void)thread;
+    for (size_t i = first; i < end; i++) {
+        csm_status st = csm_whole_frame_begin(lanes[i], csm_drawing_forced(lanes[i]), &err);
+        if (st != CSM_OK)
+            fail(lanes[i], st, &err);
+    }
 }
 
 static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
@@ -304,7 +327,10 @@ static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
 {
     csm_error err;
     size_t n_asked = 0;
+    each(x, begin_work, lanes, n, MANY_FRAMES);
     for (size_t i = 0; i < n; i++) {
+        if (lanes[i]->failed != CSM_OK)
+            continue;
         csm_status st = begin_whole(lanes[i], &host->pass, i, &x->frames[n_asked], &err);
         if (st != CSM_OK)
             fail(lanes[i], st, &err);
@@ -312,7 +338,7 @@ static void draw_whole(struct csm_host *host, csm_generation **lanes, size_t n,
             x->asked[n_asked++] = lanes[i];
     }
     while (n_asked > 0) {
-        ask(host, x->asked, x->frames, n_asked, &err);
+        ask(host, x, 0, n_asked, &err);
         n_asked = judge(x, n_asked);
     }
 }

@@ -105,6 +105,7 @@ csm_status csm_whole_frame_begin(csm_generation *g, const int32_t *forced, csm_e
 {
     struct csm_whole_frame *w = &g->whole;
     w->k = 0;
+    w->has_parted = false;
     w->forced = forced;
     w->draw.known = forced != NULL ? forced : g->fed;
     w->draw.n_known = forced != NULL ? g->model->info.n_codebooks : 0;
@@ -127,13 +128,12 @@ static void take_own(const struct csm_whole_frame *w, struct csm_slot *slot, siz
     slot->probs[k] = probs[code];
 }
 
-csm_status csm_whole_frame_judge(csm_generation *g, struct csm_slot *slot, float *rows,
+csm_status csm_whole_frame_judge(csm_generation *g, size_t n, struct csm_slot *slot, float *rows,
                                  csm_error *err)
 {
     struct csm_whole_frame *w = &g->whole;
-    const size_t n_codebooks = g->model->info.n_codebooks, vocab = g->model->info.vocab;
-    bool is_right = true;
-    while (is_right && w->k < n_codebooks) {
+    const size_t vocab = g->model->info.vocab;
+    while (!w->has_parted && w->k < n) {
         const size_t k = w->k++;
         const float *probs;
         if (w->draw.noise != NULL && g->sampler != NULL) /* made once, for the engine's race and this one */
@@ -145,7 +145,7 @@ csm_status csm_whole_frame_judge(csm_generation *g, struct csm_slot *slot, float
         if (w->draw.kind == CSM_DRAW_OWN)
             take_own(w, slot, k, probs);
         g->fed[k] = w->forced != NULL ? w->forced[k] : slot->codes[k];
-        is_right = w->forced != NULL || slot->codes[k] == w->codes[k];
+        w->has_parted = w->forced == NULL && slot->codes[k] != w->codes[k];
     }
     if (w->forced == NULL)
         w->draw.n_known = w->k;

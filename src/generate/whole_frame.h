@@ -21,6 +21,7 @@ struct csm_whole_frame {
     float *logits;          /* [n_codebooks, vocab] */
     csm_noise_ahead *noise; /* of a race */
     size_t k;               /* codes of the frame that are settled */
+    bool has_parted;        /* the last of these is not the engine's: what it drew behind is not right */
     const int32_t *forced;  /* of the frame, or NULL */
 };
 
@@ -33,10 +34,10 @@ void csm_whole_frame_close(struct csm_whole_frame *whole);
 /* Before a frame is asked for: its noise, and what is known of it. */
 csm_status csm_whole_frame_begin(csm_generation *generation, const int32_t *forced, csm_error *err);
 
-/* After the engine gave codes and logits: draw them again, into the slot; all codes are
- * settled (whole.k is n_codebooks), or the frame is to be asked for again. `rows` as for
- * csm_drawing_draw. */
-csm_status csm_whole_frame_judge(csm_generation *generation, struct csm_slot *slot, float *rows,
+/* After the engine gave the first n codes and their logits: draw them again, into the slot, those
+ * that are not settled yet. Once all were given, all are settled (whole.k is n_codebooks), or the
+ * frame is to be asked for again. `rows` as for csm_drawing_draw. */
+csm_status csm_whole_frame_judge(csm_generation *generation, size_t n, struct csm_slot *slot, float *rows,
                                  csm_error *err);
 
 #endif

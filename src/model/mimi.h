@@ -95,7 +95,7 @@ csm_status csm_mimi_check(const float *samples, size_t n_samples, csm_error *err
  * with conv_lanes. A stream's samples are, bit for bit, csm_mimi_decode's of it alone. codes
  * [n, n_codebooks] and n_codebooks as there. An engine may still be at work when it returns.
  * After a failure the streams' pasts are unsure. */
-enum { CSM_MIMI_TOGETHER = 128 };
+enum { CSM_MIMI_TOGETHER = 512 };
 csm_status csm_mimi_begin_together(struct csm_mimi *mimi, struct csm_mimi_stream *const *streams,
                                    size_t n, const int32_t *codes, size_t n_codebooks,
                                    csm_error *err);

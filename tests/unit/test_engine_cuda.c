@@ -311,12 +311,35 @@ static void restart(struct lane *x, size_t n_prompt, size_t seed)
     read_prompt(x, n_prompt, seed);
 }
 
+/* The lanes of a mix: who, and at which of their frames they are. */
+struct mix {
+    const struct lane *lanes;
+    const struct record *records;
+    const size_t *who, *at;
+    size_t n, n_arrived;
+};
+
+/* What has arrived of a mix's frames is in place. */
+static void expect_arrived(void *user, size_t k)
+{
+    struct mix *m = user;
+    assert_true(k > m->n_arrived && k < language.n_codebooks);
+    m->n_arrived = k;
+    for (size_t j = 0; j < m->n; j++) {
+        const size_t i = m->who[j];
+        const struct record *r = &m->records[i];
+        assert_memory_equal(m->lanes[i].logits, r->logits[m->at[i]], k * language.vocab * sizeof(float));
+        assert_memory_equal(m->lanes[i].codes, r->codes[m->at[i]], k * sizeof(int32_t));
+    }
+}
+
 static void compare_mixes(size_t n_mixes)
 {
     size_t k = language.n_codebooks, n_bytes = k * language.vocab * sizeof(float);
     static struct record records[MIX_LANES];
     static struct lane lanes[MIX_LANES];
     size_t at[MIX_LANES] = {0};
+    bool has_pieces = false;
     srand(1);
     for (size_t i = 0; i < MIX_LANES; i++) {
         struct record *r = &records[i];
@@ -348,7 +371,13 @@ static void compare_mixes(size_t n_mixes)
             }
             asked[j] = ask(&lanes[i], at[i] > 0 ? records[i].codes[at[i] - 1] : NULL);
         }
-        CHECK(engine.ops->frame(engine.ctx, &parts, asked, n, &err));
+        for (size_t j = 0; j < n; j++) {
+            memset(lanes[who[j]].codes, 0xff, sizeof lanes[who[j]].codes);
+            memset(lanes[who[j]].logits, 0xff, n_bytes);
+        }
+        struct mix m = {lanes, records, who, at, n, 0};
+        CHECK(engine.ops->frame_in_pieces(engine.ctx, &parts, asked, n, expect_arrived, &m, &err));
+        has_pieces = has_pieces || m.n_arrived > 0;
         for (size_t j = 0; j < n; j++) {
             size_t i = who[j];
             assert_memory_equal(lanes[i].logits, records[i].logits[at[i]], n_bytes);
@@ -356,6 +385,7 @@ static void compare_mixes(size_t n_mixes)
             at[i]++;
         }
     }
+    assert_true(has_pieces);
     for (size_t i = 0; i < MIX_LANES; i++) {
         close_lane(&lanes[i]);
         for (size_t f = 0; f < MIX_FRAMES; f++)

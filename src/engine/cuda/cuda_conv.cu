@@ -54,7 +54,8 @@ csm_conv_state *make_conv_state(context &ctx, const csm_conv &c)
     auto state = std::make_unique<csm_conv_state>();
     state->n_past = window_of(c) - hop_of(c);
     state->in = c.in;
-    state->past = std::make_unique<page>(*pool_of(ctx, state->n_past * state->in + 1), ctx.stream);
+    /* one at least, and each page begins at a four */
+    state->past = std::make_unique<page>(*pool_of(ctx, (state->n_past * state->in / 4 + 1) * 4), ctx.stream);
     return state.release();
 }
 
@@ -68,29 +69,39 @@ struct window_job {
     bool elu, replicate;
 };
 
-/* blockIdx.y: the stream. */
-__global__ static void window_kernel(const __grid_constant__ window_job job)
+__device__ static float elu(float v)
 {
+    return v <= 0.0f ? expm1f(v) : v;
+}
+
+__device__ static float4 elu(float4 v)
+{
+    return make_float4(elu(v.x), elu(v.y), elu(v.z), elu(v.w));
+}
+
+/* Values is float, or float4 where channels come in fours. blockIdx.y: the stream. */
+template <class Values> __global__ static void window_kernel(const __grid_constant__ window_job job)
+{
+    const int in = job.in / static_cast<int>(sizeof(Values) / sizeof(float));
+    auto at = [](const float *p) { return reinterpret_cast<const Values *>(p); };
     await_before();
     size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    int row = static_cast<int>(i / job.in), c = static_cast<int>(i % job.in);
+    int row = static_cast<int>(i / in), c = static_cast<int>(i % in);
     int n_rows = job.n_past + job.rows + job.padding;
     if (row >= n_rows)
         return;
     const float *past = job.pasts != nullptr && job.pasts[blockIdx.y].has_past ? job.pasts[blockIdx.y].past : nullptr;
     int from = row - job.n_past;
-    float v;
+    Values v = {};
     if (from < 0 && past != nullptr)
-        v = past[i];
-    else if ((from < 0 || from >= job.rows) && !job.replicate)
-        v = 0.0f;
-    else {
+        v = at(past)[i];
+    else if ((from >= 0 && from < job.rows) || job.replicate) {
         from = from < 0 ? 0 : from >= job.rows ? job.rows - 1 : from;
-        v = job.x[(static_cast<size_t>(blockIdx.y) * job.rows + from) * job.in + c];
-        if (job.elu && v <= 0.0f)
-            v = expm1f(v);
+        v = at(job.x)[(static_cast<size_t>(blockIdx.y) * job.rows + from) * in + c];
+        if (job.elu)
+            v = elu(v);
     }
-    job.to[static_cast<size_t>(blockIdx.y) * n_rows * job.in + i] = v;
+    reinterpret_cast<Values *>(job.to)[static_cast<size_t>(blockIdx.y) * n_rows * in + i] = v;
 }
 
 /* The end of each stream's window is its past from then on. */
@@ -254,7 +265,11 @@ void conv(context &ctx, const csm_conv &c, csm_conv_state *const *states, size_t
     window.elu = c.elu;
     window.replicate = c.replicate;
     unsigned n_streams = static_cast<unsigned>(n);
-    launch(ctx, "a convolution's input", window_kernel, dim3(blocks_of(between), n_streams), 256, 0, window);
+    if (in % 4 == 0)
+        launch(ctx, "a convolution's input", window_kernel<float4>, dim3(blocks_of(between / 4), n_streams), 256, 0,
+               window);
+    else
+        launch(ctx, "a convolution's input", window_kernel<float>, dim3(blocks_of(between), n_streams), 256, 0, window);
     if (states != nullptr && n_past != 0)
         launch(ctx, "a convolution's past", keep_kernel, dim3(blocks_of(n_past * in), n_streams), 256, 0, window);
     for (size_t i = 0; states != nullptr && i < n; i++)

@@ -371,7 +371,13 @@ void expect(const csm_weight &weight, size_t rows, size_t cols);
 
 /* ---- cuda_frame.cu ---- */
 csm_random *make_random(const context &ctx, uint64_t seed, size_t n_calls, size_t n_each);
-void draw_frames(context &ctx, const csm_frame_parts &parts, csm_frame_lane *lanes, size_t n);
+/* Who is told of codes as they come (frame_in_pieces); arrived NULL: nobody. */
+struct listener {
+    void (*arrived)(void *user, size_t k) = nullptr;
+    void *user = nullptr;
+};
+void draw_frames(context &ctx, const csm_frame_parts &parts, csm_frame_lane *lanes, size_t n,
+                 const listener &listener);
 
 /* ---- cuda_conv.cu ---- */
 csm_conv_state *make_conv_state(context &ctx, const csm_conv &conv);

@@ -5,9 +5,14 @@
  * frame to frame is data on the card, so that a sequence is recorded as a graph when it is
  * asked for again and replayed from then on.
  *
+ * Codes and logits go to the host while later ones are computed, in pieces of some codebooks: the
+ * caller repeats the draws of those meanwhile. So does the noise of the lanes' next frames come.
+ *
  * The depth decoder's inputs are codes' rows through the projector: those of all codes are
  * made once, by the same product, so that a step begins with a copy. */
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "engine/cuda/cuda_draw.cuh"
 #include "engine/cuda/cuda_frame.h"
@@ -50,11 +55,15 @@ struct frame_state {
     memory early_noise[2];
     cudaStream_t copies = nullptr;
     cudaEvent_t told = nullptr;
+    memory is_there; /* a word that is not 0: sent behind each piece */
+    cudaStream_t results = nullptr;
+    cudaEvent_t drawn = nullptr, sent = nullptr;
     uint64_t n_many = 0; /* frames of many so far */
     lane_frame *host_lanes = nullptr; /* pinned, as are: */
     int32_t *host_codes = nullptr;
-    float *host_logits = nullptr;
+    float *host_logits = nullptr, *host_noise = nullptr;
     attend_row *host_rows = nullptr;
+    volatile int32_t *host_arrived = nullptr; /* [MOST_CODEBOOKS]: not 0 where a piece ends that is there */
     size_t depth_rows_of = 0;         /* lanes that depth_rows is for */
     csm_threads *copiers = nullptr;   /* that hand many lanes' logits out */
     std::vector<frame_graph> graphs;
@@ -64,10 +73,12 @@ struct frame_state {
         forget_graphs();
         free_host();
         csm_threads_free(copiers);
-        if (told != nullptr)
-            cudaEventDestroy(told);
-        if (copies != nullptr)
-            cudaStreamDestroy(copies);
+        for (cudaEvent_t event : {told, drawn, sent})
+            if (event != nullptr)
+                cudaEventDestroy(event);
+        for (cudaStream_t stream : {copies, results})
+            if (stream != nullptr)
+                cudaStreamDestroy(stream);
     }
     void forget_graphs()
     {
@@ -81,7 +92,11 @@ struct frame_state {
         cudaFreeHost(host_lanes);
         cudaFreeHost(host_codes);
         cudaFreeHost(host_logits);
+        cudaFreeHost(host_noise);
         cudaFreeHost(host_rows);
+        cudaFreeHost(const_cast<int32_t *>(host_arrived));
+        host_arrived = nullptr;
+        host_noise = nullptr;
         host_lanes = nullptr;
         host_codes = nullptr;
         host_logits = nullptr;
@@ -256,13 +271,21 @@ static void prepare_room(context &ctx, const csm_frame_parts &p, size_t n, frame
     for (memory &early : f.early_noise)
         early.reserve(n * k * p.vocab * sizeof(float));
     if (f.copies == nullptr) {
-        check(cudaStreamCreateWithFlags(&f.copies, cudaStreamNonBlocking), "a stream");
-        check(cudaEventCreateWithFlags(&f.told, cudaEventDisableTiming), "an event");
+        for (cudaStream_t *stream : {&f.copies, &f.results})
+            check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "a stream");
+        for (cudaEvent_t *event : {&f.told, &f.drawn, &f.sent})
+            check(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "an event");
+        f.is_there.reserve(sizeof(int32_t));
+        check(cudaMemset(f.is_there.as<void>(), 1, sizeof(int32_t)), "a word");
     }
     f.n_many++; /* what was there early has gone */
     pinned(f.host_lanes, n);
     pinned(f.host_codes, n * k);
     pinned(f.host_logits, n * k * p.vocab);
+    pinned(f.host_noise, n * k * p.vocab);
+    int32_t *arrived;
+    pinned(arrived, MOST_CODEBOOKS);
+    f.host_arrived = arrived;
     pinned(f.host_rows, n);
     f.backbone_rows.reserve(n * sizeof(attend_row));
     f.depth_rows.reserve(n * (k + 1) * sizeof(attend_row));
@@ -417,6 +440,39 @@ static void run_draw(context &ctx, const csm_frame_parts &p, const frame_key &ke
     launch(ctx, "a draw", draw_kernel, dim3(static_cast<unsigned>(key.n)), DRAW_THREADS, 0, job);
 }
 
+/* Whether codebooks of n lanes go to the host once k has been drawn. Of many lanes they go in fours,
+ * and the last one goes alone: so little is left to be done after the card. */
+static bool ends_piece(const csm_frame_parts &p, size_t n, size_t k)
+{
+    const size_t many = 8, piece = 4, last = p.n_codebooks - 1;
+    return k == last || (n >= many && ((k + 1) % piece == 0 || k + 1 == last));
+}
+
+/* Codebook k has been drawn: those that wait to be sent go to the host, beside what comes after. */
+static void send_codes(context &ctx, const csm_frame_parts &p, const frame_key &key, size_t k, frame_state &f)
+{
+    size_t first = k, row = p.n_codebooks * p.vocab * sizeof(float);
+    if (!ends_piece(p, key.n, k))
+        return;
+    while (first > 0 && !ends_piece(p, key.n, first - 1))
+        first--;
+    check(cudaEventRecord(f.drawn, ctx.stream), "a frame's codes");
+    check(cudaStreamWaitEvent(f.results, f.drawn, 0), "a frame's codes");
+    check(cudaMemcpyAsync(f.host_codes, f.codes.as<int32_t>(), key.n * p.n_codebooks * sizeof(int32_t),
+                          cudaMemcpyDeviceToHost, f.results),
+          "a frame's codes");
+    check(cudaMemcpy2DAsync(f.host_logits + first * p.vocab, row, f.logits.as<float>() + first * p.vocab, row,
+                            (k + 1 - first) * p.vocab * sizeof(float), key.n, cudaMemcpyDeviceToHost, f.results),
+          "a frame's logits");
+    check(cudaMemcpyAsync(const_cast<int32_t *>(&f.host_arrived[k]), f.is_there.as<int32_t>(),
+                          sizeof(int32_t), cudaMemcpyDeviceToHost, f.results),
+          "a frame's codes");
+    if (k + 1 < p.n_codebooks)
+        return;
+    check(cudaEventRecord(f.sent, f.results), "a frame's codes");
+    check(cudaStreamWaitEvent(ctx.stream, f.sent, 0), "a frame's codes");
+}
+
 /* Logits of codebook k of rows that `in` makes ready. */
 static void run_head(context &ctx, const csm_frame_parts &p, const frame_key &key, size_t k,
                      rows_job in, frame_state &f)
@@ -428,6 +484,7 @@ static void run_head(context &ctx, const csm_frame_parts &p, const frame_key &ke
     job.ld = p.n_codebooks * p.vocab;
     launch_product(ctx, job);
     run_draw(ctx, p, key, k, f);
+    send_codes(ctx, p, key, k, f);
 }
 
 static void run_frame(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
@@ -580,48 +637,138 @@ static void expect_lane(const csm_frame_parts &p, const csm_frame_lane &lane)
         throw declined(shaped("a lane of %zu positions is full", b.capacity));
 }
 
-/* While the card is at work: the noise of the lanes' next frames, as far as it is known. */
+/* ---- beside the card's work ---------------------------------------------- */
+
+/* A loop over lanes, shared by threads where there are many. */
+static void each_lane(frame_state &f, csm_work work, void *user, size_t n)
+{
+    enum { COPIERS = 8, LEAST = 8 };
+    if (n >= LEAST && f.copiers == nullptr && csm_threads_new(COPIERS, &f.copiers, nullptr) != CSM_OK)
+        f.copiers = nullptr; /* without them it takes longer */
+    if (n >= LEAST && f.copiers != nullptr)
+        csm_threads_run(f.copiers, work, user, n, 1);
+    else
+        work(user, 0, n, 0);
+}
+
+static bool is_noise_known(const csm_frame_draw &d)
+{
+    return d.may_go_on && d.next_noise != nullptr && !is_greedy(d);
+}
+
+/* Lanes take their next page before they need it, each at another position: it takes a while, and
+ * lanes that began together would all do it before the same frame. */
+static void grow_ahead(context &ctx, const csm_frame_lane *lanes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        csm_lane &b = *lanes[i].backbone;
+        size_t next = b.lengths[0] + (lanes[i].feed != nullptr), end = next + 1 + i % PAGE;
+        if (!lanes[i].draw->may_go_on || next >= b.capacity)
+            continue;
+        try {
+            grow(ctx, b, next, end < b.capacity ? end : b.capacity);
+        } catch (const failure &e) {
+            if (e.code != cudaErrorMemoryAllocation)
+                throw;
+            return; /* the frame itself will say so */
+        }
+    }
+}
+
+struct noise_job {
+    const csm_frame_lane *lanes;
+    float *to; /* [n, row], pinned */
+    size_t row;
+};
+
+static void noise_work(void *user, size_t first, size_t end, int)
+{
+    const noise_job &job = *static_cast<const noise_job *>(user);
+    for (size_t i = first; i < end; i++)
+        if (is_noise_known(*job.lanes[i].draw))
+            memcpy(job.to + i * job.row, job.lanes[i].draw->next_noise, job.row * sizeof(float));
+}
+
+/* The noise of the lanes' next frames, as far as it is known. */
 static void send_ahead(const csm_frame_parts &p, const csm_frame_lane *lanes, size_t n, frame_state &f)
 {
-    size_t noise_size = p.n_codebooks * p.vocab;
-    for (size_t i = 0; i < n; i++) {
-        const csm_frame_draw &d = *lanes[i].draw;
-        csm_lane &b = *lanes[i].backbone;
-        if (!d.may_go_on || d.next_noise == nullptr || is_greedy(d))
+    size_t row = p.n_codebooks * p.vocab;
+    float *to = f.early_noise[(f.n_many + 1) % 2].as<float>();
+    noise_job job = {lanes, f.host_noise, row};
+    check(cudaEventSynchronize(f.told), "noise"); /* it is still read from host_noise */
+    each_lane(f, noise_work, &job, n);
+    for (size_t i = 0, first = 0; i <= n; i++) {
+        if (i < n && is_noise_known(*lanes[i].draw)) {
+            csm_lane &b = *lanes[i].backbone;
+            b.early_frame = f.n_many + 1;
+            b.early_noise = lanes[i].draw->next_noise;
+            b.early_at = i;
             continue;
-        b.early_frame = f.n_many + 1;
-        b.early_noise = d.next_noise;
-        b.early_at = i;
-        check(cudaMemcpyAsync(f.early_noise[b.early_frame % 2].as<float>() + i * noise_size, d.next_noise,
-                              noise_size * sizeof(float), cudaMemcpyHostToDevice, f.copies),
-              "noise");
+        }
+        if (i > first)
+            check(cudaMemcpyAsync(to + first * row, f.host_noise + first * row, (i - first) * row * sizeof(float),
+                                  cudaMemcpyHostToDevice, f.copies),
+                  "noise");
+        first = i + 1;
     }
     check(cudaEventRecord(f.told, f.copies), "noise");
 }
 
+/* Codes [first, end) from where they arrived to where they were asked for. */
 struct hand_out {
     const csm_frame_lane *lanes;
+    const int32_t *codes;
     const float *logits;
-    size_t row; /* of a lane */
+    size_t first, end, n_codebooks, vocab;
 };
 
 static void hand_out_work(void *user, size_t first, size_t end, int)
 {
     const hand_out &job = *static_cast<const hand_out *>(user);
-    for (size_t i = first; i < end; i++)
-        memcpy(job.lanes[i].logits, job.logits + i * job.row, job.row * sizeof(float));
+    size_t n = job.end - job.first;
+    for (size_t i = first; i < end; i++) {
+        size_t at = i * job.n_codebooks + job.first;
+        memcpy(job.lanes[i].codes + job.first, job.codes + at, n * sizeof(int32_t));
+        memcpy(job.lanes[i].logits + job.first * job.vocab, job.logits + at * job.vocab,
+               n * job.vocab * sizeof(float));
+    }
 }
 
-static void hand_out_logits(frame_state &f, const csm_frame_lane *lanes, size_t n, size_t row)
+/* Until a piece is there, or the card has done all that it was given. */
+static void wait_for(context &ctx, const volatile int32_t &piece)
 {
-    enum { COPIERS = 8, LEAST = 8 };
-    hand_out job = {lanes, f.host_logits, row};
-    if (n >= LEAST && f.copiers == nullptr && csm_threads_new(COPIERS, &f.copiers, nullptr) != CSM_OK)
-        f.copiers = nullptr; /* without them it takes longer */
-    if (n >= LEAST && f.copiers != nullptr)
-        csm_threads_run(f.copiers, hand_out_work, &job, n, 1);
-    else
-        hand_out_work(&job, 0, n, 0);
+    enum { LOOKS = 64 };
+    for (int i = 0; piece == 0; i++) {
+        std::this_thread::yield();
+        if (i % LOOKS != 0)
+            continue;
+        cudaError_t state = cudaStreamQuery(ctx.stream);
+        if (state == cudaSuccess)
+            return;
+        if (state != cudaErrorNotReady)
+            check(state, "a frame");
+    }
+}
+
+/* Pieces of the frame, as they come. */
+static void collect(context &ctx, const csm_frame_parts &p, const csm_frame_lane *lanes, size_t n, frame_state &f,
+                    const listener &to)
+{
+    for (size_t first = 0, k = 0; k < p.n_codebooks; k++) {
+        if (!ends_piece(p, n, k))
+            continue;
+        bool is_last = k + 1 == p.n_codebooks;
+        if (is_last)
+            check(cudaStreamSynchronize(ctx.stream), "a frame");
+        else
+            wait_for(ctx, f.host_arrived[k]);
+        std::atomic_thread_fence(std::memory_order_acquire);
+        hand_out job = {lanes, f.host_codes, f.host_logits, first, k + 1, p.n_codebooks, p.vocab};
+        each_lane(f, hand_out_work, &job, n);
+        if (!is_last && to.arrived != nullptr)
+            to.arrived(to.user, k + 1);
+        first = k + 1;
+    }
 }
 
 /* After a frame: the lane is a position longer, its random stream as many draws further. */
@@ -634,7 +781,8 @@ static void move_on(const csm_frame_parts &p, const csm_frame_lane &lane)
         lane.draw->random->offset += draws_of(p, *lane.draw) * NOISE_ADVANCE;
 }
 
-static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, frame_state &f)
+static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, frame_state &f,
+                      const listener &to)
 {
     size_t room = f.room;
     prepare_room(ctx, p, n, f);
@@ -679,23 +827,15 @@ static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *la
         check(cudaMemcpyAsync(f.backbone_rows.as<attend_row>(), f.host_rows,
                               key.n_fed * sizeof(attend_row), cudaMemcpyHostToDevice, ctx.stream),
               "a frame's rows");
+    for (int i = 0; i < MOST_CODEBOOKS; i++)
+        f.host_arrived[i] = 0;
     replay(ctx, p, key, f);
+    grow_ahead(ctx, lanes, n);
     send_ahead(p, lanes, n, f);
-
-    size_t k = p.n_codebooks, row = k * p.vocab;
-    check(cudaMemcpyAsync(f.host_codes, f.codes.as<int32_t>(), n * k * sizeof(int32_t),
-                          cudaMemcpyDeviceToHost, ctx.stream),
-          "a frame's codes");
-    check(cudaMemcpyAsync(f.host_logits, f.logits.as<float>(), n * row * sizeof(float),
-                          cudaMemcpyDeviceToHost, ctx.stream),
-          "a frame's logits");
-    check(cudaStreamSynchronize(ctx.stream), "a frame");
-    hand_out_logits(f, lanes, n, row);
-    for (size_t i = 0; i < n; i++)
-        memcpy(lanes[i].codes, f.host_codes + i * k, k * sizeof(int32_t));
+    collect(ctx, p, lanes, n, f, to);
 }
 
-void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n)
+void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, const listener &to)
 {
     if (n == 0)
         return;
@@ -707,7 +847,7 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
         expect_lane(p, lanes[i]);
     bool is_alone = n == 1 && f.one != nullptr && lanes[0].backbone->lengths[0] < MOST_ONE_POSITIONS;
     if (!is_alone || !draw_alone(ctx, p, *f.one, *f.alone, lanes[0]))
-        draw_many(ctx, p, lanes, n, f);
+        draw_many(ctx, p, lanes, n, f, to);
     for (size_t i = 0; i < n; i++)
         move_on(p, lanes[i]);
 }

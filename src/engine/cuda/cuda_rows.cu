@@ -165,17 +165,23 @@ void launch_rows(context &ctx, const rows_job &job)
     launch(ctx, "rows of activations", rows_kernel, dim3(job.n), threads, shared, job);
 }
 
+/* Four values a thread. */
 __global__ static void add_kernel(float *x, const float *y, size_t n)
 {
-    size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < n)
+    size_t i = 4 * (static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x);
+    if (i + 4 <= n) {
+        float4 a = *reinterpret_cast<const float4 *>(x + i), b = *reinterpret_cast<const float4 *>(y + i);
+        *reinterpret_cast<float4 *>(x + i) = make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+        return;
+    }
+    for (; i < n; i++)
         x[i] += y[i];
 }
 
 void launch_add(context &ctx, float *x, const float *y, size_t n)
 {
     if (n != 0)
-        add_kernel<<<static_cast<unsigned>((n + 255) / 256), 256, 0, ctx.stream>>>(x, y, n);
+        add_kernel<<<static_cast<unsigned>((n + 1023) / 1024), 256, 0, ctx.stream>>>(x, y, n);
     check(cudaGetLastError(), "a sum of rows");
 }
 

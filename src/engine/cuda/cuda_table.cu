@@ -339,7 +339,13 @@ static csm_status conv_lanes(void *ctx, const struct csm_conv *of, csm_conv_stat
 static csm_status frame(void *ctx, const struct csm_frame_parts *parts,
                         struct csm_frame_lane *lanes, size_t n, csm_error *err)
 {
-    return on_card(ctx, err, [&](context &c) { csm_cuda::draw_frames(c, *parts, lanes, n); });
+    return on_card(ctx, err, [&](context &c) { csm_cuda::draw_frames(c, *parts, lanes, n, {}); });
+}
+
+static csm_status frame_in_pieces(void *ctx, const struct csm_frame_parts *parts, struct csm_frame_lane *lanes,
+                                  size_t n, void (*arrived)(void *user, size_t k), void *user, csm_error *err)
+{
+    return on_card(ctx, err, [&](context &c) { csm_cuda::draw_frames(c, *parts, lanes, n, {arrived, user}); });
 }
 
 static csm_status random_new(void *ctx, uint64_t seed, size_t n_calls, size_t n_each,
@@ -389,6 +395,7 @@ static struct csm_engine_ops table()
     ops.conv = conv;
     ops.conv_lanes = conv_lanes;
     ops.frame = frame;
+    ops.frame_in_pieces = frame_in_pieces;
     ops.random_new = random_new;
     ops.random_free = random_free;
     return ops;

@@ -337,9 +337,9 @@ struct csm_engine_ops {
     csm_status (*frame)(void *ctx, const struct csm_frame_parts *parts,
                         struct csm_frame_lane *lanes, size_t n, csm_error *err);
     /* (optional, with the traits whole_frame and lanes) The same, and the caller is told of codes
-     * as they come: arrived(user, k), by the calling thread, whenever the first k codes and rows
-     * of logits of every lane are in place and more are being computed. k grows from call to
-     * call. No function of ctx may be called there. */
+     * as they come, for what it has to do meanwhile: arrived(user, k), by the calling thread,
+     * whenever the first k codes and rows of logits of every lane are in place and more are being
+     * computed. k grows from call to call, from 0 on. No function of ctx may be called there. */
     csm_status (*frame_in_pieces)(void *ctx, const struct csm_frame_parts *parts,
                                   struct csm_frame_lane *lanes, size_t n,
                                   void (*arrived)(void *user, size_t k), void *user, csm_error *err);

@@ -105,19 +105,28 @@ csm_status csm_noise_ahead_start(const csm_stream_state *from, csm_dtype dtype,
 csm_status csm_noise_ahead_next(csm_noise_ahead *noise, const float **frame, csm_error *err)
 {
     pthread_mutex_lock(&noise->mutex);
-    while (noise->n_filled == noise->n_taken && noise->status == CSM_OK)
+    while (noise->n_filled == noise->n_taken && noise->status == CSM_OK) {
+        pthread_cond_broadcast(&noise->changed);
         pthread_cond_wait(&noise->changed, &noise->mutex);
+    }
     csm_status st = noise->status;
     if (noise->n_filled > noise->n_taken) {
         st = CSM_OK;
         *frame = noise->frames[noise->n_taken % FRAMES];
         noise->n_taken++;
-        pthread_cond_broadcast(&noise->changed);
     } else {
         csm_fail(err, st, "%s", noise->error.text);
     }
     pthread_mutex_unlock(&noise->mutex);
     return st;
+}
+
+void csm_noise_ahead_go_on(csm_noise_ahead *noise)
+{
+    pthread_mutex_lock(&noise->mutex);
+    if (noise->n_filled <= noise->n_taken + FRAMES - 2)
+        pthread_cond_broadcast(&noise->changed);
+    pthread_mutex_unlock(&noise->mutex);
 }
 
 const float *csm_noise_ahead_look(csm_noise_ahead *noise)

@@ -18,8 +18,12 @@ csm_status csm_noise_ahead_start(const csm_stream_state *from, csm_dtype dtype,
                                  csm_noise_ahead **out, csm_error *err);
 
 /* The next frame's noise [n_codebooks, vocab], valid until the next call. Errors
- * as csm_stream_fill. */
+ * as csm_stream_fill. The thread does not go on by that, unless it has to. */
 csm_status csm_noise_ahead_next(csm_noise_ahead *noise, const float **frame, csm_error *err);
+
+/* Let the thread go on, where there is room: while the engine is at work, since many such threads
+ * take the cores away from what leads to its next call. */
+void csm_noise_ahead_go_on(csm_noise_ahead *noise);
 
 /* What csm_noise_ahead_next will give, where that is there already, or NULL; valid until the
  * call after that one. */

@@ -133,6 +133,8 @@ csm_status csm_whole_frame_judge(csm_generation *g, size_t n, struct csm_slot *s
 {
     struct csm_whole_frame *w = &g->whole;
     const size_t vocab = g->model->info.vocab;
+    if (w->noise != NULL)
+        csm_noise_ahead_go_on(w->noise);
     while (!w->has_parted && w->k < n) {
         const size_t k = w->k++;
         const float *probs;

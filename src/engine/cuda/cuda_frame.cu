@@ -830,6 +830,8 @@ static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *la
     for (int i = 0; i < MOST_CODEBOOKS; i++)
         f.host_arrived[i] = 0;
     replay(ctx, p, key, f);
+    if (to.arrived != nullptr)
+        to.arrived(to.user, 0);
     grow_ahead(ctx, lanes, n);
     send_ahead(p, lanes, n, f);
     collect(ctx, p, lanes, n, f, to);

@@ -110,19 +110,21 @@ def csm_total_ms(csm, model_dir, device, engine, dtype, n_frames):
                           stdout=subprocess.PIPE, text=True, check=True)
     result = json.loads(done.stdout)
     assert result["frames"] == n_frames, result
-    return result["timings_ms"]["total"]
+    return result["timings_ms"]
 
 
-def csm_ms(csm, model_dir, device, engine, dtype="bf16", first=30, last=130):
-    """The mean of the frames between the two numbers, thrice: what a longer run takes more.
-    The prompt and the recording of graphs are in both."""
-    return [(csm_total_ms(csm, model_dir, device, engine, dtype, last)
-             - csm_total_ms(csm, model_dir, device, engine, dtype, first)) / (last - first)
-            for _ in range(3)]
+def csm_ms(csm, model_dir, device, engine, dtype, first, last, n_rounds):
+    """The mean of the frames between the two numbers, n_rounds times: what a longer run takes
+    more. The prompt and the recording of graphs are in both. Then the parts of the last round."""
+    rounds = []
+    for _ in range(n_rounds):
+        longer, shorter = (csm_total_ms(csm, model_dir, device, engine, dtype, n) for n in (last, first))
+        rounds.append({part: (longer[part] - shorter[part]) / (last - first) for part in longer})
+    return [r["total"] for r in rounds], rounds[-1]
 
 
-def show(name, ms):
-    print(f"{name:44} {statistics.median(ms):8.2f} {min(ms):8.2f}", flush=True)
+def show(name, ms, beside=""):
+    print(f"{name:44} {statistics.median(ms):8.2f} {min(ms):8.2f}{beside}", flush=True)
 
 
 def main():
@@ -134,7 +136,7 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path, help="keep the checkpoint here, or use it")
     parser.add_argument("--csm-only", action="store_true", help="leave out transformers")
     parser.add_argument("--engines", default="cuda,torch", help="of csm")
-    parser.add_argument("--short", action="store_true", help="one round, without long speech and float32")
+    parser.add_argument("--short", action="store_true", help="one run of each, without long speech and float32")
     args = parser.parse_args()
     engines = args.engines.split(",")
     if not set(engines) <= set(STRATEGIES):
@@ -158,10 +160,11 @@ def main():
             show_csm(run, engines, dtype="f32")
 
 
-def show_csm(run, engines, dtype="bf16", first=30, last=130):
+def show_csm(run, engines, dtype="bf16", first=30, last=130, n_rounds=3):
     for engine in engines:
-        show(f"csm, engine {engine}, {dtype}, frames {first} to {last:,}",
-             csm_ms(*run, engine, dtype, first, last))
+        ms, parts = csm_ms(*run, engine, dtype, first, last, n_rounds)
+        show(f"csm, engine {engine}, {dtype}, frames {first} to {last:,}", ms,
+             "  of it " + ", ".join(f"{part} {parts[part]:.2f}" for part in ("backbone", "depth", "draw")))
 
 
 def beside_transformers(run, engines, n_frames, n_rounds):
@@ -170,7 +173,7 @@ def beside_transformers(run, engines, n_frames, n_rounds):
         directory, dtype=torch.bfloat16).to(device).eval()
     inputs = inputs_of(directory, device)
     for _ in range(n_rounds):
-        show_csm(run, engines)
+        show_csm(run, engines, n_rounds=3 if n_rounds > 1 else 1)
         show("transformers, eager, bf16", transformers_ms(model, inputs, n_frames)[2:])
     model.generation_config.cache_implementation = "static"
     model.depth_decoder.generation_config.cache_implementation = "static"

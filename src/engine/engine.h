@@ -189,6 +189,8 @@ struct csm_frame_draw {
     bool as_sesame;
     const float *noise;   /* RACE: [n_codebooks, vocab]; or NULL */
     csm_dtype dtype;      /* RACE: F32, BF16, F16 */
+    csm_dtype logits_dtype; /* RACE: what the logits are rounded to first, as a model of that dtype
+                             * gives them: F32, BF16, F16 */
     const int32_t *known; /* [n_known]: the model goes on with these, whatever was drawn */
     size_t n_known;
     /* RACE: an engine may begin the next frame of the lane before it is asked for, with the

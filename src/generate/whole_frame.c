@@ -68,7 +68,8 @@ csm_status csm_whole_frame_open(csm_generation *g, csm_error *err)
                                       .top_k = (size_t)s->first.top_k,
                                       .depth_top_k = (size_t)s->depth.top_k,
                                       .as_sesame = s->sampler == CSM_SAMPLER_SESAME,
-                                      .dtype = CSM_DTYPE_F32};
+                                      .dtype = CSM_DTYPE_F32,
+                                      .logits_dtype = s->dtype};
     w->codes = calloc(n_codebooks, sizeof *w->codes);
     w->logits = calloc(n_codebooks * vocab, sizeof *w->logits);
     csm_status st = w->codes != NULL && w->logits != NULL

@@ -113,6 +113,7 @@ static struct csm_frame_lane ask(struct lane *x, const int32_t *feed)
                                       .top_k = 50,
                                       .depth_top_k = 20,
                                       .dtype = CSM_DTYPE_F32,
+                                      .logits_dtype = CSM_DTYPE_F32,
                                       .random = x->random};
     return (struct csm_frame_lane){.backbone = x->backbone,
                                    .depth = x->depth,
@@ -631,37 +632,63 @@ static void two_models_on_one_card_have_the_bits_of_one(void **state)
     free(alone);
 }
 
-/* A race on the card stands for p as e^(s - m): nearer than some 2^-23 it may differ. */
-static void the_cards_draws_are_the_samplers(void **state)
+/* A race on the card stands for p as e^(s - m): nearer than some 2^-23 it may differ. The noise is
+ * the card's own, PyTorch's of CUDA, or given, PyTorch's of the CPU. */
+static void compare_draws(csm_dtype logits_dtype, bool is_given)
 {
-    (void)state;
-    if (!has_card)
-        skip();
+    enum { DRAWN_FRAMES = 100 };
+    const size_t k = language.n_codebooks, vocab = language.vocab;
     struct csm_sampler_options options = csm_sampler_defaults();
-    options.stream = CSM_STREAM_TORCH_CUDA;
+    options.stream = is_given ? CSM_STREAM_TORCH_CPU : CSM_STREAM_TORCH_CUDA;
+    options.dtype = logits_dtype;
     options.seed = 11;
     options.temperature = 0.9;
     options.top_k = 50;
     csm_sampler *sampler;
+    csm_stream *stream;
     CHECK(csm_sampler_open(&options, &sampler, &err));
+    const csm_stream_state from = csm_stream_save(csm_sampler_stream(sampler));
+    CHECK(csm_stream_open(&from, &stream, &err));
+    float *noise = malloc(k * vocab * sizeof *noise);
+    assert_non_null(noise);
     struct lane x = open_lane(11);
     read_prompt(&x, 20, 9);
     int32_t feed[MOST];
-    for (size_t f = 0; f < 100; f++) {
+    for (size_t f = 0; f < DRAWN_FRAMES; f++) {
         struct csm_frame_lane a = ask(&x, f > 0 ? feed : NULL);
         x.draw.depth_temperature = 0.9;
         x.draw.depth_top_k = 50;
+        x.draw.logits_dtype = logits_dtype;
+        for (size_t i = 0; is_given && i < k; i++)
+            CHECK(csm_stream_fill(stream, CSM_DTYPE_F32, 1, vocab, noise + i * vocab, &err));
+        if (is_given) {
+            x.draw.random = NULL;
+            x.draw.noise = noise;
+        }
         CHECK(engine.ops->frame(engine.ctx, &parts, &a, 1, &err));
-        for (size_t k = 0; k < language.n_codebooks; k++) {
+        for (size_t i = 0; i < k; i++) {
             int32_t code;
-            CHECK(csm_sampler_draw(sampler, x.logits + k * language.vocab, 1, language.vocab, &code,
-                                   NULL, NULL, &err));
-            assert_int_equal(x.codes[k], code);
+            CHECK(csm_sampler_draw(sampler, x.logits + i * vocab, 1, vocab, &code, NULL, NULL, &err));
+            assert_int_equal(x.codes[i], code);
         }
         memcpy(feed, x.codes, sizeof feed);
     }
+    free(noise);
+    csm_stream_close(stream);
     csm_sampler_close(sampler);
     close_lane(&x);
+}
+
+static void the_cards_draws_are_the_samplers(void **state)
+{
+    (void)state;
+    static const csm_dtype dtypes[] = {CSM_DTYPE_F32, CSM_DTYPE_BF16, CSM_DTYPE_F16};
+    if (!has_card)
+        skip();
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        compare_draws(dtypes[i], false);
+        compare_draws(dtypes[i], true);
+    }
 }
 
 /* ---- without one ---------------------------------------------------------- */

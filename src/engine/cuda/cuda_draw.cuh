@@ -24,6 +24,7 @@ struct draw_how {
     float temperature;  /* 0: the largest logit */
     int top_k;          /* 0: all */
     csm_dtype dtype;    /* F32: transformers; else every step is rounded to it */
+    csm_dtype logits_dtype; /* before all steps */
     bool by_reciprocal; /* temperature as PyTorch on CUDA divides by it */
     const float *noise; /* [vocab]; or NULL: */
     uint32_t key[2];
@@ -239,7 +240,7 @@ __device__ __forceinline__ int draw_code(draw_room &room, draw_rows &rows, const
             continue;
         float x = logits(j, i);
         if (!is_greedy) {
-            x = round_to(how.dtype, x);
+            x = round_to(how.logits_dtype, x);
             x = round_to(how.dtype, how.by_reciprocal ? x * factor : x / how.temperature);
         }
         rows.x[i] = x;
@@ -268,6 +269,7 @@ __device__ __forceinline__ draw_how how_of(const lane_frame &lane, int k, int vo
     how.temperature = lane.temperature[k > 0];
     how.top_k = lane.top_k[k > 0];
     how.dtype = lane.dtype;
+    how.logits_dtype = lane.logits_dtype;
     how.by_reciprocal = lane.by_reciprocal != 0;
     how.noise = lane.noise == nullptr ? nullptr : lane.noise + static_cast<size_t>(k) * vocab;
     how.key[0] = lane.key[0];

@@ -48,6 +48,8 @@ struct frame_state {
     memory projected; /* [n_codebooks * vocab, depth width] */
     std::unique_ptr<one_frame, void (*)(one_frame *)> one{nullptr, nullptr};
     std::unique_ptr<alone_state, void (*)(alone_state *)> alone{nullptr, nullptr}; /* with `one` */
+    memory idle_hidden, idle_table; /* of lanes that are nobody's */
+    std::unique_ptr<page> idle_page;
     size_t room = 0;  /* lanes that all that follows has room for */
     memory lanes, x, hidden, depth_x, planes_a, planes_b, qkv, parts, depth_pages, depth_table;
     memory backbone_rows, depth_rows, codes, logits, noise;
@@ -528,7 +530,7 @@ static void run_frame(context &ctx, const csm_frame_parts &p, const frame_key &k
 
 static void replay(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
 {
-    enum { MOST_GRAPHS = 32 };
+    enum { MOST_GRAPHS = 64 };
     f.n_frames++;
     for (frame_graph &g : f.graphs) {
         if (!(g.key == key))
@@ -595,6 +597,7 @@ void tell_draw(const csm_frame_parts &p, const csm_frame_draw &d, const int32_t 
     out.top_k[0] = static_cast<int>(d.top_k < p.vocab ? d.top_k : 0);
     out.top_k[1] = static_cast<int>(d.depth_top_k < p.vocab ? d.depth_top_k : 0);
     out.dtype = d.dtype;
+    out.logits_dtype = d.logits_dtype;
     out.by_reciprocal = d.random != nullptr;
     out.noise = nullptr;
     if (d.random != nullptr) {
@@ -781,22 +784,61 @@ static void move_on(const csm_frame_parts &p, const csm_frame_lane &lane)
         lane.draw->random->offset += draws_of(p, *lane.draw) * NOISE_ADVANCE;
 }
 
+/* Lanes, or fed rows, that the kernels are given for n: so few numbers that a graph is there for
+ * each soon, while speakers come and go. Those that are nobody's are idle. */
+static size_t with_idle(size_t n)
+{
+    size_t step = n <= 8 ? 1 : n <= 64 ? 8 : n <= 256 ? 16 : 32;
+    return (n + step - 1) / step * step;
+}
+
+/* What idle lanes have: a hidden row of zeros, and a page that nobody reads. */
+static void prepare_idle(context &ctx, const csm_lane &like, size_t width, frame_state &f)
+{
+    if (f.idle_page != nullptr && &f.idle_page->pool == like.pool)
+        return;
+    check(cudaStreamSynchronize(ctx.stream), "idle lanes");
+    f.idle_hidden.reserve(width * sizeof(float));
+    check(cudaMemset(f.idle_hidden.as<void>(), 0, width * sizeof(float)), "idle lanes");
+    f.idle_page = std::make_unique<page>(*like.pool, ctx.stream);
+    f.idle_table.reserve(sizeof(float *));
+    check(cudaMemcpy(f.idle_table.as<void>(), &f.idle_page->data, sizeof(float *), cudaMemcpyHostToDevice),
+          "idle lanes");
+}
+
+/* Lanes from n on, and rows from n_fed on, as many as the key has. */
+static void describe_idle(const csm_frame_parts &p, const frame_key &key, size_t n, size_t n_fed, frame_state &f)
+{
+    for (size_t i = n; i < key.n; i++) {
+        lane_frame &out = f.host_lanes[i];
+        out = {};
+        out.fed = -1;
+        out.hidden = f.idle_hidden.as<float>();
+        out.dtype = out.logits_dtype = CSM_DTYPE_F32;
+        for (size_t k = 0; k < p.n_codebooks; k++)
+            out.known[k] = -1;
+    }
+    for (size_t i = n_fed; i < key.n_fed; i++)
+        f.host_rows[i] = {f.idle_table.as<float *>(), 1, 0};
+}
+
 static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, frame_state &f,
                       const listener &to)
 {
+    frame_key key;
+    key.model = p.first_head;
+    key.n = with_idle(n);
     size_t room = f.room;
-    prepare_room(ctx, p, n, f);
-    if (f.room != room || f.depth_rows_of != n) {
-        tell_depth_rows(ctx, p, n, f);
-        f.depth_rows_of = n;
+    prepare_room(ctx, p, key.n, f);
+    if (f.room != room || f.depth_rows_of != key.n) {
+        tell_depth_rows(ctx, p, key.n, f);
+        f.depth_rows_of = key.n;
     }
     f.n_many++;
     check(cudaStreamWaitEvent(ctx.stream, f.told, 0), "noise");
 
-    frame_key key;
-    key.model = p.first_head;
-    key.n = n;
-    size_t width = p.step.attention[0].width, most_pages = 1;
+    size_t width = p.step.attention[0].width, most_pages = 1, n_fed = 0;
+    prepare_idle(ctx, *lanes[0].backbone, width, f);
     for (size_t i = 0; i < n; i++) {
         lane_frame &out = f.host_lanes[i];
         if (lanes[i].feed != nullptr)
@@ -810,17 +852,19 @@ static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *la
         size_t at = b.lengths[0];
         b.begun = 0;
         grow(ctx, b, at, at + 1);
-        f.host_rows[key.n_fed] = {b.table.as<float *>(), static_cast<int>(b.n_table), static_cast<int>(at)};
+        f.host_rows[n_fed] = {b.table.as<float *>(), static_cast<int>(b.n_table), static_cast<int>(at)};
         out.pages = b.table.as<float *>();
         out.n_pages = static_cast<int>(b.n_table);
         out.position = static_cast<int>(at);
-        out.fed = static_cast<int>(key.n_fed++);
+        out.fed = static_cast<int>(n_fed++);
         size_t pages = pages_seen(b, at + 1);
         most_pages = pages > most_pages ? pages : most_pages;
     }
+    key.n_fed = with_idle(n_fed) < key.n ? with_idle(n_fed) : key.n;
+    describe_idle(p, key, n, n_fed, f);
     enum { PAGES_STEP = 16 }; /* a graph lasts for so many pages */
     key.most_pages = key.n_fed == 0 ? 0 : (most_pages + PAGES_STEP - 1) / PAGES_STEP * PAGES_STEP;
-    check(cudaMemcpyAsync(f.lanes.as<lane_frame>(), f.host_lanes, n * sizeof(lane_frame),
+    check(cudaMemcpyAsync(f.lanes.as<lane_frame>(), f.host_lanes, key.n * sizeof(lane_frame),
                           cudaMemcpyHostToDevice, ctx.stream),
           "a frame's lanes");
     if (key.n_fed > 0)

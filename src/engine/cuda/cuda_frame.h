@@ -25,7 +25,7 @@ struct lane_frame {
     /* The draws: of codebook 0, and of the others. */
     float temperature[2];
     int top_k[2];
-    csm_dtype dtype;
+    csm_dtype dtype, logits_dtype;
     int by_reciprocal;
     const float *noise; /* [n_codebooks, vocab] or NULL */
     uint32_t key[2];

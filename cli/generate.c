@@ -88,9 +88,7 @@ static bool check(const struct arguments *a, const char *operand)
 {
     const struct speak *s = &a->speak;
     const char *wrong = NULL;
-    if (operand != NULL && strcmp(operand, "-") != 0)
-        wrong = "an argument that is no option: expected only - (text from standard input)";
-    else if (a->from_tokens == NULL && a->text == NULL && a->text_file == NULL && operand == NULL &&
+    if (a->from_tokens == NULL && a->text == NULL && a->text_file == NULL && operand == NULL &&
              a->script == NULL)
         wrong = "nothing to say: expected --text TEXT, --text-file F, --script F or -";
     else if (s->context.audio.n != s->context.text.n)
@@ -265,6 +263,11 @@ static enum parsed parse(int argc, char **argv, struct arguments *a, const char 
     };
     bool given[sizeof options / sizeof *options] = {false};
     enum parsed parsed = parse_options_given(argc, argv, options, help, operand, 1, given);
+    if (parsed == PARSED && *operand != NULL && strcmp(*operand, "-") != 0) {
+        fprintf(stderr, "csm: '%s': an argument that is no option, expected --text \"WORDS\", in "
+                "quotes, or - (standard input)\n", *operand);
+        parsed = PARSED_WRONG;
+    }
     if (parsed == PARSED && (!options_are_in_range(options, given) ||
                              !options_go_together(options, given, *operand != NULL)))
         parsed = PARSED_WRONG;

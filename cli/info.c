@@ -119,6 +119,10 @@ int run_info(int argc, char **argv)
     enum parsed parsed = parse_options(argc, argv, table, help, &given, 1);
     if (parsed != PARSED)
         return parsed == PARSED_HELP ? EXIT_OK : EXIT_USAGE;
+    if (given != NULL && model_path != NULL) {
+        fputs("csm: info: DIR and --model-path DIR are the same, expected one\n", stderr);
+        return EXIT_USAGE;
+    }
     csm_model_options options = csm_model_defaults();
     options.describe_only = true;
     csm_model *model = NULL;

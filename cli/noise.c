@@ -102,7 +102,7 @@ int run_noise(int argc, char **argv)
     tell_of_gpu(r.state.kind, r.state.cuda_threads, n);
     csm_status st = csm_stream_open(&r.state, &stream, &err);
     if (st == CSM_OK && noise == NULL)
-        st = csm_fail(&err, CSM_NO_MEMORY, "noise: %zu calls of %zu numbers", r.calls, n);
+        st = csm_fail(&err, CSM_NO_MEMORY, "--shape: %zu calls of %zu numbers: out of memory", r.calls, n);
     for (size_t call = 0; call < r.calls && st == CSM_OK; call++)
         st = csm_stream_fill(stream, r.dtype, r.rows, r.cols, noise + call * n, &err);
     if (st == CSM_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "utterances.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,9 @@ static csm_status split_line(struct utterances *u, const struct speak *w, const 
         const size_t n = next_turn(cast, text, (size_t)(end - text));
         const size_t n_before = u->n;
         st = add_line(u, w, text, n, speaker, with_pauses, err);
+        if (st == CSM_OK && u->n == n_before)
+            fprintf(stderr, "csm: --script: line %zu: [%.*s] says nothing: left out\n", number,
+                    (int)n_label, label);
         for (size_t i = n_before; i < u->n; i++) {
             u->items[i].label = label;
             u->items[i].n_label = n_label;

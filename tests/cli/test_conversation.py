@@ -191,6 +191,9 @@ def test_a_voice_is_added_used_and_removed(csm, speech, voices, tmp_path):
     (["voice", "add", "bob", "--audio", "{speech}", "--text", "y", "--speaker", "-1"], 2,
      "--speaker"),
     (["generate", "--text", "x", "--voice", "nobody"], 2, "nobody"),
+    (["generate", "Hello", "--output", "x.wav"], 2, "'Hello': an argument that is no option"),
+    (["generate", "--text", "Hello", "there"], 2, "'there': an argument that is no option"),
+    (["info", "a", "--model-path", "b"], 2, "expected one"),
     (["generate", "--text", " \n", "--output", "x.wav"], 2, "--text"),
     (["generate", "--text", "\U0001f642", "--output", "x.wav"], 3, "nothing to say"),
     (["generate", "--text", "x", "--speaker", "-1"], 2, "--speaker"),
@@ -257,6 +260,14 @@ def test_a_cast_recording_sounds_as_the_voice_does(csm, speech, voices, tmp_path
         env=voices)
     csm("generate", "--text", "Good morning to you.", "--voice", "anna", "--output", tmp_path / "b.wav", env=voices)
     assert (tmp_path / "a-001.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+@pytest.mark.parametrize("line", ["[0]", "[0]  ", "[0] \U0001f642", "[0] <br/>"])
+def test_a_turn_without_words_is_told(csm, tmp_path, line):
+    (tmp_path / "s").write_text(f"[1] Hello.\n{line}\n[1] Bye.\n")
+    for more in [], ["--dry-run"]:
+        done = csm("generate", "--script", tmp_path / "s", "--output", tmp_path / "a.wav", *more)
+        assert "csm: --script: line 2: [0] says nothing: left out\n" in done.stderr
 
 
 def test_a_script_that_is_none_is_refused_with_its_line(csm, tmp_path):

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""csm next to a peer, in turns, on the same machine: csm-1b's shape, random weights, two threads.
+"""csm next to a peer, in turns, on the same machine: csm-1b's shape, random weights.
 
-    compare.py PAIR ... [--turns 3] [--csm build/bin/csm] [--checkpoint DIR]
+    compare.py PAIR ... [--turns 3] [--threads 2] [--csm build/bin/csm] [--checkpoint DIR]
                [--ggml-library F --ggml-models DIR] [--log bench/peers/log.jsonl]
     compare.py gguf-q4_k --ggml-library F --gguf FILE [--turns 3] [--csm ...]
     compare.py --table [--log ...]       what the log says, as Markdown
 
 A peer is loaded once and stays so; in each turn first csm measures, then the peer. A pair appends one
-line to the log, so pairs and turns can be run one by one: the table takes of each pair all that was
-measured on the commit of its newest line. Peers of which something is missing are left out, and
-that is said.
+line to the log, so pairs and turns can be run one by one: of each machine, number of threads and
+pair the table takes all that was measured on the commit of its newest line. Peers of which
+something is missing are left out, and that is said.
 
     --checkpoint DIR     what random_checkpoint.py wrote
     --ggml-library F     a shared library of CrispASR's csm_tts.h; --ggml-models DIR: DIR/f16.gguf,
@@ -73,7 +73,7 @@ def csm_turn(pair, options):
     model = (["--model-path", options.gguf] if pair.dtype == "stored" else
              ["--random", "csm-1b", "--dtype", pair.dtype])
     return json.loads(subprocess.run(
-        [options.csm, "bench", *model, "--threads", "2",
+        [options.csm, "bench", *model, "--threads", str(options.threads),
          "--frames", str(pair.frames[0]), "--without-sound", "--json"],
         check=True, capture_output=True, text=True).stdout)
 
@@ -94,7 +94,7 @@ def run(name, options):
     if any(part.startswith("None") for part in argv):
         print(f"{name}: left out; it needs {' '.join(pair.peer[1:])}")
         return
-    peer = Peer(argv)
+    peer = Peer([*argv, str(options.threads)])
     if pair.frames[1] > 2:  # one that takes seconds a frame is warm by its first, which never counts
         peer.measure(1)
     ours, theirs = [], []
@@ -102,7 +102,7 @@ def run(name, options):
         ours.append(csm_turn(pair, options))
         theirs += peer.measure(pair.frames[1])
     record = {"pair": name, "date": datetime.date.today().isoformat(),
-              "commit": told("git", "rev-parse", "--short", "HEAD"), "machine": machine(),
+              "commit": told("git", "rev-parse", "--short", "HEAD"), "machine": machine(), "threads": options.threads,
               "peer": peer.about, "peer_ms": theirs, "peer_gb": peer.close(), "csm": ours}
     with open(options.log, "a") as log:
         log.write(json.dumps(record) + "\n")
@@ -121,24 +121,31 @@ def row(record):
             f"{middle('rss_mb') / 1e3:.1f} / {record['peer_gb']:.1f} |")
 
 
+def place(record):
+    return f"{record['machine']}, {record.get('threads', 2)} threads"
+
+
 def table(options):
-    newest = {}
+    newest = collections.defaultdict(dict)
     for line in open(options.log):
         record = json.loads(line)
-        before = newest.get(record["pair"])
+        before = newest[place(record)].get(record["pair"])
         if before is not None and before["commit"] == record["commit"]:
             for key in "csm", "peer_ms":
                 record[key] = before[key] + record[key]
-        newest[record["pair"]] = record
-    print("| peer | ms a frame | csm | ms a frame | floor ms | times faster | goal | GB, csm / peer |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name in PAIRS:
-        if name in newest:
-            print(row(newest[name]))
-    for about in sorted({f"{r['commit']}, {r['date']}, {r['machine']}" for r in newest.values()}):
-        print(f"\n{about}")
-    for about in sorted({r["peer"]["version"] for r in newest.values()}):
-        print(f"- {about}")
+        newest[place(record)][record["pair"]] = record
+    for where, records in newest.items():
+        print(f"{where}:\n")
+        print("| peer | ms a frame | csm | ms a frame | floor ms | times faster | goal | GB, csm / peer |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+        for name in PAIRS:
+            if name in records:
+                print(row(records[name]))
+        for about in sorted({f"{r['commit']}, {r['date']}" for r in records.values()}):
+            print(f"\n{about}")
+        for about in sorted({r["peer"]["version"] for r in records.values()}):
+            print(f"- {about}")
+        print()
 
 
 def main():
@@ -146,6 +153,7 @@ def main():
     parser.add_argument("pairs", nargs="*", metavar="PAIR", help=", ".join(PAIRS))
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--csm", default=ROOT / "build/bin/csm")
     parser.add_argument("--log", default=HERE / "log.jsonl")
     for name in "--checkpoint", "--ggml-library", "--ggml-models", "--gguf":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CrispASR's CSM, over ggml: peer_ggml.py LIBRARY MODEL.gguf
+"""CrispASR's CSM, over ggml: peer_ggml.py LIBRARY MODEL.gguf THREADS
 
 LIBRARY is a shared library with the functions of its csm_tts.h. It tells of every tenth frame on
 standard error; the clock is read when such a line comes, so a turn is ten frames, or as many tens.
@@ -38,7 +38,7 @@ class Lines(threading.Thread):
         return [when for when, line in self.lines if text in line]
 
 
-def main(library, gguf):
+def main(library, gguf, n_threads):
     lines = Lines()
     lines.start()
     lib = ctypes.CDLL(library)
@@ -46,7 +46,7 @@ def main(library, gguf):
     lib.csm_tts_init_from_file.argtypes = [ctypes.c_char_p, Params]
     lib.csm_tts_run_generate_codes.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p,
                                                ctypes.c_int]
-    context = lib.csm_tts_init_from_file(gguf.encode(), Params(2, 2, False, 0.9, 50, 1, 0))
+    context = lib.csm_tts_init_from_file(gguf.encode(), Params(int(n_threads), 2, False, 0.9, 50, 1, 0))
     if context is None:
         sys.exit(f"{library}: does not open {gguf}")
 

@@ -58,4 +58,4 @@ def main(dtype):
     serve(f"csm-mlx {dtype}", f"mlx {mx.__version__}", measure)
 
 
-main(sys.argv[1])
+main(sys.argv[1])  # MLX's threads are its own: a number after it is not heeded

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""transformers' CSM on the CPU, its own generate: peer_transformers.py CHECKPOINT f32|bf16|int8
+"""transformers' CSM on the CPU, its own generate: peer_transformers.py CHECKPOINT f32|bf16|int8 THREADS
 
 int8 is PyTorch's dynamic quantization of every linear layer (the depth decoder's heads are no layers:
 they stay float32). A frame is the time from one call of the backbone to the next.
@@ -31,8 +31,8 @@ def load(checkpoint, dtype):
     return model
 
 
-def main(checkpoint, dtype):
-    torch.set_num_threads(2)
+def main(checkpoint, dtype, n_threads):
+    torch.set_num_threads(int(n_threads))
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     model = load(checkpoint, dtype)

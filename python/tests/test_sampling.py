@@ -34,6 +34,21 @@ def test_the_stream_goes_on_as_torchs_does(dtype):
     assert torch.equal(torch.cat([first, *rest]), expected)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rows_at_the_ends_of_a_dtype_are_drawn_as_torchs(dtype, temperature):
+    """Masks of finfo.min, which programs take for -inf: log_softmax puts what lies so far below the
+    highest at -inf, wherever it stands. One mask at index 0, one over a half, all but one, all."""
+    lowest = torch.finfo(dtype).min
+    logits = random_logits(64, 300, 4, dtype) * 6
+    logits[::4, 0], logits[1::4, ::2], logits[2::4, :299] = lowest, lowest, lowest
+    logits[3::4] = torch.where(logits[3::4] > 0, -lowest * 0.8, lowest * 0.8)
+    logits[60] = lowest * 0.8
+    torch.manual_seed(5)
+    expected = sample_topk(logits, 300, temperature)
+    assert torch.equal(mlx_sample_exact(logits, 300, temperature, seed=5), expected)
+
+
 def test_dtypes_share_one_stream():
     logits = random_logits(3, 300, 2)
     kinds = [torch.float32, torch.bfloat16, torch.float32]
@@ -130,6 +145,13 @@ def test_a_strided_array_is_read_right():
 def test_bad_input_is_named(arguments, error, names):
     with pytest.raises(error, match=names):
         mlx_sample_exact(**arguments)
+
+
+def test_a_mask_of_numpys_is_refused():
+    logits = np.zeros((1, 4), np.float32)
+    with pytest.raises(TypeError, match="^logits: a masked array"):
+        mlx_sample_exact(np.ma.masked_array(logits, mask=[[1, 0, 0, 0]]), 3)
+    assert mlx_sample_exact(np.ma.masked_array(logits), 3, seed=1) == mlx_sample_exact(logits, 3, seed=1)
 
 
 def test_a_refused_draw_moves_nothing():

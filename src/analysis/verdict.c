@@ -20,6 +20,9 @@ const char *csm_verdict_name(csm_verdict verdict)
 
 static csm_status deliberate(struct csm_case *c, csm_error *err)
 {
+    if (c->a->n_codebooks != c->b->n_codebooks)
+        csm_print(c->text, "A has %zu codebooks, B has %zu: those that both have are compared. ",
+                  c->a->n_codebooks, c->b->n_codebooks);
     if (!c->out->first.exists) {
         csm_case_decide(c, CSM_VERDICT_SAME, "none", 1);
         csm_print(c->text, "All %zu codes of %zu frames are equal. ",
@@ -33,7 +36,7 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         return CSM_OK;
     }
     csm_case_tell_place(c);
-    if (csm_rule_shift(c) || csm_rule_vocabulary(c) || csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) ||
+    if (csm_rule_shift(c) || csm_rule_order(c) || csm_rule_vocabulary(c) || csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) ||
         csm_rule_beyond_reach(c) || csm_rule_close_race(c))
         return CSM_OK;
     if (c->logits.is_known && csm_rule_likelihood(c))

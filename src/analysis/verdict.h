@@ -23,4 +23,16 @@ struct csm_code_shift {
 };
 struct csm_code_shift csm_code_shift_find(const csm_tokens *a, const csm_tokens *b);
 
+/* The same codes in other places, by the same shares:
+ *
+ *   is_exchanged  b's frames are a's codebooks
+ *   is_permuted   n_moved codebooks of b hold other ones of a: `codebook`, the first of
+ *                 them, a's codebook `source` */
+struct csm_code_order {
+    bool is_exchanged, is_permuted;
+    size_t n_moved, codebook, source;
+    double agreement;
+};
+struct csm_code_order csm_code_order_find(const csm_tokens *a, const csm_tokens *b);
+
 #endif

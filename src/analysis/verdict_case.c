@@ -102,9 +102,10 @@ static const char *part_name(size_t codebook)
 void csm_case_tell_place(struct csm_case *c)
 {
     const csm_divergence *d = &c->out->first;
-    if (d->code_a < 0 || d->code_b < 0)
+    const bool a_ended = d->frame >= c->a->n_frames, b_ended = d->frame >= c->b->n_frames;
+    if (a_ended || b_ended)
         csm_print(c->text, "Equal for %zu frames, then %s ended its speech and %s went on. ",
-                d->frame, d->code_a < 0 ? "A" : "B", d->code_a < 0 ? "B" : "A");
+                d->frame, a_ended ? "A" : "B", a_ended ? "B" : "A");
     else
         csm_print(c->text,
                 "First difference at frame %zu, codebook %zu (%s), after %zu equal draws: "

@@ -68,6 +68,10 @@ double csm_case_number(const float *values, const csm_tokens *tokens, size_t fra
 
 void csm_case_decide(struct csm_case *c, csm_verdict verdict, const char *cause,
                      double confidence);
+/* Whether one side ended where the other went on, after draws that are equal; and the
+ * decision, where neither logits nor margins leave room for rounding: sampler, ending. */
+bool csm_case_is_ending(const struct csm_case *c);
+void csm_case_decide_ending(struct csm_case *c);
 void csm_case_tell_place(struct csm_case *c);
 /* Words out of a file: at most 60 bytes, nothing that moves a terminal. */
 void csm_case_quote(const struct csm_case *c, const char *text);
@@ -79,6 +83,7 @@ void csm_case_name_bits(struct csm_case *c);
 
 /* Each but the last decides, then true, or leaves it to those after it. */
 bool csm_rule_shift(struct csm_case *c);      /* 1: moved codes */
+bool csm_rule_order(struct csm_case *c);      /* 1: codes in other places */
 bool csm_rule_vocabulary(struct csm_case *c); /* 1: heads of another size */
 bool csm_rule_forced(struct csm_case *c);     /* 2: one history for both */
 bool csm_rule_logits(struct csm_case *c);     /* 3: logits on both sides */

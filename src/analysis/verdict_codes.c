@@ -30,6 +30,22 @@ bool csm_rule_shift(struct csm_case *c)
     return true;
 }
 
+bool csm_rule_order(struct csm_case *c)
+{
+    const struct csm_code_order o = csm_code_order_find(c->a, c->b);
+    if (!o.is_exchanged && !o.is_permuted)
+        return false;
+    csm_case_decide(c, CSM_VERDICT_LOGITS, "codebook", 0.99);
+    if (o.is_exchanged)
+        fputs("Frames and codebooks are exchanged: B's frames are A's codebooks. ", c->text);
+    else
+        csm_print(c->text, "Codebooks in another order: B's codebook %zu holds A's codebook %zu, %zu "
+                           "of them are elsewhere. ",
+                  o.codebook, o.source, o.n_moved);
+    csm_print(c->text, "%.0f %% of their codes agree so. ", 100 * o.agreement);
+    return true;
+}
+
 void csm_rule_codes(struct csm_case *c)
 {
     const csm_comparison *out = c->out;
@@ -54,6 +70,11 @@ void csm_rule_codes(struct csm_case *c)
                 "after %zu draws: the logits or the sampler's settings differ. ",
                 csm_stream_name(a->stream), a->seed, d->n_equal);
         fputs("Save logits on both sides (--save-logits) for a firm verdict. ", c->text);
+        return;
+    }
+    if (out->n_frames == 0) {
+        csm_case_decide(c, CSM_VERDICT_NOISE, "unknown", 0.2);
+        fputs("Without a frame on one side nothing tells why. ", c->text);
         return;
     }
     if (was_in_step && d->n_equal >= 100) {

@@ -140,15 +140,18 @@ bool csm_rule_close_race(struct csm_case *c)
     if (!l->is_known || l->largest == 0)
         return false;
     double temperature = csm_case_temperature(c->a, d->codebook);
-    bool is_small = isnan(d->margin_a) || d->margin_a <= 2.5 * l->largest / temperature;
-    bool is_replayed = c->explained[0].is_explained && c->explained[1].is_explained;
+    /* of the side that went on, where the other ended: its last draw is in no file */
+    const bool is_ending = csm_case_is_ending(c);
+    const double margin = is_ending && isnan(d->margin_a) ? d->margin_b : d->margin_a;
+    bool is_small = isnan(margin) || margin <= 2.5 * l->largest / temperature;
+    bool is_replayed = !is_ending && c->explained[0].is_explained && c->explained[1].is_explained;
     if (!is_small && !is_replayed)
         return false;
     csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", is_replayed ? 0.99 : 0.9);
     csm_print(c->text, "Logits agree to %.2g of their spread (at most %.3g), which is rounding",
             l->relative, l->largest);
-    if (!isnan(d->margin_a))
-        csm_print(c->text, ", and this draw was won by a margin of only %.3g", d->margin_a);
+    if (!isnan(margin))
+        csm_print(c->text, ", and this draw was won by a margin of only %.3g", margin);
     if (!isnan(d->shift))
         csm_print(c->text, "; the logits moved the race by %.3g", d->shift);
     fputs(". ", c->text);

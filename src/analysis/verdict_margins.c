@@ -178,6 +178,10 @@ static bool decide(struct csm_case *c, const struct pairs *p)
     }
     if (csm_rule_claims(c))
         return true;
+    if (csm_case_is_ending(c) && !isnan(margin_one) && p->n_margins >= FEW) {
+        csm_case_decide_ending(c);
+        return true;
+    }
     if (isnan(needed) || p->n_margins < FEW)
         return false;
     csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", 0.5);

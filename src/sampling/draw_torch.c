@@ -168,7 +168,10 @@ void csm_torch_weigh(csm_sampler *s, size_t row, size_t vocab)
     csm_dtype dtype = working_dtype(s);
     if (s->config.sampler == CSM_SAMPLER_SESAME)
         log_softmax(s, row, vocab, dtype);
-    if (s->left[0] == -INFINITY) /* float16's sum overflowed: PyTorch has NaN throughout */
+    size_t n_lost = 0; /* farther below the highest than the dtype's numbers go: probability 0 */
+    while (n_lost < s->n_left && s->left[n_lost] == -INFINITY)
+        n_lost++;
+    if (n_lost == s->n_left) /* all: float16's sum overflowed, PyTorch has NaN throughout */
         s->n_left = 0;
     else
         softmax_at(s, s->left, s->index, row, vocab, dtype);

@@ -255,3 +255,79 @@ def test_two_prompts_and_two_models_are_called_that(csm, tmp_path):
     report, code = analyzed(csm, logits, other)
     assert (report["verdict"], report["cause"], code) == ("logits", "model", 1)
     assert "two models" in report["explanation"]
+
+
+def permuted(*order):
+    return CODES[:, list(order)]
+
+
+@pytest.mark.parametrize(("other", "words"), [
+    (permuted(0, 2, 1, 3, 4, 5, 6, 7), "codebook 1 holds A's codebook 2, 2 of them"),
+    (permuted(7, 6, 5, 4, 3, 2, 1, 0), "codebook 0 holds A's codebook 7, 8 of them"),
+    (permuted(0, 1, 4, 2, 3, 5, 6, 7), "codebook 2 holds A's codebook 4, 3 of them"),
+    (permuted(1, 2, 3, 4, 5, 6, 7, 0), "Codebook off by 1: B's codebook k holds what A's codebook k+1"),
+    (CODES.T, "Frames and codebooks are exchanged"), (CODES[:30].T, "Frames and codebooks are exchanged"),
+    (np.roll(CODES, 1, 0), "Frames off by 1"), (CODES[2:], "Frames off by 2"), (CODES + 1, "Each code of B is A's +1")],
+    ids=["two", "reversed", "three", "rolled", "exchanged", "exchanged, shorter", "late", "early", "plus one"])
+def test_codes_in_other_places_are_called_that(csm, tmp_path, other, words):
+    """With logits or without: no seed puts the same codes elsewhere."""
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": np.ascontiguousarray(other.astype(np.int32))})
+    report, code = analyzed(csm, a, b)
+    assert (report["verdict"], code) == ("logits", 1) and report["cause"] in (
+        "codebook", "frame_offset", "code_offset")
+    assert words in report["explanation"] and report["confidence"] == 0.99
+
+
+def test_a_part_of_the_codebooks_is_said_to_be_one(csm, tmp_path):
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": np.ascontiguousarray(CODES[:, :5])})
+    report, code = analyzed(csm, a, b)
+    assert (report["verdict"], code) == ("same", 0)
+    assert report["explanation"].startswith("A has 8 codebooks, B has 5: those that both have")
+
+
+@pytest.fixture(scope="module")
+def drawn(csm, tmp_path_factory):
+    """Codes, margins and logits of a stream that its limit cut, and its metadata."""
+    path = tmp_path_factory.mktemp("drawn") / "a.safetensors"
+    csm("generate", "--model-path", CSM_A, "--text", "Hello there.", "--seed", 1, "--engine", "native", "--output",
+        "none", "--save-tokens", path, "--save-logits", "--max-audio-length-ms", 2000, "--quiet")
+    raw = path.read_bytes()
+    n = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:8 + n])
+    return header.pop("__metadata__"), {
+        k: np.frombuffer(raw[8 + n:], {"I32": "<i4", "F32": "<f4"}[v["dtype"]], v["data_offsets"][1] // 4
+                         - v["data_offsets"][0] // 4, v["data_offsets"][0]).reshape(v["shape"])
+        for k, v in header.items()}
+
+
+@pytest.mark.parametrize("keeps", [("codes", "margins", "probs", "logits"), ("codes", "margins", "probs")],
+                         ids=["logits", "margins"])
+@pytest.mark.parametrize("noise", [0, 1e-7], ids=["equal", "rounded"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_end_without_a_close_race_is_no_rounding(csm, tmp_path, drawn, keeps, noise, turned):
+    """One ends by itself at frame 20 and the other goes on by a wide margin."""
+    metadata, tensors = drawn
+    late = safetensors(tmp_path / "late.safetensors", {k: tensors[k] for k in keeps}, metadata)
+    cut = {k: tensors[k][:20] for k in keeps}
+    if "logits" in cut:
+        cut["logits"] = cut["logits"] * np.float32(1 + noise)
+    early = safetensors(tmp_path / "early.safetensors", cut, {**metadata, "ended": "true"})
+    assert tensors["margins"][20, 0] > 0.1
+    report, code = analyzed(csm, *((early, late) if turned else (late, early)))
+    assert (report["verdict"], report["cause"], code) == ("sampler", "ending", 1), report["explanation"]
+    # The same files, with a race that was close: that is rounding.
+    close = {k: tensors[k].copy() for k in keeps}
+    close["margins"][20, 0] = 1e-7
+    late = safetensors(tmp_path / "close.safetensors", close, metadata)
+    if "logits" not in keeps or noise > 0:
+        report, code = analyzed(csm, *((early, late) if turned else (late, early)))
+        assert (report["verdict"], code) == ("rounding", 0), report["explanation"]
+
+
+def test_nothing_is_concluded_from_no_frame(csm, tmp_path):
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": CODES[:0]}, {"ended": "true"})
+    report, code = analyzed(csm, a, b)
+    assert code == 1 and report["confidence"] <= 0.2 and "nothing tells why" in report["explanation"]

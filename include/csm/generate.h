@@ -10,7 +10,11 @@
  * Threads: generations of one model may be begun, read, cancelled and closed from any
  * number of threads at once; one generation is read by one thread at a time, but
  * csm_generation_cancel may be called beside it. Strings and arrays that a function takes
- * are not kept after it returns, unless said. */
+ * are not kept after it returns, unless said.
+ *
+ * Processes: a model, its codec and its generations are of the process that opened them. In
+ * a fork of it they have no threads: functions that would draw or encode give CSM_BAD_ARG,
+ * those that close do nothing. A fork opens its own. */
 #ifndef CSM_GENERATE_H
 #define CSM_GENERATE_H
 

@@ -18,11 +18,12 @@ from ._csm import (Detector, EngineError, Marker, Sampler, __version__, draw_is_
                    noise)
 
 if TYPE_CHECKING:
+    from .credentials import Credentials
     from .hub import download
     from .marks import Detection, Found, Payload, detect, mark
     from .model import Frame, Model, Segment, Speech, SpeechWarning
 
-__all__ = ["Detection", "Detector", "EngineError", "Found", "Frame", "Marker", "Model", "Payload",
+__all__ = ["Credentials", "Detection", "Detector", "EngineError", "Found", "Frame", "Marker", "Model", "Payload",
            "Sampler", "Segment", "Speech", "SpeechWarning", "__version__", "detect", "download",
            "draw_is_certain", "mark", "noise"]
 
@@ -36,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from . import marks
 
         return getattr(marks, name)
+    if name == "Credentials":
+        from .credentials import Credentials
+
+        return Credentials
     if name == "download":
         from .hub import download
 

@@ -30,13 +30,28 @@ def _library(name: str, array: Any) -> Any:
     return module if module is not None and isinstance(array, getattr(module, kind)) else None
 
 
-def _on_cpu(name: str, tensor: Any) -> Any:
-    """A torch tensor's values on the CPU, row after row."""
+def _on_cpu(name: str, tensor: Any, as_float: bool = False) -> Any:
+    """A torch tensor's values on the CPU, row after row; as_float: as float32."""
     try:
-        return tensor.detach().cpu().contiguous()
+        tensor = tensor.detach().cpu().contiguous()
+        if as_float and tensor.is_floating_point():
+            tensor = tensor.float()
+        tensor.data_ptr()  # nested and wrapped ones have none
+        return tensor
     except (NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{name}: a tensor of layout {tensor.layout} on {tensor.device} has no "
                          f"values to read: {str(error).splitlines()[0]}") from None
+
+
+def _of_torch(name: str, tensor: Any, as_float: bool = False) -> np.ndarray:
+    """The same, as NumPy's."""
+    values = _on_cpu(name, tensor, as_float)
+    try:
+        array: np.ndarray = values.numpy()
+    except (TypeError, RuntimeError) as error:  # quantized: NumPy has no such numbers
+        raise TypeError(f"{name}: expected an array of numbers, not a tensor of {tensor.dtype}: "
+                        f"{str(error).splitlines()[0]}") from None
+    return array
 
 
 def _unchanged(tokens: np.ndarray) -> np.ndarray:
@@ -47,6 +62,7 @@ def as_logits(logits: Any) -> tuple[Any, str, Callable[[np.ndarray], Any]]:
     """What the C module can read of logits, their dtype ('f32', 'bf16', 'f16'), and how to
     give int32 results back as the kind of array that came in."""
     if isinstance(logits, np.ndarray):
+        _refuse_masked("logits", logits)
         return *_of_numpy(logits), _unchanged
     torch = _library("torch", logits)
     if torch is not None:
@@ -87,7 +103,7 @@ def _of_numpy(array: np.ndarray) -> tuple[np.ndarray, str]:
 def as_floats(name: str, array: Any) -> np.ndarray:
     """Sound or logits of NumPy, torch, mlx or a list, as float32 row after row."""
     if _library("torch", array) is not None:
-        array = _on_cpu(name, array).float().numpy()
+        array = _of_torch(name, array, as_float=True)
     mx = _library("mlx.core", array)
     if mx is not None:
         array = array.astype(mx.float32)
@@ -98,8 +114,7 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
     """Floats or integers of NumPy, torch, mlx or a list, of their own dtype (bfloat16 as
     float32)."""
     if _library("torch", array) is not None:
-        array = _on_cpu(name, array)
-        array = (array.float() if array.is_floating_point() else array).numpy()
+        array = _of_torch(name, array, as_float=True)
     mx = _library("mlx.core", array)
     if mx is not None and array.dtype == mx.bfloat16:
         array = array.astype(mx.float32)
@@ -115,7 +130,7 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
 def as_codes(name: str, array: Any) -> np.ndarray:
     """Codes of NumPy, torch, mlx or a list, as int32 row after row."""
     if _library("torch", array) is not None:
-        array = _on_cpu(name, array).numpy()
+        array = _of_torch(name, array)
     values = _converted(name, array, None)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, not {values.dtype}")
@@ -124,8 +139,18 @@ def as_codes(name: str, array: Any) -> np.ndarray:
     return np.asarray(values, np.int32, order="C")
 
 
+def _refuse_masked(name: str, array: Any) -> None:
+    """NumPy would hand over what lies under the mask."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise TypeError(f"{name}: a masked array: expected its values, as array.filled(...) gives "
+                        "them")
+
+
 def _converted(name: str, array: Any, dtype: Any) -> np.ndarray:
+    _refuse_masked(name, array)
     try:
+        if isinstance(array, (bytes, bytearray)):  # of which numbers, nobody knows
+            raise TypeError("bytes have no dtype")
         values = np.asarray(array, order="C")
         if dtype is not None and values.dtype.kind not in "fiu":
             raise TypeError(f"dtype {values.dtype}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
@@ -57,7 +57,7 @@ class Segment:
             raise ValueError("context: text: empty, expected what is said in the recording")
         speaker = integer("context: speaker", self.speaker, 0)
         if self.codes is not None:
-            return _csm.Turn(words, speaker, codes=as_codes("context: codes", self.codes))
+            return _csm.Turn(words, speaker, codes=_frames("context: codes", self.codes))
         sound = as_sound("context: audio", self.audio, self.sampling_rate, rate_hz, is_torchaudio)
         if sound.size:
             warn_of_recording("context: audio", sound, rate_hz)
@@ -154,8 +154,9 @@ class Model:
 
     def stream(self, text: str, speaker: int | None = None, context: Sequence[Segment] = (),
                max_audio_length_ms: float | None = None, temperature: float | None = None,
-               topk: int | None = None, **options: Unpack[Options]) -> Iterator[Frame]:
-        """Speak, handing over each frame as soon as it is drawn; arguments as `generate`.
+               topk: int | None = None, **options: Unpack[Options]) -> Speaking:
+        """Speak, handing over each frame as soon as it is drawn; arguments as `generate`. An
+        iterator of `Frame`; its close() ends it early.
 
         Any number of them may be under way at once, begun and read from any threads: the
         model draws a frame of each at a time.
@@ -235,11 +236,7 @@ class Model:
 
     def decode(self, codes: Any) -> np.ndarray:
         """Sound float32 [n_frames * 1920] of codes [n_frames, n_codebooks]."""
-        values = as_codes("codes", codes)
-        if values.ndim != 2 or values.shape[1] == 0:
-            raise ValueError("codes: shape must be [n_frames, n_codebooks], "
-                             f"not {list(values.shape)}")
-        return self._model.decode(values)
+        return self._model.decode(_frames("codes", codes))
 
     def close(self) -> None:
         """Let go of the model's memory; later calls raise ValueError."""
@@ -303,6 +300,13 @@ class Model:
                                  f"{asked}")
         turns += [_turn(turn, info["sample_rate"], info["layout"] != "hf") for turn in context]
         return turns, next(n for n in (asked, own, info["default_speaker"]) if n is not None)
+
+
+def _frames(name: str, codes: Any) -> np.ndarray:
+    values = as_codes(name, codes)
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise ValueError(f"{name}: shape must be [n_frames, n_codebooks], not {list(values.shape)}")
+    return values
 
 
 def _adapters(adapter: Any) -> list[tuple[str, float]]:

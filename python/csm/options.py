@@ -86,7 +86,7 @@ def length_frames(name: str, value: float, lowest_ms: float) -> float:
     """Frames, not yet rounded."""
     length = real(name, value)
     if not lowest_ms <= length < 1e12:
-        raise ValueError(f"{name}: {length:g}, expected {lowest_ms:g} or more")
+        raise ValueError(f"{name}: {length:g}, expected {lowest_ms:g} or more, below 1e12")
     return length / FRAME_MS
 
 

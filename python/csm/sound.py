@@ -28,6 +28,9 @@ class SpeechWarning(UserWarning):
     def __str__(self) -> str:
         return f"{self.code}: {self.args[0]}"
 
+    def __reduce__(self) -> tuple[type[SpeechWarning], tuple[str, str]]:
+        return type(self), (self.code, self.args[0])
+
 
 def warn(code: str, text: str) -> str:
     """Warn of it, at the line that called the package, and give "code: text"."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Frame:
 
 
 class Speaking:
-    """An iterator over frames.
+    """An iterator over frames, which several threads may share.
 
     begin : (text, the utterances's number, the turn before it or None) to a generation
     """
@@ -50,14 +51,28 @@ class Speaking:
         self._at, self._n_frames = 0, 0
         self._codes: list[np.ndarray] = []  # of the utterance under way
         self._held: Frame | None = None  # the last frame, whose end may fade
+        self._lock, self._is_closed = threading.Lock(), False
         self.generation = begin(utterances.texts[0], 0, None)  # arguments fail here, not later
 
     def __iter__(self) -> Speaking:
         return self
 
     def __next__(self) -> Frame:
+        with self._lock:
+            return self._frame()
+
+    def close(self) -> None:
+        """No more of it: nothing is drawn on. Closed or not, it ends with its last reference."""
+        self._is_closed = True
+        self.generation.cancel()  # before the lock: who waits for a frame waits no longer
+        with self._lock:
+            self.generation.cancel()  # a sentence that had begun meanwhile
+
+    def _frame(self) -> Frame:
         while self._at < len(self._utterances.texts):
-            frame = self._next()
+            frame = None if self._is_closed else self._next()
+            if frame is None and self._is_closed:
+                break
             if frame is not None and not self._utterances.is_divided:
                 return frame
             if frame is not None:
@@ -77,8 +92,6 @@ class Speaking:
         try:
             frame = Frame(**next(self.generation))
         except StopIteration:
-            if not self._utterances.is_divided:
-                self._end_utterance(None)
             return None
         self._codes.append(frame.codes)
         frame.index = self._n_frames

@@ -68,6 +68,9 @@ class CommandDied(_csm.EngineError):
         super().__init__(message)
         self.returncode = returncode
 
+    def __reduce__(self) -> tuple[type[CommandDied], tuple[str, int]]:
+        return type(self), (self.args[0], self.returncode)
+
 
 class Worker:
     """A process of `csm synth --manifest -` with a model of its own.

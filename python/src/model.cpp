@@ -162,6 +162,12 @@ public:
     Generation(const Generation &) = delete;
     Generation &operator=(const Generation &) = delete;
 
+    void cancel()
+    {
+        nb::gil_scoped_release released;
+        csm_generation_cancel(generation_);
+    }
+
     /* A generation has one reader at a time: the frame is copied before another may ask for
      * the next. The interpreter's lock is given up before that: neither waits for the other. */
     nb::dict next()
@@ -189,6 +195,8 @@ public:
                 samples = copied(frame->samples, n_samples);
             }
         }
+        if (status == CSM_CANCELLED) /* by cancel() alone: it was closed */
+            throw nb::stop_iteration();
         check(status, err);
         if (frame == nullptr)
             throw nb::stop_iteration();
@@ -326,8 +334,11 @@ public:
         csm_model *model = handle->model;
         std::vector<csm_turn> turns;
         for (const Turn &turn : context) {
-            if (turn.codes && turn.codes->shape(1) != csm_model_describe(model)->n_codebooks)
-                throw nb::value_error("context: codes must be [n_frames, n_codebooks]");
+            const size_t n_codebooks = csm_model_describe(model)->n_codebooks;
+            if (turn.codes && turn.codes->shape(1) != n_codebooks)
+                throw nb::value_error(("context: codes: " + std::to_string(turn.codes->shape(1)) +
+                                       " codebooks, expected the model's " +
+                                       std::to_string(n_codebooks)).c_str());
             turns.push_back(turn.view());
         }
         csm_generate_options options = csm_generate_defaults();
@@ -496,6 +507,7 @@ void bind_model(nb::module_ &m)
     nb::class_<Generation>(m, "Generation", "Speech under way: iterate over its frames.")
         .def("__iter__", [](nb::handle self) { return self; })
         .def("__next__", &Generation::next)
+        .def("cancel", &Generation::cancel)
         .def("report", &Generation::report)
         .def("remarks", &Generation::remarks);
 

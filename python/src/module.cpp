@@ -45,5 +45,6 @@ NB_MODULE(_csm, m)
     bind_model(m);
     bind_hub(m);
     bind_mark(m);
+    bind_credentials(m);
     bind_speech(m);
 }

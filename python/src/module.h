@@ -56,6 +56,7 @@ void bind_sampling(nb::module_ &m);
 void bind_model(nb::module_ &m);
 void bind_hub(nb::module_ &m);
 void bind_mark(nb::module_ &m);
+void bind_credentials(nb::module_ &m);
 void bind_speech(nb::module_ &m);
 
 #endif

@@ -11,6 +11,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -28,13 +29,27 @@ std::string normalize(const std::string &text)
     return result;
 }
 
+/* Compiled with the first text, for all: that takes longer than a sentence's words. */
+const csm_text_rules *rules()
+{
+    static const std::unique_ptr<csm_text_rules, void (*)(csm_text_rules *)> compiled(
+        [] {
+            csm_text_rules *opened = nullptr;
+            csm_error err;
+            check(csm_text_rules_open(&opened, &err), err);
+            return opened;
+        }(),
+        csm_text_rules_close);
+    return compiled.get();
+}
+
 /* (text, pause_ms after it) each */
 std::vector<std::pair<std::string, int>> pieces(const std::string &text, size_t max_bytes)
 {
     csm_text_piece *found = nullptr;
     size_t n = 0;
     csm_error err;
-    check(csm_text_pieces(text.c_str(), max_bytes, &found, &n, &err), err);
+    check(csm_text_rules_say(rules(), text.c_str(), max_bytes, &found, &n, &err), err);
     std::vector<std::pair<std::string, int>> all;
     for (size_t i = 0; i < n; i++)
         all.emplace_back(found[i].text, found[i].pause_ms);

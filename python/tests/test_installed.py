@@ -26,6 +26,7 @@ def test_the_embedded_voice_speaks():
 def test_the_commands_are_there(tmp_path):
     csm_command = run(sys.executable, "-c", "import csm.cli.command as c; print(c.COMMAND)").strip()
     assert run(csm_command, "--version").split() == ["csm", csm.__version__]
+    assert run(sys.executable, "-m", "csm", "--version").split() == ["csm", csm.__version__]
     scripts = run(sys.executable, "-c",
                   "import sysconfig; print(sysconfig.get_path('scripts'))").strip()
     out = tmp_path / "out.wav"

@@ -51,3 +51,14 @@ def test_wrong_arguments_are_named(sound, arguments, message):
 def test_stereo_is_refused(sound):
     with pytest.raises(ValueError, match="mono"):
         csm.detect(np.stack([sound, sound]))
+
+
+def test_credentials_refuse_by_name(tmp_path, monkeypatch):
+    """What they sign: tests/server/test_credentials.py, where C2PA's own reader is."""
+    monkeypatch.setenv("CSM_C2PA", str(tmp_path / "nothing.so"))
+    pem = tmp_path / "a.pem"
+    with pytest.raises(OSError, match="a.pem"):
+        csm.Credentials(pem, pem)
+    pem.write_text("no certificate")
+    with pytest.raises((csm.EngineError, ValueError), match="^c2pa: "):
+        csm.Credentials(pem, pem)

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """csm.Model: the small random model, held against what the library promises."""
 
+import contextlib
 import gc
+import os
+import pickle
+import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 import csm
+import csm.worker
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +183,91 @@ def test_a_closed_model_says_so(model_dir):
         with pytest.raises(ValueError, match="closed"):
             call()
     model.close()
+
+
+def in_a_fork(work):
+    """What `work` printed in a fork of this process, which may not hang."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os.write(write, str(work()).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as told:
+        text = told.read()
+    assert os.waitpid(child, 0)[1] == 0, "the fork hung"
+    return text
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_model_is_refused_in_a_fork_and_another_speaks_there(model_dir):
+    with csm.Model.from_pretrained(model_dir, engine="native", threads=2) as model:
+        expected = model.generate("Hi.", seed=1, max_audio_length_ms=400)
+        stream = model.stream("Hi.", seed=1, max_audio_length_ms=400)
+        first = next(stream)
+
+        def refused(call):
+            with pytest.raises(ValueError, match="of which this one is a fork"):
+                call()
+
+        def of_the_parent():
+            refused(lambda: model.generate("Hi."))
+            refused(lambda: next(stream))
+            refused(lambda: model.encode(expected))
+            refused(lambda: model.decode(first.codes[None]))
+            stream.close()
+            model.close()
+            return "refused"
+
+        def of_its_own():
+            with csm.Model.from_pretrained(model_dir, engine="native", threads=2) as own:
+                return np.array_equal(own.generate("Hi.", seed=1, max_audio_length_ms=400), expected)
+
+        assert in_a_fork(of_the_parent) == "refused"
+        assert in_a_fork(of_its_own) == "True"
+        rest = [frame.samples for frame in stream]  # the parent's goes on
+        assert np.array_equal(np.concatenate([first.samples, *rest]), expected)
+
+
+def test_a_stream_may_be_shared_and_closed(model_dir):
+    with csm.Model.from_pretrained(model_dir, engine="native") as model:
+        def begin():
+            return model.stream("One two three four.", seed=3, max_audio_length_ms=4000,
+                                min_audio_length_ms=4000)
+
+        expected, taken, stream = [f.codes.tolist() for f in begin()], [], begin()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            readers = [threading.Thread(target=lambda: taken.extend(stream)) for _ in range(4)]
+            for reader in readers:
+                reader.start()
+            for reader in readers:
+                reader.join()
+        assert [f.codes.tolist() for f in sorted(taken, key=lambda f: f.index)] == expected
+        with contextlib.closing(begin()) as stream:
+            assert next(stream).index == 0
+        assert list(stream) == [] and list(stream) == []
+        long = model.stream("Hi. " * 20, seed=3, sentences=True, max_audio_length_ms=4000,
+                            min_audio_length_ms=4000)
+        reader = threading.Thread(target=lambda: taken.extend(long))
+        reader.start()
+        next(long)
+        long.close()  # under its reader
+        reader.join(20)
+        assert not reader.is_alive() and list(long) == []
+
+
+def test_a_warning_is_told_once_and_crosses_processes(model_dir):
+    with csm.Model.from_pretrained(model_dir, engine="native") as model:
+        for sentences in False, True:
+            with pytest.warns(csm.SpeechWarning) as told:
+                list(model.stream("Hi. You.", seed=3, max_audio_length_ms=80, sentences=sentences))
+            assert [w.message.code for w in told] == ["cut"] * (1 + sentences)
+        with pytest.warns(csm.SpeechWarning):
+            speech = model.speak("Hi.", seed=3, max_audio_length_ms=80)
+        assert len(speech.report["warnings"]) == 1
+    again = pickle.loads(pickle.dumps(told[0].message))
+    assert (type(again), again.code, str(again)) == (csm.SpeechWarning, "cut", str(told[0].message))
+    died = pickle.loads(pickle.dumps(csm.worker.CommandDied("x", -9)))
+    assert (str(died), died.returncode) == ("x", -9)

@@ -96,3 +96,46 @@ def test_a_recording_without_a_voice_is_warned_of(model, audio, code):
 def test_a_rate_that_is_none_is_refused(model, rate_hz):
     with pytest.raises((TypeError, ValueError), match="sampling_rate"):
         model.encode(X, sampling_rate=rate_hz)
+
+
+def nested():
+    import torch
+
+    return torch.nested.nested_tensor([torch.zeros(5), torch.zeros(3)])
+
+
+def quantized():
+    import torch
+
+    return torch.quantize_per_tensor(torch.from_numpy(X), 0.01, 0, torch.qint8)
+
+
+# Arrays whose numbers are not those that a reader of their memory finds.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("audio", [
+    lambda: np.ma.masked_array(X, mask=X > 0), lambda: X.tobytes(), lambda: bytearray(X.tobytes()),
+    nested, quantized], ids=["masked", "bytes", "bytearray", "nested", "quantized"])
+def test_what_has_no_numbers_to_read_is_refused_by_name(model, audio):
+    with pytest.raises((TypeError, ValueError), match="^audio: "):
+        model.encode(audio())
+    with pytest.raises((TypeError, ValueError), match="^context: audio: "):
+        model.generate("Hi.", context=[csm.Segment(0, "a", audio())])
+
+
+def test_a_mask_that_hides_nothing_is_no_mask(model):
+    assert np.array_equal(model.encode(np.ma.masked_array(X)), model.encode(X))
+
+
+@pytest.mark.parametrize("codes", [np.zeros(8, int), np.zeros((1, 3, 8), int), np.zeros((3, 0), int),
+                                   np.zeros((3, 33), int)])
+def test_codes_of_another_shape_are_refused_by_name(model, codes):
+    with pytest.raises(ValueError, match="^codes: shape|^33 codebooks"):
+        model.decode(codes)
+    with pytest.raises(ValueError, match="^context: codes: (shape|33 codebooks, expected the model's 8)"):
+        model.generate("Hi.", context=[csm.Segment(0, "a", codes=codes)])
+
+
+def test_a_context_that_cannot_fit_is_refused_before_it_is_encoded(model):
+    hours = np.broadcast_to(np.float32(0.1), 3 * 3600 * 24000)  # minutes, if it were encoded
+    with pytest.raises(ValueError, match="the prompt has 1350.. positions"):
+        model.generate("Hi.", context=[csm.Segment(0, "a", hours)])

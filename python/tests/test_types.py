@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 SNIPPET = """
+import contextlib
 import numpy as np
 import csm
 from csm.cli.mlx_sample_exact import mlx_sample_exact
@@ -17,6 +18,8 @@ seconds: float = len(audio) / model.sample_rate
 for frame in model.stream("Hi.", context=[csm.Segment(0, "a", audio)]):
     if frame.samples is not None:
         print(frame.samples.mean(), frame.codes[0])
+with contextlib.closing(model.stream("Hi.")) as stream:
+    first: csm.Frame = next(stream)
 speech = model.speak("Hi.", logits=True)
 print(speech.report["engine"], speech.tokens.shape)
 sampler = csm.Sampler("sesame", "torch-cpu", seed=3)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/turns.h"
 
+#include <unistd.h>
+
 void csm_turns_open(struct csm_turns *turns)
 {
-    *turns = (struct csm_turns){0};
+    *turns = (struct csm_turns){.process = getpid()};
     pthread_mutex_init(&turns->mutex, NULL);
     pthread_cond_init(&turns->changed, NULL);
 }
@@ -12,6 +14,21 @@ void csm_turns_close(struct csm_turns *turns)
 {
     pthread_cond_destroy(&turns->changed);
     pthread_mutex_destroy(&turns->mutex);
+}
+
+bool csm_turns_are_ours(const struct csm_turns *turns)
+{
+    return turns->process == getpid();
+}
+
+csm_status csm_turns_check(const struct csm_turns *turns, csm_error *err)
+{
+    if (csm_turns_are_ours(turns))
+        return CSM_OK;
+    return csm_fail(err, CSM_BAD_ARG,
+                    "opened by process %d, of which this one is a fork: expected each process to open "
+                    "its own",
+                    (int)turns->process);
 }
 
 void csm_turns_take(struct csm_turns *turns)

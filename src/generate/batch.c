@@ -79,11 +79,16 @@ static csm_status encode_context(struct batch *b, const csm_turn *context, csm_e
     if (b->context == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "batch: %zu turns", b->n_context);
     csm_status st = CSM_OK;
+    size_t n_positions = 0;
     for (size_t i = 0; st == CSM_OK && i < b->n_context; i++) {
         b->context[i] = context[i];
         if (context[i].codes != NULL || context[i].samples == NULL || context[i].n_samples == 0)
             continue;
         const size_t n = (context[i].n_samples + info->frame_samples - 1) / info->frame_samples;
+        n_positions += n;
+        st = csm_check_room(b->model, n_positions, 0, err);
+        if (st != CSM_OK)
+            return st;
         int32_t *codes = malloc(n * info->n_codebooks * sizeof *codes);
         b->context[i].samples = NULL;
         b->context[i].codes = codes;

@@ -75,7 +75,7 @@ csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm
 
 void csm_codec_close(csm_codec *codec)
 {
-    if (codec == NULL)
+    if (codec == NULL || !csm_turns_are_ours(&codec->own_turns))
         return;
     csm_codec_release(codec);
     csm_engine_close(&codec->own_engine);
@@ -103,7 +103,7 @@ static csm_status check_there(const csm_codec *codec, csm_error *err)
         return csm_fail(err, CSM_BAD_ARG,
                         "codec: nothing is loaded, expected a model that was not opened to be "
                         "described only");
-    return CSM_OK;
+    return csm_turns_check(codec->turns, err);
 }
 
 static csm_status check_codebooks(const csm_codec *codec, size_t n_codebooks, csm_error *err)
@@ -212,15 +212,18 @@ csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n
 
 csm_status csm_decoder_reset(csm_decoder *decoder, csm_error *err)
 {
+    csm_status st = csm_turns_check(decoder->codec->turns, err);
+    if (st != CSM_OK)
+        return st;
     csm_turns_take(decoder->codec->turns);
-    csm_status st = csm_mimi_reset(&decoder->stream, err);
+    st = csm_mimi_reset(&decoder->stream, err);
     csm_turns_give(decoder->codec->turns);
     return st;
 }
 
 void csm_decoder_close(csm_decoder *decoder)
 {
-    if (decoder == NULL)
+    if (decoder == NULL || !csm_turns_are_ours(decoder->codec->turns))
         return;
     csm_turns_take(decoder->codec->turns);
     csm_mimi_stream_close(&decoder->stream);

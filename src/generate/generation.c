@@ -308,8 +308,6 @@ static void wait_for(csm_generation *g, int timeout_ms)
 static csm_status take(csm_generation *g, csm_poll *found, const csm_frame **frame, csm_error *err)
 {
     struct csm_scheduler *s = &g->model->scheduler;
-    *frame = NULL;
-    *found = CSM_POLL_PENDING;
     if (g->is_cancelled)
         return csm_fail(err, CSM_CANCELLED, "generation: cancelled");
     if (g->n_put != g->n_taken) {
@@ -331,9 +329,14 @@ csm_status csm_generation_poll(csm_generation *g, int timeout_ms, csm_poll *foun
                                const csm_frame **frame, csm_error *err)
 {
     struct csm_scheduler *s = &g->model->scheduler;
+    *frame = NULL;
+    *found = CSM_POLL_PENDING;
+    csm_status st = csm_turns_check(&g->model->turns, err);
+    if (st != CSM_OK)
+        return st;
     pthread_mutex_lock(&s->lock);
     wait_for(g, timeout_ms);
-    csm_status st = take(g, found, frame, err);
+    st = take(g, found, frame, err);
     pthread_mutex_unlock(&s->lock);
     if (*frame == NULL || g->on_frame == NULL || g->on_frame(g->user, *frame))
         return st;
@@ -350,6 +353,8 @@ csm_status csm_generation_next(csm_generation *g, const csm_frame **frame, csm_e
 void csm_generation_cancel(csm_generation *g)
 {
     struct csm_scheduler *s = &g->model->scheduler;
+    if (!csm_turns_are_ours(&g->model->turns))
+        return;
     pthread_mutex_lock(&s->lock);
     if (g->phase != CSM_PHASE_OVER || g->n_put != g->n_taken) {
         g->is_cancelled = true;
@@ -362,9 +367,12 @@ void csm_generation_cancel(csm_generation *g)
 void csm_generation_report(csm_generation *g, csm_report *report)
 {
     struct csm_scheduler *s = &g->model->scheduler;
-    pthread_mutex_lock(&s->lock);
+    const bool is_ours = csm_turns_are_ours(&g->model->turns);
+    if (is_ours)
+        pthread_mutex_lock(&s->lock);
     csm_sized_write(report, &g->report, sizeof g->report);
-    pthread_mutex_unlock(&s->lock);
+    if (is_ours)
+        pthread_mutex_unlock(&s->lock);
 }
 
 size_t csm_generation_candidates(const csm_generation *g, size_t codebook, size_t n, int32_t *codes,
@@ -392,7 +400,7 @@ size_t csm_generation_candidates(const csm_generation *g, size_t codebook, size_
 
 void csm_generation_close(csm_generation *g)
 {
-    if (g == NULL)
+    if (g == NULL || !csm_turns_are_ours(&g->model->turns))
         return;
     struct csm_scheduler *s = &g->model->scheduler;
     pthread_mutex_lock(&s->lock);

@@ -237,8 +237,8 @@ csm_status csm_model_open_memory(const char *name, const csm_memory_file *files,
 
 void csm_model_close(csm_model *m)
 {
-    if (m == NULL)
-        return;
+    if (m == NULL || !csm_turns_are_ours(&m->turns))
+        return; /* a fork's copy goes with the fork */
     csm_scheduler_close(&m->scheduler);
     csm_codec_release(&m->codec);
     csm_engine_close(&m->codec_engine);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "generate/generation.h"
 #include "generate/model.h"
 
 void csm_prompt_free(struct csm_prompt *prompt)
@@ -97,7 +98,10 @@ static csm_status add_sound(csm_model *model, size_t turn, const csm_turn *t,
     if (t->samples == NULL || t->n_samples == 0)
         return csm_fail(err, CSM_BAD_ARG, "context turn %zu: no sound, expected samples or codes",
                         turn + 1);
-    st = add_frames(model, (t->n_samples + per_frame - 1) / per_frame, prompt, &codes, err);
+    const size_t n_frames = (t->n_samples + per_frame - 1) / per_frame;
+    st = csm_check_room(model, prompt->n + n_frames, 0, err); /* not after hours of encoding */
+    if (st == CSM_OK)
+        st = add_frames(model, n_frames, prompt, &codes, err);
     if (st == CSM_OK)
         st = csm_codec_encode(&model->codec, t->samples, t->n_samples, k, codes, err);
     return st;

@@ -668,7 +668,9 @@ void csm_scheduler_close(struct csm_scheduler *s)
 
 csm_status csm_scheduler_enter(struct csm_scheduler *s, csm_generation *g, csm_error *err)
 {
-    csm_status st = CSM_OK;
+    csm_status st = csm_turns_check(&s->model->turns, err);
+    if (st != CSM_OK)
+        return st;
     fill_report(g);
     pthread_mutex_lock(&s->lock);
     if (!s->has_thread)
@@ -699,8 +701,11 @@ void csm_scheduler_wake(struct csm_scheduler *s)
 void csm_model_load(const csm_model *model, csm_load *load)
 {
     struct csm_scheduler *s = (struct csm_scheduler *)&model->scheduler;
-    pthread_mutex_lock(&s->lock);
-    csm_load now = s->load;
-    pthread_mutex_unlock(&s->lock);
+    csm_load now = {.size = sizeof now};
+    if (csm_turns_are_ours(&model->turns)) {
+        pthread_mutex_lock(&s->lock);
+        now = s->load;
+        pthread_mutex_unlock(&s->lock);
+    }
     csm_sized_write(load, &now, sizeof now);
 }

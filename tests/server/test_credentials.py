@@ -127,6 +127,32 @@ def test_without_the_library_its_package_is_named(folder, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+SIGN = """
+import pathlib, sys
+import csm
+folder, *files = map(pathlib.Path, sys.argv[1:])
+credentials = csm.Credentials(folder / "p256.pem", str(folder / "p256.key"))
+for file in files:
+    file.write_bytes(credentials.sign(file.read_bytes()))
+"""
+
+
+def test_the_python_package_signs(folder, tmp_path):
+    """In the environment that has the package: this one has the clients."""
+    python = pathlib.Path(__file__).parents[2] / ".venv" / "bin" / "python"
+    if not python.exists() or subprocess.run([python, "-c", "import csm"], capture_output=True).returncode != 0:
+        pytest.skip("no package csm in .venv")
+    files = [tmp_path / f"a.{kind}" for kind in TYPES]
+    for file in files:
+        assert generate("--output", file).returncode == 0
+    plain = [soundfile.read(file)[0] for file in files]
+    done = subprocess.run([python, "-c", SIGN, folder, *files], capture_output=True, text=True,
+                          env=os.environ | {"CSM_C2PA": str(LIBRARY)})
+    assert done.returncode == 0, done.stderr
+    for file, kind, sound in zip(files, TYPES, plain, strict=True):
+        assert failures(file.read_bytes(), kind) == [] and (soundfile.read(file)[0] == sound).all()
+
+
 @pytest.fixture(scope="module")
 def signer(folder):
     os.environ["CSM_C2PA"] = str(LIBRARY)

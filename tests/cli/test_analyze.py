@@ -266,9 +266,8 @@ def permuted(*order):
     (permuted(7, 6, 5, 4, 3, 2, 1, 0), "codebook 0 holds A's codebook 7, 8 of them"),
     (permuted(0, 1, 4, 2, 3, 5, 6, 7), "codebook 2 holds A's codebook 4, 3 of them"),
     (permuted(1, 2, 3, 4, 5, 6, 7, 0), "Codebook off by 1: B's codebook k holds what A's codebook k+1"),
-    (CODES.T, "Frames and codebooks are exchanged"), (CODES[:30].T, "Frames and codebooks are exchanged"),
     (np.roll(CODES, 1, 0), "Frames off by 1"), (CODES[2:], "Frames off by 2"), (CODES + 1, "Each code of B is A's +1")],
-    ids=["two", "reversed", "three", "rolled", "exchanged", "exchanged, shorter", "late", "early", "plus one"])
+    ids=["two", "reversed", "three", "rolled", "late", "early", "plus one"])
 def test_codes_in_other_places_are_called_that(csm, tmp_path, other, words):
     """With logits or without: no seed puts the same codes elsewhere."""
     a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})

@@ -234,6 +234,14 @@ static void shifted_codes_are_named(void **state)
     assert_true(shift.is_shifted);
     assert_int_equal(shift.codes, 1);
     csm_tokens_close(b);
+
+    for (size_t f = 0; f < FRAMES; f++) /* which the command turns round by itself */
+        for (size_t k = 0; k < BOOKS; k++)
+            moved[k * FRAMES + f] = codes[f * BOOKS + k];
+    b = tokens_of(moved, BOOKS, FRAMES);
+    assert_true(csm_code_order_find(a, b).is_exchanged);
+    assert_false(csm_code_order_find(a, a).is_exchanged || csm_code_order_find(a, a).is_permuted);
+    csm_tokens_close(b);
     csm_tokens_close(a);
 }
 

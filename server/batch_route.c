@@ -111,7 +111,7 @@ static bool refuse_item(struct refusal *why, size_t i)
 {
     const struct refusal own = *why;
     char param[sizeof why->param];
-    snprintf(param, sizeof param, "items[%zu]%s%.36s", i, own.param[0] != '\0' ? "." : "", own.param);
+    snprintf(param, sizeof param, "items[%zu]%s%.32s", i, own.param[0] != '\0' ? "." : "", own.param);
     return refuse(why, own.status, param, own.code, "items[%zu]: %.480s", i, own.message);
 }
 

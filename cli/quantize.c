@@ -52,6 +52,15 @@ int run_quantize(int argc, char **argv)
         return EXIT_USAGE;
     }
     csm_error err;
-    csm_status st = csm_quantize(operands[0], operands[1], mode, (int)bits, (int)group, force, &err);
-    return st == CSM_OK ? EXIT_OK : report(st, &err);
+    csm_quantize_report counts;
+    csm_status st = csm_quantize(operands[0], operands[1], mode, (int)bits, (int)group, force,
+                                 &counts, &err);
+    if (st != CSM_OK)
+        return report(st, &err);
+    if (counts.n_zeroed > 0)
+        fprintf(stderr,
+                "csm: quantize: %zu of %zu groups of weights are zeros now, too small for %s; "
+                "mxfp4 and affine keep them\n",
+                counts.n_zeroed, counts.n_groups, mode);
+    return EXIT_OK;
 }

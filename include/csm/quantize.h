@@ -5,12 +5,20 @@
 #define CSM_QUANTIZE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <csm/status.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What became of groups of neighbours, which share a scale. */
+typedef struct csm_quantize_report {
+    size_t n_groups; /* that were quantized */
+    size_t n_zeroed; /* of them, those with a weight other than zero that are all zeros now:
+                      * nvfp4 has no scale below 2^-9, so weights below 0.006 are lost */
+} csm_quantize_report;
 
 /* Read a model of any layout and write it in MLX's, under mlx-audio's names.
  *
@@ -23,6 +31,7 @@ extern "C" {
  *   group    affine: 32, 64 or 128 neighbours with one scale and bias; others as bits
  *   replace  whether a model that is in out_dir, one with a config.json, may be
  *            overwritten; in_dir itself never is
+ *   report   NULL, or receives counts when CSM_OK is returned
  *
  * Every matrix and table whose rows are whole groups becomes what
  * mx.quantize(w, group, bits, mode) of the CPU gives (mlx 0.32.4), bit for bit; norms and the depth decoder's
@@ -35,7 +44,7 @@ extern "C" {
  * quantized; untied tables); CSM_BAD_FILE; CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_quantize(const char *in_dir, const char *out_dir,
                                              const char *mode, int bits, int group, bool replace,
-                                             csm_error *err);
+                                             csm_quantize_report *report, csm_error *err);
 
 #ifdef __cplusplus
 }

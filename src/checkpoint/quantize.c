@@ -5,6 +5,7 @@
 #include <csm/quantize.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@ struct job {
     const struct csm_fp_mode *mode; /* NULL: affine */
     int bits, group;
     struct list list;
+    size_t n_groups;
+    atomic_size_t n_zeroed;
 };
 
 static void list_free(struct list *list)
@@ -108,7 +111,25 @@ struct rows {
     uint16_t *scales, *biases; /* affine */
     uint8_t *fp_scales;        /* of a mode */
     float *scratch; /* of each thread: 4 * cols */
+    atomic_size_t *n_zeroed;
 };
+
+/* Groups of a row of a mode that were something and are nothing; `values` is scratch. */
+static size_t count_zeroed(const struct rows *w, const float *row, const uint8_t *codes,
+                           const uint8_t *scales, float *values)
+{
+    size_t n = 0, group = (size_t)w->group;
+    csm_fp_values(w->mode, codes, scales, w->cols, values);
+    for (size_t first = 0; first < w->cols; first += group) {
+        bool was = false, is = false;
+        for (size_t c = first; c < first + group; c++) {
+            was |= row[c] != 0;
+            is |= values[c] != 0;
+        }
+        n += was && !is;
+    }
+    return n;
+}
 
 static void rows_work(void *user, size_t first, size_t end, int thread)
 {
@@ -129,10 +150,12 @@ static void rows_work(void *user, size_t first, size_t end, int thread)
             uint16_t h = narrow(w->source, from + c);
             row[c] = is_f16 ? csm_from_f16(h) : csm_from_bf16(h);
         }
-        if (w->mode != NULL)
+        if (w->mode != NULL) {
             csm_fp_quantize(w->mode, narrow_dtype(w->source), row, w->cols, codes,
                             w->fp_scales + r * n_groups);
-        else
+            atomic_fetch_add(w->n_zeroed,
+                             count_zeroed(w, row, codes, w->fp_scales + r * n_groups, scales));
+        } else
             csm_affine_quantize(row, w->cols, w->bits, w->group, codes, scales, biases);
         csm_affine_pack(codes, w->cols, w->bits, w->words + r * (w->cols * (size_t)w->bits / 32));
         for (size_t g = 0; w->mode == NULL && g < n_groups; g++) {
@@ -150,7 +173,8 @@ static csm_status add_weight(struct job *job, const char *name, const csm_tensor
     size_t n_rows = source->shape[0], cols = 1;
     for (size_t i = 1; i < source->rank; i++)
         cols *= source->shape[i];
-    struct rows w = {.source = source, .cols = cols, .head_dim = head_dim};
+    struct rows w = {.source = source, .cols = cols, .head_dim = head_dim,
+                     .n_zeroed = &job->n_zeroed};
     void *data = NULL;
     csm_status st;
     if (source->rank == 2 && cols % (size_t)job->group == 0) {
@@ -161,6 +185,7 @@ static csm_status add_weight(struct job *job, const char *name, const csm_tensor
         w.group = job->group;
         size_t words[2] = {n_rows, cols * (size_t)job->bits / 32};
         size_t groups[2] = {n_rows, cols / (size_t)job->group};
+        job->n_groups += groups[0] * groups[1];
         st = list_add(&job->list, stem, ".weight", CSM_DTYPE_U32, 2, words, &data, err);
         w.words = data;
         if (st == CSM_OK)
@@ -320,7 +345,7 @@ static csm_status choose_mode(const char *mode, struct job *job, csm_error *err)
 }
 
 csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mode, int bits,
-                        int group, bool replace, csm_error *err)
+                        int group, bool replace, csm_quantize_report *report, csm_error *err)
 {
     struct job job = {.bits = bits, .group = group};
     csm_checkpoint *checkpoint = NULL;
@@ -358,6 +383,8 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mod
         st = csm_copy_tokenizer(checkpoint, out_dir, err);
     if (st == CSM_OK)
         st = write_config(&job, out_dir, err);
+    if (st == CSM_OK && report != NULL)
+        *report = (csm_quantize_report){job.n_groups, atomic_load(&job.n_zeroed)};
     list_free(&job.list);
     csm_threads_free(job.threads);
     csm_checkpoint_close(checkpoint);

@@ -182,12 +182,35 @@ def wild(tmp_path_factory):
     return made
 
 
+def zeroed_groups(written, tensors, how):
+    """How many groups mx.dequantize gives as zeros though they were not, and of how many."""
+    n_zeroed = n_groups = 0
+    for name in tensors:
+        module = name.removesuffix(".weight")
+        if f"model.{module}.scales" not in written:
+            continue
+        parts = [mx.array(written[f"model.{module}.{part}"]) for part in PARTS
+                 if f"model.{module}.{part}" in written]
+        groups = [np.array(w.astype(mx.float32)).reshape(-1, how["group_size"])
+                  for w in (tensors[name], mx.dequantize(*parts, **how))]
+        was, now = ((g != 0).any(axis=1) for g in groups)
+        n_zeroed, n_groups = n_zeroed + int((was & ~now).sum()), n_groups + len(was)
+    return n_zeroed, n_groups
+
+
 @pytest.mark.parametrize("how", ALL, ids=name_of)
 @pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16], ids=["bf16", "f16"])
 def test_quantize_gives_mlx_its_bits(csm, tmp_path, wild, dtype, how):
     model, tensors = wild[dtype]
-    csm("quantize", model, tmp_path / "out", *options(how))
-    assert_quantized(weights(tmp_path / "out"), tensors, how)
+    said = csm("quantize", model, tmp_path / "out", *options(how)).stderr
+    written = weights(tmp_path / "out")
+    assert_quantized(written, tensors, how)
+    # groups that were something and are nothing are counted
+    n_zeroed, n_groups = zeroed_groups(written, tensors, how)
+    line = (f"csm: quantize: {n_zeroed} of {n_groups} groups of weights are zeros now, too small "
+            f"for {how['mode']}; mxfp4 and affine keep them\n")
+    assert said == (line if n_zeroed > 0 else "")
+    assert (n_zeroed > 0) == (how["mode"] == "nvfp4")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["quantization"] == how
     # what was written opens

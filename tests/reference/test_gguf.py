@@ -113,6 +113,28 @@ def test_other_engines_read_it_too(csm, model, tmp_path, kind):
                                    atol=4e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("kind", [Type.F16, Type.Q8_0, Type.Q4_K, Type.Q5_K, Type.Q6_K],
+                         ids=lambda k: k.name)
+def test_engine_cuda_reads_it_too(csm, model, tmp_path, kind):
+    """Or refuses it in one line: what is neither of 4 nor of 8 bits in groups of 32."""
+    gguf_files.crispasr(tmp_path / "m.gguf", model, kind)
+    want = speak(csm, tmp_path / "m.gguf", tmp_path / "a")
+    done = csm("generate", "--model-path", tmp_path / "m.gguf", "--engine", "cuda", "--dtype",
+               "f32", "--seed", 5, "--text", TEXT, "--no-normalize", "--max-audio-length-ms", 400,
+               "--output", "none", "--save-tokens", tmp_path / "b", "--save-logits",
+               "--forced-tokens", tmp_path / "a", "--quiet", check=False)
+    if done.returncode == 4:
+        pytest.skip(f"no card: {done.stderr.strip()}")
+    if kind in (Type.Q5_K, Type.Q6_K):
+        assert done.returncode == 2
+        assert "expected 4 or 8 bits in groups of 32, 64 or 128: engine native reads it" in done.stderr
+        return
+    got = load_file(tmp_path / "b")
+    np.testing.assert_array_equal(got["codes"], want["codes"])
+    np.testing.assert_allclose(got["logits"], want["logits"], rtol=0,
+                               atol=4e-4 * np.abs(want["logits"]).max())
+
+
 @pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.Q8_0, Type.Q4_K, Type.Q6_K],
                          ids=lambda k: k.name)
 def test_the_pair_of_codec_cpp(csm, model, tmp_path, kind):

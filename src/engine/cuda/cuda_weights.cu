@@ -311,13 +311,14 @@ static void check_affine(const context &ctx, const csm_weight &w)
 {
     const csm_weight_source &s = w.source;
     size_t n_scales = s.group_size > 0 ? w.rows * (w.cols / static_cast<size_t>(s.group_size)) : 0;
-    if (s.tensor.dtype != CSM_DTYPE_U32 || s.transposed ||
-        !csm_affine_fits(s.bits, s.group_size, w.cols) || !csm_is_float(s.scales.dtype) ||
-        s.biases.dtype != s.scales.dtype ||
-        s.scales.n_bytes != n_scales * csm_dtype_size(s.scales.dtype) ||
-        s.biases.n_bytes != s.scales.n_bytes)
-        throw declined(shaped("%s: quantized to %d bits in groups of %d, expected words, scales and "
-                              "biases of 4 or 8 bits in groups of 32, 64 or 128",
+    if ((s.bits != 4 && s.bits != 8) || !csm_affine_fits(s.bits, s.group_size, 0))
+        throw declined(shaped("%s: quantized to %d bits in groups of %d, expected 4 or 8 bits in groups of 32, 64 or "
+                              "128: engine native reads it",
+                              s.tensor.name, s.bits, s.group_size));
+    if (s.tensor.dtype != CSM_DTYPE_U32 || s.transposed || !csm_affine_fits(s.bits, s.group_size, w.cols) ||
+        !csm_is_float(s.scales.dtype) || s.biases.dtype != s.scales.dtype ||
+        s.scales.n_bytes != n_scales * csm_dtype_size(s.scales.dtype) || s.biases.n_bytes != s.scales.n_bytes)
+        throw declined(shaped("%s: quantized to %d bits in groups of %d, expected words, scales and biases of that",
                               s.tensor.name, s.bits, s.group_size));
     int asked = s.exact ? 0 : bits_of(ctx.precision);
     if (asked != 0 && asked != s.bits)
@@ -349,6 +350,10 @@ static std::unique_ptr<csm_weight> describe(const context &ctx, const csm_weight
 {
     const csm_tensor &t = source.tensor;
     bool is_affine = source.format == CSM_WEIGHT_AFFINE;
+    if (!is_affine && source.format != CSM_WEIGHT_FLOAT)
+        throw declined(shaped("%s: quantized to mxfp4, mxfp8 or nvfp4, expected affine codes or floats: engine native "
+                              "reads it",
+                              t.name));
     if (t.rank < 1 || t.rank > 3 || (!is_affine && !csm_is_float(t.dtype)) ||
         (source.transposed && t.rank != 2))
         throw declined(shaped("%s: %s of rank %zu is no weight", t.name, csm_dtype_name(t.dtype),

@@ -4,8 +4,10 @@
  * operation: backbone's step, head, draws (PyTorch's noise of CUDA, made by the engine),
  * depth decoder, codes and logits on the host. Without the codec.
  *
- *   bench_lanes ENGINE[:q8|:q4] [POSITIONS LANES FRAMES]...
+ *   bench_lanes [--apart] ENGINE[:q8|:q4] [POSITIONS LANES FRAMES]...
  *   (default: 100 1 500  1500 1 500  100 8 50  100 64 50  300 256 20  300 512 20)
+ *
+ * --apart: each lane reads the prompt itself, so that none shares keys and values with another.
  *
  * Prints for each the median, best and worst milliseconds of a frame, the first four
  * left out (a graph is recorded). */
@@ -30,6 +32,7 @@ struct lane {
 };
 
 struct bench {
+    bool is_apart;
     struct csm_engine engine;
     struct csm_language language;
 };
@@ -129,7 +132,7 @@ static void run(struct bench *b, size_t n_positions, size_t n_lanes, size_t n_fr
     struct csm_frame_lane *asked = room(n_lanes, sizeof *asked);
     double *ms = room(n_frames + WARM_UP, sizeof *ms);
     for (size_t i = 0; i < n_lanes; i++)
-        open_lane(b, &lanes[i], i == 0 ? NULL : lanes, n_positions, n_frames + WARM_UP, i);
+        open_lane(b, &lanes[i], i == 0 || b->is_apart ? NULL : lanes, n_positions, n_frames + WARM_UP, i);
     for (size_t f = 0; f < n_frames + WARM_UP; f++) {
         for (size_t i = 0; i < n_lanes; i++)
             asked[i] = (struct csm_frame_lane){.backbone = lanes[i].backbone,
@@ -174,11 +177,13 @@ int main(int argc, char **argv)
 {
     static const size_t usual[][3] = {{100, 1, 500}, {1500, 1, 500}, {100, 8, 50},
                                       {100, 64, 50}, {300, 256, 20}, {300, 512, 20}};
+    struct bench b = {.is_apart = argc > 1 && strcmp(argv[1], "--apart") == 0};
+    argv += b.is_apart;
+    argc -= b.is_apart;
     if (argc < 2 || (argc - 2) % 3 != 0) {
-        fprintf(stderr, "usage: bench_lanes ENGINE[:q8|:q4] [POSITIONS LANES FRAMES]...\n");
+        fprintf(stderr, "usage: bench_lanes [--apart] ENGINE[:q8|:q4] [POSITIONS LANES FRAMES]...\n");
         return 2;
     }
-    struct bench b = {0};
     csm_checkpoint *checkpoint;
     must(csm_checkpoint_random(CSM_DTYPE_BF16, true, &checkpoint, &err));
     const struct csm_engine_options options = {.precision = take_precision(argv[1])};

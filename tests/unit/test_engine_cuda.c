@@ -552,6 +552,70 @@ static void lanes_of_csm_1bs_shape_have_their_bits(void **state)
     csm_checkpoint_close(whole);
 }
 
+/* Logits of codebook 0 behind n positions of text. */
+static void first_logits(const struct csm_engine *of, const struct csm_language *l, size_t n, float *logits)
+{
+    const struct csm_engine_ops *ops = of->ops;
+    csm_lane *lane;
+    csm_value *x, *last;
+    int32_t *ids = malloc(n * sizeof *ids);
+    assert_non_null(ids);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)(i * 104729 % l->text_vocab);
+    CHECK(ops->lane_open(of->ctx, l->backbone.attention, l->backbone.n_layers, n, &lane, &err));
+    CHECK(ops->value_new(of->ctx, &x, &err));
+    CHECK(ops->value_new(of->ctx, &last, &err));
+    CHECK(ops->embed(of->ctx, l->text_table, ids, n, 1, x, &err));
+    const struct csm_rows rows = {lane, n};
+    for (size_t i = 0; i < l->backbone.n_layers; i++) {
+        CHECK(ops->attention(of->ctx, &l->backbone.attention[i], i, &rows, 1, x, &err));
+        CHECK(ops->mlp(of->ctx, &l->backbone.mlp[i], x, &err));
+    }
+    CHECK(ops->copy_rows(of->ctx, x, n - 1, 1, last, 0, &err));
+    CHECK(ops->norm(of->ctx, &l->backbone.norm, last, x, &err));
+    CHECK(ops->linear(of->ctx, l->first_head, NULL, x, last, &err));
+    CHECK(ops->read(of->ctx, last, 1, l->vocab, logits, &err));
+    ops->value_free(of->ctx, x);
+    ops->value_free(of->ctx, last);
+    ops->lane_close(of->ctx, lane);
+    free(ids);
+}
+
+/* Keys and values of 11 bits: each is wrong by 2^-12 of itself at most, so a score by 2^-12 of the sum of |q k|, and what a
+ * layer of attention gives by about as much of itself; the errors of 16 layers are independent of each other. So logits
+ * are wrong by a few 2^-12 of the largest; 2^-9 is allowed. */
+static void keys_and_values_of_16_bits_stay_near_natives(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    enum { POSITIONS = 200 };
+    struct csm_engine engines[2];
+    struct csm_language languages[2];
+    csm_checkpoint *whole;
+    float *logits[2], largest = 0, furthest = 0;
+    CHECK(csm_checkpoint_random(CSM_DTYPE_BF16, true, &whole, &err));
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(csm_engine_open(i == 0 ? "native" : "cuda", NULL, &engines[i], &err));
+        CHECK(csm_language_open(&languages[i], &engines[i], whole, &err));
+        logits[i] = malloc(languages[i].vocab * sizeof(float));
+        assert_non_null(logits[i]);
+        first_logits(&engines[i], &languages[i], POSITIONS, logits[i]);
+    }
+    for (size_t i = 0; i < languages[0].vocab; i++) {
+        largest = fmaxf(largest, fabsf(logits[0][i]));
+        furthest = fmaxf(furthest, fabsf(logits[0][i] - logits[1][i]));
+    }
+    print_message("logits of csm-1b's shape: off by %.2g of the largest\n", (double)(furthest / largest));
+    assert_true(furthest <= largest * 0x1p-9f);
+    for (size_t i = 0; i < 2; i++) {
+        free(logits[i]);
+        csm_language_close(&languages[i]);
+        csm_engine_close(&engines[i]);
+    }
+    csm_checkpoint_close(whole);
+}
+
 /* Of another context, in a thread of its own, beside the first: each frame is one launch that
  * wants the whole card, and both want it at the same time. */
 struct rival {
@@ -809,6 +873,7 @@ int main(void)
         cmocka_unit_test(lanes_of_codes_have_their_bits_too),
         cmocka_unit_test(codes_are_worth_their_values),
         cmocka_unit_test(lanes_of_csm_1bs_shape_have_their_bits),
+        cmocka_unit_test(keys_and_values_of_16_bits_stay_near_natives),
         cmocka_unit_test(the_cards_draws_are_the_samplers),
         cmocka_unit_test(the_embedded_voices_codec_sounds_as_natives),
     };

@@ -97,6 +97,17 @@ const float *frequencies_of(context &ctx, const csm_rope &rope, size_t head_dim)
     return ctx.ropes.back()->frequencies.as<float>();
 }
 
+bool keeps_half(const csm_attention &first)
+{
+    return first.window == 0 && first.k->n_planes <= 2;
+}
+
+size_t kept_floats(const csm_attention &first, size_t n_layers, size_t n_positions)
+{
+    size_t n = n_layers * first.n_kv_heads * 2 * n_positions * static_cast<size_t>(padded_head(static_cast<int>(first.head_dim)));
+    return keeps_half(first) ? n / 2 : n;
+}
+
 csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, size_t capacity)
 {
     if (n_layers == 0 || capacity == 0)
@@ -119,8 +130,8 @@ csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, 
     /* A ring: the first page seen and the last are whole ones. */
     lane->n_table = (capacity + PAGE - 1) / PAGE + (a.window != 0 ? 1 : 0);
     lane->frequencies = frequencies_of(ctx, a.rope, a.head_dim);
-    size_t padded = static_cast<size_t>(padded_head(static_cast<int>(a.head_dim)));
-    lane->pool = pool_of(ctx, n_layers * a.n_kv_heads * 2 * PAGE * padded);
+    lane->keeps_half = keeps_half(a);
+    lane->pool = pool_of(ctx, kept_floats(a, n_layers, PAGE));
     lane->lengths.assign(n_layers, 0);
     lane->table.reserve(lane->n_table * sizeof(float *));
     return lane.release();
@@ -183,6 +194,7 @@ csm_lane *fork_lane(context &ctx, const csm_lane &from, size_t n_positions)
     lane->window = 0;
     lane->capacity = from.capacity;
     lane->n_table = from.n_table;
+    lane->keeps_half = from.keeps_half;
     lane->rope = from.rope;
     lane->frequencies = from.frequencies;
     lane->pool = from.pool;
@@ -446,6 +458,7 @@ void attention(context &ctx, const csm_attention &a, size_t layer, const csm_row
     launch_product(ctx, product);
 
     attend_job job = attention_of(a, layer, lanes[0].lane->frequencies);
+    job.keeps_half = lanes[0].lane->keeps_half;
     job.rows = ctx.rows.as<attend_row>();
     job.n = static_cast<int>(x.rows);
     job.qkv = product.out;

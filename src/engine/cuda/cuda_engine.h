@@ -76,10 +76,10 @@ enum {
     MAX_HEAD_DIM = 256
 };
 
-/* Keys lie in fours of dimensions, filled up with zeros. */
+/* Keys lie in fours or eights of dimensions, filled up with zeros. */
 __host__ __device__ inline int padded_head(int head_dim)
 {
-    return (head_dim + 3) / 4 * 4;
+    return (head_dim + 7) / 8 * 8;
 }
 
 /* A matrix for products: [tile][segment][plane][step][lane] of four words, the A operand
@@ -199,6 +199,7 @@ struct attend_job {
     bool is_one_each;  /* no two rows are of one lane; so: */
     bool appends;      /* a row's block brings its key and value into the page */
     bool interleaved;
+    bool keeps_half; /* of the pages */
     float scale;
     const float *frequencies; /* [head_dim / 2] */
     planes to;                /* [n, n_heads * head_dim] */
@@ -267,7 +268,8 @@ private:
     std::vector<float *> unused;
 };
 
-/* PAGE positions of all layers; two lanes that begin alike hold the same. */
+/* PAGE positions of all layers, [layer][kv head][keys, values], as key_at has them, float32 or float16 (keeps_half); two
+ * lanes that begin alike hold the same. */
 struct page {
     page_pool &pool;
     float *data;
@@ -287,6 +289,7 @@ struct rope_table {
 
 struct csm_lane {
     size_t n_layers, n_kv_heads, head_dim, window, capacity, n_table;
+    bool keeps_half;
     csm_rope rope;
     const float *frequencies;
     csm_cuda::page_pool *pool;
@@ -337,6 +340,11 @@ void pack(context &ctx, const weight_view &view, int n_planes, memory &to, matri
 /* ---- cuda_blocks.cu ---- */
 /* Pages of n_floats: one pool for all that ask for as many. */
 page_pool *pool_of(context &ctx, size_t n_floats);
+/* Whether lanes of such blocks keep keys and values in 16 bits: where the matrix that makes keys has no more. What has
+ * a window, a codec's transformer, keeps few and keeps float32. */
+bool keeps_half(const csm_attention &first);
+/* What they take for n positions, in floats. */
+size_t kept_floats(const csm_attention &first, size_t n_layers, size_t n_positions);
 csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, size_t capacity);
 csm_lane *fork_lane(context &ctx, const csm_lane &from, size_t n_positions);
 void truncate(csm_lane &lane, size_t n_positions);

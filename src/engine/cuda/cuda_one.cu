@@ -70,6 +70,8 @@ __device__ __noinline__ uint32_t run_layer(block b, int layer, bool has_parts, i
     const layer_data &l = p.layers[IS_DEPTH][layer];
     constexpr int BASE = IS_DEPTH ? D_QKV : B_QKV;
 
+    if (IS_DEPTH && ROWS == 1)
+        fetch_depth_pages(layer, position);
     if (has_parts)
         add_words<ROWS>(p.down, s.down.n_parts(), s.width, b.epoch);
     b.epoch++;
@@ -135,7 +137,7 @@ __device__ __forceinline__ void get_row(const uint64_t *words, int vocab, uint32
 __device__ __noinline__ int draw_words(uint32_t epoch, int k)
 {
     const one_program &p = own().p;
-    const lane_frame &lane = *own().call.lane;
+    const lane_frame &lane = own().lane;
     float *kept = own().call.logits + static_cast<size_t>(k) * p.vocab;
     bool is_first = blockIdx.x == 0;
     float row_of[MOST_EACH];
@@ -222,7 +224,7 @@ __device__ __noinline__ void feed()
     const int32_t *before = own().call.fed_before;
     int *rows = reinterpret_cast<int *>(own().sums);
     for (int j = threadIdx.x; j < p.n_codebooks; j += THREADS)
-        rows[j] = before == nullptr ? own().call.lane->feed[j] : j * p.vocab + before[j];
+        rows[j] = before == nullptr ? own().lane.feed[j] : j * p.vocab + before[j];
     draw_barrier();
     bool is_float = p.table.kind == weight_view::FLOAT;
     if (p.table.dtype == CSM_DTYPE_BF16)
@@ -236,7 +238,7 @@ __device__ __noinline__ void feed()
 /* The hidden row that stands, as the input. */
 __device__ __noinline__ void take_hidden()
 {
-    const float *hidden = own().call.lane->hidden;
+    const float *hidden = own().lane.hidden;
 #pragma unroll 1
     for (int c = 2 * threadIdx.x; c < own().p.b.width; c += 2 * THREADS)
         store_input(1, 0, c, hidden[c], hidden[c + 1]);
@@ -257,7 +259,7 @@ template <bool CODES> __device__ __forceinline__ void compute(block &b)
             b.layer++;
         }
         add_words<1>(p.down, p.b.down.n_parts(), p.b.width, b.epoch);
-        norm_input<1>(p.b.width, p.b_norm, p.b_eps, 0, blockIdx.x == 0 ? own().call.lane->hidden : nullptr);
+        norm_input<1>(p.b.width, p.b_norm, p.b_eps, 0, blockIdx.x == 0 ? own().lane.hidden : nullptr);
     } else {
         take_hidden();
     }
@@ -335,7 +337,10 @@ __global__ static void __launch_bounds__(ALL_THREADS, 1)
         own().work[i] = program->work[blockIdx.x * KINDS + i];
     for (int i = threadIdx.x; i < MOST_UNITS; i += ALL_THREADS)
         own().units[i] = program->units[static_cast<size_t>(blockIdx.x) * MOST_UNITS + i];
+    for (int i = threadIdx.x; i < static_cast<int>(sizeof(lane_frame) / 4); i += ALL_THREADS)
+        reinterpret_cast<uint32_t *>(&own().lane)[i] = reinterpret_cast<const uint32_t *>(call.lane)[i];
     if (threadIdx.x == 0) {
+        own().last_page = call.is_fed ? reinterpret_cast<__half *>(call.lane->pages[call.position / PAGE]) : nullptr;
         own().heads = program->heads_of[blockIdx.x];
         own().call = call;
         own().issued = 0;

@@ -13,46 +13,6 @@ namespace csm_cuda {
 
 /* ---- attention ---------------------------------------------------------- */
 
-/* attend_page over a page in shared memory, for dimensions dim and dim + 1 of this lane. */
-__device__ __forceinline__ void attend_shared(const float *query, const float *keys, const float *values,
-                                              int head_dim, int to, float scale, int dim, float *highest,
-                                              float *sum, float2 *out)
-{
-    int lane = threadIdx.x % 32;
-    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    const float4 *k4 = reinterpret_cast<const float4 *>(keys) + lane;
-    const float4 *q4 = reinterpret_cast<const float4 *>(query);
-    bool is_in = lane < to;
-    if (is_in) {
-#pragma unroll 2
-        for (int i = 0; i < head_dim / 4; i += 4, k4 += 4 * PAGE, q4 += 4)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                float4 k = k4[e * PAGE], q = q4[e];
-                s0 = fmaf(q.x, k.x, s0);
-                s1 = fmaf(q.y, k.y, s1);
-                s2 = fmaf(q.z, k.z, s2);
-                s3 = fmaf(q.w, k.w, s3);
-            }
-    }
-    float score = is_in ? ((s0 + s1) + (s2 + s3)) * scale : -INFINITY;
-    *highest = fold_max(score);
-    float weight = is_in ? exp2f((score - *highest) * LOG2E) : 0.0f;
-    *sum = fold(weight);
-    float2 o = make_float2(0.0f, 0.0f);
-    bool has_dim = dim < head_dim;
-#pragma unroll 4
-    for (int p = 0; p < to; p++) {
-        float w = __shfl_sync(ALL, weight, p);
-        if (has_dim) {
-            float2 v = *reinterpret_cast<const float2 *>(values + p * head_dim + dim);
-            o.x = fmaf(w, v.x, o.x);
-            o.y = fmaf(w, v.y, o.y);
-        }
-    }
-    *out = o;
-}
-
 /* The backbone's chunks: results of a chunk and head as words, [chunk][head][head_dim + 2]. */
 template <bool CODES, int D> __device__ __noinline__ uint32_t attend_chunks(block b, int layer)
 {
@@ -92,14 +52,14 @@ template <bool CODES, int D> __device__ __noinline__ uint32_t attend_chunks(bloc
             uint32_t at = b.item + 2 * (pages - 1);
             await_item<CODES>(at);
             await_item<CODES>(at + 1);
-            float *keys = in_stage<CODES, float>(at), *vals = in_stage<CODES, float>(at + 1);
+            __half *keys = in_stage<CODES, __half>(at), *vals = in_stage<CODES, __half>(at + 1);
             int slot = position % PAGE;
-            float *page = own().call.lane->pages[position / PAGE] +
-                          static_cast<size_t>(layer * s.n_kv_heads + kv_head) * 2 * PAGE * padded_head(d);
+            __half *page = own().last_page + static_cast<size_t>(layer * s.n_kv_heads + kv_head) * 2 * PAGE * d;
 #pragma unroll 1
             for (int i = threadIdx.x; i < d; i += THREADS) {
-                keys[key_at(slot, i)] = page[key_at(slot, i)] = fresh[i];
-                vals[slot * d + i] = page[PAGE * padded_head(d) + slot * d + i] = fresh[d + i];
+                int k = key_at<__half>(slot, i), v = slot * d + i;
+                keys[k] = page[k] = kept<__half>(fresh[i]);
+                vals[v] = page[PAGE * d + v] = kept<__half>(fresh[d + i]);
             }
             asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
             draw_barrier();
@@ -111,17 +71,18 @@ template <bool CODES, int D> __device__ __noinline__ uint32_t attend_chunks(bloc
             await_item<CODES>(at);
             await_item<CODES>(at + 1);
             int to = is_last && page == pages - 1 ? position % PAGE + 1 : PAGE;
-            float m, sum;
-            float2 o;
-            attend_shared(query + head * d, in_stage<CODES, float>(at), in_stage<CODES, float>(at + 1), d, to, s.scale,
-                          2 * lane, &m, &sum, &o);
+            float m, sum, out[2];
+            attend_page<2>(query + head * d, in_stage<CODES, __half>(at), in_stage<CODES, __half>(at + 1), d, 0, to,
+                           s.scale, &m, &sum, out);
             int row = head * CHUNK_PAGES + page;
             if (lane == 0) {
                 highest[row] = m;
                 sums[row] = sum;
             }
-            if (2 * lane < d)
-                *reinterpret_cast<float2 *>(values + row * d + 2 * lane) = o;
+#pragma unroll
+            for (int j = 0; j < 2; j++)
+                if (lane + 32 * j < d)
+                    values[row * d + lane + 32 * j] = out[j];
         }
         draw_barrier();
 #pragma unroll 1
@@ -186,31 +147,44 @@ __device__ __noinline__ void gather_heads(block b)
     }
 }
 
-/* The depth decoder's attention, of the heads that this block's part takes; every block of a
- * part makes it again. Positions are few: one page, which is brought here. */
+/* Of the depth decoder's pages, what came before the row at `position`: asked for as the layer begins, since nothing
+ * needs the room before attention does. */
+__device__ __noinline__ void fetch_depth_pages(int layer, int position)
+{
+    const stack_shape &s = own().p.d;
+    const head_part part = own().heads;
+    constexpr int N = piece<__half>::N;
+    int d = s.head_dim, page = 2 * PAGE * d;
+    __half *pages = reinterpret_cast<__half *>(own().input + PAGES_AT);
+    const __half *cache = own().p.depth_pages + (layer * s.n_kv_heads + part.first_kv) * page;
+#pragma unroll 1
+    for (int kv = 0; kv < part.n_kv; kv++)
+#pragma unroll 1
+        for (int i = threadIdx.x; i < page / N; i += THREADS) { /* keys, then values */
+            int slot = i < page / N / 2 ? i % PAGE : i * N / d - PAGE;
+            if (slot < position)
+                copy_16(shared_at(pages + kv * page + N * i), cache + kv * page + N * i);
+        }
+}
+
+/* The depth decoder's attention, of the heads that this block's part takes; every block of a part makes it again.
+ * Positions are few: one page. Scores come first, four lanes a position: each has one of its four sums, for which a
+ * query lies by fours, dimension i at i % 4 * (d / 4 + 4) + i / 4, so that they meet in no bank. Then a warp has 32
+ * dimensions of a head's values. */
 template <int ROWS, int D> __device__ __noinline__ void attend_depth(block b, int layer, int position)
 {
     const stack_shape &s = own().p.d;
     const head_part part = own().heads;
     if (part.n == 0)
         return;
-    int d = D > 0 ? D : s.head_dim, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float *pages = reinterpret_cast<float *>(own().input + PAGES_AT); /* [kv head][keys, values] */
-    float *query = own().sums;                                        /* [row][n] */
-    int page_floats = 2 * PAGE * d;
-    float *cache = own().p.depth_pages + (layer * s.n_kv_heads + part.first_kv) * page_floats;
+    int d = D > 0 ? D : s.head_dim, warp = threadIdx.x / 32, lane = threadIdx.x % 32, half = d / 2;
+    int by_four = d / 4 + QUERY_GAP, page_size = 2 * PAGE * d, group = part.n_heads / part.n_kv;
+    __half *pages = reinterpret_cast<__half *>(own().input + PAGES_AT); /* [kv head][keys, values] */
+    float *query = own().sums;                                        /* [row][head][4 * by_four] */
+    float *scores = query + ROWS * part.n_heads * 4 * by_four;        /* [row][head][PAGE] */
+    __half *cache = own().p.depth_pages + (layer * s.n_kv_heads + part.first_kv) * page_size;
     const uint64_t *qkv = own().p.qkv[b.layer & 1];
 
-    /* What came before these rows. */
-    int half = d / 2, n_fours = PAGE * half; /* of a page */
-#pragma unroll 1
-    for (int kv = 0; kv < part.n_kv; kv++)
-#pragma unroll 1
-        for (int i = threadIdx.x; i < n_fours; i += THREADS) {
-            int slot = i < n_fours / 2 ? i % PAGE : (i - n_fours / 2) / (d / 4);
-            if (slot < position)
-                copy_16(shared_at(pages + kv * page_floats + 4 * i), cache + kv * page_floats + 4 * i);
-        }
     /* Queries, keys, values of the rows: a thread a pair of one head's dimensions. */
     int each = (part.n_heads + 2 * part.n_kv) * half;
 #pragma unroll 1
@@ -227,36 +201,58 @@ template <int ROWS, int D> __device__ __noinline__ void attend_depth(block b, in
         if (!is_value)
             turn(own().d_angles[r][pair], &x, &y);
         if (is_query) {
-            float *to = query + r * part.n + head * d;
-            to[at] = x;
-            to[bt] = y;
+            float *to = query + (r * part.n_heads + head) * 4 * by_four;
+            to[at % 4 * by_four + at / 4] = x;
+            to[bt % 4 * by_four + bt / 4] = y;
             continue;
         }
-        at = kv * page_floats + (is_value ? PAGE * d + slot * d + at : key_at(slot, at));
-        bt = is_value ? at + 1 : kv * page_floats + key_at(slot, bt);
-        pages[at] = x;
-        pages[bt] = y;
+        at = kv * page_size + (is_value ? PAGE * d + slot * d + at : key_at<__half>(slot, at));
+        bt = is_value ? at + 1 : kv * page_size + key_at<__half>(slot, bt);
+        __half first = kept<__half>(x), second = kept<__half>(y);
+        pages[at] = first;
+        pages[bt] = second;
         if (part.writes_cache != 0) {
-            cache[at] = x;
-            cache[bt] = y;
+            cache[at] = first;
+            cache[bt] = second;
         }
     }
     await_copies();
     draw_barrier();
-    int two = d > 64; /* stretches of 64 dimensions: one or two */
+    constexpr int SLOTS = 32 / 4; /* of a warp */
 #pragma unroll 1
-    for (int task = warp; task < ROWS * part.n_heads << two; task += WARPS) {
-        int dim = (task & two) * 64 + 2 * lane, head = task >> two, r = ROWS > 1 && head >= part.n_heads;
-        head -= r * part.n_heads;
-        const float *page = pages;
-        if (part.n_kv > 1)
-            page += head / (part.n_heads / part.n_kv) * page_floats;
-        float m, sum;
-        float2 o;
-        attend_shared(query + r * part.n + head * d, page, page + PAGE * d, d, position + r + 1, s.scale, dim, &m,
-                      &sum, &o);
-        if (dim < d)
-            store_input(ROWS, r, head * d + dim, o.x / sum, o.y / sum);
+    for (int task = warp; task < ROWS * part.n_heads * (PAGE / SLOTS); task += WARPS) {
+        int row = task / (PAGE / SLOTS), slot = task % (PAGE / SLOTS) * SLOTS + lane / 4, head = row % part.n_heads;
+        if (slot - lane / 4 > position + ROWS - 1)
+            continue;
+        const float4 *q = reinterpret_cast<const float4 *>(query + row * 4 * by_four + lane % 4 * by_four);
+        const __half *k = pages + (part.n_kv > 1 ? head / group * page_size : 0) + key_at<__half>(slot, lane % 4);
+        float sum = 0.0f;
+#pragma unroll 4
+        for (int i = 0; i < d / 16; i++, k += 16 * PAGE) {
+            float4 four = q[i];
+            sum = fmaf(four.x, number(k[0]), sum);
+            sum = fmaf(four.y, number(k[4]), sum);
+            sum = fmaf(four.z, number(k[8 * PAGE]), sum);
+            sum = fmaf(four.w, number(k[8 * PAGE + 4]), sum);
+        }
+        sum += __shfl_xor_sync(ALL, sum, 1); /* (s0 + s1) + (s2 + s3) */
+        sum += __shfl_xor_sync(ALL, sum, 2);
+        if (lane % 4 == 0)
+            scores[row * PAGE + slot] = sum * s.scale;
+    }
+    draw_barrier();
+    int stretches = (d + 31) / 32;
+#pragma unroll 1
+    for (int task = warp; task < ROWS * part.n_heads * stretches; task += WARPS) {
+        int row = task / stretches, dim = task % stretches * 32 + lane, head = row % part.n_heads;
+        int r = row / part.n_heads, to = position + r + 1;
+        float sum, out, highest;
+        float weight = page_weight(lane < to, lane < to ? scores[row * PAGE + lane] : 0.0f, &highest, &sum);
+        const __half *v = pages + (part.n_kv > 1 ? head / group * page_size : 0) + PAGE * d;
+        weigh_values<1>(weight, v, d, dim, 0, to, &out);
+        float next = __shfl_down_sync(ALL, out, 1);
+        if (dim < d && lane % 2 == 0)
+            store_input(ROWS, r, head * d + dim, out / sum, next / sum);
     }
 }
 

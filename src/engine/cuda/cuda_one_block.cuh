@@ -27,6 +27,7 @@ enum {
     PAGES_AT = 4 * 1024,      /* where in it pages are */
     MOST_LAYERS = 32,
     MOST_HEAD = 128,          /* dimensions of a head of the depth decoder */
+    QUERY_GAP = 4,            /* floats between the fours of a query */
     MOST_UNITS = 192,         /* of a block, all kinds */
     SUMS_BYTES = 8 * 1024,    /* of segments: [item][TILE][rows]; or, in attention, queries */
     MOST_STAGES = 20,         /* of the ring */
@@ -107,7 +108,7 @@ struct one_program {
     const int *first; /* [n_blocks][KINDS + 1] */
     const kind_work *work; /* [n_blocks][KINDS] */
     const head_part *heads_of; /* [n_blocks] */
-    float *depth_pages; /* one page: [layer][kv head][keys, values] */
+    __half *depth_pages; /* one page: [layer][kv head][keys, values] */
     /* Words: */
     uint64_t *qkv[2], *attended[2], *o, *h, *down, *logits; /* then the projected hidden row */
     uint32_t *told; /* [n_blocks]: layers begun */
@@ -130,6 +131,8 @@ struct one_call {
 struct block_memory {
     one_program p;
     one_call call;
+    lane_frame lane; /* call.lane, here */
+    __half *last_page; /* of the position that is fed */
     int first[KINDS + 1];
     kind_work work[KINDS];
     head_part heads;

@@ -122,7 +122,7 @@ static bool take_stack(context &ctx, const csm_attention *attention, const csm_m
     s.up = m.up->matrix;
     s.down = m.down->matrix;
     bool is_good = a.width * (is_depth ? MOST_ROWS : 1) <= MOST_WIDTH && a.width % 64 == 0 && m.hidden % TILE == 0 && a.head_dim % 16 == 0 &&
-                   a.window == 0 && fits(s.qkv[0], a.width) && fits(s.qkv[1], a.width) &&
+                   keeps_half(a) && fits(s.qkv[0], a.width) && fits(s.qkv[1], a.width) &&
                    fits(s.qkv[2], a.width) && are_alike(s.qkv[0], s.qkv[1]) &&
                    are_alike(s.qkv[0], s.qkv[2]) && fits(s.o, a.n_heads * a.head_dim) && fits(s.up, a.width) &&
                    fits(s.down, m.hidden) && has_parts(s.o) && has_parts(s.down) && s.up.n_parts() == 1 && s.qkv[0].n_parts() == 1 &&
@@ -169,8 +169,8 @@ static bool take_shapes(context &ctx, const csm_frame_parts &p, const float *pro
     size_t group = static_cast<size_t>(o.d.n_heads / o.d.n_kv_heads) * d;
     size_t o_part = static_cast<size_t>(matrix::min_of(o.d.o.part_steps, o.d.o.n_steps)) * STEP;
     size_t group_b = static_cast<size_t>(o.b.n_heads / o.b.n_kv_heads);
-    is_good = is_good && PAGE * db * 4 <= SEGMENT_BYTES && db <= 64 && o_part % group == 0 &&
-              PAGES_AT + o_part / group * 2 * PAGE * d * 4 <= INPUT_BYTES &&
+    is_good = is_good && PAGE * db * 2 <= SEGMENT_BYTES && db <= 64 && o_part % group == 0 &&
+              PAGES_AT + o_part / group * 2 * PAGE * d * 2 <= INPUT_BYTES && o.d.width * 4 <= PAGES_AT &&
               o_part * 4 * MOST_ROWS <= PAGES_AT && part_input_bytes(o.d.down, MOST_ROWS) <= INPUT_BYTES &&
               part_input_bytes(o.b.down, 1) <= INPUT_BYTES && part_input_bytes(o.b.o, 1) <= INPUT_BYTES &&
               d <= MOST_HEAD && (group_b * db + 2 * db + group_b * CHUNK_PAGES * (db + 2)) * 4 <= INPUT_BYTES;
@@ -264,9 +264,10 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
         h.writes_cache = !has_writer[static_cast<size_t>(part)];
         has_writer[static_cast<size_t>(part)] = true;
     }
-    /* The depth decoder's queries lie there, too. */
+    /* The depth decoder's queries and scores lie there, too. */
     size_t o_part = static_cast<size_t>(matrix::min_of(o.d.o.part_steps, o.d.o.n_steps)) * STEP;
-    most_sums = std::max(most_sums, o_part * MOST_ROWS);
+    size_t d = static_cast<size_t>(o.d.head_dim);
+    most_sums = std::max(most_sums, o_part / d * MOST_ROWS * (d + 4 * QUERY_GAP + PAGE));
     if (most_sums * sizeof(float) > SUMS_BYTES || sizeof(block_memory) > ctx.properties.sharedMemPerBlockOptin)
         return none;
 
@@ -292,9 +293,8 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
         *to[i] = one->words.as<uint64_t>() + at;
         at += (sizes[i] + 15) / 16 * 16;
     }
-    size_t page = static_cast<size_t>(o.d.n_layers * o.d.n_kv_heads) * 2 * PAGE * static_cast<size_t>(o.d.head_dim);
-    one->pages.reserve(page * sizeof(float));
-    check(cudaMemsetAsync(one->pages.as<void>(), 0, page * sizeof(float), ctx.stream), "a frame's pages");
+    one->pages.reserve(kept_floats(p.attention[0], p.n_layers, PAGE) * sizeof(float));
+    check(cudaMemsetAsync(one->pages.as<void>(), 0, one->pages.size(), ctx.stream), "a frame's pages");
     one->told.reserve(static_cast<size_t>(o.n_blocks + 2) * sizeof(uint32_t));
     check(cudaMemsetAsync(one->told.as<void>(), 0, one->told.size(), ctx.stream), "a frame's blocks");
     auto put = [&](memory &m, const void *from, size_t n_bytes) {
@@ -309,7 +309,7 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
     o.first = one->first.as<int>();
     o.work = one->work.as<kind_work>();
     o.heads_of = one->heads.as<head_part>();
-    o.depth_pages = one->pages.as<float>();
+    o.depth_pages = one->pages.as<__half>();
     o.told = one->told.as<uint32_t>();
     o.roll = o.told + o.n_blocks;
     put(one->program, &o, sizeof o);

@@ -74,13 +74,13 @@ __device__ __noinline__ uint32_t copy_pages(uint32_t item, int layer, uint64_t p
     const stack_shape &s = own().p.b;
     int lane = threadIdx.x % 32;
     int n_pages = own().call.position / PAGE + 1, n_chunks = own().call.position / CHUNK + 1;
-    uint32_t half = static_cast<uint32_t>(PAGE * padded_head(s.head_dim) * 4);
+    uint32_t half = static_cast<uint32_t>(PAGE * s.head_dim) * 2;
 #pragma unroll 1
     for (int u = blockIdx.x; u < n_chunks * s.n_kv_heads; u += own().p.n_blocks) {
         int first = u / s.n_kv_heads * CHUNK_PAGES, n = matrix::min_of(CHUNK_PAGES, n_pages - first);
         const char *from = nullptr;
         if (lane < 2 * n)
-            from = reinterpret_cast<const char *>(own().call.lane->pages[first + lane / 2]) +
+            from = reinterpret_cast<const char *>(own().lane.pages[first + lane / 2]) +
                    static_cast<size_t>((layer * s.n_kv_heads + u % s.n_kv_heads) * 2 + lane % 2) * half;
         item = copy_stages<CODES>(item, 2 * n, from, half, policy);
     }

@@ -187,18 +187,20 @@ void launch_add(context &ctx, float *x, const float *y, size_t n)
 
 /* ---- attention ---------------------------------------------------------- */
 
-__device__ static float *page_of(const attend_job &job, const attend_row &row, int page, int kv_head)
+template <class T>
+__device__ static T *page_of(const attend_job &job, const attend_row &row, int page, int kv_head)
 {
-    return row.pages[page % row.n_pages] +
+    return reinterpret_cast<T *>(row.pages[page % row.n_pages]) +
            static_cast<size_t>(job.layer * job.n_kv_heads + kv_head) * 2 * PAGE * padded_head(job.head_dim);
 }
 
 /* Key and value of row n and a head of theirs, a thread a pair of dimensions. */
+template <class T>
 __device__ static void append(const attend_job &job, const attend_row &row, int n, int head)
 {
     int d = job.head_dim;
     int slot = row.position % PAGE;
-    float *page = page_of(job, row, row.position / PAGE, head);
+    T *page = page_of<T>(job, row, row.position / PAGE, head);
     size_t between = static_cast<size_t>(job.n) * job.ld;
     size_t key = n * job.ld + static_cast<size_t>(job.n_heads + head) * d;
     size_t value = key + static_cast<size_t>(job.n_kv_heads) * d;
@@ -208,24 +210,24 @@ __device__ static void append(const attend_job &job, const attend_row &row, int 
         float x = part_sum(job.qkv, job.n_parts, between, key + a);
         float y = part_sum(job.qkv, job.n_parts, between, key + b);
         turn(angle_of(job.frequencies[i], row.position), &x, &y);
-        page[key_at(slot, a)] = x;
-        page[key_at(slot, b)] = y;
-        float *values = page + PAGE * padded_head(d) + slot * d;
-        values[a] = part_sum(job.qkv, job.n_parts, between, value + a);
-        values[b] = part_sum(job.qkv, job.n_parts, between, value + b);
+        page[key_at<T>(slot, a)] = kept<T>(x);
+        page[key_at<T>(slot, b)] = kept<T>(y);
+        T *values = page + PAGE * padded_head(d) + slot * d;
+        values[a] = kept<T>(part_sum(job.qkv, job.n_parts, between, value + a));
+        values[b] = kept<T>(part_sum(job.qkv, job.n_parts, between, value + b));
     }
 }
 
 /* A block a row and head. */
-__global__ static void append_kernel(const __grid_constant__ attend_job job)
+template <class T> __global__ static void append_kernel(const __grid_constant__ attend_job job)
 {
     await_before();
-    append(job, job.rows[blockIdx.x], blockIdx.x, blockIdx.y);
+    append<T>(job, job.rows[blockIdx.x], blockIdx.x, blockIdx.y);
 }
 
 /* A block a row and some heads with the same keys and values; a warp a page and head at a
  * time, heads first, so that a page is read from afar once. Results in shared memory. */
-template <int DIMS>
+template <int DIMS, class T>
 __global__ static void attend_kernel(const __grid_constant__ attend_job job)
 {
     extern __shared__ float4 room[];
@@ -253,15 +255,15 @@ __global__ static void attend_kernel(const __grid_constant__ attend_job job)
     for (int i = threadIdx.x; i < n_heads * (padded - d); i += blockDim.x)
         query[i / (padded - d) * padded + d + i % (padded - d)] = 0.0f;
     if (job.appends)
-        append(job, row, n, kv_head);
+        append<T>(job, row, n, kv_head);
     __syncthreads();
     for (int task = threadIdx.x / 32; task < n_pages * n_heads; task += blockDim.x / 32) {
         int p = task / n_heads, head = task % n_heads, page = first_page + p;
         int from = page == first_page ? first % PAGE : 0;
         int to = page == row.position / PAGE ? row.position % PAGE + 1 : PAGE;
         float m, s, out[DIMS];
-        attend_page<DIMS>(query + head * padded, page_of(job, row, page, kv_head), d, from, to, job.scale,
-                          &m, &s, out);
+        const T *keys = page_of<T>(job, row, page, kv_head);
+        attend_page<DIMS>(query + head * padded, keys, keys + PAGE * padded, d, from, to, job.scale, &m, &s, out);
         if (lane == 0) {
             highest[head * n_pages + p] = m;
             sums[head * n_pages + p] = s;
@@ -292,22 +294,23 @@ __global__ static void attend_kernel(const __grid_constant__ attend_job job)
 
 /* The same where a lane has one page and one row, as in the depth decoder: all that is read
  * from afar is asked for at once. */
-template <int DIMS>
+template <int DIMS, class T>
 __global__ static void attend_page_kernel(const __grid_constant__ attend_job job)
 {
+    constexpr int N = piece<T>::N;
     extern __shared__ float4 room[];
-    float *page = reinterpret_cast<float *>(room); /* keys, values */
+    T *page = reinterpret_cast<T *>(room); /* keys, values */
     int d = job.head_dim, half = d / 2, n_heads = job.heads_at_once, n = blockIdx.x, kv_head = blockIdx.y;
-    float *query = page + 2 * PAGE * d; /* [head][d] */
+    float *query = reinterpret_cast<float *>(page + 2 * PAGE * d); /* [head][d] */
     int lane = threadIdx.x % 32, first_head = kv_head * n_heads;
     await_before();
     attend_row row = job.rows[n];
-    float *kept = page_of(job, row, 0, kv_head);
+    T *stored = page_of<T>(job, row, 0, kv_head);
     int slot = row.position;
-    for (int i = threadIdx.x; i < PAGE * half; i += blockDim.x) { /* fours: keys, then values */
-        int at = i < PAGE * half / 2 ? i % PAGE : i * 4 / d - PAGE;
+    for (int i = threadIdx.x; i < 2 * PAGE * d / N; i += blockDim.x) { /* pieces: keys, then values */
+        int at = i < PAGE * d / N ? i % PAGE : i * N / d - PAGE;
         if (at < slot)
-            copy_16(static_cast<uint32_t>(__cvta_generic_to_shared(page + 4 * i)), kept + 4 * i);
+            copy_16(static_cast<uint32_t>(__cvta_generic_to_shared(page + N * i)), stored + N * i);
     }
     for (int i = threadIdx.x; i < (n_heads + 2) * half; i += blockDim.x) {
         int head = i / half, a, b;
@@ -324,16 +327,16 @@ __global__ static void attend_page_kernel(const __grid_constant__ attend_job job
             query[head * d + b] = y;
             continue;
         }
-        a = is_value ? PAGE * d + slot * d + a : key_at(slot, a);
-        b = is_value ? a + 1 : key_at(slot, b);
-        page[a] = kept[a] = x;
-        page[b] = kept[b] = y;
+        a = is_value ? PAGE * d + slot * d + a : key_at<T>(slot, a);
+        b = is_value ? a + 1 : key_at<T>(slot, b);
+        page[a] = stored[a] = kept<T>(x);
+        page[b] = stored[b] = kept<T>(y);
     }
     await_copies();
     __syncthreads();
     for (int head = threadIdx.x / 32; head < n_heads; head += blockDim.x / 32) {
         float m, sum, out[DIMS];
-        attend_page<DIMS>(query + head * d, page, d, 0, slot + 1, job.scale, &m, &sum, out);
+        attend_page<DIMS>(query + head * d, page, page + PAGE * d, d, 0, slot + 1, job.scale, &m, &sum, out);
 #pragma unroll
         for (int j = 0; j < DIMS; j++) {
             float next = __shfl_down_sync(ALL, out[j], 1);
@@ -343,22 +346,23 @@ __global__ static void attend_page_kernel(const __grid_constant__ attend_job job
     }
 }
 
-template <int DIMS> static void launch_attend_page(context &ctx, const attend_job &job)
+template <int DIMS, class T> static void launch_attend_page(context &ctx, const attend_job &job)
 {
-    size_t shared = static_cast<size_t>((2 * PAGE + job.heads_at_once) * job.head_dim) * sizeof(float);
-    check(cudaFuncSetAttribute(attend_page_kernel<DIMS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+    size_t d = static_cast<size_t>(job.head_dim), n_heads = static_cast<size_t>(job.heads_at_once);
+    size_t shared = 2 * PAGE * d * sizeof(T) + n_heads * d * sizeof(float);
+    check(cudaFuncSetAttribute(attend_page_kernel<DIMS, T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared)),
           "shared memory of attention");
-    launch(ctx, "attention", attend_page_kernel<DIMS>, dim3(job.n, job.n_kv_heads), 256, shared, job);
+    launch(ctx, "attention", attend_page_kernel<DIMS, T>, dim3(job.n, job.n_kv_heads), 256, shared, job);
 }
 
-template <int DIMS> static void launch_attend_of(context &ctx, const attend_job &job, size_t shared)
+template <int DIMS, class T> static void launch_attend_of(context &ctx, const attend_job &job, size_t shared)
 {
-    check(cudaFuncSetAttribute(attend_kernel<DIMS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+    check(cudaFuncSetAttribute(attend_kernel<DIMS, T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared)),
           "shared memory of attention");
     dim3 grid(job.n, job.n_heads / job.heads_at_once);
-    launch(ctx, "attention", attend_kernel<DIMS>, grid, 128, shared, job);
+    launch(ctx, "attention", attend_kernel<DIMS, T>, grid, 128, shared, job);
 }
 
 static size_t attend_bytes(const attend_job &job, int n_heads)
@@ -368,33 +372,41 @@ static size_t attend_bytes(const attend_job &job, int n_heads)
            sizeof(float);
 }
 
-void launch_attend(context &ctx, const attend_job &asked)
+template <class T> static void launch_attend_kept(context &ctx, const attend_job &asked)
 {
     attend_job job = asked;
     size_t limit = ctx.properties.sharedMemPerBlockOptin, d = static_cast<size_t>(job.head_dim);
     job.heads_at_once = job.n_heads / job.n_kv_heads;
-    if (job.is_one_each && job.most_pages == 1 && job.n_parts == 1 && job.window == 0 && d % 4 == 0 && d <= 128) {
+    if (job.is_one_each && job.most_pages == 1 && job.n_parts == 1 && job.window == 0 && d % 8 == 0 && d <= 128) {
         if (d <= 64)
-            launch_attend_page<2>(ctx, job);
+            launch_attend_page<2, T>(ctx, job);
         else
-            launch_attend_page<4>(ctx, job);
+            launch_attend_page<4, T>(ctx, job);
         return;
     }
     if (attend_bytes(job, job.heads_at_once) > limit)
         job.heads_at_once = 1;
     job.appends = asked.is_one_each && job.heads_at_once == job.n_heads / job.n_kv_heads;
     if (!job.appends)
-        launch(ctx, "keys and values", append_kernel, dim3(job.n, job.n_kv_heads), 32, 0, job);
+        launch(ctx, "keys and values", append_kernel<T>, dim3(job.n, job.n_kv_heads), 32, 0, job);
     size_t shared = attend_bytes(job, job.heads_at_once);
     if (shared > limit)
         throw declined(shaped("attention over %d positions, this card has room for %zu",
                               job.most_pages * PAGE, (limit / 4 - d) / (d + 2) * PAGE));
     if (d <= 64)
-        launch_attend_of<2>(ctx, job, shared);
+        launch_attend_of<2, T>(ctx, job, shared);
     else if (d <= 128)
-        launch_attend_of<4>(ctx, job, shared);
+        launch_attend_of<4, T>(ctx, job, shared);
     else
-        launch_attend_of<8>(ctx, job, shared);
+        launch_attend_of<8, T>(ctx, job, shared);
+}
+
+void launch_attend(context &ctx, const attend_job &job)
+{
+    if (job.keeps_half)
+        launch_attend_kept<__half>(ctx, job);
+    else
+        launch_attend_kept<float>(ctx, job);
 }
 
 } // namespace csm_cuda

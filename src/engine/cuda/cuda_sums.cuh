@@ -221,39 +221,67 @@ __device__ __forceinline__ void turn(const angles &w, float *x, float *y)
     *y = fmaf(b, w.c, a * w.s);
 }
 
-/* Where dimension i of position `slot` of a page's keys is; values follow, row by row. */
-__device__ __forceinline__ int key_at(int slot, int i)
+/* Keys and values are kept as float32 or float16, in which the largest numbers stand for all beyond them. */
+template <class T> __device__ __forceinline__ T kept(float x);
+template <> __device__ __forceinline__ float kept<float>(float x)
 {
-    return (i / 4 * PAGE + slot) * 4 + i % 4;
+    return x;
+}
+template <> __device__ __forceinline__ __half kept<__half>(float x)
+{
+    return __float2half_rn(x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x);
 }
 
-/* What a warp finds in slots [from, to) of one page: the highest score, the sum of weights,
- * and the weighted values, dimension lane + 32 j in out[j]. query in shared memory. */
-template <int DIMS>
-__device__ __forceinline__ void attend_page(const float *query, const float *keys, int head_dim,
-                                            int from, int to, float scale, float *highest,
-                                            float *sum, float (&out)[DIMS])
+__device__ __forceinline__ float number(float x)
 {
-    int lane = threadIdx.x % 32;
-    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    const float4 *k4 = reinterpret_cast<const float4 *>(keys) + lane;
-    const float4 *q4 = reinterpret_cast<const float4 *>(query);
-    bool is_in = lane >= from && lane < to;
-    if (is_in) {
-#pragma unroll 8
-        for (int i = 0; i < (head_dim + 3) / 4; i++) {
-            float4 k = k4[i * PAGE], q = q4[i];
-            s0 = fmaf(q.x, k.x, s0);
-            s1 = fmaf(q.y, k.y, s1);
-            s2 = fmaf(q.z, k.z, s2);
-            s3 = fmaf(q.w, k.w, s3);
-        }
+    return x;
+}
+__device__ __forceinline__ float number(__half x)
+{
+    return __half2float(x);
+}
+
+/* Of 16 bytes. */
+template <class T> struct piece {
+    static constexpr int N = 16 / static_cast<int>(sizeof(T));
+};
+
+__device__ __forceinline__ void take_piece(const float *from, float4 (&x)[1])
+{
+    x[0] = *reinterpret_cast<const float4 *>(from);
+}
+__device__ __forceinline__ void take_piece(const __half *from, float4 (&x)[2])
+{
+    uint4 words = *reinterpret_cast<const uint4 *>(from);
+    const __half2 *pairs = reinterpret_cast<const __half2 *>(&words);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float2 a = __half22float2(pairs[2 * i]), b = __half22float2(pairs[2 * i + 1]);
+        x[i] = make_float4(a.x, a.y, b.x, b.y);
     }
-    float score = is_in ? ((s0 + s1) + (s2 + s3)) * scale : -INFINITY;
+}
+
+/* Where dimension i of position `slot` of a page's keys is; values follow, row by row. */
+template <class T> __device__ __forceinline__ int key_at(int slot, int i)
+{
+    return (i / piece<T>::N * PAGE + slot) * piece<T>::N + i % piece<T>::N;
+}
+
+/* A lane a slot of one page: its score as its weight; the highest score of all that are in, and the sum of weights. */
+__device__ __forceinline__ float page_weight(bool is_in, float score, float *highest, float *sum)
+{
+    score = is_in ? score : -INFINITY;
     *highest = fold_max(score);
     float weight = is_in ? exp2f((score - *highest) * LOG2E) : 0.0f;
     *sum = fold(weight);
-    const float *values = keys + PAGE * padded_head(head_dim);
+    return weight;
+}
+
+/* Values of slots [from, to) by their weights: dimension dim + 32 j in out[j]. */
+template <int DIMS, class T>
+__device__ __forceinline__ void weigh_values(float weight, const T *values, int head_dim, int dim, int from, int to,
+                                             float *out)
+{
 #pragma unroll
     for (int j = 0; j < DIMS; j++)
         out[j] = 0.0f;
@@ -262,9 +290,39 @@ __device__ __forceinline__ void attend_page(const float *query, const float *key
         float w = __shfl_sync(ALL, weight, p);
 #pragma unroll
         for (int j = 0; j < DIMS; j++)
-            if (lane + 32 * j < head_dim)
-                out[j] = fmaf(w, values[p * head_dim + lane + 32 * j], out[j]);
+            if (dim + 32 * j < head_dim)
+                out[j] = fmaf(w, number(values[p * head_dim + dim + 32 * j]), out[j]);
     }
+}
+
+/* What a warp finds in slots [from, to) of one page: the highest score, the sum of weights,
+ * and the weighted values, dimension lane + 32 j in out[j]. query in shared memory. */
+template <int DIMS, class T>
+__device__ __forceinline__ void attend_page(const float *query, const T *keys, const T *values, int head_dim, int from,
+                                            int to, float scale, float *highest, float *sum, float (&out)[DIMS])
+{
+    int lane = threadIdx.x % 32;
+    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    constexpr int N = piece<T>::N;
+    const float4 *q4 = reinterpret_cast<const float4 *>(query);
+    bool is_in = lane >= from && lane < to;
+    if (is_in) {
+#pragma unroll(32 / N)
+        for (int i = 0; i < (head_dim + N - 1) / N; i++) {
+            float4 k[N / 4];
+            take_piece(keys + (i * PAGE + lane) * N, k);
+#pragma unroll
+            for (int e = 0; e < N / 4; e++) {
+                float4 q = q4[i * (N / 4) + e];
+                s0 = fmaf(q.x, k[e].x, s0);
+                s1 = fmaf(q.y, k[e].y, s1);
+                s2 = fmaf(q.z, k[e].z, s2);
+                s3 = fmaf(q.w, k[e].w, s3);
+            }
+        }
+    }
+    float weight = page_weight(is_in, ((s0 + s1) + (s2 + s3)) * scale, highest, sum);
+    weigh_values<DIMS>(weight, values, head_dim, lane, from, to, out);
 }
 
 /* Merged results. The highest of what is merged is taken first, then all are added in

@@ -41,12 +41,9 @@ static void encode(void *job)
     struct casting *c = job;
     for (size_t i = 0; c->status == CSM_OK && i < c->n; i++) {
         int32_t *codes = NULL;
-        csm_remark remark;
         c->status = recording_encode(c->model, c->references[i].bytes, c->references[i].n,
-                                     REFERENCE_S, &codes, &c->turns[i].n_frames, NULL, &remark,
-                                     &c->error);
-        if (c->status == CSM_OK && remark.code[0] != '\0')
-            remark_list_add(&c->base.remarks, &remark);
+                                     c->references[i].text, REFERENCE_S, &codes,
+                                     &c->turns[i].n_frames, NULL, &c->base.remarks, &c->error);
         c->turns[i].codes = codes;
     }
 }

@@ -3,12 +3,17 @@
 
 #include <string.h>
 
-void remark_list_add(struct remark_list *list, const csm_remark *remark)
+const csm_remark *remark_list_find(const struct remark_list *list, const char *code)
 {
     for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->items[i].code, remark->code) == 0)
-            return;
-    if (list->n < MAX_REMARKS)
+        if (strcmp(list->items[i].code, code) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+void remark_list_add(struct remark_list *list, const csm_remark *remark)
+{
+    if (remark_list_find(list, remark->code) == NULL && list->n < MAX_REMARKS)
         list->items[list->n++] = *remark;
 }
 

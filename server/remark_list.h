@@ -9,7 +9,7 @@
 
 #include <csm/remarks.h>
 
-enum { MAX_REMARKS = 8 }; /* as many codes as there are */
+enum { MAX_REMARKS = 12 }; /* as many codes as there are */
 
 struct remark_list {
     size_t n;
@@ -17,6 +17,9 @@ struct remark_list {
 };
 
 void remark_list_add(struct remark_list *list, const csm_remark *remark);
+
+/* The remark of that code, or NULL. */
+const csm_remark *remark_list_find(const struct remark_list *list, const char *code);
 
 /* [{"code", "message"}, ...]; NULL: out of memory. */
 json_t *remark_list_json(const struct remark_list *list);

@@ -92,7 +92,7 @@ struct enrolment {
     int32_t *codes;
     size_t n_frames;
     double seconds;
-    csm_remark remark; /* why it lends no voice; code "": it does */
+    struct remark_list remarks; /* of the recording */
     csm_status status;
     csm_error error;
 };
@@ -112,8 +112,8 @@ static void on_gone(void *owner)
 static void encode(void *job)
 {
     struct enrolment *e = job;
-    e->status = recording_encode(e->model, e->sound, e->n_sound, REFERENCE_S, &e->codes,
-                                 &e->n_frames, &e->seconds, &e->remark, &e->error);
+    e->status = recording_encode(e->model, e->sound, e->n_sound, e->text, REFERENCE_S, &e->codes,
+                                 &e->n_frames, &e->seconds, &e->remarks, &e->error);
 }
 
 static void keep(struct enrolment *e, struct refusal *why)
@@ -126,8 +126,9 @@ static void keep(struct enrolment *e, struct refusal *why)
                "audio_sample: %.2f s of sound, expected 1 to %d", e->seconds, REFERENCE_S);
         return;
     }
-    if (e->status == CSM_OK && e->remark.code[0] != '\0') {
-        refuse(why, 400, "audio_sample", "invalid_value", "audio_sample: %s", e->remark.text);
+    const csm_remark *silent = remark_list_find(&e->remarks, "silent-recording");
+    if (e->status == CSM_OK && silent != NULL) {
+        refuse(why, 400, "audio_sample", "invalid_value", "audio_sample: %s", silent->text);
         return;
     }
     if (e->status == CSM_OK)
@@ -146,8 +147,9 @@ static void on_encoded(void *job)
         reply_refusal(e->r, &why);
     else if (e->r != NULL)
         reply_json(e->r, 201,
-                   json_pack("{s:b, s:o}", "success", 1, "voice",
-                             voice_json(e->name, voice_store_find(e->service->voices, e->name))));
+                   json_pack("{s:b, s:o, s:o}", "success", 1, "voice",
+                             voice_json(e->name, voice_store_find(e->service->voices, e->name)),
+                             "remarks", remark_list_json(&e->remarks)));
     enrolment_free(e);
 }
 

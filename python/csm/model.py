@@ -60,7 +60,7 @@ class Segment:
             return _csm.Turn(words, speaker, codes=_frames("context: codes", self.codes))
         sound = as_sound("context: audio", self.audio, self.sampling_rate, rate_hz, is_torchaudio)
         if sound.size:
-            warn_of_recording("context: audio", sound, rate_hz)
+            warn_of_recording("context: audio", sound, rate_hz, words)
         return _csm.Turn(words, speaker, samples=sound)
 
 

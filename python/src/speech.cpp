@@ -81,12 +81,14 @@ nb::ndarray<nb::numpy, float> resample(const Samples &samples, int from_hz, int 
     return numpy_array(std::move(values), {n});
 }
 
-/* (code, text), or None */
-std::optional<std::pair<std::string, std::string>> remark_recording(const std::string &name,
-                                                                    const Samples &samples, int rate_hz)
+/* (code, text), or None; `text` is what is said in it */
+std::optional<std::pair<std::string, std::string>>
+remark_recording(const std::string &name, const Samples &samples, int rate_hz, const std::string &text)
 {
     csm_remark remark;
-    if (!csm_remark_recording(name.c_str(), samples.data(), samples.shape(0), rate_hz, &remark))
+    const size_t n = samples.shape(0);
+    if (!csm_remark_recording(name.c_str(), samples.data(), n, rate_hz, &remark) &&
+        !csm_remark_transcript(name.c_str(), text.c_str(), n, rate_hz, &remark))
         return std::nullopt;
     return std::make_pair(std::string(remark.code), std::string(remark.text));
 }
@@ -100,5 +102,6 @@ void bind_speech(nb::module_ &m)
     m.def("pieces", &pieces, "text"_a, "max_bytes"_a);
     m.def("sentence", &sentence, "text"_a, "max_bytes"_a);
     m.def("resample", &resample, "samples"_a, "from_hz"_a, "to_hz"_a, "is_torchaudio"_a = false);
-    m.def("remark_recording", &remark_recording, "name"_a, "samples"_a, "rate_hz"_a);
+    m.def("remark_recording", &remark_recording, "name"_a, "samples"_a, "rate_hz"_a,
+          "text"_a);
 }

@@ -123,13 +123,16 @@ def test_length_limit_is_told(server):
 REMARKS = [({"max_audio_ms": 400}, ["cut"]), ({"input": "Hello. Привет."}, ["unspoken-letters"]),
            ({"speaker": 77, "seed": 1}, ["unknown-speaker"]), ({"voice": "rms"}, []),
            ({"ref_audio": "silent", "ref_text": "Nothing."}, ["silent-recording"]),
+           ({"ref_audio": "speech", "ref_text": "Words, " * 12}, ["unlikely-text"]),
+           ({"ref_audio": "cut", "ref_text": "Some words."}, ["cut-recording"]),
            ({"ref_audio": "speech", "ref_text": "Some words.", "speaker": 2, "context": "speech"}, ["other-speaker"])]
 
 
 @pytest.mark.parametrize("fields, codes", REMARKS)
 def test_what_does_not_come_out_as_asked_is_told(server, fields, codes):
     """Whole: in a header; as events: with words; in a batch: with each."""
-    sounds = {"silent": data_uri(wav(bytes(96000))), "speech": data_uri(recording())}
+    sounds = {"silent": data_uri(wav(bytes(96000))), "speech": data_uri(recording()),
+              "cut": data_uri(recording()[:-24000])}
     asked = {"input": LONG, "response_format": "wav", "seed": 1, "guard": False} | fields
     asked = {k: sounds.get(v, v) if isinstance(v, str) else v for k, v in asked.items()}
     if "context" in asked:

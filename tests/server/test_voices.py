@@ -127,6 +127,16 @@ def test_wrong_forms_are_refused(server, sample, fields, param):
     assert names(server) == before
 
 
+def test_a_doubtful_recording_is_taken_and_told(start, sample, tmp_path):
+    s = start(voices=tmp_path / "v")
+    assert upload(s, sample)[1]["remarks"] == []
+    for name, sound, text, code in (("long", sample, "Words, " * 100, "unlikely-text"),
+                                    ("cut", sample[:-24000], "Some words.", "cut-recording")):
+        status, answer = upload(s, sound, FORM | {"name": name, "ref_text": text})
+        assert status == 201 and [r["code"] for r in answer["remarks"]] == [code]
+        assert answer["remarks"][0]["message"].startswith("the recording: ")
+
+
 def test_wrong_sounds_and_bodies_are_refused(server, sample):
     before = names(server)
     assert upload(server, None)[1]["error"]["param"] == "audio_sample"

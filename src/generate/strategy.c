@@ -32,7 +32,7 @@ static csm_status open_local(const struct csm_engine_options *options, struct cs
 }
 
 /* What AUTO means on the engine that was opened. */
-static void settle(const csm_model_options *options, bool has_fallen_back, struct csm_host *host)
+static void settle(const csm_model_options *options, struct csm_host *host)
 {
     host->strategy = options->strategy;
     host->reason = "asked for";
@@ -42,8 +42,7 @@ static void settle(const csm_model_options *options, bool has_fallen_back, struc
     switch (host->traits->own_draws) {
     case CSM_OWN_TORCH:
         host->strategy = CSM_STRATEGY_HYBRID;
-        host->reason = has_fallen_back ? "the engine before it did not start"
-                                       : "the engine is torch";
+        host->reason = "the engine is torch";
         break;
     case CSM_OWN_MLX:
         host->strategy = CSM_STRATEGY_PURE;
@@ -66,24 +65,15 @@ static csm_status open_language(const csm_model_options *options, struct csm_hos
     const char *name = options->engine;
     if (name == NULL && is_hybrid)
         name = CSM_ENGINE_TORCH;
-    csm_error failure, missing;
-    bool has_fallen_back = false;
-    csm_status st = name != NULL ? csm_engine_open(name, &engine, &host->engine, &failure)
-                                 : open_local(&engine, &host->engine, &failure);
-    /* AUTO: torch in the place of one that does not start; what is only not
-     * installed was asked for by name. */
-    if (st == CSM_ENGINE && options->strategy == CSM_STRATEGY_AUTO &&
-        csm_engine_open(CSM_ENGINE_TORCH, &engine, &host->engine, &missing) == CSM_OK) {
-        has_fallen_back = true;
-        st = CSM_OK;
-    }
+    csm_status st = name != NULL ? csm_engine_open(name, &engine, &host->engine, err)
+                                 : open_local(&engine, &host->engine, err);
     if (st != CSM_OK)
-        return csm_fail(err, st, "%s", failure.text);
+        return st;
     host->traits = host->engine.ops->traits(host->engine.ctx);
     host->precision = options->precision;
     if (is_hybrid && host->traits->own_draws != CSM_OWN_TORCH)
         return csm_fail(err, CSM_BAD_ARG, "strategy hybrid on engine %s: expected torch", name);
-    settle(options, has_fallen_back, host);
+    settle(options, host);
     return CSM_OK;
 }
 

@@ -56,6 +56,17 @@ def test_an_unknown_device_is_a_usage_error(csm, device):
     assert done.returncode == 2 and "expected cpu, gpu, cuda, cuda:N or mps" in done.stderr
 
 
+@pytest.mark.parametrize("strategy", ["auto", "exact"])
+def test_nothing_takes_the_place_of_an_engine_that_does_not_start(csm, build_dir, strategy):
+    """Engine torch stands beside it, and would be slower and draw other tokens without a word."""
+    if not (build_dir / "lib" / "csm_engine_cuda.so").exists():
+        pytest.skip("engine cuda is not built here")
+    no_card = {"LD_LIBRARY_PATH": str(build_dir / "tests" / "driver-none")}  # fake_cuda_driver.c
+    done = csm("generate", "--text", "Hi.", "--output", "none", "--engine", "cuda", "--strategy", strategy,
+               env=os.environ | no_card, check=False)
+    assert done.returncode == 4 and done.stderr.startswith("csm: cuda: the NVIDIA driver sees no card")
+
+
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory):
     return endless_golden(tmp_path_factory.mktemp("models") / "csm-a")

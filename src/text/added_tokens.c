@@ -33,7 +33,7 @@ static bool flag(const json_t *token, const char *key)
 }
 
 csm_status csm_added_read(const char *path, const json_t *array, bool is_normalized,
-                          struct csm_added_tokens *set, csm_error *err)
+                          const struct csm_bpe *bpe, struct csm_added_tokens *set, csm_error *err)
 {
     memset(set, 0, sizeof *set);
     if (array != NULL && !json_is_null(array) && !json_is_array(array))
@@ -55,12 +55,19 @@ csm_status csm_added_read(const char *path, const json_t *array, bool is_normali
                             path, i, 1 << 24);
         if (json_string_length(content) == 0 || flag(token, "normalized") != is_normalized)
             continue;
+        const size_t n = json_string_length(content);
         char *copy = strdup(json_string_value(content));
-        if (copy == NULL)
+        unsigned char *bytes = malloc(n);
+        if (copy == NULL || bytes == NULL) {
+            free(copy);
+            free(bytes);
             return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+        }
+        const int32_t known = csm_bpe_written_id(bpe, copy, n, bytes);
+        free(bytes);
         set->tokens[set->n++] = (struct csm_added_token){.content = copy,
-                                                         .n = json_string_length(content),
-                                                         .id = (int32_t)json_integer_value(id),
+                                                         .n = n,
+                                                         .id = known >= 0 ? known : (int32_t)json_integer_value(id),
                                                          .is_single_word = flag(token, "single_word"),
                                                          .strips_left = flag(token, "lstrip"),
                                                          .strips_right = flag(token, "rstrip")};

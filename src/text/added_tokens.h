@@ -13,6 +13,7 @@
 
 #include <csm/status.h>
 
+#include "text/bpe.h"
 #include "text/pattern.h"
 
 struct csm_added_token {
@@ -31,10 +32,11 @@ struct csm_added_tokens {
 };
 
 /* Those of the file's "added_tokens" (may be NULL) whose `normalized` is as
- * given: `tokenizers` looks for the two kinds one after the other. Freed with
- * csm_added_free, also when this failed. */
+ * given: `tokenizers` looks for the two kinds one after the other. One that the vocabulary
+ * has, too, has the id that it has there. Freed with csm_added_free, also when this failed. */
 CSM_MUST_USE csm_status csm_added_read(const char *path, const json_t *array, bool is_normalized,
-                                       struct csm_added_tokens *set, csm_error *err);
+                                       const struct csm_bpe *bpe, struct csm_added_tokens *set,
+                                       csm_error *err);
 void csm_added_free(struct csm_added_tokens *set);
 
 /* The token of that content, or NULL. */

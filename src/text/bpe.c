@@ -78,6 +78,13 @@ int32_t csm_bpe_id(const struct csm_bpe *bpe, const void *bytes, size_t n)
     return token_slot(bpe, bytes, n)->id;
 }
 
+int32_t csm_bpe_written_id(const struct csm_bpe *bpe, const char *token, size_t n,
+                           unsigned char *bytes)
+{
+    const ptrdiff_t n_bytes = csm_alphabet_bytes(&bpe->alphabet, token, n, bytes);
+    return n_bytes > 0 ? csm_bpe_id(bpe, bytes, (size_t)n_bytes) : -1;
+}
+
 int32_t csm_bpe_last(const struct csm_bpe *bpe)
 {
     return bpe->last;

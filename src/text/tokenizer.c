@@ -188,13 +188,11 @@ static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *roo
     if (!is_nothing(normalizer))
         return csm_fail(err, CSM_BAD_FORMAT, "%s: normalizer: %s, expected none", path,
                         type_of(normalizer));
-    csm_status status = CSM_OK;
+    csm_status status = csm_bpe_new(path, json_object_get(root, "model"), large->vocab,
+                                    large->merges, &t->bpe, err);
     for (size_t i = 0; status == CSM_OK && i < 2; i++)
-        status = csm_added_read(path, json_object_get(root, "added_tokens"), i == 1, &t->added[i],
-                                err);
-    if (status == CSM_OK)
-        status = csm_bpe_new(path, json_object_get(root, "model"), large->vocab, large->merges,
-                             &t->bpe, err);
+        status = csm_added_read(path, json_object_get(root, "added_tokens"), i == 1, t->bpe,
+                                &t->added[i], err);
     if (status == CSM_OK)
         status = for_parts(t, path, json_object_get(root, "pre_tokenizer"), "pretokenizers",
                            read_pre_tokenizer, err);

@@ -221,6 +221,22 @@ def test_flags_of_added_tokens(build_dir, tmp_path):
     compare(build_dir, tokenizer, path, cases)
 
 
+def test_an_added_token_of_the_vocabulary_has_its_id_there(build_dir, tmp_path):
+    tokenizer = base(600, random.Random(SEED + 7), ignore_merges=True)
+    tokenizer.add_tokens([AddedToken("<mask>", normalized=False)])
+    file = json.loads(tokenizer.to_str())
+    known = [t for t in file["model"]["vocab"] if len(t) > 1 and t.isascii()][:6]
+    assert len(known) == 6
+    for i, content in enumerate(known):
+        file["added_tokens"].append(file["added_tokens"][-1] | {"id": 1000 + i, "content": content,
+                                                                "normalized": i % 2 == 1})
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(file))
+    rng = random.Random(SEED + 8)
+    cases = [" ".join(rng.choices([*known, "<mask>", "x"], k=rng.randrange(1, 9))) for _ in range(500)]
+    compare(build_dir, Tokenizer.from_file(str(path)), path, cases)
+
+
 def test_golden_cases(build_dir):
     """182 strings of the reference's own tokenizer, with and without begin and end."""
     golden = os.path.join(os.path.dirname(__file__), "..", "golden")

@@ -51,6 +51,8 @@ static void end_block(struct reader *r, bool is_apart, int pause_ms)
     if (r->has_failed)
         return;
     trim(&r->line);
+    if (r->line.length > 0)
+        r->line.length = csm_markup_restore(r->line.text, r->line.length);
     if (r->line.length == 0 && (pause_ms == 0 || all->n > 0)) {
         if (pause_ms > 0)
             all->items[all->n - 1].pause_ms += pause_ms;

@@ -16,6 +16,9 @@
 #define NOT_IN_CODE                                                                                \
     "(?:(?m:^ {0,3}(`{3,}|~{3,})[^\\n]*(?:\\n|\\z)(?s:.*?)(?:^ {0,3}\\1[`~]*[ \\t]*$|\\z))"        \
     "|(?<!`)`[^`\\n]+`)(*SKIP)(*F)|"
+/* For private use: no text to be said has them. */
+#define STAR "\xEE\x80\xAA"
+#define TILDE "\xEE\x81\xBE"
 #define PICTURE "[\\x{2600}-\\x{27BF}\\x{1F300}-\\x{1FAFF}\\x{2B00}-\\x{2BFF}]\\x{FE0F}?"
 #define BULLET                                                                                     \
     "[\\x{2022}\\x{25E6}\\x{25AA}\\x{25AB}\\x{2023}\\x{25CF}\\x{25CB}\\x{25A0}\\x{25B8}\\x{25BA}"  \
@@ -83,6 +86,9 @@ static const struct {
      " $2 "},
     {"(\\\\[A-Za-z]{2,14})\\{([^{}\\n]{0,200})\\}", "$2 $3 "},
     {"_\\{([^{}\\n]{1,40})\\}", "_$2"},
+    /* signs in an address, which to some versions of md4c would be emphasis: hidden */
+    {"(?:https?://|\\G(?!\\A))[^\\s*<>]*?\\K\\*(?=\\w)", STAR},
+    {"(?:https?://|\\G(?!\\A))[^\\s~<>]*?\\K~(?=\\w)", TILDE},
     /* products and powers with stars, which would be emphasis */
     {"(?<=\\d) ?\\*\\* ?(?=\\d)", "^"},
     {"(?<=[\\d)]) ?\\* ?(?=[\\d(])", "\xC3\x97"},
@@ -174,6 +180,19 @@ static csm_status change(char **text, const char *pattern, const char *with,
     }
     pcre2_code_free(compiled);
     return status;
+}
+
+size_t csm_markup_restore(char *text, size_t n)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < n; length++) {
+        const bool is_star = n - i >= 3 && memcmp(text + i, STAR, 3) == 0;
+        const bool is_tilde = n - i >= 3 && memcmp(text + i, TILDE, 3) == 0;
+        text[length] = is_star ? '*' : is_tilde ? '~' : text[i];
+        i += is_star || is_tilde ? 3 : 1;
+    }
+    text[length] = '\0';
+    return length;
 }
 
 csm_status csm_markup_prepare(const char *text, char **out, csm_error *err)

@@ -6,9 +6,16 @@
 #ifndef CSM_TEXT_MARKUP_PREPARE_H
 #define CSM_TEXT_MARKUP_PREPARE_H
 
+#include <stddef.h>
+
 #include <csm/status.h>
 
-/* A new string, to be freed. Code is left as it is. CSM_OK, CSM_NO_MEMORY. */
+/* A new string, to be freed. Code is left as it is; stars and tildes in addresses are hidden.
+ * CSM_OK, CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_markup_prepare(const char *text, char **out, csm_error *err);
+
+/* Put what is hidden back into [n bytes] that were read, in place; returns how many are left,
+ * before a 0. */
+size_t csm_markup_restore(char *text, size_t n);
 
 #endif

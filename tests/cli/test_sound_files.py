@@ -189,10 +189,8 @@ FOREIGN = {"m4a": "MPEG-4", "mp4": "MPEG-4", "aac": "AAC", "webm": "Matroska or 
 def test_sound_that_is_not_read_is_named_with_the_way_out(csm, sound, tmp_path, ending):
     soundfile.write(tmp_path / "a.wav", sound, RATE)
     path = tmp_path / f"a.{ending}"
-    done = subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", *(["-c:a", "flac"] if ending == "oga" else []),
-                           path], capture_output=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"this ffmpeg writes no {ending}")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", *(["-c:a", "flac"] if ending == "oga" else []),
+                    path], check=True)
     for how in ["codec", "encode", path, tmp_path / "o.st"], ["detect", path]:
         done = csm(*how, check=False)
         assert done.returncode == 3 and f"a.{ending}: {FOREIGN[ending]}" in done.stderr and "ffmpeg -i IN OUT.wav" in done.stderr

@@ -123,7 +123,7 @@ def test_engine_cuda_reads_it_too(csm, model, tmp_path, kind):
                "f32", "--seed", 5, "--text", TEXT, "--no-normalize", "--max-audio-length-ms", 400,
                "--output", "none", "--save-tokens", tmp_path / "b", "--save-logits",
                "--forced-tokens", tmp_path / "a", "--quiet", check=False)
-    if done.returncode == 4:
+    if done.returncode == 4:  # where CI runs there is none
         pytest.skip(f"no card: {done.stderr.strip()}")
     if kind in (Type.Q5_K, Type.Q6_K):
         assert done.returncode == 2

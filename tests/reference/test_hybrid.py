@@ -60,7 +60,7 @@ def test_an_unknown_device_is_a_usage_error(csm, device):
 def test_nothing_takes_the_place_of_an_engine_that_does_not_start(csm, build_dir, strategy):
     """Engine torch stands beside it, and would be slower and draw other tokens without a word."""
     if not (build_dir / "lib" / "csm_engine_cuda.so").exists():
-        pytest.skip("engine cuda is not built here")
+        pytest.skip("engine cuda is not built here")  # no nvcc; CI has one
     no_card = {"LD_LIBRARY_PATH": str(build_dir / "tests" / "driver-none")}  # fake_cuda_driver.c
     done = csm("generate", "--text", "Hi.", "--output", "none", "--engine", "cuda", "--strategy", strategy,
                env=os.environ | no_card, check=False)

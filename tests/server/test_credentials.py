@@ -138,10 +138,8 @@ for file in files:
 
 
 def test_the_python_package_signs(folder, tmp_path):
-    """In the environment that has the package: this one has the clients."""
+    """In the environment where scripts/test has put the package: this one has the clients."""
     python = pathlib.Path(__file__).parents[2] / ".venv" / "bin" / "python"
-    if not python.exists() or subprocess.run([python, "-c", "import csm"], capture_output=True).returncode != 0:
-        pytest.skip("no package csm in .venv")
     files = [tmp_path / f"a.{kind}" for kind in TYPES]
     for file in files:
         assert generate("--output", file).returncode == 0

@@ -8,7 +8,6 @@
 #include <nanobind/stl/string.h>
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 namespace {
@@ -31,7 +30,6 @@ public:
         csm_status status;
         {
             nb::gil_scoped_release released;
-            std::lock_guard<std::mutex> one(signing);
             status = csm_credentials_sign(credentials.get(), csm_audio_format_find(format.c_str()),
                                           file.c_str(), file.size(), &bytes, &n, &err);
         }
@@ -45,7 +43,6 @@ private:
         void operator()(csm_credentials *c) const { csm_credentials_close(c); }
     };
     std::unique_ptr<csm_credentials, Close> credentials;
-    std::mutex signing;
 };
 
 } // namespace

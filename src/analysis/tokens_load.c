@@ -288,12 +288,13 @@ static csm_status refuse_others(const char *path, const struct csm_mapped *file,
         const char *magic;
         size_t n;
     } sounds[] = {{"RIFF", 4}, {"RF64", 4}, {"fLaC", 4}, {"OggS", 4}, {"ID3", 3}, {"FORM", 4}};
-    const bool is_mpeg = file->size >= 2 && file->data[0] == 0xFF && (file->data[1] & 0xE0) == 0xE0;
-    for (size_t i = 0; i < sizeof sounds / sizeof *sounds; i++)
-        if (is_mpeg ||
-            (file->size >= sounds[i].n && memcmp(file->data, sounds[i].magic, sounds[i].n) == 0))
-            return csm_fail(err, CSM_BAD_FORMAT,
-                            "%s: sound, expected codes, which csm codec encode makes of it", path);
+    /* MPEG audio begins with eleven bits that are set */
+    bool is_sound = file->size >= 2 && file->data[0] == 0xFF && (file->data[1] & 0xE0) == 0xE0;
+    for (size_t i = 0; !is_sound && i < sizeof sounds / sizeof *sounds; i++)
+        is_sound = file->size >= sounds[i].n && memcmp(file->data, sounds[i].magic, sounds[i].n) == 0;
+    if (is_sound)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: sound, expected codes, which csm codec encode makes of it", path);
     if (csm_is_pickle(file->data, file->size))
         return csm_refuse_pickled_codes(path, err);
     if (is_text(file))

@@ -24,7 +24,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-
 enum { LINGER_MS = 2000, FLUSH_MS = 60000, READ_HIGH_WATER = 256 * 1024, MAX_LISTENERS = 16 };
 
 enum phase { OPEN, FLUSHING, LINGERING, DEAD };

@@ -44,7 +44,7 @@ uint64_t http_now_us(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-const char *http_status_text(int status)
+static const char *status_text(int status)
 {
     static const struct {
         int status;
@@ -480,7 +480,7 @@ static void write_head(struct turn *t, int status, const char *type)
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc); /* the C locale's names */
     struct evbuffer *out = connection_output(t->c);
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n", status,
-                        http_status_text(status), date, t->request.id);
+                        status_text(status), date, t->request.id);
     if (type != NULL)
         evbuffer_add_printf(out, "Content-Type: %s\r\n", type);
     if (!t->is_kept)

@@ -84,7 +84,6 @@ size_t http_waiting(const struct http_request *r); /* bytes not yet taken by the
 struct connection *http_leave(struct http_request *r);
 
 const char *http_peer(const struct http_request *r);
-const char *http_status_text(int status);
 uint64_t http_now_us(void); /* a monotonic clock */
 
 #endif

@@ -7,7 +7,6 @@
 
 #include <sonic.h>
 
-
 enum { AT_ONCE = 4096 }; /* samples of sonic's output */
 
 struct sound {

@@ -221,11 +221,6 @@ void websocket_set_deadline(struct websocket *ws, int ms)
     connection_set_deadline(ws->c, ms);
 }
 
-const char *websocket_peer(const struct websocket *ws)
-{
-    return connection_peer(ws->c);
-}
-
 void websocket_close(struct websocket *ws, int code, const char *reason)
 {
     enum { GOODBYE_MS = 5000 };

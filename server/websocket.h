@@ -18,8 +18,7 @@ struct websocket_hooks {
 enum { /* of RFC 6455, 7.4.1 */
     WEBSOCKET_NORMAL = 1000,
     WEBSOCKET_GOING_AWAY = 1001,
-    WEBSOCKET_POLICY = 1008,
-    WEBSOCKET_FAILED = 1011
+    WEBSOCKET_POLICY = 1008
 };
 
 /* What is wrong with a request that would become a WebSocket; NULL: nothing. */
@@ -37,7 +36,6 @@ void websocket_send_text(struct websocket *ws, const char *text, size_t n);
 void websocket_send_binary(struct websocket *ws, const void *bytes, size_t n);
 size_t websocket_waiting(const struct websocket *ws);
 void websocket_set_deadline(struct websocket *ws, int ms);
-const char *websocket_peer(const struct websocket *ws);
 
 /* Send what waits and the closing handshake; the owner hears no more. */
 void websocket_close(struct websocket *ws, int code, const char *reason);

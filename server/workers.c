@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-
 struct job {
     void (*work)(void *), (*done)(void *);
     void *data;

@@ -55,11 +55,12 @@ typedef struct csm_tokens {
 
 /* Load a token file.
  *
- *   path  "-" (standard input), a pipe (no .npz), or a token file (safetensors: `codes`, optionally `margins`, `probs`,
- *         `logits`, `hidden.*`, `forced`); any safetensors with one integer tensor of shape
- *         [frames, codebooks]; `.npy`, or `.npz` with one such array (or one
- *         named codes). Leading dimensions of 1 are dropped; any integer type. [codebooks,
- *         frames] is turned round where frames are more than 1024, which codebooks cannot be
+ *   path  a token file (safetensors: `codes`, optionally `margins`, `probs`, `logits`,
+ *         `hidden.*`, `forced`); any safetensors with one integer tensor of shape
+ *         [frames, codebooks]; `.npy`, or `.npz` with one such array (or one named codes);
+ *         "-", standard input, or a pipe, for all but `.npz`. Leading dimensions of 1 are
+ *         dropped; any integer type. [codebooks, frames] is turned round where frames are
+ *         more than 1024, which codebooks cannot be
  *   out   to be freed with csm_tokens_close; untouched on failure
  *
  * Nothing in the file is believed: sizes, shapes and types are checked, and

@@ -7,15 +7,17 @@
 
 #include "base/error.h"
 
-/* Half a unit in the last place, relative to the number, is 2^-9 in bf16; a model of
- * three layers with random weights shows 0.012 of the spread at its logits, of
- * sixteen about twice that. float32 shows 2e-6 to 2e-5, f16 an eighth of bf16. */
-double csm_rounding_limit(enum csm_grain grain)
+/* A relative difference (rms over spread) up to this is rounding of that grain. Half a
+ * unit in the last place, relative to the number, is 2^-9 in bf16; a model of three layers
+ * with random weights shows 0.012 of the spread at its logits, of sixteen about twice that.
+ * float32 shows 2e-6 to 2e-5, f16 an eighth of bf16. */
+static double rounding_limit(enum csm_grain grain)
 {
     return grain == CSM_GRAIN_BF16 ? 0.05 : grain == CSM_GRAIN_F16 ? 0.01 : 2e-4;
 }
 
-enum csm_grain csm_logits_grain(const csm_tokens *t)
+/* bf16 if every logit of a sample of rows is a bf16 number, f16 likewise. */
+static enum csm_grain logits_grain(const csm_tokens *t)
 {
     if (t->logits.data == NULL || t->logits.dtype == CSM_DTYPE_BF16)
         return t->logits.data == NULL ? CSM_GRAIN_F32 : CSM_GRAIN_BF16;
@@ -92,8 +94,8 @@ csm_status csm_logits_compare(const csm_tokens *a, const csm_tokens *b, size_t n
         free(relative);
         return csm_fail(err, CSM_NO_MEMORY, "comparison of logits: out of memory");
     }
-    enum csm_grain grain_a = csm_logits_grain(a), grain_b = csm_logits_grain(b);
-    out->limit = fmax(csm_rounding_limit(grain_a), csm_rounding_limit(grain_b));
+    enum csm_grain grain_a = logits_grain(a), grain_b = logits_grain(b);
+    out->limit = fmax(rounding_limit(grain_a), rounding_limit(grain_b));
     out->first_beyond = n_draws;
     out->correlation = 1;
     for (size_t i = 0; i < n_draws; i++) {
@@ -195,7 +197,7 @@ void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
     if (out->is_known && before > limit) { /* grew past the limit without a jump */
         out->is_gradual = true;
         out->relative = before;
-    } else if (out->is_known && logit_relative > csm_rounding_limit(grain)) {
+    } else if (out->is_known && logit_relative > rounding_limit(grain)) {
         out->first = "logits";
         out->relative = logit_relative;
         out->before = before;

@@ -10,12 +10,6 @@
 /* The arithmetic that a set of numbers was made in, as far as their bits tell. */
 enum csm_grain { CSM_GRAIN_F32, CSM_GRAIN_F16, CSM_GRAIN_BF16 };
 
-/* A relative difference (rms over spread) up to this is rounding of that grain. */
-double csm_rounding_limit(enum csm_grain grain);
-
-/* bf16 if every logit of a sample of rows is a bf16 number, f16 likewise. */
-enum csm_grain csm_logits_grain(const csm_tokens *tokens);
-
 /* Two rows, of the values finite in both: masks do not count, nor does what shifts
  * a whole row (a softmax takes it off). */
 struct csm_row_difference {

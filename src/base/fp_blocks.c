@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-
 static const struct csm_fp_mode modes[] = {
     {CSM_WEIGHT_MXFP4, "mxfp4", 4, 32},
     {CSM_WEIGHT_MXFP8, "mxfp8", 8, 32},

@@ -18,8 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/cores.h"
 #include "base/error.h"
 
@@ -78,13 +78,6 @@ static void pause_briefly(void)
 #endif
 }
 
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
 /* Work through what is left of one share, from its front or its back: a quarter of
  * it at a time, so that pieces are long at first and all end at about the same time. */
 static void take_pieces(csm_threads *t, struct share *share, bool from_front, int thread)
@@ -118,7 +111,7 @@ static void take_part(csm_threads *t, int thread)
 static bool wait_for_work(csm_threads *t, uint64_t *turn)
 {
     uint64_t last = *turn;
-    double start = now_ms();
+    double start = csm_now_ms();
     do {
         for (int i = 0; i < SPINS_BETWEEN_CLOCKS; i++) {
             if (atomic_load_explicit(&t->stop, memory_order_relaxed))
@@ -128,7 +121,7 @@ static bool wait_for_work(csm_threads *t, uint64_t *turn)
                 return true;
             pause_briefly();
         }
-    } while (now_ms() - start < spin_ms);
+    } while (csm_now_ms() - start < spin_ms);
 
     pthread_mutex_lock(&t->lock);
     atomic_fetch_add(&t->n_asleep, 1);

@@ -79,7 +79,8 @@ static void take_fused(csm_tensor *tensor, const struct csm_transformer_config *
         take_rows(tensor, role == CSM_ROLE_K ? q : q + kv, kv);
 }
 
-bool csm_is_fused(const struct csm_place *place, enum csm_role role)
+/* Whether the role is some rows of a tensor that holds q, k and v. */
+static bool is_fused(const struct csm_place *place, enum csm_role role)
 {
     return place->layout == CSM_LAYOUT_KYUTAI && role >= CSM_ROLE_Q && role <= CSM_ROLE_V;
 }
@@ -124,7 +125,7 @@ static struct csm_shape stored_shape(const struct csm_config *config,
                                      enum csm_role role, size_t index)
 {
     const struct csm_transformer_config *t = &config->codec.transformer;
-    if (csm_is_fused(place, role))
+    if (is_fused(place, role))
         return (struct csm_shape){2, {(t->n_heads + 2 * t->n_kv_heads) * t->head_dim, t->width}};
     return csm_role_shape(config, part, role, index);
 }
@@ -181,7 +182,7 @@ csm_status csm_find_stored(const struct csm_checkpoint *checkpoint, enum csm_par
             return csm_refuse_shape(tensor, &shape, found->file, err);
     }
 
-    if (csm_is_fused(place, role))
+    if (is_fused(place, role))
         take_fused(&source->tensor, &config->codec.transformer, role);
     if (is_projection(role))
         source->tensor.rank = 2;

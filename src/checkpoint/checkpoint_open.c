@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 #include "base/error.h"
 #include "base/hash.h"
 #include "checkpoint/checkpoint_parts.h"

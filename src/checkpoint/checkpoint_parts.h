@@ -78,9 +78,6 @@ csm_status csm_find_mlx_quantized(const struct csm_checkpoint *checkpoint,
 csm_status csm_refuse_foreign_config(const char *directory, const json_t *root, csm_error *err);
 csm_status csm_refuse_foreign_tensors(const struct csm_tensor_set *set, csm_error *err);
 
-/* Whether the role is some rows of a tensor that holds q, k and v. */
-bool csm_is_fused(const struct csm_place *place, enum csm_role role);
-
 bool csm_dtype_is_float(csm_dtype dtype); /* F32, F16 or BF16 */
 bool csm_has_shape(const csm_tensor *tensor, const struct csm_shape *shape);
 csm_status csm_refuse_shape(const csm_tensor *tensor, const struct csm_shape *expected,

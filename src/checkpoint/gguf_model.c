@@ -322,6 +322,15 @@ static csm_status fill(const char *path, bool needs_language, struct csm_gguf_mo
                         : st;
 }
 
+static void release(struct csm_gguf_model *model)
+{
+    csm_tensor_set_free(model->set);
+    json_decref(model->config);
+    free(model->tokenizer);
+    free(model->types);
+    *model = (struct csm_gguf_model){.set = NULL};
+}
+
 csm_status csm_gguf_model_open(const char *path, bool needs_language, struct csm_gguf_model *out,
                                csm_error *err)
 {
@@ -330,15 +339,6 @@ csm_status csm_gguf_model_open(const char *path, bool needs_language, struct csm
     if (st == CSM_OK)
         st = fill(path, needs_language, out, err);
     if (st != CSM_OK)
-        csm_gguf_model_free(out);
+        release(out);
     return st;
-}
-
-void csm_gguf_model_free(struct csm_gguf_model *model)
-{
-    csm_tensor_set_free(model->set);
-    json_decref(model->config);
-    free(model->tokenizer);
-    free(model->types);
-    *model = (struct csm_gguf_model){.set = NULL};
 }

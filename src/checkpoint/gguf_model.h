@@ -28,12 +28,11 @@ CSM_MUST_USE csm_status csm_gguf_find(const char *path, char **file, csm_error *
 
 /* Open it, and its other half if it needs one (needs_language, and a half of a pair).
  *
- *   out  to be released with csm_gguf_model_free, or member by member; zeroed on failure
+ *   out  its members are the caller's, each to be released; zeroed on failure
  *
  * Returns CSM_OK; CSM_BAD_FILE (the other half is missing, or there are several),
  * CSM_BAD_FORMAT (another architecture, and what gguf.h refuses); CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_gguf_model_open(const char *path, bool needs_language,
                                             struct csm_gguf_model *out, csm_error *err);
-void csm_gguf_model_free(struct csm_gguf_model *model);
 
 #endif

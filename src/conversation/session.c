@@ -59,8 +59,10 @@ static csm_status check_speaker(int speaker, csm_error *err)
                     CSM_MAX_SPEAKER);
 }
 
-csm_status csm_session_append(csm_session *session, const char *text, int speaker,
-                              const int32_t *codes, size_t n_frames, csm_error *err)
+/* Append a turn of codes; the text and codes are copied. The session is as it was
+ * when this failed. */
+static csm_status append(csm_session *session, const char *text, int speaker,
+                         const int32_t *codes, size_t n_frames, csm_error *err)
 {
     const size_t n_codebooks = csm_model_describe(session->model)->n_codebooks;
     if (n_frames == 0)
@@ -109,7 +111,7 @@ csm_status csm_session_add(csm_session *session, const csm_turn *turn, csm_error
                                 "session: frame %zu, codebook %zu: code %d, expected 0..%zu",
                                 i / info->n_codebooks, i % info->n_codebooks, (int)turn->codes[i],
                                 info->vocab - 1);
-        return csm_session_append(session, turn->text, turn->speaker, turn->codes, turn->n_frames,
+        return append(session, turn->text, turn->speaker, turn->codes, turn->n_frames,
                                   err);
     }
     if (turn->samples == NULL || turn->n_samples == 0)
@@ -121,7 +123,7 @@ csm_status csm_session_add(csm_session *session, const csm_turn *turn, csm_error
     csm_status status = csm_codec_encode(csm_model_codec(session->model), turn->samples,
                                          turn->n_samples, info->n_codebooks, codes, err);
     if (status == CSM_OK)
-        status = csm_session_append(session, turn->text, turn->speaker, codes, n_frames, err);
+        status = append(session, turn->text, turn->speaker, codes, n_frames, err);
     free(codes);
     return status;
 }
@@ -208,7 +210,7 @@ csm_status csm_session_say(csm_session *session, const char *text, int speaker,
         return status;
     csm_status kept = CSM_OK;
     if (result->n_frames > 0)
-        kept = csm_session_append(session, text, speaker, result->codes, result->n_frames, err);
+        kept = append(session, text, speaker, result->codes, result->n_frames, err);
     if (kept != CSM_OK) {
         csm_result_close(result);
         return kept;

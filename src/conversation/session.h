@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * session.h - what a session holds. */
-#ifndef CSM_GENERATE_SESSION_H
-#define CSM_GENERATE_SESSION_H
+#ifndef CSM_CONVERSATION_SESSION_H
+#define CSM_CONVERSATION_SESSION_H
 
 #include <csm/session.h>
 
@@ -19,11 +19,6 @@ struct csm_session {
     size_t n_turns, capacity;
     size_t n_pinned;
 };
-
-/* Append a turn of codes; the text and codes are copied. The session is as it was
- * when this failed. */
-csm_status csm_session_append(csm_session *session, const char *text, int speaker,
-                              const int32_t *codes, size_t n_frames, csm_error *err);
 
 /* Forget n turns from the i-th on. */
 void csm_session_remove(csm_session *session, size_t i, size_t n);

@@ -137,9 +137,32 @@ static csm_status copy_options(csm_generation *g, csm_error *err)
     return CSM_OK;
 }
 
-csm_status csm_generation_make(csm_model *model, struct csm_prompt *prompt, size_t n_text,
-                               const csm_generate_options *options, csm_generation **out,
-                               csm_error *err)
+/* Of a generation that nobody draws: all of it. */
+static void release(csm_generation *g)
+{
+    for (size_t i = 0; g->slots != NULL && i < g->n_slots; i++) {
+        free(g->slots[i].codes);
+        free(g->slots[i].margins);
+        free(g->slots[i].probs);
+        free(g->slots[i].logits);
+        free(g->slots[i].all_probs);
+        free(g->slots[i].samples);
+    }
+    free(g->slots);
+    csm_sampler_close(g->sampler);
+    csm_prompt_free(&g->prompt);
+    free(g->fed);
+    free(g->forced);
+    for (size_t i = 0; i < 4; i++)
+        free(g->texts[i]);
+    pthread_cond_destroy(&g->changed);
+    free(g);
+}
+
+/* A generation with its prompt, in no queue yet; `prompt` is taken over, and freed also when
+ * this failed. The request has been read. Errors as csm_generation_open. */
+static csm_status make(csm_model *model, struct csm_prompt *prompt, size_t n_text,
+                       const csm_generate_options *options, csm_generation **out, csm_error *err)
 {
     csm_generation *g = calloc(1, sizeof *g);
     if (g == NULL) {
@@ -175,32 +198,11 @@ csm_status csm_generation_make(csm_model *model, struct csm_prompt *prompt, size
     if (st == CSM_OK)
         st = csm_settings_sampler(&g->settings, &g->sampler, err);
     if (st != CSM_OK) {
-        csm_generation_free(g);
+        release(g);
         return st;
     }
     *out = g;
     return CSM_OK;
-}
-
-void csm_generation_free(csm_generation *g)
-{
-    for (size_t i = 0; g->slots != NULL && i < g->n_slots; i++) {
-        free(g->slots[i].codes);
-        free(g->slots[i].margins);
-        free(g->slots[i].probs);
-        free(g->slots[i].logits);
-        free(g->slots[i].all_probs);
-        free(g->slots[i].samples);
-    }
-    free(g->slots);
-    csm_sampler_close(g->sampler);
-    csm_prompt_free(&g->prompt);
-    free(g->fed);
-    free(g->forced);
-    for (size_t i = 0; i < 4; i++)
-        free(g->texts[i]);
-    pthread_cond_destroy(&g->changed);
-    free(g);
 }
 
 /* Check and build; the generation is in no queue yet. */
@@ -236,7 +238,7 @@ static csm_status open_request(csm_model *model, const csm_request *given,
         csm_prompt_free(&prompt);
         return st;
     }
-    st = csm_generation_make(model, &prompt, strlen(request.text), &known, out, err);
+    st = make(model, &prompt, strlen(request.text), &known, out, err);
     if (st == CSM_OK) {
         (*out)->encode_ms = csm_now_ms() - start;
         (*out)->opened_ms = start;
@@ -248,7 +250,7 @@ static csm_status enter(csm_generation *g, csm_generation **out, csm_error *err)
 {
     csm_status st = csm_scheduler_enter(&g->model->scheduler, g, err);
     if (st != CSM_OK)
-        csm_generation_free(g);
+        release(g);
     else
         *out = g;
     return st;
@@ -282,7 +284,7 @@ csm_status csm_generation_open_prompt(csm_model *model, struct csm_prompt *promp
 {
     csm_generation *g = NULL;
     const double start = csm_now_ms();
-    csm_status st = csm_generation_make(model, prompt, 0, options, &g, err);
+    csm_status st = make(model, prompt, 0, options, &g, err);
     if (st != CSM_OK)
         return st;
     g->opened_ms = start;
@@ -409,5 +411,5 @@ void csm_generation_close(csm_generation *g)
     while (!g->is_let_go)
         pthread_cond_wait(&g->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
-    csm_generation_free(g);
+    release(g);
 }

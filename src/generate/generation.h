@@ -86,15 +86,8 @@ struct csm_generation {
     csm_status failed; /* of the frame at work: its draws */
     csm_status unheard; /* and its sound */
     csm_error failure;
-    double read_from_ms; /* when its prompt's reading began */
     double heard_from_ms; /* when its first frame was handed over */
 };
-
-/* A generation with its prompt, in no queue yet; `prompt` is taken over, and freed also when
- * this failed. The request has been read. Errors as csm_generation_open. */
-csm_status csm_generation_make(csm_model *model, struct csm_prompt *prompt, size_t n_text,
-                               const csm_generate_options *options, csm_generation **out,
-                               csm_error *err);
 
 /* csm_generation_open with a prompt that is there already, which is taken over. */
 csm_status csm_generation_open_prompt(csm_model *model, struct csm_prompt *prompt,
@@ -106,9 +99,6 @@ csm_status csm_generation_open_utterance(csm_model *model, const csm_request *re
                                          const csm_generate_options *options, size_t utterance,
                                          void (*notify)(void *user), void *notify_user,
                                          csm_generation **out, csm_error *err);
-
-/* Of a generation that nobody draws: all of it. */
-void csm_generation_free(csm_generation *generation);
 
 /* How many times the random stream was drawn from; greedy draws take nothing. */
 size_t csm_draws_so_far(const csm_generation *generation);

@@ -256,7 +256,6 @@ const csm_model_info *csm_model_describe(const csm_model *model)
     return &model->info;
 }
 
-
 csm_status csm_model_tokenize(const csm_model *model, const char *text, int speaker, int32_t **ids,
                               size_t *n_ids, csm_error *err)
 {

@@ -51,7 +51,7 @@ static void observe(void *user, const char *name, size_t frame, size_t at, const
     csm_hidden_keep(&kept->hidden, name, frame, at, data, rows, cols);
 }
 
-/* *array with room for `bytes`; false, and *array as it was, if there is none. */
+/* *array with room for n_values; false, and *array as it was, if there is none. */
 static bool resize(float **array, size_t n_values)
 {
     float *grown = realloc(*array, n_values * sizeof *grown);

@@ -7,7 +7,6 @@
 
 #include "engine/open.h"
 
-
 struct csm_stack {
     size_t n_layers;
     struct csm_attention *attention; /* [n_layers] */

@@ -84,7 +84,8 @@ static int64_t interpolate(const struct segment *s, uint32_t m, int64_t bias, in
     return s->c0 * INT64_C(4096) + bias + (int64_t)s->c1 * x + (int64_t)twice * s->c2 * square(x);
 }
 
-float csm_cuda_lg2(float x)
+/* lg2.approx of a positive normal x. */
+static float lg2(float x)
 {
     if (x == 1.0f)
         return 0.0f;
@@ -97,7 +98,9 @@ float csm_cuda_lg2(float x)
     return v < 0 ? -cut : cut;
 }
 
-float csm_cuda_ex2(float x)
+/* ex2.approx.ftz of x in (-1, 126], and of what lies below -1 as far as expf
+ * needs it. */
+static float ex2(float x)
 {
     double scaled = fabs((double)x) * 0x1p23;
     if (x < -126.0f)
@@ -113,7 +116,7 @@ float csm_cuda_ex2(float x)
 
 float csm_cuda_fast_logf(float x)
 {
-    return csm_cuda_lg2(x) * 0x1.62e43p-1f;
+    return lg2(x) * 0x1.62e43p-1f;
 }
 
 /* CUDA 13's device code for expf: 2^(x log2 e) with the whole part split off by a
@@ -127,7 +130,7 @@ float csm_cuda_expf(float x)
     double whole = floor((double)t * 252.0); /* below 2^23: one unit is the last digit */
     float r = fmaf(x, 0x1.715476p+0f, -(float)(whole - 126.0));
     r = fmaf(x, 0x1.4ae0cp-26f, r);
-    return csm_cuda_ex2(r) * csm_float_of_bits((uint32_t)(whole + 1.0) << 23);
+    return ex2(r) * csm_float_of_bits((uint32_t)(whole + 1.0) << 23);
 }
 
 /* CUDA 13's device code for logf. */

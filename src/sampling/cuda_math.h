@@ -6,13 +6,6 @@
 #ifndef CSM_SAMPLING_CUDA_MATH_H
 #define CSM_SAMPLING_CUDA_MATH_H
 
-/* lg2.approx of a positive normal x. */
-float csm_cuda_lg2(float x);
-
-/* ex2.approx.ftz of x in (-1, 126], and of what lies below -1 as far as expf
- * needs it. */
-float csm_cuda_ex2(float x);
-
 /* __logf: ATen's at::log, used by exponential_. x positive, normal. */
 float csm_cuda_fast_logf(float x);
 

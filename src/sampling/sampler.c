@@ -266,12 +266,14 @@ void csm_sampler_set_history(csm_sampler *sampler, const int32_t *ids, size_t n_
     sampler->n_history = n_ids;
 }
 
+/* The array whose pointer lies at `array`. */
 static bool grow(void *array, size_t n_bytes)
 {
-    void **p = array;
-    void *bigger = realloc(*p, n_bytes);
+    void *old;
+    memcpy(&old, array, sizeof old);
+    void *bigger = realloc(old, n_bytes);
     if (bigger != NULL)
-        *p = bigger;
+        memcpy(array, &bigger, sizeof bigger);
     return bigger != NULL;
 }
 

@@ -102,7 +102,4 @@ void csm_sort_ascending(csm_sampler *s, const float *v, size_t n);
 /* The k-th largest of scores [vocab], 1 <= k <= vocab; uses scratch, index, left. */
 float csm_kth_score(csm_sampler *s, size_t vocab, size_t k);
 
-/* The k-th largest of v [n], 1 <= k <= n; reorders v. */
-float csm_kth_largest(float *v, size_t n, size_t k);
-
 #endif

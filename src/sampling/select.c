@@ -49,46 +49,9 @@ void csm_keep_from(csm_sampler *s, size_t vocab, float lowest)
     s->n_left = csm_row_kernels_best()->keep(s->scores, vocab, lowest, s->index, s->left);
 }
 
-/* The k-th largest of the maxima of 2k groups or more is a lower bound that few
- * entries reach; the k-th largest of those is that of all. */
-float csm_kth_score(csm_sampler *s, size_t vocab, size_t k)
-{
-    size_t n_groups = (2 * k + 15) / 16 * 16;
-    float bound = -INFINITY;
-    if (n_groups <= vocab / 4) {
-        csm_row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
-        bound = csm_kth_largest(s->scratch, n_groups, k);
-    }
-    if (bound == -INFINITY) { /* few groups, or few of them with an entry that is not masked */
-        memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
-        return csm_kth_largest(s->scratch, vocab, k);
-    }
-    csm_keep_from(s, vocab, bound);
-    memcpy(s->scratch, s->left, s->n_left * sizeof *s->scratch);
-    return csm_kth_largest(s->scratch, s->n_left, k);
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-void csm_sort_ascending(csm_sampler *s, const float *v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        /* The bits of a float, made to order like it as an unsigned number. */
-        uint32_t u = csm_bits_of_float(v[i] + 0.0f);
-        u ^= u >> 31 != 0 ? 0xffffffffu : 0x80000000u;
-        s->keys[i] = (uint64_t)u << 32 | (uint32_t)i;
-    }
-    qsort(s->keys, n, sizeof *s->keys, compare_keys);
-    for (size_t i = 0; i < n; i++)
-        s->order[i] = (uint32_t)s->keys[i];
-}
-
-/* Hoare's selection; the pivot is the median of three. */
-float csm_kth_largest(float *v, size_t n, size_t k)
+/* The k-th largest of v [n], 1 <= k <= n; reorders v. Hoare's selection; the pivot is the
+ * median of three. */
+static float kth_largest(float *v, size_t n, size_t k)
 {
     size_t low = 0, high = n - 1, wanted = k - 1;
     while (low < high) {
@@ -121,4 +84,42 @@ float csm_kth_largest(float *v, size_t n, size_t k)
         }
     }
     return v[low];
+}
+
+/* The k-th largest of the maxima of 2k groups or more is a lower bound that few
+ * entries reach; the k-th largest of those is that of all. */
+float csm_kth_score(csm_sampler *s, size_t vocab, size_t k)
+{
+    size_t n_groups = (2 * k + 15) / 16 * 16;
+    float bound = -INFINITY;
+    if (n_groups <= vocab / 4) {
+        csm_row_kernels_best()->group_maxima(s->scores, vocab, s->scratch, n_groups);
+        bound = kth_largest(s->scratch, n_groups, k);
+    }
+    if (bound == -INFINITY) { /* few groups, or few of them with an entry that is not masked */
+        memcpy(s->scratch, s->scores, vocab * sizeof *s->scratch);
+        return kth_largest(s->scratch, vocab, k);
+    }
+    csm_keep_from(s, vocab, bound);
+    memcpy(s->scratch, s->left, s->n_left * sizeof *s->scratch);
+    return kth_largest(s->scratch, s->n_left, k);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+void csm_sort_ascending(csm_sampler *s, const float *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        /* The bits of a float, made to order like it as an unsigned number. */
+        uint32_t u = csm_bits_of_float(v[i] + 0.0f);
+        u ^= u >> 31 != 0 ? 0xffffffffu : 0x80000000u;
+        s->keys[i] = (uint64_t)u << 32 | (uint32_t)i;
+    }
+    qsort(s->keys, n, sizeof *s->keys, compare_keys);
+    for (size_t i = 0; i < n; i++)
+        s->order[i] = (uint32_t)s->keys[i];
 }

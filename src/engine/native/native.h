@@ -199,8 +199,6 @@ struct finishing {
                                          by whoever has them in its caches; or NULL */
 };
 
-enum { MAX_PRODUCTS = 3 };
-
 /* All matrices have the same number of columns. */
 csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err);

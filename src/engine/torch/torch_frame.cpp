@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * All codes of a frame: the parts in the order in which the model composes them
- * (language_state.c), draws between them, nothing read back before the end.
+ * (model/pass.c), draws between them, nothing read back before the end.
  *
  * On CUDA their shapes are the same in every frame, so they are captured into a
  * graph at the first one. The noise is drawn outside of it, row by row as PyTorch

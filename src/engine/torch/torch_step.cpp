@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One row through the backbone: the parts in the order in which the model composes
- * them (language_state.c). On CUDA a graph of few-kernel layers, captured at the
+ * them (model/pass.c). On CUDA a graph of few-kernel layers, captured at the
  * first row of a cache: codes and position are data on the device, keys and values
  * go where the position says, and attention sees the cache up to there. */
 #include <cmath>

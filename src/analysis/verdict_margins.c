@@ -96,19 +96,74 @@ static double race_limit(enum csm_grain grain)
     return grain == CSM_GRAIN_BF16 ? 0.5 : grain == CSM_GRAIN_F16 ? 0.08 : 0.005;
 }
 
+enum {
+    FEW = 4,  /* so many pairs make a median */
+    MANY = 16 /* so many a correlation, or a share of signs */
+};
+
+/* Whether the races before were others, though the same codes won them: then why. */
+static bool have_other_races(struct csm_case *c, const struct pairs *p, double limit)
+{
+    if (p->n_margins < FEW || !(p->margin_median > limit / 3))
+        return false;
+    if (p->n_probs >= FEW && p->prob_median <= limit / 5) {
+        csm_case_decide(c, CSM_VERDICT_NOISE,
+                        csm_case_metadata_differs(c, "seed")     ? "seed"
+                        : csm_case_metadata_differs(c, "stream") ? "stream"
+                                                                 : "stream_offset",
+                        0.85);
+        fputs("The probabilities agree: same logits, other noise. ", c->text);
+    } else if (csm_rule_claims(c)) {
+        return true;
+    } else if (p->n_probs >= MANY && fabs(p->prob_correlation) > 0.6) {
+        csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", 0.7);
+        fputs(p->prob_correlation > 0
+                  ? "Probable codes are more probable in B and rare ones rarer: another temperature. "
+                  : "Probable codes are less probable in B and rare ones less rare: another "
+                    "temperature. ",
+              c->text);
+    } else {
+        csm_case_decide(c, CSM_VERDICT_LOGITS,
+                        csm_case_says_quantized(c) ? "quantization" : "unknown", 0.7);
+        fputs("The races before were others although the same codes won them: the logits differ "
+              "by more than rounding. ",
+              c->text);
+    }
+    return true;
+}
+
+/* A race that rounding may turn, unless the weights of the two are not the same.
+ *   needed      both margins together; NaN where one is not known
+ *   margin_one  the one that is; NaN where both are, or none */
+static void decide_close(struct csm_case *c, const struct pairs *p, double needed, double margin_one)
+{
+    const csm_divergence *d = &c->out->first;
+    if (csm_case_says_quantized(c)) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "quantization", 0.8);
+        fputs("A close race, and by the files' own word the weights are quantized differently: "
+              "that moves logits by more than rounding. ",
+              c->text);
+        return;
+    }
+    csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", p->n_margins >= FEW ? 0.9 : 0.7);
+    csm_print(c->text, "This draw was won by %.3g in %s", isnan(needed) ? margin_one : d->margin_a,
+              isnan(needed) && isnan(d->margin_a) ? "B" : "A");
+    if (!isnan(needed))
+        csm_print(c->text, " and by %.3g in B", d->margin_b);
+    fputs(": a race so close turns on rounding. ", c->text);
+}
+
 static bool decide(struct csm_case *c, const struct pairs *p)
 {
     const csm_divergence *d = &c->out->first;
-    enum csm_grain grain = csm_case_grain(c);
-    double limit = race_limit(grain);
-    double needed = d->margin_a + d->margin_b; /* what lets B win by its margin where A did */
-    double margin_one = !isnan(needed) ? NAN : isnan(d->margin_a) ? d->margin_b : d->margin_a;
-    enum { FEW = 4 };
+    const double limit = race_limit(csm_case_grain(c));
+    const double needed = d->margin_a + d->margin_b; /* what lets B win by its margin where A did */
+    const double margin_one = !isnan(needed) ? NAN : isnan(d->margin_a) ? d->margin_b : d->margin_a;
     if (isnan(needed) && isnan(margin_one) && p->n_margins == 0 && p->n_probs < FEW)
         return false;
     if (p->n_margins >= FEW)
         csm_print(c->text, "Margins of the %zu draws before differ by %.2g (median). ", p->n_margins,
-                p->margin_median);
+                  p->margin_median);
 
     if (have_other_grain(c->a, c->b)) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "dtype", 0.9);
@@ -117,63 +172,17 @@ static bool decide(struct csm_case *c, const struct pairs *p)
               c->text);
         return true;
     }
-    if (p->n_margins >= FEW && p->margin_median > limit / 3) {
-        /* the races before were other races, though the same codes won */
-        if (p->n_probs >= FEW && p->prob_median <= limit / 5) {
-            csm_case_decide(c, CSM_VERDICT_NOISE,
-                            csm_case_metadata_differs(c, "seed")     ? "seed"
-                            : csm_case_metadata_differs(c, "stream") ? "stream"
-                                                                     : "stream_offset",
-                            0.85);
-            fputs("The probabilities agree: same logits, other noise. ", c->text);
-            return true;
-        }
-        if (csm_rule_claims(c))
-            return true;
-        if (p->n_probs >= 16 && p->prob_correlation > 0.6) {
-            csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", 0.7);
-            fputs("Probable codes are more probable in B and rare ones rarer: another "
-                  "temperature. ",
-                  c->text);
-            return true;
-        }
-        if (p->n_probs >= 16 && p->prob_correlation < -0.6) {
-            csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", 0.7);
-            fputs("Probable codes are less probable in B and rare ones less rare: another "
-                  "temperature. ",
-                  c->text);
-            return true;
-        }
-        csm_case_decide(c, CSM_VERDICT_LOGITS,
-                        csm_case_says_quantized(c) ? "quantization" : "unknown", 0.7);
-        fputs("The races before were others although the same codes won them: the logits differ "
-              "by more than rounding. ",
-              c->text);
+    if (have_other_races(c, p, limit))
         return true;
-    }
-    if (p->n_margins >= FEW && p->n_probs >= 16 && p->prob_sign >= 0.9 &&
+    if (p->n_margins >= FEW && p->n_probs >= MANY && p->prob_sign >= 0.9 &&
         p->margin_median <= 1e-3 && p->prob_median > 5e-4) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "top_k", 0.85);
         fputs("The margins agree while all probabilities are shifted one way: another top-k. ",
               c->text);
         return true;
     }
-    bool is_close = needed <= limit || margin_one <= limit / 2;
-    if (is_close && csm_case_says_quantized(c)) {
-        csm_case_decide(c, CSM_VERDICT_LOGITS, "quantization", 0.8);
-        fputs("A close race, and by the files' own word the weights are quantized differently: "
-              "that moves logits by more than rounding. ",
-              c->text);
-        return true;
-    }
-    if (is_close) {
-        csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", p->n_margins >= FEW ? 0.9 : 0.7);
-        csm_print(c->text, "This draw was won by %.3g in %s",
-                isnan(needed) ? margin_one : d->margin_a,
-                isnan(needed) && isnan(d->margin_a) ? "B" : "A");
-        if (!isnan(needed))
-            csm_print(c->text, " and by %.3g in B", d->margin_b);
-        fputs(": a race so close turns on rounding. ", c->text);
+    if (needed <= limit || margin_one <= limit / 2) {
+        decide_close(c, p, needed, margin_one);
         return true;
     }
     if (csm_rule_claims(c))
@@ -186,9 +195,9 @@ static bool decide(struct csm_case *c, const struct pairs *p)
         return false;
     csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", 0.5);
     csm_print(c->text,
-            "Up to here the races agree, and then one with margins %.3g and %.3g turns: the "
-            "stream slips, or a mask differs (top-k). Logits on both sides would tell. ",
-            d->margin_a, d->margin_b);
+              "Up to here the races agree, and then one with margins %.3g and %.3g turns: the "
+              "stream slips, or a mask differs (top-k). Logits on both sides would tell. ",
+              d->margin_a, d->margin_b);
     return true;
 }
 

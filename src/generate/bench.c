@@ -88,9 +88,10 @@ static double read_gb_s(struct reader *r)
 }
 
 /* Multiply-adds from registers and the first cache: the arithmetic's limit. */
+enum { MOST_PEAKS = 64 }; /* threads that it is measured in */
 struct peak {
     const struct kernels *kernels;
-    double *gflop_s;
+    double gflop_s[MOST_PEAKS];
 };
 
 static void peak_work(void *user, size_t first, size_t end, int thread)
@@ -119,15 +120,15 @@ static double bytes_a_value(const struct csm_weight_source *s)
 
 static double bytes_of(const struct csm_weight_source *s, csm_precision precision)
 {
-    double n_values = s->bits != 0 ? (double)s->tensor.n_bytes * 8 / s->bits
-                                   : (double)(s->tensor.n_bytes / csm_dtype_size(s->tensor.dtype));
-    size_t cols = s->tensor.rank == 2 ? s->tensor.shape[s->transposed ? 0 : 1] : 1;
     if (s->bits != 0)
         return (double)(s->tensor.n_bytes + s->scales.n_bytes + s->biases.n_bytes);
-    if (s->tensor.rank == 2 && !s->exact && cols % 64 == 0 &&
-        (precision == CSM_PRECISION_Q8 || precision == CSM_PRECISION_Q4))
+    if (s->tensor.rank != 2 || s->exact)
+        return (double)s->tensor.n_bytes;
+    const double n_values = (double)(s->tensor.n_bytes / csm_dtype_size(s->tensor.dtype));
+    const size_t cols = s->tensor.shape[s->transposed ? 0 : 1];
+    if (cols % 64 == 0 && (precision == CSM_PRECISION_Q8 || precision == CSM_PRECISION_Q4))
         return n_values * ((precision == CSM_PRECISION_Q8 ? 8 : 4) / 8.0 + 4.0 / 64);
-    if (s->tensor.rank == 2 && !s->exact && (precision == CSM_PRECISION_BF16 || precision == CSM_PRECISION_F16))
+    if (precision == CSM_PRECISION_BF16 || precision == CSM_PRECISION_F16)
         return n_values * 2;
     return (double)s->tensor.n_bytes;
 }
@@ -374,8 +375,9 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
         return st;
     result->rss_mb = resident_mb() - BUFFER_MB;
 
-    struct peak peak = {run->reader.kernels, run->frame + MAX_SAMPLES - 64};
-    int n = csm_threads_count(run->reader.threads) < 64 ? csm_threads_count(run->reader.threads) : 64;
+    result->n_threads = csm_threads_count(run->reader.threads);
+    struct peak peak = {.kernels = run->reader.kernels};
+    const int n = result->n_threads < MOST_PEAKS ? result->n_threads : MOST_PEAKS;
     csm_threads_run(run->reader.threads, peak_work, &peak, (size_t)n, 1);
     for (int i = 0; i < n; i++)
         result->peak_gflop_s += peak.gflop_s[i];
@@ -398,7 +400,6 @@ static csm_status measure(struct run *run, const csm_bench_options *o, csm_bench
     result->rtf = result->frame_ms / m->info.frame_ms;
     result->prompt_gflop_s =
         2 * n_backbone * (double)(o->n_prompt * o->n_batch) / result->prompt_ms * 1e-6;
-    result->n_threads = csm_threads_count(run->reader.threads);
     result->n_frames = run->n;
     result->n_batch = o->n_batch;
     result->n_prompt = o->n_prompt;

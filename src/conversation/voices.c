@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -17,6 +16,7 @@
 #include "base/place.h"
 #include "conversation/session.h"
 #include "files/json_file.h"
+#include "files/path.h"
 
 static const char suffix[] = ".safetensors";
 
@@ -112,23 +112,6 @@ static csm_status recording_path(const char *name, char *path, size_t size, csm_
         return status;
     size_t n = strlen(path);
     snprintf(path + n, size - n, "/%s%s", name, suffix);
-    return CSM_OK;
-}
-
-/* mkdir -p */
-static csm_status make_directory(const char *dir, csm_error *err)
-{
-    char part[4096];
-    snprintf(part, sizeof part, "%s", dir);
-    for (char *p = part + 1; *p != '\0'; p++)
-        if (*p == '/') {
-            *p = '\0';
-            if (mkdir(part, 0777) != 0 && errno != EEXIST)
-                return csm_fail(err, CSM_BAD_FILE, "%s: %s", part, strerror(errno));
-            *p = '/';
-        }
-    if (mkdir(part, 0777) != 0 && errno != EEXIST)
-        return csm_fail(err, CSM_BAD_FILE, "%s: %s", part, strerror(errno));
     return CSM_OK;
 }
 
@@ -244,13 +227,10 @@ static csm_status check_length(const csm_session *session, const char *name, csm
 csm_status csm_voice_path(const csm_model *model, const char *name, char *path, size_t size,
                           csm_error *err)
 {
-    char dir[4096];
     csm_status status = recording_path(name, path, size, err);
     if (status == CSM_OK)
-        status = csm_voices_dir(dir, sizeof dir, err);
-    if (status == CSM_OK)
         status = check_free(model, name, err);
-    return status == CSM_OK ? make_directory(dir, err) : status;
+    return status == CSM_OK ? csm_path_make_parents(path, err) : status;
 }
 
 csm_status csm_voice_add(csm_model *model, const char *name, const csm_turn *turn, csm_error *err)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -31,6 +32,24 @@ bool csm_path_has(const char *directory, const char *name)
     bool has = path != NULL && access(path, F_OK) == 0;
     free(path);
     return has;
+}
+
+csm_status csm_path_make_parents(const char *path, csm_error *err)
+{
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
+    csm_status status = CSM_OK;
+    for (char *slash = strchr(copy + 1, '/'); slash != NULL && status == CSM_OK;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        struct stat info;
+        if (mkdir(copy, 0777) != 0 && !(stat(copy, &info) == 0 && S_ISDIR(info.st_mode)))
+            status = csm_fail(err, CSM_BAD_FILE, "%s: cannot be made: %s", copy, strerror(errno));
+        *slash = '/';
+    }
+    free(copy);
+    return status;
 }
 
 static int compare_names(const void *a, const void *b)

@@ -17,6 +17,10 @@ bool csm_path_ends_with(const char *path, const char *suffix);
 /* Whether something of that name is in the directory. */
 bool csm_path_has(const char *directory, const char *name);
 
+/* Make the directories that a file's path goes through, those that are there apart. CSM_BAD_FILE
+ * with errno's text; CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_path_make_parents(const char *path, csm_error *err);
+
 /* The names in a directory, sorted by byte. */
 struct csm_listing {
     size_t n;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "files/path.h"
 #include "hub/checksum.h"
 #include "hub/hub_request.h"
 
@@ -298,7 +299,7 @@ static csm_status fetch_locked(struct csm_hub *hub, struct csm_transport *transp
     snprintf(f.incomplete, sizeof f.incomplete, "%s.63736d00.incomplete", f.blob);
     csm_status status = CSM_OK;
     if (!csm_hub_is_in_snapshot(hub, commit, file)) { /* another process may have been first */
-        status = csm_hub_make_parents(f.blob, err);
+        status = csm_path_make_parents(f.blob, err);
         if (status == CSM_OK && !csm_hub_has_file(f.blob, file->n_bytes) &&
             !csm_hub_share_blob(hub, file))
             status = fetch_blob(&f, transport, err);

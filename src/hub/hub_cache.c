@@ -26,24 +26,6 @@ static csm_status bad_file(csm_error *err, const char *path, const char *what)
     return csm_fail(err, CSM_BAD_FILE, "%s: %s: %s", path, what, strerror(errno));
 }
 
-csm_status csm_hub_make_parents(const char *path, csm_error *err)
-{
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return no_memory(err);
-    csm_status status = CSM_OK;
-    for (char *slash = strchr(copy + 1, '/'); slash != NULL && status == CSM_OK;
-         slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        struct stat info;
-        if (mkdir(copy, 0777) != 0 && !(stat(copy, &info) == 0 && S_ISDIR(info.st_mode)))
-            status = bad_file(err, copy, "cannot be made");
-        *slash = '/';
-    }
-    free(copy);
-    return status;
-}
-
 /* hub->folder/part/commit/name, to be freed; name may be NULL. */
 static char *path_in(const struct csm_hub *hub, const char *part, const char *commit,
                      const char *name)
@@ -70,7 +52,7 @@ char *csm_hub_blob_path(const struct csm_hub *hub, const struct csm_hub_file *fi
 static csm_status write_text(const char *path, const char *text, csm_error *err)
 {
     csm_output *out;
-    csm_status status = csm_hub_make_parents(path, err);
+    csm_status status = csm_path_make_parents(path, err);
     if (status == CSM_OK)
         status = csm_output_open(path, &out, err);
     if (status != CSM_OK)
@@ -168,7 +150,7 @@ csm_status csm_hub_link(const struct csm_hub *hub, const char *commit,
     if (path == NULL || blob == NULL || target == NULL)
         status = no_memory(err);
     if (status == CSM_OK)
-        status = csm_hub_make_parents(path, err);
+        status = csm_path_make_parents(path, err);
     if (status == CSM_OK && hub->has_links)
         status = replace_link(target, path, err);
     else if (status == CSM_OK && rename(blob, path) != 0)
@@ -213,7 +195,7 @@ csm_status csm_hub_lock(struct csm_hub *hub, const struct csm_hub_file *file, in
     char *path = csm_path_join(hub->cache_dir, name);
     if (path == NULL)
         return no_memory(err);
-    csm_status status = csm_hub_make_parents(path, err);
+    csm_status status = csm_path_make_parents(path, err);
     if (status == CSM_OK) {
         *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0664);
         if (*lock < 0)

@@ -17,9 +17,6 @@
 
 #include "hub/hub_tree.h"
 
-/* Make the directories that a path lies in. CSM_BAD_FILE, CSM_NO_MEMORY. */
-CSM_MUST_USE csm_status csm_hub_make_parents(const char *path, csm_error *err);
-
 /* The commit of hub->revision by refs/, or itself if it is one: false if the cache
  * does not know. */
 bool csm_hub_read_ref(const struct csm_hub *hub, char commit[41]);

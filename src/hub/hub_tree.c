@@ -213,7 +213,7 @@ void csm_hub_tree_write(const struct csm_hub_tree *tree, const char *folder, con
     char *path = cached_path(folder, commit);
     char *text = cached_text(tree);
     csm_output *out = NULL;
-    if (path != NULL && text != NULL && csm_hub_make_parents(path, NULL) == CSM_OK &&
+    if (path != NULL && text != NULL && csm_path_make_parents(path, NULL) == CSM_OK &&
         csm_output_open(path, &out, NULL) == CSM_OK) {
         if (csm_output_write(out, text, strlen(text), NULL) == CSM_OK)
             (void)!csm_output_commit(out, NULL);

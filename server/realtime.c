@@ -24,8 +24,7 @@ struct realtime {
     struct speech_request config;
     char session[36], response[36], item[36];
 
-    char *text; /* [n_text] added and not yet said; NULL: none */
-    size_t n_text;
+    char *text; /* added and not yet said; NULL: none */
     struct saying *saying; /* of the response under way; NULL: none */
     char *transcript;      /* of it */
 };
@@ -216,8 +215,8 @@ static void begin_response(struct realtime *t, struct speech_request *request)
 
 /* ---- what the client sends --------------------------------------------------------------- */
 
-/* Append the texts of an item's content. */
-static void add_content(struct realtime *t, const json_t *item)
+/* Append the texts of an item's content; false: refused, and nothing is kept. */
+static bool add_content(struct realtime *t, const json_t *item)
 {
     const json_t *content = json_object_get(item, "content");
     for (size_t i = 0; i < json_array_size(content); i++) {
@@ -225,6 +224,12 @@ static void add_content(struct realtime *t, const json_t *item)
         if (text != NULL && *text != '\0')
             append(&t->text, text);
     }
+    if (t->text == NULL || strlen(t->text) <= 4 * t->service->limits.max_text)
+        return true;
+    free(t->text);
+    t->text = NULL;
+    send_error(t, "string_above_max_length", "the conversation: too much text before a response");
+    return false;
 }
 
 static void on_item(struct realtime *t, const json_t *message)
@@ -235,14 +240,9 @@ static void on_item(struct realtime *t, const json_t *message)
         return;
     }
     const char *role = json_string_value(json_object_get(item, "role"));
-    if (role == NULL || strcmp(role, "system") != 0) /* instructions are not said */
-        add_content(t, item);
-    if (t->text != NULL && strlen(t->text) > 4 * t->service->limits.max_text) {
-        free(t->text);
-        t->text = NULL;
-        send_error(t, "string_above_max_length", "the conversation: too much text before a response");
+    const bool is_instruction = role != NULL && strcmp(role, "system") == 0; /* these are not said */
+    if (!is_instruction && !add_content(t, item))
         return;
-    }
     json_t *added = json_deep_copy(item);
     if (json_object_get(added, "id") == NULL) {
         char id[36];
@@ -340,7 +340,10 @@ static void on_response(struct realtime *t, const json_t *message)
         return;
     }
     for (size_t i = 0; i < json_array_size(input); i++)
-        add_content(t, json_array_get(input, i));
+        if (!add_content(t, json_array_get(input, i))) {
+            speech_request_empty(&request);
+            return;
+        }
     if (t->text == NULL) {
         speech_request_empty(&request);
         send_error(t, "invalid_value", "a response: nothing was added that can be said");

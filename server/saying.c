@@ -397,9 +397,17 @@ struct saying_report saying_report(const struct saying *s)
 struct remark_list saying_remarks(const struct saying *s)
 {
     struct remark_list all = s->remarks;
-    const struct speech_tally *tally = s->speech != NULL ? speech_counts(s->speech) : NULL;
-    for (size_t i = 0; tally != NULL && i < tally->remarks.n; i++)
+    if (s->speech == NULL)
+        return all;
+    const struct speech_tally *tally = speech_counts(s->speech);
+    for (size_t i = 0; i < tally->remarks.n; i++)
         remark_list_add(&all, &tally->remarks.items[i]);
+    const csm_model_info *info = s->service->info;
+    const double n_samples = (double)(tally->n_frames * info->frame_samples) / s->request.speed;
+    csm_remark remark;
+    if (s->service->options->is_marked && s->ended_us != 0 && tally->n_frames > 0 &&
+        csm_remark_mark((size_t)n_samples, info->sample_rate_hz, &remark))
+        remark_list_add(&all, &remark);
     return all;
 }
 

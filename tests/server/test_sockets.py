@@ -288,6 +288,18 @@ def test_realtime_cancels_refuses_and_goes_on(server):
         assert s.until("response.done")[-1]["response"]["status"] == "completed"
 
 
+def test_realtime_text_has_its_limit_in_an_item_and_in_a_response(server):
+    item = {"type": "message", "content": [{"type": "input_text", "text": "word " * 4000}]}
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        for kind, body in (("conversation.item.create", {"item": item}),
+                           ("response.create", {"response": {"input": [item]}})):
+            s.send(kind, **body)
+            assert s.next()["error"]["code"] == "string_above_max_length", kind
+            s.send("response.create")
+            assert s.next()["error"]["message"].startswith("a response: nothing"), kind
+
+
 def test_realtime_settings_hold_as_long_as_they_should(server):
     """A refused one changes nothing, and a response's is over with the response."""
 

@@ -280,6 +280,9 @@ def test_what_is_said_is_marked_unless_told_otherwise(csm, tmp_path):
                                      {"input": text, "response_format": format, "seed": 1})
         (tmp_path / f"marked.{format}").write_bytes(sound)
         assert b"AI-generated" in sound or format == "mp3"
+    for most_ms, codes in (160, "cut, short-mark"), (240, "cut"):
+        _, headers, _ = s.request("POST", "/v1/audio/speech", {"input": text, "seed": 1, "max_audio_ms": most_ms})
+        assert headers["X-Remarks"] == codes
     assert s.stop() == 0
     assert csm("detect", tmp_path / "marked.wav", tmp_path / "marked.mp3").returncode == 0
     csm("generate", "--text", text, "--seed", 1, "--mark", "--output", tmp_path / "same.wav", "--quiet")

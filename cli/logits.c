@@ -13,11 +13,14 @@ static csm_status refuse(csm_error *err, const char *path, const char *name, con
 static csm_status convert(const char *path, const csm_tensor *t, struct logits *logits,
                           csm_error *err)
 {
-    if (t->rank != 1 && t->rank != 2)
-        return refuse(err, path, t->name, "the rank is not 1 or 2; expected [rows, vocab]");
+    if (t->rank == 0)
+        return refuse(err, path, t->name, "the rank is 0; expected [rows, vocab]");
     if (t->dtype != CSM_DTYPE_F32 && t->dtype != CSM_DTYPE_BF16 && t->dtype != CSM_DTYPE_F16)
         return refuse(err, path, t->name, "the dtype is not F32, BF16 or F16");
-    size_t rows = t->rank == 2 ? t->shape[0] : 1, vocab = t->shape[t->rank - 1];
+    size_t rows = 1;
+    for (size_t i = 0; i + 1 < t->rank; i++)
+        rows *= t->shape[i];
+    const size_t vocab = t->shape[t->rank - 1];
     if (rows == 0 || vocab == 0)
         return refuse(err, path, t->name, "it is empty; expected [rows, vocab]");
     float *values = calloc(rows, vocab * sizeof *values);

@@ -16,7 +16,8 @@
 static const char help[] =
     "usage: csm sample FILE.safetensors [OPTIONS]\n"
     "Draw one token for each row of a [rows, vocab] tensor, in order, from one\n"
-    "generator seeded once; one id a line.\n\n"
+    "generator seeded once; one id a line. A token file's logits, [frames, codebooks,\n"
+    "vocab], give its codes again.\n\n"
     "  --tensor NAME         the logits; needed if the file holds several tensors\n"
     "  --sampler S           transformers (default), sesame, csm-mlx, mlx-categorical\n"
     "  --dtype D             f32 (default), bf16, f16: what the logits are rounded to first\n"

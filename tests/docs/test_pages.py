@@ -51,7 +51,7 @@ def run(script, work, env):
         return out.read().split(BORDER + "\n"), err.read(), status
 
 
-@pytest.mark.parametrize("name, n_steps", [("TUTORIAL", 10), ("HOWTO", 10), ("DRAWS", 1)])
+@pytest.mark.parametrize("name, n_steps", [("TUTORIAL", 10), ("HOWTO", 10), ("DRAWS", 1), ("MODEL", 1)])
 def test_the_commands_of_a_page_do_what_it_says(name, n_steps, tmp_path):
     page = (ROOT / "docs" / f"{name}.md").read_text()
     blocks = steps(page)

@@ -112,6 +112,14 @@ def test_what_the_page_names_is_there():
         assert "NAME" in name or re.search(rf"\b{name}\b", source), name
 
 
+def test_functions_are_in_the_files_that_pages_give_them():
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+    pairs = [pair for page in pages for pair in re.findall(r"`(\w+)`\s+\(`([\w/.]+/[\w.]+)`\)", page.read_text())]
+    assert len(pairs) > 20
+    for name, path in pairs:
+        assert re.search(rf"\b{name}\b", (ROOT / path).read_text()), (name, path)
+
+
 def test_each_way_to_build_on_is_ten_lines():
     """Ten steps each, however the lines are broken."""
     ways = re.split(r"^## Add an? ", PAGE, flags=re.M)[1:]

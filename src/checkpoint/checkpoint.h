@@ -33,6 +33,8 @@
 #ifndef CSM_CHECKPOINT_CHECKPOINT_H
 #define CSM_CHECKPOINT_CHECKPOINT_H
 
+#include <jansson.h>
+
 #include <csm/model.h>
 
 #include "base/weight_source.h"
@@ -128,6 +130,12 @@ const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint);
 CSM_MUST_USE csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint,
                                                  struct csm_mapped *file,
                                                  const char **path, csm_error *err);
+
+/* A JSON file beside that tokenizer.json, whole numbers as reals; *out NULL: there is none, else
+ * to be released with json_decref. CSM_BAD_FILE, CSM_BAD_FORMAT, CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_checkpoint_beside_tokenizer(const csm_checkpoint *checkpoint,
+                                                        const char *name, json_t **out,
+                                                        csm_error *err);
 
 enum csm_part {
     CSM_BACKBONE,

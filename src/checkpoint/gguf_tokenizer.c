@@ -213,11 +213,12 @@ static void put_added(struct csm_builder *b, const struct tokens *t)
     }
 }
 
+/* Added tokens, too: so they have the ids that they have here. */
 static void put_vocab(struct csm_builder *b, const struct tokens *t)
 {
     bool is_first = true;
     for (size_t i = 0; i < t->n; i++) {
-        if (t->is_added[i] || t->list[i].n == 0)
+        if (t->list[i].n == 0)
             continue;
         if (!is_first)
             csm_builder_add(b, ",", 1);

@@ -283,9 +283,11 @@ static csm_status write_config(const struct job *job, const char *out_dir, csm_e
 }
 
 /* What is written in out_dir, config.json last. */
-static const char *const written[] = {"model.safetensors", "mimi.safetensors", "tokenizer.json",
+static const char *const written[] = {"model.safetensors",      "mimi.safetensors",
+                                      "tokenizer.json",         "tokenizer_config.json",
+                                      "special_tokens_map.json", "added_tokens.json",
                                       "generation_config.json", "mimi_config.json", "config.json"};
-enum { COPIED_FIRST = 2, COPIED_END = 5 };
+enum { COPIED_FIRST = 2, COPIED_END = 8 };
 
 /* Would writing change the model that is read, or another that nobody gave up? */
 static csm_status check_out_dir(const char *in_dir, const char *out_dir, bool replace,

@@ -55,18 +55,34 @@ csm_status csm_folder_map(const struct csm_folder *folder, const char *name, con
     return status;
 }
 
-csm_status csm_folder_json(const struct csm_folder *folder, const char *name, json_t **out,
-                           csm_error *err)
+static csm_status read_json(const struct csm_folder *folder, const char *name,
+                            csm_status (*parse)(const char *, const void *, size_t, json_t **,
+                                                csm_error *),
+                            json_t **out, csm_error *err)
 {
     struct csm_mapped file = {0};
     char *path = csm_path_join(folder->path, name);
     csm_status status = path == NULL ? csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name)
                                      : csm_folder_map(folder, name, "a JSON file", &file, err);
     if (status == CSM_OK)
-        status = csm_json_parse(path, file.data, file.size, out, err);
+        status = parse(path, file.data, file.size, out, err);
     csm_mapped_close(&file);
     free(path);
     return status;
+}
+
+csm_status csm_folder_json(const struct csm_folder *folder, const char *name, json_t **out,
+                           csm_error *err)
+{
+    return read_json(folder, name, csm_json_parse, out, err);
+}
+
+csm_status csm_folder_reals(const struct csm_folder *folder, const char *name, json_t **out,
+                            csm_error *err)
+{
+    *out = NULL;
+    return csm_folder_has(folder, name) ? read_json(folder, name, csm_json_parse_reals, out, err)
+                                        : CSM_OK;
 }
 
 csm_status csm_folder_tensors(const struct csm_folder *folder, const char *name, csm_tensors **out,

@@ -31,6 +31,9 @@ CSM_MUST_USE csm_status csm_folder_map(const struct csm_folder *folder, const ch
                                        csm_error *err);
 CSM_MUST_USE csm_status csm_folder_json(const struct csm_folder *folder, const char *name,
                                         json_t **out, csm_error *err);
+/* The same as csm_json_parse_reals reads it; *out NULL: no such file. */
+CSM_MUST_USE csm_status csm_folder_reals(const struct csm_folder *folder, const char *name,
+                                         json_t **out, csm_error *err);
 CSM_MUST_USE csm_status csm_folder_tensors(const struct csm_folder *folder, const char *name,
                                            csm_tensors **out, csm_error *err);
 

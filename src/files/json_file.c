@@ -11,14 +11,14 @@
 
 enum { MAX_BYTES = 100 * 1000 * 1000 };
 
-csm_status csm_json_parse(const char *path, const void *bytes, size_t n, json_t **out,
-                          csm_error *err)
+static csm_status parse(const char *path, const void *bytes, size_t n, size_t flags, json_t **out,
+                        csm_error *err)
 {
     if (n > MAX_BYTES)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %zu bytes of JSON, expected at most %d", path, n,
                         MAX_BYTES);
     json_error_t json;
-    json_t *value = json_loadb(bytes == NULL ? "" : bytes, n, JSON_REJECT_DUPLICATES, &json);
+    json_t *value = json_loadb(bytes == NULL ? "" : bytes, n, flags, &json);
     if (value == NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: line %d, column %d: %s", path, json.line,
                         json.column, json.text);
@@ -28,6 +28,18 @@ csm_status csm_json_parse(const char *path, const void *bytes, size_t n, json_t 
     }
     *out = value;
     return CSM_OK;
+}
+
+csm_status csm_json_parse(const char *path, const void *bytes, size_t n, json_t **out,
+                          csm_error *err)
+{
+    return parse(path, bytes, n, JSON_REJECT_DUPLICATES, out, err);
+}
+
+csm_status csm_json_parse_reals(const char *path, const void *bytes, size_t n, json_t **out,
+                                csm_error *err)
+{
+    return parse(path, bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, out, err);
 }
 
 csm_status csm_json_load(const char *path, json_t **out, csm_error *err)

@@ -22,6 +22,10 @@ CSM_MUST_USE csm_status csm_json_load(const char *path, json_t **out, csm_error 
 CSM_MUST_USE csm_status csm_json_parse(const char *path, const void *bytes, size_t n, json_t **out,
                                        csm_error *err);
 
+/* The same, whole numbers as reals: in tokenizer_config.json stands 10^30. */
+CSM_MUST_USE csm_status csm_json_parse_reals(const char *path, const void *bytes, size_t n,
+                                             json_t **out, csm_error *err);
+
 /* Reads members of objects. The first failure stays in `status`, with its
  * message in `err`; what is read after it is meaningless, so a caller may read
  * all and look once. */

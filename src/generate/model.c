@@ -10,6 +10,7 @@
 #include "generate/speculation.h"
 #include "generate/warm_up.h"
 #include "text/prompt.h"
+#include "text/tokenizer_beside.h"
 
 const char *csm_precision_name(csm_precision precision)
 {
@@ -123,7 +124,17 @@ static csm_status open_tokenizer(csm_model *m, csm_error *err)
     csm_status st = csm_checkpoint_tokenizer(m->checkpoint, &file, &path, err);
     if (st != CSM_OK)
         return st;
-    st = csm_tokenizer_read(path, (const char *)file.data, file.size, &m->tokenizer, err);
+    struct csm_tokenizer_beside beside = {0};
+    st = csm_checkpoint_beside_tokenizer(m->checkpoint, "tokenizer_config.json", &beside.config, err);
+    if (st == CSM_OK)
+        st = csm_checkpoint_beside_tokenizer(m->checkpoint, "special_tokens_map.json",
+                                             &beside.special_map, err);
+    if (st == CSM_OK)
+        st = csm_checkpoint_beside_tokenizer(m->checkpoint, "added_tokens.json", &beside.added, err);
+    if (st == CSM_OK)
+        st = csm_tokenizer_read(path, (const char *)file.data, file.size, &beside, &m->tokenizer,
+                                err);
+    csm_beside_free(&beside);
     csm_mapped_close(&file);
     return st;
 }

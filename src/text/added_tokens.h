@@ -21,22 +21,28 @@ struct csm_added_token {
     size_t n;
     int32_t id;
     bool is_single_word, strips_left, strips_right;
+    bool is_normalized, is_special;
 };
 
 /* Tokens that are looked for together, by first byte, the longest first. */
 struct csm_added_tokens {
     struct csm_added_token *tokens;
     size_t n;
+    bool is_searched[2]; /* those that are not special, those that are */
     size_t first[257]; /* tokens that begin with byte b: first[b] .. first[b + 1] - 1 */
     struct csm_pattern *word_after, *word_before; /* NULL if no token needs them */
 };
 
-/* Those of the file's "added_tokens" (may be NULL) whose `normalized` is as
- * given: `tokenizers` looks for the two kinds one after the other. One that the vocabulary
- * has, too, has the id that it has there. Freed with csm_added_free, also when this failed. */
-CSM_MUST_USE csm_status csm_added_read(const char *path, const json_t *array, bool is_normalized,
-                                       const struct csm_bpe *bpe, struct csm_added_tokens *set,
-                                       csm_error *err);
+/* The tokens of the file's "added_tokens" (may be NULL), then `more` (NULL: none; the same
+ * without ids), in two sets by `normalized`, false and true: `tokenizers` looks for the two
+ * kinds one after the other. Ids are numbered as there, whatever the file says of them: one that the
+ * vocabulary has, too, has its id; another has one more than the largest so far, or than the
+ * vocabulary has tokens. Freed with csm_added_free each, also when this failed.
+ *
+ *   has_special  special ones are cut out of texts, too (split_special_tokens false) */
+CSM_MUST_USE csm_status csm_added_read(const char *path, const json_t *array, const json_t *more,
+                                       bool has_special, const struct csm_bpe *bpe,
+                                       struct csm_added_tokens sets[2], csm_error *err);
 void csm_added_free(struct csm_added_tokens *set);
 
 /* The token of that content, or NULL. */

@@ -39,6 +39,8 @@ struct csm_bpe {
     size_t merge_mask;
     int32_t byte_ids[256]; /* token of each single byte, or -1 */
     int32_t last;
+    size_t n; /* tokens of the file */
+    json_t *unspelled; /* those outside the alphabet of bytes, and their ids; NULL: none */
     bool ignore_merges;
 };
 
@@ -82,7 +84,15 @@ int32_t csm_bpe_written_id(const struct csm_bpe *bpe, const char *token, size_t 
                            unsigned char *bytes)
 {
     const ptrdiff_t n_bytes = csm_alphabet_bytes(&bpe->alphabet, token, n, bytes);
-    return n_bytes > 0 ? csm_bpe_id(bpe, bytes, (size_t)n_bytes) : -1;
+    if (n_bytes > 0)
+        return csm_bpe_id(bpe, bytes, (size_t)n_bytes);
+    const json_t *id = json_object_get(bpe->unspelled, token);
+    return id != NULL ? (int32_t)json_integer_value(id) : -1;
+}
+
+size_t csm_bpe_size(const struct csm_bpe *bpe)
+{
+    return bpe->n;
 }
 
 int32_t csm_bpe_last(const struct csm_bpe *bpe)
@@ -97,6 +107,19 @@ static size_t count_bytes(struct csm_json_text text, char byte)
     for (const char *c = text.begin; c < text.end; c++)
         n += *c == byte;
     return n;
+}
+
+/* A token that no piece of text spells, but an added token may be. */
+static csm_status keep_unspelled(struct csm_bpe *bpe, const char *path, const char *token, size_t n,
+                                 int32_t id, csm_error *err)
+{
+    char *copy = strndup(token, n);
+    if (bpe->unspelled == NULL)
+        bpe->unspelled = json_object();
+    const bool is_kept = copy != NULL && bpe->unspelled != NULL &&
+                         json_object_set_new(bpe->unspelled, copy, json_integer(id)) == 0;
+    free(copy);
+    return is_kept ? CSM_OK : csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
 }
 
 /* One `"token": id`. */
@@ -117,8 +140,9 @@ static csm_status read_token(struct csm_bpe *bpe, const char *path, struct csm_j
                         shown, token, MAX_ID);
     if (id > bpe->last)
         bpe->last = id;
+    bpe->n++;
     if (n_bytes <= 0)
-        return CSM_OK; /* no piece of text can spell it */
+        return keep_unspelled(bpe, path, token, n, id, err);
     struct token *slot = token_slot(bpe, bpe->arena + *offset, (size_t)n_bytes);
     if (slot->id >= 0)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: model.vocab: %.*s: a token twice", path, shown,
@@ -322,6 +346,7 @@ void csm_bpe_free(struct csm_bpe *bpe)
     free(bpe->merges);
     free(bpe->tokens);
     free(bpe->arena);
+    json_decref(bpe->unspelled);
     free(bpe);
 }
 

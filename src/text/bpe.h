@@ -32,10 +32,12 @@ void csm_bpe_free(struct csm_bpe *bpe); /* takes NULL */
 /* The id of the token that spells these bytes, or -1. */
 int32_t csm_bpe_id(const struct csm_bpe *bpe, const void *bytes, size_t n);
 
-/* The id of the token that the file writes so, in the alphabet of bytes, or -1; `bytes` is room
- * for n. */
+/* The id of the token that the file writes so (zero-terminated), or -1; `bytes` is room for n. */
 int32_t csm_bpe_written_id(const struct csm_bpe *bpe, const char *token, size_t n,
                            unsigned char *bytes);
+
+/* How many tokens the vocabulary has. */
+size_t csm_bpe_size(const struct csm_bpe *bpe);
 
 /* The largest id. */
 int32_t csm_bpe_last(const struct csm_bpe *bpe);

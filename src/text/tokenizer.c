@@ -16,6 +16,7 @@
 #include "text/bpe.h"
 #include "text/json_scan.h"
 #include "text/pattern.h"
+#include "text/tokenizer_beside.h"
 #include "base/utf8.h"
 
 enum { MAX_STEPS = 8, MAX_AROUND = 16 };
@@ -181,8 +182,25 @@ static bool is_nothing(const json_t *normalizer)
            (json_is_array(parts) && json_array_size(parts) == 0);
 }
 
+/* The file's added tokens, and those that the files beside it name. */
+static csm_status read_added(csm_tokenizer *t, const char *path, const json_t *root,
+                             const struct csm_tokenizer_beside *beside, csm_error *err)
+{
+    const json_t *own = json_object_get(root, "added_tokens");
+    json_t *more = NULL;
+    csm_status status = CSM_OK;
+    if (beside != NULL)
+        status = csm_beside_tokens(beside, own, &more, err);
+    if (status == CSM_OK)
+        status = csm_added_read(path, own, more, beside == NULL || !csm_beside_splits(beside), t->bpe,
+                                t->added, err);
+    json_decref(more);
+    return status;
+}
+
 static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *root,
-                           const struct large_values *large, csm_error *err)
+                           const struct large_values *large,
+                           const struct csm_tokenizer_beside *beside, csm_error *err)
 {
     const json_t *normalizer = json_object_get(root, "normalizer");
     if (!is_nothing(normalizer))
@@ -190,9 +208,8 @@ static csm_status read_all(csm_tokenizer *t, const char *path, const json_t *roo
                         type_of(normalizer));
     csm_status status = csm_bpe_new(path, json_object_get(root, "model"), large->vocab,
                                     large->merges, &t->bpe, err);
-    for (size_t i = 0; status == CSM_OK && i < 2; i++)
-        status = csm_added_read(path, json_object_get(root, "added_tokens"), i == 1, t->bpe,
-                                &t->added[i], err);
+    if (status == CSM_OK)
+        status = read_added(t, path, root, beside, err);
     if (status == CSM_OK)
         status = for_parts(t, path, json_object_get(root, "pre_tokenizer"), "pretokenizers",
                            read_pre_tokenizer, err);
@@ -320,7 +337,8 @@ static csm_status parse(const char *path, const char *bytes, size_t n, struct la
 }
 
 csm_status csm_tokenizer_read(const char *path, const char *bytes, size_t n_bytes,
-                              csm_tokenizer **out, csm_error *err)
+                              const struct csm_tokenizer_beside *beside, csm_tokenizer **out,
+                              csm_error *err)
 {
     struct large_values large = {0};
     json_t *root = NULL;
@@ -331,7 +349,7 @@ csm_status csm_tokenizer_read(const char *path, const char *bytes, size_t n_byte
     if (t == NULL)
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     else
-        status = read_all(t, path, root, &large, err);
+        status = read_all(t, path, root, &large, beside, err);
     json_decref(root);
     if (status != CSM_OK)
         csm_tokenizer_close(t);
@@ -345,7 +363,7 @@ csm_status csm_tokenizer_open(const char *path, csm_tokenizer **out, csm_error *
     struct csm_mapped file;
     csm_status status = csm_mapped_open(path, "a tokenizer.json", &file, err);
     if (status == CSM_OK)
-        status = csm_tokenizer_read(path, (const char *)file.data, file.size, out, err);
+        status = csm_tokenizer_read(path, (const char *)file.data, file.size, NULL, out, err);
     csm_mapped_close(&file);
     return status;
 }

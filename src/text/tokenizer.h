@@ -27,8 +27,12 @@ typedef struct csm_tokenizer csm_tokenizer;
  * untouched on failure. Returns CSM_OK; CSM_BAD_FILE, CSM_BAD_FORMAT,
  * CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_tokenizer_open(const char *path, csm_tokenizer **out, csm_error *err);
-/* The same from memory; `path` is for messages. */
+/* The same from memory; `path` is for messages.
+ *
+ *   beside  what the files beside it add to it, or NULL (tokenizer_beside.h) */
+struct csm_tokenizer_beside;
 CSM_MUST_USE csm_status csm_tokenizer_read(const char *path, const char *bytes, size_t n_bytes,
+                                           const struct csm_tokenizer_beside *beside,
                                            csm_tokenizer **out, csm_error *err);
 void csm_tokenizer_close(csm_tokenizer *tokenizer); /* takes NULL */
 

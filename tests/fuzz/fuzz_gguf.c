@@ -45,7 +45,7 @@ static void check_tokenizer(const csm_gguf *file)
     csm_status status = csm_gguf_tokenizer(file, "fuzz", &text, &n, &err);
     check_line(status, &err);
     if (text != NULL) {
-        status = csm_tokenizer_read("fuzz", text, n, &tokenizer, &err);
+        status = csm_tokenizer_read("fuzz", text, n, NULL, &tokenizer, &err);
         check_line(status, &err);
     }
     csm_tokenizer_close(tokenizer);

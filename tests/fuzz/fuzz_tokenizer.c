@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                         "<|AUDIO|> aab abab\xf0\x9f\x98\x80", "\xff"};
     csm_error err = {""};
     csm_tokenizer *t = NULL;
-    csm_status status = csm_tokenizer_read("t", (const char *)data, n, &t, &err);
+    csm_status status = csm_tokenizer_read("t", (const char *)data, n, NULL, &t, &err);
     CHECK((status == CSM_OK) == (t != NULL));
     CHECK(status == CSM_OK || (err.text[0] != '\0' && strchr(err.text, '\n') == NULL));
     if (t != NULL) {

@@ -34,7 +34,7 @@ static csm_status open_tokenizer(const char *path, csm_tokenizer **out, csm_erro
         return st;
     st = csm_gguf_tokenizer(file, path, &text, &n, err);
     if (st == CSM_OK)
-        st = csm_tokenizer_read(path, text, n, out, err);
+        st = csm_tokenizer_read(path, text, n, NULL, out, err);
     free(text);
     csm_gguf_close(file);
     return st;

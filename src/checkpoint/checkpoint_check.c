@@ -85,6 +85,40 @@ static csm_status walk(struct csm_checkpoint *checkpoint, enum csm_part part,
     return CSM_OK;
 }
 
+static bool is_zero(const csm_tensor *tensor)
+{
+    const unsigned char *byte = tensor->data, *end = byte + tensor->n_bytes;
+    while (byte < end && *byte == 0)
+        byte++;
+    return byte == end;
+}
+
+/* A download that was cut short has zeros where it ends, if its file was given its size before:
+ * such a model makes noise. Only matrices of layers are looked at, which no training leaves so; the
+ * first bytes of a good one end the search in it. */
+static csm_status note_zeros(struct csm_checkpoint *checkpoint, csm_error *err)
+{
+    const struct csm_tensor_set *set = checkpoint->language.set;
+    const struct csm_set_tensor *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; set != NULL && i < set->n; i++) {
+        const struct csm_set_tensor *t = &set->tensors[i];
+        const bool is_of_layer = strstr(t->name, ".layers.") != NULL &&
+                                 strncmp(t->name, "codec_model.", strlen("codec_model.")) != 0;
+        if (!t->is_bound || !is_of_layer || t->tensor.rank < 2 || t->tensor.data == NULL ||
+            !is_zero(&t->tensor))
+            continue;
+        first = first != NULL ? first : t;
+        n++;
+    }
+    if (n == 0)
+        return CSM_OK;
+    return csm_notes_add(&checkpoint->notes, true, err,
+                         "%s: %zu matrices of layers hold zeros alone, the first is %s: was the file "
+                         "downloaded whole?",
+                         first->file, n, first->tensor.name);
+}
+
 csm_status csm_checkpoint_check(struct csm_checkpoint *checkpoint, csm_error *err)
 {
     struct csm_checkpoint_info *info = &checkpoint->info;
@@ -104,5 +138,5 @@ csm_status csm_checkpoint_check(struct csm_checkpoint *checkpoint, csm_error *er
                           &info->n_codec_bytes, err);
     }
     name_most_common(language, checkpoint->stored_dtype, sizeof checkpoint->stored_dtype);
-    return status;
+    return status == CSM_OK ? note_zeros(checkpoint, err) : status;
 }

@@ -70,6 +70,23 @@ csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, struct csm
                : csm_mapped_open(checkpoint->tokenizer, "a tokenizer.json", file, err);
 }
 
+csm_status csm_checkpoint_beside_tokenizer(const csm_checkpoint *checkpoint, const char *name,
+                                           json_t **out, csm_error *err)
+{
+    if (checkpoint->folder.files != NULL)
+        return csm_folder_reals(&checkpoint->folder, name, out, err);
+    char *directory = strdup(checkpoint->tokenizer);
+    if (directory == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", name);
+    char *slash = strrchr(directory, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    const struct csm_folder folder = {.path = slash != NULL ? directory : "."};
+    const csm_status status = csm_folder_reals(&folder, name, out, err);
+    free(directory);
+    return status;
+}
+
 /* A length that counts the prompt's positions is no length of speech. (transformers cuts there;
  * trainers write the whole context's, which says nothing.) */
 static csm_status note_length(struct csm_checkpoint *checkpoint, csm_error *err)
@@ -81,6 +98,17 @@ static csm_status note_length(struct csm_checkpoint *checkpoint, csm_error *err)
                          "generation_config.json: max_length %zu is not used: it counts the prompt, "
                          "expected max_new_tokens, the frames of speech",
                          n);
+}
+
+/* transformers itself writes such a file; whoever adds keys to it finds them without effect. */
+static csm_status note_dropped(struct csm_checkpoint *checkpoint, csm_error *err)
+{
+    if (!checkpoint->config.generation.drops_depth)
+        return CSM_OK;
+    return csm_notes_add(&checkpoint->notes, true, err,
+                         "generation_config.json: depth_decoder_* keys are not used, as in "
+                         "transformers, while _from_model_config is true: the depth decoder is "
+                         "greedy; take that key out to use them");
 }
 
 /* HF leaves the quantizer's projections out where they would change no width. */
@@ -195,6 +223,8 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
         status = csm_complete_tokenizer(checkpoint, err);
     if (status == CSM_OK)
         status = note_length(checkpoint, err);
+    if (status == CSM_OK)
+        status = note_dropped(checkpoint, err);
     if (status == CSM_OK)
         status = make_identity(checkpoint, err);
     if (status == CSM_OK)

@@ -38,6 +38,8 @@ enum rank {
 
 static enum rank rank_of(const char *name, const char *said)
 {
+    if (name[0] == '.') /* what macOS keeps beside a file (._NAME), and editors: no model */
+        return NEVER;
     if (said != NULL && strcmp(name, said) == 0)
         return SAID;
     if (strcmp(name, "model.safetensors") == 0)
@@ -171,6 +173,16 @@ static csm_status note_unused(struct csm_checkpoint *checkpoint,
                                "%s is not used: the model is %s", name,
                                checkpoint->sets[0] != NULL ? checkpoint->sets[0]->name
                                                            : checkpoint->codec.set->name);
+    }
+    for (size_t s = 0; s < 2 && st == CSM_OK; s++) {
+        const struct csm_set_doubled *doubled =
+            checkpoint->sets[s] != NULL ? &checkpoint->sets[s]->doubled : NULL;
+        if (doubled != NULL && doubled->n > 0)
+            st = csm_notes_add(&checkpoint->notes, true, err,
+                               "%s: two shards hold different numbers for %zu of its tensors: that "
+                               "of the index is used, as for %s that of %s, not %s",
+                               checkpoint->sets[s]->name, doubled->n, doubled->name, doubled->used,
+                               doubled->other);
     }
     for (size_t s = 0; s < 2 && st == CSM_OK; s++)
         if (checkpoint->sets[s] != NULL && checkpoint->sets[s]->wrapper != NULL)

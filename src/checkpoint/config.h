@@ -89,6 +89,7 @@ struct csm_generation_config {
     double depth_top_p, depth_min_p;
     csm_cutoffs cutoffs, depth_cutoffs;
     struct csm_code_rules rules, depth_rules; /* the first: of code 0 */
+    bool drops_depth; /* depth_decoder_* keys are there, but nobody reads them */
     char rule_names[256]; /* the keys that made them, by blanks; "" for none */
     size_t max_frames;   /* max_new_tokens; 125 where it says nothing */
     size_t max_length;   /* where it alone says a length, which counts the prompt; else 0 */

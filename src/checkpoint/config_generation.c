@@ -261,27 +261,54 @@ static struct draw read_draw(struct csm_json_reader *reader, const json_t *root,
     return draw;
 }
 
+static const char *const depth_lengths[] = {"depth_decoder_min_new_tokens",
+                                            "depth_decoder_max_new_tokens"};
+
 /* The depth decoder draws the other codes of a frame, never fewer or more. */
 static void check_depth_length(struct csm_json_reader *reader, const json_t *root,
                                size_t n_codebooks)
 {
-    static const char *const keys[] = {"depth_decoder_min_new_tokens",
-                                       "depth_decoder_max_new_tokens"};
     const int64_t n = (int64_t)n_codebooks - 1;
     for (size_t i = 0; i < 2 && n_codebooks > 0; i++)
-        if (csm_json_integer(reader, root, keys[i], n, 0, INT_MAX) != n)
-            csm_json_refuse(reader, keys[i], "expected %lld, the codes after the first",
+        if (csm_json_integer(reader, root, depth_lengths[i], n, 0, INT_MAX) != n)
+            csm_json_refuse(reader, depth_lengths[i], "expected %lld, the codes after the first",
                             (long long)n);
+}
+
+/* Whether a file says how to draw: others of its keys are written by transformers itself. */
+static bool says_draws(const json_t *root, const char *prefix)
+{
+    static const char *const keys[] = {"do_sample", "temperature", "top_k", "top_p", "min_p", "top_h",
+                                       "typical_p", "epsilon_cutoff", "eta_cutoff",
+                                       "repetition_penalty", "no_repeat_ngram_size",
+                                       "bad_words_ids", "suppress_tokens",
+                                       "begin_suppress_tokens", "eos_token_id"};
+    bool says = false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char key[KEY_MAX];
+        snprintf(key, sizeof key, "%s%s", prefix, keys[i]);
+        const json_t *value = json_object_get(root, key);
+        says = says || (value != NULL && !json_is_null(value));
+    }
+    return says;
 }
 
 void csm_config_generation(struct csm_json_reader *reader, const json_t *root, size_t n_codebooks,
                            struct csm_generation_config *config)
 {
+    static const char of_depth[] = "depth_decoder_";
     char names[sizeof config->rule_names] = "";
     const struct draw first = read_draw(reader, root, "", names, sizeof names);
-    const struct draw depth = read_draw(reader, root, "depth_decoder_", names, sizeof names);
-    check_depth_length(reader, root, n_codebooks);
+    /* Of a file that transformers made of config.json it keeps no key but its own class's. */
+    const bool is_made = csm_json_bool(reader, root, "_from_model_config", false);
+    json_t *none = is_made ? json_object() : NULL;
+    if (none == NULL)
+        check_depth_length(reader, root, n_codebooks);
+    const struct draw depth =
+        read_draw(reader, none != NULL ? none : root, of_depth, names, sizeof names);
+    json_decref(none);
     *config = (struct csm_generation_config){
+        .drops_depth = is_made && says_draws(root, of_depth),
         .temperature = first.temperature,
         .top_k = first.top_k,
         .top_p = first.top_p,

@@ -9,11 +9,20 @@ static size_t read_size(struct csm_json_reader *reader, const json_t *object, co
     return (size_t)csm_json_integer(reader, object, key, (int64_t)fallback, 1, (int64_t)high);
 }
 
+/* A head is rotated whole: with a part of it, transformers' CSM fails. */
+static void check_whole(struct csm_json_reader *reader, const json_t *object)
+{
+    static const char key[] = "partial_rotary_factor";
+    if (csm_json_number(reader, object, key, 1, 0, 1e9) != 1)
+        csm_json_refuse(reader, key, "expected 1: a CSM rotates whole heads");
+}
+
 /* rope_scaling (4.x), which goes before rope_parameters (5.x) as in transformers, and
  * rope_theta; the rescaling that the rope comes with stays where neither is said. */
 static void read_rope(struct csm_json_reader *reader, const json_t *object, size_t max_positions,
                       struct csm_rope *rope)
 {
+    check_whole(reader, object);
     rope->theta = csm_json_number(reader, object, "rope_theta", rope->theta, 1, 1e12);
     const char *key = "rope_scaling";
     const json_t *rules = csm_json_object(reader, object, key);
@@ -27,6 +36,7 @@ static void read_rope(struct csm_json_reader *reader, const json_t *object, size
             rope->factor = 0;
         return;
     }
+    check_whole(reader, rules);
     rope->theta = csm_json_number(reader, rules, "rope_theta", rope->theta, 1, 1e12);
     const char *type = csm_json_text(reader, rules, "rope_type",
                                      csm_json_text(reader, rules, "type", "default"));
@@ -40,8 +50,12 @@ static void read_rope(struct csm_json_reader *reader, const json_t *object, size
     rope->factor = csm_json_number(reader, rules, "factor", 0, 0, 1e9);
     rope->low_freq_factor = csm_json_number(reader, rules, "low_freq_factor", 0, 0, 1e9);
     rope->high_freq_factor = csm_json_number(reader, rules, "high_freq_factor", 0, 0, 1e9);
-    rope->original_max_positions = csm_json_number(
-        reader, rules, "original_max_position_embeddings", (double)max_positions, 1, 1e12);
+    /* One beside the rules goes before the one among them, as in transformers. */
+    static const char original[] = "original_max_position_embeddings";
+    rope->original_max_positions =
+        csm_json_number(reader, object, original,
+                        csm_json_number(reader, rules, original, (double)max_positions, 1, 1e12),
+                        1, 1e12);
     if (reader->status == CSM_OK &&
         (rope->factor <= 0 || rope->low_freq_factor <= 0 ||
          rope->high_freq_factor <= rope->low_freq_factor))

@@ -120,6 +120,35 @@ struct shard {
     csm_tensors *file;
 };
 
+/* "./a" is "a". */
+static const char *without_dot(const char *path)
+{
+    while (strncmp(path, "./", 2) == 0)
+        path += 2;
+    return path;
+}
+
+static bool is_same(const csm_tensor *a, const csm_tensor *b)
+{
+    return a->dtype == b->dtype && a->rank == b->rank && a->n_bytes == b->n_bytes &&
+           memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0 &&
+           (a->n_bytes == 0 || memcmp(a->data, b->data, a->n_bytes) == 0);
+}
+
+/* Remember a tensor that the index gives to `used`, and that `other` holds with other numbers. */
+static void note_doubled(struct csm_set_doubled *doubled, const csm_tensor *tensor,
+                         const struct shard *used, const struct shard *other)
+{
+    const csm_tensor *mapped = csm_tensors_find(used->file, tensor->name);
+    if (mapped == NULL || is_same(mapped, tensor))
+        return;
+    if (doubled->n++ == 0) {
+        doubled->name = tensor->name;
+        doubled->used = used->name;
+        doubled->other = other->name;
+    }
+}
+
 static csm_status add_indexed(struct csm_tensor_set *set, const struct csm_folder *folder,
                               const char *index_path, const json_t *map, csm_error *err)
 {
@@ -141,12 +170,13 @@ static csm_status add_indexed(struct csm_tensor_set *set, const struct csm_folde
         if (st != CSM_OK)
             break;
         const char *name = json_string_value(value);
-        if (name == NULL || strchr(name, '/') != NULL) {
+        if (name == NULL || !csm_path_is_below(name)) {
             st = csm_fail(err, CSM_BAD_FORMAT,
-                          "%s: weight_map of %s: expected a file of this directory", index_path,
-                          tensor);
+                          "%s: weight_map of %s: expected a file in this directory or below it",
+                          index_path, tensor);
             break;
         }
+        name = without_dot(name);
         const json_t *number = json_object_get(numbers, name);
         size_t at = number != NULL ? (size_t)json_integer_value(number) : n_shards;
         if (number == NULL) {
@@ -165,8 +195,12 @@ static csm_status add_indexed(struct csm_tensor_set *set, const struct csm_folde
         for (size_t i = 0; st == CSM_OK && i < csm_tensors_count(shards[s].file); i++) {
             const csm_tensor *t = csm_tensors_at(shards[s].file, i);
             const char *said = json_string_value(json_object_get(map, t->name));
-            if (said == NULL || strcmp(said, shards[s].name) == 0)
+            const json_t *at = said != NULL ? json_object_get(numbers, without_dot(said)) : NULL;
+            const size_t mapped = at != NULL ? (size_t)json_integer_value(at) : s;
+            if (mapped == s)
                 st = csm_tensor_set_add(set, t, CSM_WEIGHT_FLOAT, shards[s].name, err);
+            else
+                note_doubled(&set->doubled, t, &shards[mapped], &shards[s]);
         }
     json_decref(numbers);
     free(shards);

@@ -29,6 +29,11 @@ struct csm_tensor_set {
     size_t n, room;
     struct csm_set_tensor *tensors; /* in the order in which they were added */
     char *wrapper; /* the first prefix that was taken off; NULL: none */
+    /* Tensors that two shards hold with different numbers; the index says which is used. */
+    struct csm_set_doubled {
+        size_t n;
+        const char *name, *used, *other; /* of the first, and its files */
+    } doubled;
     /* Bytes that stand for what the set holds (headers, in order): of the digest. */
     struct csm_set_header {
         const void *bytes;

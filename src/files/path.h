@@ -14,6 +14,10 @@ char *csm_path_join(const char *directory, const char *name);
 
 bool csm_path_ends_with(const char *path, const char *suffix);
 
+/* Whether a path leads to something below the directory that it is taken from: not absolute,
+ * without "..". */
+bool csm_path_is_below(const char *path);
+
 /* Whether something of that name is in the directory. */
 bool csm_path_has(const char *directory, const char *name);
 

@@ -72,6 +72,8 @@ FILES = {
     "no pair of codes twice in a frame": {"depth_decoder_no_repeat_ngram_size": 2,
                                           "depth_decoder_repetition_penalty": 0.001},
     "the depth decoder's end is never drawn": {"depth_decoder_eos_token_id": list(range(800))},
+    "what transformers made of config.json has no keys of the depth decoder": FULL | {
+        "_from_model_config": True, "depth_decoder_top_p": 0.3},
     "forced ids are never forced": {"forced_bos_token_id": None, "suppress_tokens": []},
 }
 # A prompt of as many positions as a frame has codes: begin_suppress_tokens of transformers
@@ -239,3 +241,13 @@ def test_rules_that_leave_no_code_are_told(csm, made, tmp_path, content, where, 
 def test_options_out_of_range_are_refused(csm, made, tmp_path, flag):
     done = codes_of(csm, with_file(made, tmp_path, FULL), flag, check=False)
     assert done.returncode == 2 and flag[2:].split("=")[0].removeprefix("depth-") in done.stderr
+
+
+@pytest.mark.parametrize("more, is_said", [({}, False), ({"depth_decoder_temperature": 0.5}, True),
+                                           ({"depth_decoder_max_new_tokens": 7}, False)])
+def test_keys_that_nobody_reads_are_said(csm, made, tmp_path, more, is_said):
+    """transformers writes this file itself, with the lengths."""
+    model = with_file(made, tmp_path, {"_from_model_config": True} | more)
+    done = codes_of(csm, model, check=False)
+    assert done.returncode == 0
+    assert ("depth_decoder_* keys are not used" in done.stderr) == is_said

@@ -125,6 +125,18 @@ def forgotten_by_the_map(model, tensors):
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def shards_below(model, tensors):
+    (model / "model.safetensors").unlink()
+    (model / "a" / "b").mkdir(parents=True)
+    save_as(model, "a/b/m-1.safetensors", tuned(tensors, 6), "model.safetensors.index.json")
+
+
+def shards_here(model, tensors):
+    shards_below(model, tensors)
+    index = model / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace("a/b/", "./a/b/"))
+
+
 def sesame_before_hf_shards(model, tensors):
     """csm-1b's own repository: Sesame's file is called model.safetensors."""
     said_by_config(model, tensors)
@@ -134,7 +146,8 @@ def sesame_before_hf_shards(model, tensors):
 
 @pytest.mark.parametrize("change", [stale_shards, said_by_config, said_file,
                                     own_index_before_others, index_of_absent_shards,
-                                    forgotten_by_the_map, sesame_before_hf_shards])
+                                    forgotten_by_the_map, shards_below, shards_here,
+                                    sesame_before_hf_shards])
 def test_the_file_is_the_one_that_transformers_takes(build_dir, model, tmp_path, change):
     change(model, tensors_of(model))
     want = transformers.CsmForConditionalGeneration.from_pretrained(model).lm_head.weight
@@ -162,6 +175,52 @@ def test_a_file_that_config_names_must_be_there_and_inside(csm, model):
     for name in "../model.safetensors", "model.bin", 3:
         config(model, transformers_weights=name)
         assert "transformers_weights: expected" in speak(csm, model, check=False)
+
+
+@pytest.mark.parametrize("where", ["/tmp/{}", "../{}", "a/../../{}", "", ".."])
+def test_an_index_names_no_file_elsewhere(csm, model, where):
+    tensors = tensors_of(model)
+    (model / "model.safetensors").rename(model.parent / "m.safetensors")
+    (model / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": dict.fromkeys(tensors, where.format("m.safetensors"))}))
+    assert "expected a file in this directory or below it" in speak(csm, model, check=False)
+
+
+@pytest.mark.parametrize("by", [0.5, None])
+def test_a_tensor_that_two_shards_hold_is_the_indexs_and_said(build_dir, csm, good, model, tmp_path, by):
+    """transformers takes the last file's, whatever the index says."""
+    tensors = tensors_of(model)
+    (model / "model.safetensors").unlink()
+    save_as(model, "m-1.safetensors", tensors, "model.safetensors.index.json")
+    index = json.loads((model / "model.safetensors.index.json").read_text())
+    name = next(k for k in tensors if k.endswith("layers.0.mlp.up_proj.weight"))
+    index["weight_map"][name] = "m-2.safetensors"
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_as(model, "m-2.safetensors", {
+        name: tensors[name].clone(), HEAD: tensors[HEAD].clone() if by is None else tensors[HEAD] * by})
+    codes, said = speak(csm, model)
+    assert torch.equal(codes, speak(csm, good)[0])
+    assert (f"as for {HEAD} that of m-1.safetensors, not m-2.safetensors" in said) == (by is not None)
+
+
+def test_what_macos_keeps_beside_a_file_is_no_shard(csm, good, model):
+    tensors = tensors_of(model)
+    (model / "model.safetensors").rename(model / "m-00001-of-00001.safetensors")
+    (model / "._m-00001-of-00001.safetensors").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X" + bytes(80))
+    assert tensors and torch.equal(speak(csm, model)[0], speak(csm, good)[0])
+
+
+def test_matrices_of_zeros_are_said(csm, model):
+    """A download that was given its size before it was cut short."""
+    path = model / "model.safetensors"
+    n = path.stat().st_size
+    assert speak(csm, model)[1] == ""
+    with open(path, "r+b") as file:
+        file.truncate(n // 2)
+        file.truncate(n)
+    said = speak(csm, model)[1]
+    assert "hold zeros alone" in said and "was the file downloaded whole?" in said
+    assert any(n["is_warning"] and "zeros alone" in n["text"] for n in notes(csm, model))
 
 
 def test_the_root_of_a_cached_repository_is_told_from_its_snapshots(csm, tmp_path):
@@ -385,3 +444,22 @@ def test_rope_scaling_goes_before_rope_parameters(csm, model, scaling):
     codes, _ = speak(csm, model)
     want, _ = Reference(model, "f32").generate("Hello", len(codes), seed=3)
     assert np.array_equal(codes.numpy(), want)
+
+
+@pytest.mark.parametrize("beside, among", [(16, None), (16, 64), (None, 64), (None, None)])
+def test_the_original_length_beside_the_rules_goes_before_theirs(csm, model, beside, among):
+    rules = {"rope_type": "llama3", "rope_theta": 1000.0, "factor": 8.0, "low_freq_factor": 1.0,
+             "high_freq_factor": 4.0}
+    key = "original_max_position_embeddings"
+    config(model, rope_parameters=rules | ({key: among} if among else {}), **({key: beside} if beside else {}))
+    codes, _ = speak(csm, model)
+    want, _ = Reference(model, "f32").generate("Hello", len(codes), seed=3)
+    assert np.array_equal(codes.numpy(), want)
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_heads_that_are_rotated_in_part_are_refused(csm, model, is_inside):
+    rope = json.loads((model / "config.json").read_text())["rope_parameters"]
+    part = {"partial_rotary_factor": 0.5}
+    config(model, **({"rope_parameters": rope | part} if is_inside else part))
+    assert "partial_rotary_factor: expected 1" in speak(csm, model, check=False)

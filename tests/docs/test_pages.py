@@ -82,6 +82,17 @@ def test_pages_name_files_that_are_there():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_package_that_is_pinned_has_its_reason():
+    page = (ROOT / "docs" / "DEPENDENCIES.md").read_text().lower()
+    pins = [*(ROOT / "tests").glob("*/requirements.txt"), ROOT / "bench" / "mark" / "requirements.txt",
+            ROOT / "voice" / "requirements.txt"]
+    names = {name.lower() for pin in pins for name in re.findall(r"^([\w.-]+)(?:\[.*\])?==", pin.read_text(), re.M)}
+    assert len(names) > 30
+    also = {"av": "pyav"}
+    for name in names:
+        assert re.search(rf"\b{re.escape(also.get(name, name))}\b", page), name
+
+
 def test_the_c_code_of_the_readme_speaks(tmp_path):
     """As it stands, in a main() that looks at the status of its calls."""
     page = (ROOT / "README.md").read_text()

@@ -37,7 +37,7 @@ tsan: deps-test  ## unit tests under ThreadSanitizer
 fuzz: deps-fuzz  ## every fuzz target, FUZZ_SECONDS each
 	@scripts/fuzz
 
-reference:  ## the functions of the library as HTML, $(BUILD)/reference/html/index.html
+reference:  ## the functions of the library as HTML: build/reference/html/index.html
 	@scripts/reference $(BUILD)/reference && echo "wrote $(BUILD)/reference/html/index.html"
 
 install: build  ## install under PREFIX

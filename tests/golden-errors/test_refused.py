@@ -3,47 +3,17 @@
 
 import json
 import os
-import shutil
 import struct
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from small_model import (read_safetensors, replace_tensor, write, write_safetensors, zeros)  # noqa: E402
+from refusal import assert_refused, speak  # noqa: E402
+from small_model import read_safetensors, replace_tensor, write_safetensors, zeros  # noqa: E402
 
 WK = "backbone_model.layers.1.self_attn.k_proj.weight"
 NORM = "backbone_model.norm.weight"
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("good")
-    write(directory)
-    return directory
-
-
-@pytest.fixture
-def model(good, tmp_path):
-    directory = tmp_path / "model"
-    shutil.copytree(good, directory)
-    return directory
-
-
-def speak(csm, model, *more):
-    out = model.parent / "out.wav"
-    done = csm("generate", "--model-path", model, "--text", "Hi", "--seed", 1, "--engine", "native",
-               "--max-audio-length-ms", 160, "--quiet", "--output", out, *more, check=False)
-    return done, out
-
-
-def assert_refused(done, out, why):
-    assert done.returncode == 3, f"exit {done.returncode}: {done.stderr}"
-    lines = done.stderr.strip().split("\n")
-    assert len(lines) == 1 and lines[0].startswith("csm: "), done.stderr
-    assert why in lines[0], f"{lines[0]!r}: expected to tell {why!r}"
-    assert len(lines[0]) < 520
-    assert not out.exists() and not list(out.parent.glob("*.part"))
 
 
 def test_the_model_itself_is_fine(csm, model):

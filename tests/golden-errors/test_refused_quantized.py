@@ -4,7 +4,6 @@ config.json tells them and as the tensors alone do."""
 
 import json
 import os
-import shutil
 import sys
 
 import numpy as np
@@ -12,22 +11,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 sys.path.insert(0, os.path.dirname(__file__))
-from small_model import read_safetensors, write, write_safetensors  # noqa: E402
-from test_refused import assert_refused, speak  # noqa: E402
+from refusal import assert_refused, speak  # noqa: E402
+from small_model import read_safetensors, write_safetensors  # noqa: E402
 
 WK = "backbone_model.layers.1.self_attn.k_proj."
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("good")
-    write(directory)
-    return directory
-
-
-@pytest.fixture
-def model(good, tmp_path):
-    return shutil.copytree(good, tmp_path / "model")
 
 
 CONFIGS = {

@@ -56,7 +56,8 @@ typedef struct csm_hub_options {
     const char *endpoint;  /* http:// or https://; NULL: HF_ENDPOINT, else huggingface.co */
     const char *cache_dir; /* NULL: of the environment, else ~/.cache/huggingface/hub */
     const char *token;     /* NULL: of the environment or the token file; "": none */
-    bool is_offline;       /* what the cache has; also if HF_HUB_OFFLINE is set */
+    bool is_offline;       /* what the cache has: no request is made, and libcurl not needed;
+                            * also if HF_HUB_OFFLINE is set */
     const char *const *files; /* names in the repository, in place of what a CSM reads; */
     size_t n_files;           /* 0: what a CSM reads */
 
@@ -101,11 +102,6 @@ CSM_API bool csm_hub_is_name(const char *text);
  * CSM_CANCELLED; CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_hub_download(const char *repo, const csm_hub_options *options,
                                                  char **directory, csm_error *err);
-
-/* The same of the cache alone: no request is made, and libcurl not needed.
- * CSM_BAD_FILE, with the command that downloads it, when it is not there or cut off. */
-CSM_API CSM_MUST_USE csm_status csm_hub_find(const char *repo, const csm_hub_options *options,
-                                             char **directory, csm_error *err);
 
 #ifdef __cplusplus
 }

@@ -6,31 +6,19 @@
 #include "hub/hub_search.h"
 #include "hub/hub_transfer.h"
 
-static csm_status run(const char *repo, const csm_hub_options *options, bool is_cache_only,
-                      char **directory, csm_error *err)
+csm_status csm_hub_download(const char *repo, const csm_hub_options *options, char **directory,
+                            csm_error *err)
 {
     struct csm_hub hub;
     *directory = NULL;
     csm_status status = csm_hub_open(&hub, repo, options, err);
     if (status == CSM_OK)
-        status = is_cache_only || hub.is_offline ? csm_hub_search(&hub, directory, err)
-                                                 : csm_hub_transfer(&hub, directory, err);
+        status = hub.is_offline ? csm_hub_search(&hub, directory, err)
+                                : csm_hub_transfer(&hub, directory, err);
     csm_hub_close(&hub);
     if (status != CSM_OK) {
         free(*directory);
         *directory = NULL;
     }
     return status;
-}
-
-csm_status csm_hub_download(const char *repo, const csm_hub_options *options, char **directory,
-                            csm_error *err)
-{
-    return run(repo, options, false, directory, err);
-}
-
-csm_status csm_hub_find(const char *repo, const csm_hub_options *options, char **directory,
-                        csm_error *err)
-{
-    return run(repo, options, true, directory, err);
 }

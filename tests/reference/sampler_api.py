@@ -30,6 +30,18 @@ class Library:
     def sampler(self, **settings):
         return Sampler(self, **settings)
 
+    def mlx_key(self, seed):
+        """csm/experimental.h's keys of MLX."""
+        key = np.empty(2, np.uint32)
+        self.c.csm_mlx_key(ctypes.c_uint64(seed), pointer(key))
+        return key
+
+    def mlx_random(self, what, key, n):
+        """what: split [n, 2], bits, uniform or gumbel [n]."""
+        out = np.empty((n, 2) if what == "split" else n, np.uint32 if what in ("split", "bits") else np.float32)
+        getattr(self.c, f"csm_mlx_{what}")(pointer(key), ctypes.c_size_t(n), pointer(out))
+        return out
+
     def greedy(self, x):
         """Tokens of rows [rows, vocab]."""
         tokens, err = np.empty(len(x), np.int32), ctypes.create_string_buffer(512)
@@ -77,7 +89,7 @@ class Sampler:
 
 
 def pointer(array):
-    assert array.flags.c_contiguous and array.dtype in (np.float32, np.int32)
+    assert array.flags.c_contiguous and array.dtype in (np.float32, np.int32, np.uint32)
     return ctypes.c_void_p(array.ctypes.data)
 
 

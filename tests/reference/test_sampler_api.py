@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What csm/sampling.h has beyond csm sample, against PyTorch and transformers, live: the
-repetition penalty, several samples without replacement, greedy."""
+"""What csm/sampling.h and csm/experimental.h have beyond csm sample, against PyTorch, transformers
+and MLX, live: the repetition penalty, several samples without replacement, greedy, keys."""
 
+import mlx.core as mx
 import numpy as np
 import pytest
 import torch
@@ -102,3 +103,16 @@ def test_more_samples_than_tokens_are_refused(library):
 def test_greedy_is_argmax(library, vocab):
     x = rows(vocab, 64, vocab)
     assert np.array_equal(library.greedy(x), torch.from_numpy(x).argmax(-1).numpy())
+
+
+@pytest.mark.parametrize("seed", [0, 42, 2**40 + 7, 2**64 - 1])
+def test_mlxs_keys_are_mlxs(library, seed):
+    """MLX's bits have no function in Python; its split is the bits of two numbers a key."""
+    ours, key = library.mlx_key(seed), mx.random.key(seed)
+    assert np.array_equal(ours, np.array(key))
+    for n in 1, 2, 3, 7, 2051:
+        split = np.array(mx.random.split(key, n))
+        assert np.array_equal(library.mlx_random("split", ours, n), split)
+        assert np.array_equal(library.mlx_random("bits", ours, 2 * n), split.ravel())
+        assert np.array_equal(library.mlx_random("uniform", ours, n), np.array(mx.random.uniform(shape=(n,), key=key)))
+        assert np.array_equal(library.mlx_random("gumbel", ours, n), np.array(mx.random.gumbel((n,), key=key)))

@@ -64,6 +64,7 @@ static csm_status start_anew(struct fetch *f, csm_error *err)
 {
     if (f->fd >= 0)
         close(f->fd);
+    f->fd = -1;
     if (unlink(f->incomplete) != 0 && errno != ENOENT)
         return bad_file(f, err);
     f->is_resumed = false;

@@ -120,14 +120,6 @@ struct shard {
     csm_tensors *file;
 };
 
-/* "./a" is "a". */
-static const char *without_dot(const char *path)
-{
-    while (strncmp(path, "./", 2) == 0)
-        path += 2;
-    return path;
-}
-
 static bool is_same(const csm_tensor *a, const csm_tensor *b)
 {
     return a->dtype == b->dtype && a->rank == b->rank && a->n_bytes == b->n_bytes &&
@@ -176,7 +168,7 @@ static csm_status add_indexed(struct csm_tensor_set *set, const struct csm_folde
                           index_path, tensor);
             break;
         }
-        name = without_dot(name);
+        name = csm_path_without_dot(name);
         const json_t *number = json_object_get(numbers, name);
         size_t at = number != NULL ? (size_t)json_integer_value(number) : n_shards;
         if (number == NULL) {
@@ -195,7 +187,7 @@ static csm_status add_indexed(struct csm_tensor_set *set, const struct csm_folde
         for (size_t i = 0; st == CSM_OK && i < csm_tensors_count(shards[s].file); i++) {
             const csm_tensor *t = csm_tensors_at(shards[s].file, i);
             const char *said = json_string_value(json_object_get(map, t->name));
-            const json_t *at = said != NULL ? json_object_get(numbers, without_dot(said)) : NULL;
+            const json_t *at = said != NULL ? json_object_get(numbers, csm_path_without_dot(said)) : NULL;
             const size_t mapped = at != NULL ? (size_t)json_integer_value(at) : s;
             if (mapped == s)
                 st = csm_tensor_set_add(set, t, CSM_WEIGHT_FLOAT, shards[s].name, err);

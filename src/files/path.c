@@ -38,6 +38,13 @@ bool csm_path_is_below(const char *path)
     return true;
 }
 
+const char *csm_path_without_dot(const char *path)
+{
+    while (strncmp(path, "./", 2) == 0)
+        path += 2;
+    return path;
+}
+
 bool csm_path_has(const char *directory, const char *name)
 {
     char *path = csm_path_join(directory, name);

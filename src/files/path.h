@@ -18,6 +18,9 @@ bool csm_path_ends_with(const char *path, const char *suffix);
  * without "..". */
 bool csm_path_is_below(const char *path);
 
+/* The path without "./" before it. */
+const char *csm_path_without_dot(const char *path);
+
 /* Whether something of that name is in the directory. */
 bool csm_path_has(const char *directory, const char *name);
 

@@ -13,8 +13,9 @@
 #include "hub/hub_tree.h"
 
 const char *const csm_hub_settings_files[] = {
-    "config.json", "generation_config.json", "tokenizer.json", "voices.json",
-    "adapter_config.json", NULL,
+    "config.json",           "generation_config.json",  "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "voices.json",           "adapter_config.json",     NULL,
 };
 
 static bool is_at_root(const struct csm_hub_file *file)
@@ -124,6 +125,7 @@ static csm_status choose_shards(const struct csm_hub *hub, const char *snapshot,
     json_t *shard;
     json_object_foreach(map, tensor, shard) {
         const char *name = json_string_value(shard);
+        name = name != NULL ? csm_path_without_dot(name) : NULL;
         if (status == CSM_OK && (name == NULL || !csm_path_ends_with(name, ".safetensors")))
             status = csm_fail(err, CSM_BAD_FORMAT, "%s: %s: %s in '%s', expected a *.safetensors",
                               hub->repo, index, tensor, name != NULL ? name : "?");

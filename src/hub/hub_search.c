@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "files/path.h"
@@ -16,18 +17,34 @@ static csm_status no_memory(csm_error *err)
     return csm_fail(err, CSM_NO_MEMORY, "hub: out of memory");
 }
 
-/* What a snapshot's root shows, links followed; a link that leads nowhere is left out. */
-static csm_status look_at(const char *snapshot, struct csm_hub_tree *tree, csm_error *err)
+enum { MOST_DEEP = 4 }; /* directories in one another that are looked into */
+
+/* What `within` (NULL: the root) of a snapshot shows, links followed; a link that leads nowhere is
+ * left out. */
+static csm_status look_at(const char *snapshot, const char *within, int depth,
+                          struct csm_hub_tree *tree, csm_error *err)
 {
-    struct csm_listing listing;
-    csm_status status = csm_listing_read(snapshot, &listing, err);
-    if (status != CSM_OK)
-        return status;
-    for (size_t i = 0; i < listing.n && status == CSM_OK; i++)
-        if (csm_hub_is_safe_path(listing.names[i]) && csm_path_has(snapshot, listing.names[i]))
-            status = csm_hub_tree_add(tree, &(struct csm_hub_file){.path = listing.names[i]},
-                                      snapshot, err);
+    struct csm_listing listing = {0};
+    char *directory = within != NULL ? csm_path_join(snapshot, within) : strdup(snapshot);
+    csm_status status = directory != NULL ? csm_listing_read(directory, &listing, err) : no_memory(err);
+    for (size_t i = 0; i < listing.n && status == CSM_OK; i++) {
+        struct stat info;
+        const char *name = listing.names[i];
+        char *path = within != NULL ? csm_path_join(within, name) : strdup(name);
+        char *whole = path != NULL ? csm_path_join(snapshot, path) : NULL;
+        if (whole == NULL)
+            status = no_memory(err);
+        else if (!csm_hub_is_safe_path(path) || stat(whole, &info) != 0)
+            status = CSM_OK;
+        else if (S_ISREG(info.st_mode))
+            status = csm_hub_tree_add(tree, &(struct csm_hub_file){.path = path}, snapshot, err);
+        else if (S_ISDIR(info.st_mode) && depth < MOST_DEEP)
+            status = look_at(snapshot, path, depth + 1, tree, err);
+        free(whole);
+        free(path);
+    }
     csm_listing_free(&listing);
+    free(directory);
     return status;
 }
 
@@ -49,7 +66,7 @@ static csm_status judge(const struct csm_hub *hub, const char *commit, const cha
 {
     struct csm_hub_tree shown = {0}, listed = {0};
     *missing = NULL;
-    csm_status status = look_at(snapshot, &shown, err);
+    csm_status status = look_at(snapshot, NULL, 0, &shown, err);
     bool *want = calloc(shown.n + 1, sizeof *want);
     if (status == CSM_OK && want == NULL)
         status = no_memory(err);

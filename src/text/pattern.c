@@ -49,6 +49,96 @@ static char *write_out_spaces(const char *text)
     return out;
 }
 
+/* Whether what is behind "(?" are flags, others than i among them. */
+static bool has_other_flags(const char *flags)
+{
+    const size_t n = strspn(flags, "imsxnaADSUJ-^");
+    const bool are_flags = n > 0 && (flags[n] == ':' || flags[n] == ')');
+    return are_flags && strspn(flags, "i-") < n;
+}
+
+/* Where a class, whose '[' `text` stands on, ends (the ']'), or NULL: something in it that the two
+ * read apart. */
+static const char *end_of_class(const char *text)
+{
+    const char *c = text + 1;
+    c += *c == '^';
+    c += *c == ']'; /* the first is a member */
+    for (; *c != '\0' && *c != ']'; c++) {
+        if (c[0] == '&' && c[1] == '&')
+            return NULL;
+        if (c[0] == '[' && c[1] != ':')
+            return NULL;
+        if (c[0] == '[') {
+            const char *end = strstr(c, ":]");
+            if (end == NULL)
+                return NULL;
+            c = end + 1;
+        } else if (c[0] == '\\' && c[1] != '\0') {
+            if (strchr("hHvVQER", c[1]) != NULL)
+                return NULL;
+            c++;
+        }
+    }
+    return c;
+}
+
+/* Letters of several of which case folding makes one (ss, fi, st ...), or beyond ASCII. */
+static bool folds_several(const char *text)
+{
+    static const char *const pairs[] = {"ss", "ff", "fi", "fl", "st"};
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c >= 0x80)
+            return true;
+        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+            if ((c[0] | 0x20) == pairs[i][0] && (c[1] | 0x20) == pairs[i][1])
+                return true;
+    }
+    return false;
+}
+
+/* The construct of a pattern that Oniguruma, which `tokenizers` uses, reads otherwise than PCRE2
+ * does; NULL: none that is known. */
+static const char *read_apart(const char *text)
+{
+    bool folds = false;
+    for (const char *c = text; *c != '\0'; c++) {
+        if (c[0] == '\\' && c[1] != '\0') {
+            static const char *const escapes[] = {"\\h", "\\H", "\\v", "\\V", "\\Q", "\\E"};
+            for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++)
+                if (c[1] == escapes[i][1])
+                    return escapes[i];
+            c++;
+        } else if (c[0] == '[') {
+            c = end_of_class(c);
+            if (c == NULL)
+                return "a class within a class, && or \\h, \\v, \\R in one";
+            if (*c == '\0')
+                return NULL; /* PCRE2 refuses it */
+        } else if (c[0] == '{' && c[1] == ',') {
+            return "{,n}";
+        } else if (c[0] == '(' && c[1] == '*') {
+            return "(*";
+        } else if (c[0] == '(' && c[1] == '?') {
+            if (has_other_flags(c + 2))
+                return "flags other than (?i)";
+            folds = folds || c[2] == 'i';
+        }
+    }
+    return folds && folds_several(text) ? "(?i) beside letters that fold together (ss, fi, st)" : NULL;
+}
+
+csm_status csm_pattern_check(const char *path, const char *text, csm_error *err)
+{
+    const char *apart = read_apart(text);
+    return apart == NULL
+               ? CSM_OK
+               : csm_fail(err, CSM_BAD_FORMAT,
+                          "%s: pattern %.200s: %s, which tokenizers reads otherwise than this program "
+                          "does",
+                          path, text, apart);
+}
+
 csm_status csm_pattern_new(const char *path, const char *text, bool is_literal,
                            struct csm_pattern **out, csm_error *err)
 {

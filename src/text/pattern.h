@@ -11,6 +11,10 @@
 
 struct csm_pattern;
 
+/* Refuse what Oniguruma, which `tokenizers` uses, reads otherwise than PCRE2 does, as far as it is
+ * known: \h is a hexadecimal digit there, classes may hold classes. CSM_BAD_FORMAT. */
+CSM_MUST_USE csm_status csm_pattern_check(const char *path, const char *text, csm_error *err);
+
 /* Compile; `path` is for messages. A literal pattern matches itself. In others,
  * \s is Unicode's White_Space (PCRE2's own has U+180E besides), as in the
  * expressions of `tokenizers`. Returns CSM_OK, CSM_BAD_FORMAT (with PCRE2's

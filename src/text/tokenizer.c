@@ -86,8 +86,10 @@ static csm_status read_split(csm_tokenizer *t, const char *path, const json_t *s
     if (regex == NULL && literal == NULL)
         return csm_fail(err, CSM_BAD_FORMAT,
                         "%s: pre_tokenizer: Split: expected a pattern, Regex or String", path);
-    return csm_pattern_new(path, regex != NULL ? regex : literal, regex == NULL,
-                           &t->steps[t->n_steps++].pattern, err);
+    csm_status status = regex != NULL ? csm_pattern_check(path, regex, err) : CSM_OK;
+    return status != CSM_OK ? status
+                            : csm_pattern_new(path, regex != NULL ? regex : literal, regex == NULL,
+                                              &t->steps[t->n_steps++].pattern, err);
 }
 
 static csm_status read_pre_tokenizer(csm_tokenizer *t, const char *path, const json_t *step,

@@ -376,6 +376,11 @@ TOKENIZERS = {
     "no pre-tokenizer": (put("pre_tokenizer", None), "ByteLevel"),
     "bad pattern": (put("pre_tokenizer", {"type": "Split", "behavior": "Isolated",
                                           "pattern": {"Regex": "(("}}), "pattern (("),
+    **{f"read apart: {regex}": (put("pre_tokenizer", {
+        "type": "Split", "behavior": "Isolated", "pattern": {"Regex": regex}}),
+        "which tokenizers reads otherwise") for regex in (
+            r"\h+", r"[\H]", r"\v", r"[a-c[x-z]]+", r"[\p{L}&&[^a-z]]+", "a{,2}", "(?m:a.)", "(?i:STRASSE)",
+            r"\Qa\E", "(*UCP)a", "(?i)K\u212a")},
     "other behavior": (put("pre_tokenizer", {"type": "Split", "behavior": "Removed",
                                              "pattern": {"Regex": "x"}}), "Removed"),
     "other post-processor": (put("post_processor", {"type": "BertProcessing"}), "BertProcessing"),

@@ -4,11 +4,14 @@
 import hashlib
 import json
 import os
+import pathlib
 import random
 import signal
 import subprocess
 import threading
 import time
+
+import pytest
 
 from conftest import WANTED, snapshot, some_model, tree_of
 from hub_server import Repo
@@ -27,7 +30,8 @@ def test_takes_what_a_csm_needs_and_prints_the_directory(hub, download):
     assert os.readlink(folder / "snapshots" / repo.commit / BIG) == f"../../blobs/{repo.etag(BIG)}"
     assert {p.name for p in (folder / "blobs").iterdir()} == {repo.etag(n) for n in WANTED}
     assert sorted(p.name for p in (folder / ".no_exist" / repo.commit).iterdir()) == [
-        "adapter_config.json", "voices.json"]
+        "adapter_config.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json",
+        "voices.json"]
     assert (download.cache / "CACHEDIR.TAG").read_bytes().startswith(
         b"Signature: 8a477f597d28d172789f06886806bc55\n")
 
@@ -364,6 +368,20 @@ def test_another_content_is_not_kept(hub, download):
     hub.fail_once("/config.json", lambda h: h.reply(200, b"", ETag='"%s"' % ("0" * 40)))
     assert "the hub answers of " in refusal(download())
     assert set(snapshot(download())) == WANTED
+
+
+@pytest.mark.parametrize("dot", ["", "./"])
+def test_shards_in_a_directory_of_the_repository(hub, download, dot):
+    files = {"config.json": b"{}", "a/b/1.safetensors": b"one", "tokenizer_config.json": b"{}",
+             "model.safetensors.index.json": b'{"weight_map": {"x": "%sa/b/1.safetensors"}}' % dot.encode()}
+    hub.repos["org/model"] = Repo(files)
+    done = download()
+    assert snapshot(done) == files
+    hub.requests.clear()
+    again = download(HF_HUB_OFFLINE="1")
+    assert again.stdout == done.stdout and hub.requests == []
+    (pathlib.Path(done.stdout.strip()) / "a/b/1.safetensors").unlink()
+    assert "not whole in the hub cache" in refusal(download(HF_HUB_OFFLINE="1"))
 
 
 def test_an_index_that_leads_out_is_refused(hub, download):

@@ -125,6 +125,11 @@ struct csm_checkpoint_info csm_checkpoint_describe(const csm_checkpoint *checkpo
 /* What is to be said of it (notes.h); lives as long as the checkpoint. */
 const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint);
 
+/* Say what its tokenizer lacks around a text, and what is put there (NULL: nothing), where
+ * transformers, whose layout it is, puts nothing. CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_checkpoint_note_ends(csm_checkpoint *checkpoint, const char *before,
+                                                 const char *after, csm_error *err);
+
 /* tokenizer.json: its bytes (`file` may be NULL), to be closed with csm_mapped_close, and its
  * path, which lives as long as the checkpoint. CSM_BAD_FILE when there is none. */
 CSM_MUST_USE csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint,

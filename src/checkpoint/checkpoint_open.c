@@ -70,6 +70,22 @@ csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, struct csm
                : csm_mapped_open(checkpoint->tokenizer, "a tokenizer.json", file, err);
 }
 
+csm_status csm_checkpoint_note_ends(csm_checkpoint *checkpoint, const char *before,
+                                    const char *after, csm_error *err)
+{
+    if ((before == NULL && after == NULL) || checkpoint->is_gguf ||
+        checkpoint->language.layout != CSM_LAYOUT_HF)
+        return CSM_OK;
+    const bool are_two = before != NULL && after != NULL;
+    return csm_notes_add(&checkpoint->notes, true, err,
+                         "tokenizer.json's template puts %s a text: %s%s%s %s put there, as csm-1b's "
+                         "does; transformers puts %s",
+                         are_two ? "nothing around" : before != NULL ? "nothing before" : "nothing after",
+                         before != NULL ? before : "", are_two ? " and " : "",
+                         after != NULL ? after : "", are_two ? "are" : "is",
+                         are_two ? "none" : "nothing");
+}
+
 csm_status csm_checkpoint_beside_tokenizer(const csm_checkpoint *checkpoint, const char *name,
                                            json_t **out, csm_error *err)
 {

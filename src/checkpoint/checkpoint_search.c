@@ -2,6 +2,7 @@
  *
  * checkpoint_search.c - which files of a directory hold the model: names decide
  * the order in which files are looked into, tensors decide what they are. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,9 +76,23 @@ static bool is_part_of(const struct csm_tensor_set *set, const char *name)
     return false;
 }
 
+/* A file that opened and holds nothing of a CSM: said if nothing else is found. */
+struct stranger {
+    char text[600]; /* "" before there is one */
+};
+
+static void remember(struct stranger *stranger, const struct csm_tensor_set *set)
+{
+    if (stranger->text[0] == '\0' && set->n > 0)
+        snprintf(stranger->text, sizeof stranger->text,
+                 "%.200s has no tensor by the name of a CSM's; its first of %zu is %.200s", set->name,
+                 set->n, set->tensors[0].tensor.name);
+}
+
 /* Take a set for what it is better at than what was found before; close it if
  * for nothing. */
-static void consider(struct csm_checkpoint *checkpoint, struct csm_tensor_set *set)
+static void consider(struct csm_checkpoint *checkpoint, struct csm_tensor_set *set,
+                     struct stranger *stranger)
 {
     struct csm_place language, codec;
     csm_layout_recognise(set, &language, &codec);
@@ -100,8 +115,11 @@ static void consider(struct csm_checkpoint *checkpoint, struct csm_tensor_set *s
         checkpoint->codec = codec;
         is_used = true;
     }
-    if (!is_used)
+    if (!is_used) {
+        if (language.layout == CSM_LAYOUT_NONE && codec.layout == CSM_LAYOUT_NONE)
+            remember(stranger, set);
         csm_tensor_set_free(set);
+    }
 }
 
 /* The file that config.json names, as transformers reads it; *name NULL: none. */
@@ -234,7 +252,7 @@ static char *model_within(const char *directory, int depth)
 
 /* Nothing was found that the caller needs. */
 static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool lacks_language,
-                                 csm_error *err)
+                                 const struct stranger *stranger, csm_error *err)
 {
     const char *directory = checkpoint->directory;
     const bool is_on_disk = checkpoint->folder.files == NULL;
@@ -254,6 +272,9 @@ static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool l
                         "%s: the root of a repository in the hub's cache, expected one of its "
                         "snapshots: %s/snapshots/...",
                         directory, directory);
+    if (lacks_language && stranger->text[0] != '\0')
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: no weights of a CSM: %s (docs/MODELS.md has the names)",
+                        directory, stranger->text);
     if (lacks_language)
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: no weights of a CSM, expected model.safetensors, or shards with "
@@ -271,8 +292,9 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
     const char *said = NULL;
     csm_status status = needs_language ? said_file(checkpoint, &said, err) : CSM_OK;
     struct csm_listing listing = {0};
+    struct stranger stranger = {""};
     if (status == CSM_OK && checkpoint->gguf != NULL) {
-        consider(checkpoint, checkpoint->gguf);
+        consider(checkpoint, checkpoint->gguf, &stranger);
         checkpoint->gguf = NULL;
         checkpoint->codec.has_sizes_by_shape = true;
     } else if (status == CSM_OK) {
@@ -297,7 +319,7 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
                 csm_tensor_files_open(&checkpoint->folder, name, &set, &failure);
             const bool is_found = checkpoint->language.layout != CSM_LAYOUT_NONE;
             if (opened == CSM_OK) {
-                consider(checkpoint, set);
+                consider(checkpoint, set, &stranger);
             } else if ((rank <= REQUIRED && !is_found) || opened == CSM_NO_MEMORY) {
                 status = csm_fail(err, opened, "%s", failure.text);
             } else if (tried == CSM_OK) {
@@ -317,7 +339,7 @@ csm_status csm_checkpoint_search(struct csm_checkpoint *checkpoint, int needs, c
     const bool lacks_codec = (needs & CSM_NEEDS_CODEC) != 0 && !has_codec;
     if (status == CSM_OK && (lacks_language || lacks_codec))
         status = tried != CSM_OK ? csm_fail(err, tried, "%s", tried_error.text)
-                                 : refuse_missing(checkpoint, lacks_language, err);
+                                 : refuse_missing(checkpoint, lacks_language, &stranger, err);
     if (status == CSM_OK && needs_language)
         status = note_unused(checkpoint, &listing, err);
     csm_listing_free(&listing);

@@ -134,6 +134,10 @@ static csm_status open_tokenizer(csm_model *m, csm_error *err)
     if (st == CSM_OK)
         st = csm_tokenizer_read(path, (const char *)file.data, file.size, &beside, &m->tokenizer,
                                 err);
+    if (st == CSM_OK) {
+        const struct csm_prompt_ends ends = csm_prompt_ends(m->tokenizer);
+        st = csm_checkpoint_note_ends(m->checkpoint, ends.before, ends.after, err);
+    }
     csm_beside_free(&beside);
     csm_mapped_close(&file);
     return st;

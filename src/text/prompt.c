@@ -7,15 +7,31 @@
 
 #include "base/error.h"
 
-/* Put the id of the first of two that the tokenizer has at the front or the end. */
-static csm_status put(const csm_tokenizer *tokenizer, const char *content, const char *or_else,
-                      bool at_front, int32_t **ids, size_t *n_ids, csm_error *err)
+/* The first of two tokens that the tokenizer has, or NULL. */
+static const char *first_of(const csm_tokenizer *tokenizer, const char *content, const char *or_else)
 {
-    int32_t id = csm_tokenizer_id(tokenizer, content);
-    if (id < 0)
-        id = csm_tokenizer_id(tokenizer, or_else);
-    if (id < 0)
+    if (csm_tokenizer_id(tokenizer, content) >= 0)
+        return content;
+    return csm_tokenizer_id(tokenizer, or_else) >= 0 ? or_else : NULL;
+}
+
+struct csm_prompt_ends csm_prompt_ends(const csm_tokenizer *tokenizer)
+{
+    struct csm_prompt_ends ends = {NULL, NULL};
+    if (csm_tokenizer_before(tokenizer) == 0)
+        ends.before = first_of(tokenizer, "<|begin_of_text|>", "<|im_start|>");
+    if (csm_tokenizer_after(tokenizer) == 0)
+        ends.after = first_of(tokenizer, "<|end_of_text|>", "<|im_end|>");
+    return ends;
+}
+
+/* Put a token's id at the front or the end; NULL: none. */
+static csm_status put(const csm_tokenizer *tokenizer, const char *content, bool at_front,
+                      int32_t **ids, size_t *n_ids, csm_error *err)
+{
+    if (content == NULL)
         return CSM_OK;
+    const int32_t id = csm_tokenizer_id(tokenizer, content);
     int32_t *grown = realloc(*ids, (*n_ids + 1) * sizeof *grown);
     if (grown == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
@@ -61,10 +77,11 @@ csm_status csm_prompt_encode(const csm_tokenizer *tokenizer, bool has_space, con
     csm_status status =
         csm_tokenizer_encode(tokenizer, turn, (size_t)n, true, &own, &n_own, err);
     free(turn);
-    if (status == CSM_OK && csm_tokenizer_before(tokenizer) == 0)
-        status = put(tokenizer, "<|begin_of_text|>", "<|im_start|>", true, &own, &n_own, err);
-    if (status == CSM_OK && csm_tokenizer_after(tokenizer) == 0)
-        status = put(tokenizer, "<|end_of_text|>", "<|im_end|>", false, &own, &n_own, err);
+    const struct csm_prompt_ends ends = csm_prompt_ends(tokenizer);
+    if (status == CSM_OK)
+        status = put(tokenizer, ends.before, true, &own, &n_own, err);
+    if (status == CSM_OK)
+        status = put(tokenizer, ends.after, false, &own, &n_own, err);
     if (status != CSM_OK) {
         free(own);
         return status;

@@ -11,6 +11,13 @@
 extern "C" {
 #endif
 
+/* What csm_prompt_encode puts before and after a text because the tokenizer's template does not;
+ * NULL: nothing. */
+struct csm_prompt_ends {
+    const char *before, *after;
+};
+struct csm_prompt_ends csm_prompt_ends(const csm_tokenizer *tokenizer);
+
 /* The ids of one turn's text. The template of csm-1b's tokenizer.json puts begin
  * and end around it; Llama's own file, which many keep beside Sesame's weights,
  * has no end (or neither), and then <|begin_of_text|> and <|end_of_text|> are put

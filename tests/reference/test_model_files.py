@@ -203,6 +203,13 @@ def test_a_tensor_that_two_shards_hold_is_the_indexs_and_said(build_dir, csm, go
     assert (f"as for {HEAD} that of m-1.safetensors, not m-2.safetensors" in said) == (by is not None)
 
 
+@pytest.mark.parametrize("prefix", ["language_model.", "talker."])
+def test_names_of_another_program_are_told(csm, model, prefix):
+    save_as(model, "model.safetensors", {prefix + k: v for k, v in language(tensors_of(model)).items()})
+    said = speak(csm, model, check=False)
+    assert "model.safetensors has no tensor by the name of a CSM's; its first of" in said and prefix in said
+
+
 def test_what_macos_keeps_beside_a_file_is_no_shard(csm, good, model):
     tensors = tensors_of(model)
     (model / "model.safetensors").rename(model / "m-00001-of-00001.safetensors")
@@ -463,3 +470,24 @@ def test_heads_that_are_rotated_in_part_are_refused(csm, model, is_inside):
     part = {"partial_rotary_factor": 0.5}
     config(model, **({"rope_parameters": rope | part} if is_inside else part))
     assert "partial_rotary_factor: expected 1" in speak(csm, model, check=False)
+
+
+@pytest.mark.parametrize("keeps", [(2,), (0,), (), None])
+def test_ends_of_a_text_that_its_tokenizer_does_not_put_are_said(csm, good, model, keeps):
+    """Llama's own tokenizer.json beside a fine-tuned CSM: csm puts the ends, transformers does not."""
+    path = model / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    if keeps is None:
+        tokenizer["post_processor"] = None
+    else:
+        template = next(p for p in [tokenizer["post_processor"],
+                                    *tokenizer["post_processor"].get("processors", [])]
+                        if p["type"] == "TemplateProcessing")
+        whole = template["single"]
+        template["single"] = [whole[i] for i in range(3) if i == 1 or i in keeps]
+    path.write_text(json.dumps(tokenizer))
+    codes, said = speak(csm, model)
+    assert torch.equal(codes, speak(csm, good)[0])
+    assert said.count("\n") == 1
+    assert ("<|begin_of_text|>" in said) == (keeps is None or 0 not in keeps)
+    assert ("<|end_of_text|>" in said) == (keeps is None or 2 not in keeps)

@@ -76,12 +76,6 @@ csm_status sink_pause(struct sink *sink, int pause_ms, csm_error *err)
 
 csm_status sink_close(struct sink *sink, csm_status status, csm_error *err)
 {
-    const float *samples;
-    size_t n = 0;
-    if (status == CSM_OK && sink->joint != NULL)
-        status = csm_joint_push(sink->joint, NULL, 0, &samples, &n, err);
-    if (status == CSM_OK && n > 0)
-        status = deliver(sink, samples, n, err);
     csm_remark remark;
     if (status == CSM_OK && sink->mark != NULL && sink->warnings != NULL && sink->n_samples > 0 &&
         csm_remark_mark(sink->n_samples, sink->rate_hz, &remark))

@@ -209,24 +209,25 @@ CSM_API void csm_encoder_close(csm_encoder *encoder);
 
 /* ---- joining ---------------------------------------------------------------- */
 
-/* Utterances one behind the other: what was pushed last is kept back, since its end may be
- * the end of one, which fades out over 10 ms before the silence between it and the next.
- * One thread at a time. */
+/* Utterances one behind the other: the last 10 ms of what was pushed are kept back, since they
+ * may be the end of one, which fades out before the silence between it and the next. One
+ * thread at a time. */
 typedef struct csm_joint csm_joint;
 
 /* `*out` is to be closed. CSM_BAD_ARG (rate_hz < 1), CSM_NO_MEMORY. */
 CSM_API CSM_MUST_USE csm_status csm_joint_open(int rate_hz, csm_joint **out, csm_error *err);
 CSM_API void csm_joint_close(csm_joint *joint); /* takes NULL */
 
-/* Hand over samples, and receive those handed over before.
- *   out, n_out  receive [n_out] samples, valid until the next call; none at first
+/* Hand over samples, and receive what was handed over so far and not yet given, but its last
+ * 10 ms.
+ *   out, n_out  receive [n_out] samples, valid until the next call
  * CSM_NO_MEMORY: nothing was taken. */
 CSM_API CSM_MUST_USE csm_status csm_joint_push(csm_joint *joint, const float *samples,
                                                size_t n_samples, const float **out, size_t *n_out,
                                                csm_error *err);
 
-/* The end of an utterance: what was handed over last, faded, and pause_ms of silence; the
- * silence alone where nothing is kept back. As csm_joint_push. */
+/* The end of an utterance: what is kept back, faded, and pause_ms of silence; the silence
+ * alone where nothing is. As csm_joint_push. */
 CSM_API CSM_MUST_USE csm_status csm_joint_pause(csm_joint *joint, int pause_ms, const float **out,
                                                 size_t *n_out, csm_error *err);
 

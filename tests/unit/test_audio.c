@@ -247,29 +247,30 @@ static void a_longer_sound_than_asked_for_is_refused_where_it_passes_that(void *
 }
 
 /* 10 ms of 24 kHz are 240 samples: the last is 0, the one before 1/240. */
-static void a_joint_gives_what_was_pushed_before_and_fades_its_end(void **state)
+static void a_joint_gives_all_but_10_ms_and_fades_its_end(void **state)
 {
     (void)state;
     csm_error err;
     csm_joint *joint = NULL;
-    float ones[300];
-    for (size_t i = 0; i < 300; i++)
-        ones[i] = 1.0f;
+    float ramp[500];
+    for (size_t i = 0; i < 500; i++)
+        ramp[i] = (float)(i + 1);
     const float *out;
     size_t n;
     assert_int_equal(csm_joint_open(0, &joint, &err), CSM_BAD_ARG);
     assert_int_equal(csm_joint_open(RATE, &joint, &err), CSM_OK);
-    assert_int_equal(csm_joint_push(joint, ones, 300, &out, &n, &err), CSM_OK);
+    assert_int_equal(csm_joint_push(joint, ramp, 100, &out, &n, &err), CSM_OK); /* all of it held */
     assert_int_equal(n, 0);
-    assert_int_equal(csm_joint_push(joint, ones, 250, &out, &n, &err), CSM_OK);
-    assert_int_equal(n, 300);
-    assert_memory_equal(out, ones, sizeof ones);
+    assert_int_equal(csm_joint_push(joint, ramp + 100, 200, &out, &n, &err), CSM_OK);
+    assert_int_equal(n, 60);
+    assert_memory_equal(out, ramp, 60 * sizeof *ramp);
+    assert_int_equal(csm_joint_push(joint, ramp + 300, 200, &out, &n, &err), CSM_OK);
+    assert_int_equal(n, 200);
+    assert_memory_equal(out, ramp + 60, 200 * sizeof *ramp);
     assert_int_equal(csm_joint_pause(joint, 5, &out, &n, &err), CSM_OK);
-    assert_int_equal(n, 250 + 120);
-    for (size_t i = 0; i < n; i++) {
-        const float expected = i < 10 ? 1.0f : i < 250 ? (float)(249 - i) / 240.0f : 0.0f;
-        assert_true(out[i] == expected);
-    }
+    assert_int_equal(n, 240 + 120);
+    for (size_t i = 0; i < n; i++)
+        assert_true(out[i] == (i < 240 ? ramp[260 + i] * ((float)(239 - i) / 240.0f) : 0.0f));
     assert_int_equal(csm_joint_pause(joint, 1, &out, &n, &err), CSM_OK);
     assert_int_equal(n, 24);
     assert_true(out[0] == 0.0f && out[23] == 0.0f);
@@ -287,7 +288,7 @@ int main(void)
         cmocka_unit_test(a_file_written_piece_by_piece_has_right_sizes),
         cmocka_unit_test(given_up_or_failed_files_leave_nothing),
         cmocka_unit_test(channels_are_averaged),
-        cmocka_unit_test(a_joint_gives_what_was_pushed_before_and_fades_its_end),
+        cmocka_unit_test(a_joint_gives_all_but_10_ms_and_fades_its_end),
         cmocka_unit_test(what_is_no_sound_is_refused),
         cmocka_unit_test(a_longer_sound_than_asked_for_is_refused_where_it_passes_that),
     };

@@ -443,12 +443,13 @@ static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_sp
     return n;
 }
 
-/* Milliseconds of sound that its reader has left. */
+/* Milliseconds of sound that its reader has left, who may have begun to play with the first
+ * frame and keep up to one back: of players that take pieces, and of csm_joint. */
 static double lead_of(const struct csm_scheduler *s, const csm_generation *g, double now)
 {
     return !g->settings.is_live || g->n_sound == 0
                ? 0
-               : (double)g->n_sound * s->model->info.frame_ms - (now - g->heard_from_ms);
+               : (double)(g->n_sound - 1) * s->model->info.frame_ms - (now - g->heard_from_ms);
 }
 
 /* While somebody waits for a first frame: who has enough to be heard has none drawn now. */

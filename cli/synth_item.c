@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "synth_item.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,44 +8,10 @@
 
 #include <xxhash.h>
 
+#include <csm/experimental.h>
+
 #include "options.h"
 #include "speak.h"
-
-/* ---- its numbers ------------------------------------------------------------- */
-
-/* jansson's integers have a sign and 64 bits: from 2^63 on it takes a line for no JSON. Whole
- * numbers as long as that are made texts of their digits, in a line to be freed; they are seeds
- * and ids, or of keys that nobody reads. */
-enum { LONG_DIGITS = 19 };
-
-static char *with_long_numbers_as_texts(const char *line, size_t n, size_t *n_out)
-{
-    char *out = malloc(n + n / LONG_DIGITS * 2 + 1);
-    bool is_text = false, is_escaped = false;
-    *n_out = 0;
-    for (size_t i = 0; out != NULL && i < n;) {
-        size_t length = 0, sign = 0;
-        if (!is_text) {
-            sign = line[i] == '-';
-            while (i + sign + length < n && isdigit((unsigned char)line[i + sign + length]))
-                length++;
-        }
-        const char after = i + sign + length < n ? line[i + sign + length] : ' ';
-        const bool is_long = length >= LONG_DIGITS && strchr(".eE", after) == NULL;
-        const size_t n_token = length > 0 ? sign + length : 1;
-        if (is_long)
-            out[(*n_out)++] = '"';
-        memcpy(out + *n_out, line + i, n_token);
-        *n_out += n_token;
-        if (is_long)
-            out[(*n_out)++] = '"';
-        if (length == 0 && line[i] == '"' && !is_escaped)
-            is_text = !is_text;
-        is_escaped = is_text && line[i] == '\\' && !is_escaped;
-        i += n_token;
-    }
-    return out;
-}
 
 /* ---- its name --------------------------------------------------------------- */
 
@@ -218,12 +183,12 @@ csm_status synth_item_read(struct synth_item *item, const char *line, size_t n, 
 {
     *item = (struct synth_item){.speaker = ANY_SPEAKER};
     json_error_t wrong;
-    size_t n_safe;
-    char *safe = with_long_numbers_as_texts(line, n, &n_safe);
+    size_t n_safe; /* long numbers are seeds and ids, or of keys that nobody reads */
+    char *safe = csm_json_quote_long(line, n, NULL, &n_safe);
     if (safe == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "a line of %zu bytes: out of memory", n);
     item->line = json_loadb(safe, n_safe, JSON_REJECT_DUPLICATES, &wrong);
-    free(safe);
+    csm_free(safe);
     if (!json_is_object(item->line)) {
         const size_t begin = strspn(line, " \t\r\n");
         if (item->line == NULL && begin < n && line[begin] == '{')

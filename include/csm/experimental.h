@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * experimental.h - what may still change from one release to the next: the benchmark, MLX's
- * explicit keys, and the switch for generators over MLX. */
+ * explicit keys, the switch for generators over MLX, and long numbers in JSON. */
 #ifndef CSM_EXPERIMENTAL_H
 #define CSM_EXPERIMENTAL_H
 
@@ -113,6 +113,16 @@ CSM_API bool csm_patch_mlx_sampling(bool enable, bool verbose);
 
 /* Whether the switch is on. Any thread. */
 CSM_API bool csm_exact_sampling_enabled(void);
+
+/* ---- long numbers in JSON -------------------------------------------------- */
+
+/* JSON with whole numbers of 19 digits and more as texts of their digits: for readers whose
+ * integers have a sign and 64 bits, since seeds have none.
+ *   json   [n] anything; what is no JSON stays none
+ *   key    of the numbers that are meant; NULL: all of them
+ *   n_out  receives the length
+ * Returns a text to be freed with csm_free; NULL: out of memory. Any thread. */
+CSM_API char *csm_json_quote_long(const char *json, size_t n, const char *key, size_t *n_out);
 
 #ifdef __cplusplus
 }

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._csm import (Detector, EngineError, Marker, Sampler, __version__, draw_is_certain,
-                   noise)
+from ._csm import EngineError, Sampler, __version__, draw_is_certain, noise
 
 if TYPE_CHECKING:
     from .credentials import Credentials
     from .hub import download
-    from .marks import Detection, Found, Payload, detect, mark
+    from .marks import Detection, Detector, Found, Marker, Payload, detect, mark
     from .model import Frame, Model, Segment, Speech, SpeechWarning
 
 __all__ = ["Credentials", "Detection", "Detector", "EngineError", "Found", "Frame", "Marker", "Model", "Payload",
@@ -33,7 +32,7 @@ def __getattr__(name: str) -> Any:
         from . import model
 
         return getattr(model, name)
-    if name in ("Detection", "Found", "Payload", "detect", "mark"):
+    if name in ("Detection", "Detector", "Found", "Marker", "Payload", "detect", "mark"):
         from . import marks
 
         return getattr(marks, name)
@@ -46,3 +45,7 @@ def __getattr__(name: str) -> Any:
 
         return download
     raise AttributeError(f"module 'csm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -56,7 +56,7 @@ def download(repo: str, *, revision: str | None = None, endpoint: str | None = N
 
 def path_of(path: str | os.PathLike[str]) -> str:
     """A model's path: as given where something has it, else the download of 'ORG/NAME'."""
-    given = os.fsdecode(path)
+    given = text_of("path", os.fsdecode(path))
     if isinstance(path, str) and not os.path.exists(given) and _csm.hub_is_name(given):
         return download(given)
     return given

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._csm import Detector, Marker
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
+from . import _csm
+from .arguments import integer
+from .sound import as_samples
 
 
 @dataclass(frozen=True)
@@ -43,29 +44,60 @@ class Detection:
         return bool(self.found)
 
 
-def _floats(samples: Any) -> np.ndarray:
-    import numpy as np
-
-    array = np.ascontiguousarray(samples, np.float32)
-    if array.ndim != 1:
-        raise ValueError(f"samples: {array.ndim} dimensions, expected one: mono sound")
-    return array
+def _mono(samples: Any) -> np.ndarray:
+    values = as_samples("samples", samples)
+    if values.ndim != 1:
+        raise ValueError(f"samples: {values.ndim} dimensions, expected one: mono sound")
+    return np.ascontiguousarray(values)
 
 
-def mark(samples: Any, *, rate: int = 24000, key: bytes | None = None,
+def _bytes_of(key: bytes | bytearray | None) -> bytes | None:
+    if key is not None and not isinstance(key, (bytes, bytearray)):
+        raise TypeError(f"key: expected 32 bytes, not {type(key).__name__}")
+    return None if key is None else bytes(key)
+
+
+class Marker(_csm.Marker):
+    """Marks a stream of mono sound: rate a multiple of 8,000 up to 48,000 Hz, key and payload as
+    `mark` has them."""
+
+    def __init__(self, rate: int = 24000, key: bytes | bytearray | None = None, maker: int = 1,
+                 model: int = 0, free_bits: int = 0) -> None:
+        super().__init__(integer("rate", rate), _bytes_of(key), integer("maker", maker, 0, 2**8 - 1),
+                         integer("model", model, 0, 2**16 - 1),
+                         integer("free_bits", free_bits, 0, 2**8 - 1))
+
+    def push(self, samples: Any) -> np.ndarray:
+        """The next samples, marked, without delay: float32; integers by their full scale."""
+        return super().push(_mono(samples))
+
+
+class Detector(_csm.Detector):
+    """Looks for marks in a stream of mono sound of any rate; threads that share it take turns."""
+
+    def __init__(self, rate: int = 24000, key: bytes | bytearray | None = None) -> None:
+        super().__init__(integer("rate", rate), _bytes_of(key))
+
+    def push(self, samples: Any) -> None:
+        """The next samples."""
+        super().push(_mono(samples))
+
+
+def mark(samples: Any, *, rate: int = 24000, key: bytes | bytearray | None = None,
          payload: Payload = Payload()) -> np.ndarray:
     """The samples with the mark in them: mono float32; rate a multiple of 8,000 up to 48,000 Hz.
+    Integers count by their full scale, as Segment's audio.
 
     key: 32 bytes of your own; None is the public key, by which everybody can detect.
     """
     marker = Marker(rate, key, payload.maker, payload.model, payload.free_bits)
-    return marker.push(_floats(samples))
+    return marker.push(samples)
 
 
-def detect(samples: Any, *, rate: int = 24000, key: bytes | None = None) -> Detection:
+def detect(samples: Any, *, rate: int = 24000, key: bytes | bytearray | None = None) -> Detection:
     """Whether mono sound of any rate carries the key's mark, where, and what it says."""
     detector = Detector(rate, key)
-    detector.push(_floats(samples))
+    detector.push(samples)
     stretches, p_value = detector.result()
     return Detection(tuple(Found(start, end, p, speed, Payload(*said) if said else None)
                            for start, end, p, speed, said in stretches), p_value)

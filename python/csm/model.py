@@ -139,7 +139,8 @@ class Model:
             engine=name_or_none("engine", engine), dtype=text_of("dtype", dtype),
             threads=integer("threads", threads, 0), device=name_or_none("device", device),
             codec_engine=name_or_none("codec_engine", codec_engine), adapters=_adapters(adapter),
-            named_adapters=_named_adapters(adapters), speculate=speculate)
+            named_adapters=_named_adapters(adapters),
+            speculate=options.flag_or_none("speculate", speculate))
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str] | None = None,
@@ -320,7 +321,7 @@ def _adapters(adapter: Any) -> list[tuple[str, float]]:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError("adapter: expected a directory, or a list of directories or of "
                             f"(directory, scale), not {type(path).__name__}")
-        pairs.append((os.fspath(path), real("adapter", scale)))
+        pairs.append((text_of("adapter", os.fsdecode(path)), real("adapter", scale)))
     return pairs
 
 

@@ -53,12 +53,15 @@ def check_names(options: Options) -> None:
                         f"{', '.join(Options.__annotations__)}")
 
 
-def flag(name: str, value: bool | None, default: bool) -> bool:
-    if value is None:
-        return default
-    if not isinstance(value, bool):
+def flag_or_none(name: str, value: bool | None) -> bool | None:
+    if value is not None and not isinstance(value, bool):
         raise TypeError(f"{name}: expected True, False or None, not {type(value).__name__}")
     return value
+
+
+def flag(name: str, value: bool | None, default: bool) -> bool:
+    given = flag_or_none(name, value)
+    return default if given is None else given
 
 
 def name_or_none(name: str, value: str | None) -> str | None:

@@ -75,13 +75,18 @@ def _mixed(name: str, values: np.ndarray) -> np.ndarray:
     return mean
 
 
+def as_samples(name: str, audio: Any) -> np.ndarray:
+    """Numbers of any library and kind as float32, integers by their full scale; of their own shape."""
+    return _scaled(name, as_numbers(name, audio))
+
+
 def as_sound(name: str, audio: Any, sampling_rate: int | None, rate_hz: int,
              is_torchaudio: bool = False) -> np.ndarray:
     """float32 [n_samples] at rate_hz: channels averaged, integers by their full scale.
 
     sampling_rate is the array's own; None: the model's.
     """
-    values = _scaled(name, as_numbers(name, audio))
+    values = as_samples(name, audio)
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: a sample is not finite, expected numbers of -1 to 1")
     if values.size and np.abs(values).max() > 10:

@@ -38,7 +38,7 @@ class Frame:
 
 
 class Speaking:
-    """An iterator over frames, which several threads may share.
+    """An iterator over frames, which several threads may share; a `with` block closes it.
 
     begin : (text, the utterances's number, the turn before it or None) to a generation
     """
@@ -67,6 +67,12 @@ class Speaking:
         self.generation.cancel()  # before the lock: who waits for a frame waits no longer
         with self._lock:
             self.generation.cancel()  # a sentence that had begun meanwhile
+
+    def __enter__(self) -> Speaking:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def _frame(self) -> Frame:
         while self._at < len(self._utterances.texts):

@@ -8,7 +8,9 @@
 #include <nanobind/stl/optional.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <vector>
 
 namespace {
 
@@ -75,6 +77,7 @@ public:
         csm_status status = CSM_OK;
         {
             nb::gil_scoped_release release;
+            std::lock_guard<std::mutex> lock(mutex);
             if (own_hz != rate_hz) {
                 status = csm_audio_resample(CSM_RESAMPLER_TORCHAUDIO, x, n, rate_hz, own_hz,
                                             &resampled, &n, &err);
@@ -90,24 +93,27 @@ public:
     /* [(start_s, end_s, p_value, speed, payload or None)], smallest p_value */
     nb::tuple result()
     {
-        const csm_mark_found *found = nullptr;
-        size_t n = 0;
+        std::vector<csm_mark_found> found;
         double p_value = 1;
         csm_error err;
         csm_status status;
         {
             nb::gil_scoped_release release;
-            status = csm_detector_result(detector.get(), &found, &n, &p_value, &err);
+            std::lock_guard<std::mutex> lock(mutex);
+            const csm_mark_found *all = nullptr;
+            size_t n = 0;
+            status = csm_detector_result(detector.get(), &all, &n, &p_value, &err);
+            if (status == CSM_OK)
+                found.assign(all, all + n);
         }
         check(status, err);
         nb::list list;
-        for (size_t i = 0; i < n; i++) {
-            const csm_mark_payload &p = found[i].payload;
+        for (const csm_mark_found &f : found) {
+            const csm_mark_payload &p = f.payload;
             const nb::object payload =
-                found[i].has_payload ? nb::object(nb::make_tuple(p.maker, p.model, p.free_bits))
-                                     : nb::object(nb::none());
-            list.append(nb::make_tuple(found[i].start_s, found[i].end_s, found[i].p_value,
-                                       found[i].speed, payload));
+                f.has_payload ? nb::object(nb::make_tuple(p.maker, p.model, p.free_bits))
+                              : nb::object(nb::none());
+            list.append(nb::make_tuple(f.start_s, f.end_s, f.p_value, f.speed, payload));
         }
         return nb::make_tuple(list, p_value);
     }
@@ -117,6 +123,7 @@ private:
         void operator()(csm_detector *d) const { csm_detector_close(d); }
     };
     std::unique_ptr<csm_detector, Close> detector;
+    std::mutex mutex; /* threads that share a detector take turns */
     int rate_hz, own_hz;
 };
 

@@ -42,6 +42,11 @@ private:
     std::vector<float> widened;
 };
 
+/* As torch.manual_seed takes it: any integer of Python or NumPy from -2^63 to 2^64 - 1. */
+struct Seed {
+    uint64_t value;
+};
+
 /* A NumPy array that owns `values`. */
 template <typename T>
 nb::ndarray<nb::numpy, T> numpy_array(std::vector<T> values, std::vector<size_t> shape)
@@ -50,6 +55,29 @@ nb::ndarray<nb::numpy, T> numpy_array(std::vector<T> values, std::vector<size_t>
     nb::capsule owner(held, [](void *p) noexcept { delete static_cast<std::vector<T> *>(p); });
     return nb::ndarray<nb::numpy, T>(held->data(), shape.size(), shape.data(), owner);
 }
+
+namespace nanobind::detail {
+template <> struct type_caster<Seed> {
+    NB_TYPE_CASTER(Seed, const_name("int"))
+
+    bool from_python(handle source, uint8_t, cleanup_list *) noexcept
+    {
+        PyObject *number = PyNumber_Index(source.ptr());
+        int overflow = 0;
+        const long long small = number != nullptr ? PyLong_AsLongLongAndOverflow(number, &overflow) : 0;
+        value.value = overflow > 0 ? PyLong_AsUnsignedLongLong(number) : static_cast<uint64_t>(small);
+        Py_XDECREF(number);
+        const bool is_right = PyErr_Occurred() == nullptr && overflow >= 0;
+        PyErr_Clear();
+        return is_right;
+    }
+
+    static handle from_cpp(Seed seed, rv_policy, cleanup_list *) noexcept
+    {
+        return PyLong_FromUnsignedLongLong(seed.value);
+    }
+};
+} // namespace nanobind::detail
 
 void bind_tensors(nb::module_ &m);
 void bind_sampling(nb::module_ &m);

@@ -41,7 +41,7 @@ csm_stream_kind stream_of(const std::string &name)
 class Sampler {
 public:
     Sampler(const std::string &sampler, const std::string &stream, const std::string &dtype,
-            uint64_t seed, double temperature, size_t top_k, double top_p, double min_p,
+            Seed seed, double temperature, size_t top_k, double top_p, double min_p,
             std::optional<std::string> mlx_version)
     {
         csm_sampler_options config = csm_sampler_defaults();
@@ -51,7 +51,7 @@ public:
                                   "mlx-categorical");
         config.stream = stream_of(stream);
         config.dtype = half_or_single(dtype);
-        config.seed = seed;
+        config.seed = seed.value;
         config.temperature = temperature;
         config.top_k = top_k;
         config.top_p = top_p;
@@ -134,7 +134,7 @@ std::tuple<Floats, const char *> widen(nb::handle object)
     return {numpy_array(std::move(values), std::move(shape)), name};
 }
 
-Floats noise(const std::string &stream, const std::string &dtype, uint64_t seed, size_t rows,
+Floats noise(const std::string &stream, const std::string &dtype, Seed seed, size_t rows,
              size_t cols, uint64_t position)
 {
     const csm_dtype type = half_or_single(dtype);
@@ -143,7 +143,7 @@ Floats noise(const std::string &stream, const std::string &dtype, uint64_t seed,
     std::unique_ptr<float[]> values(new (std::nothrow) float[rows * cols]);
     if (values == nullptr)
         throw std::bad_alloc(); /* MemoryError; new's own is lost under AddressSanitizer */
-    csm_stream_state state = {stream_of(stream), seed, position, 0};
+    csm_stream_state state = {stream_of(stream), seed.value, position, 0};
     csm_error err;
     csm_stream *s;
     check(csm_stream_open(&state, &s, &err), err);
@@ -174,10 +174,10 @@ void bind_sampling(nb::module_ &m)
                         "top_k : 0 for all\n"
                         "top_p, min_p : 0 for all\n"
                         "mlx_version : whose draws; None for the newest known\n")
-        .def(nb::init<const std::string &, const std::string &, const std::string &, uint64_t,
+        .def(nb::init<const std::string &, const std::string &, const std::string &, Seed,
                       double, size_t, double, double, std::optional<std::string>>(),
              "sampler"_a = "transformers", "stream"_a = "torch-cpu", nb::kw_only(),
-             "dtype"_a = "f32", "seed"_a = 0, "temperature"_a = 0.9, "top_k"_a = 50,
+             "dtype"_a = "f32", "seed"_a = Seed{0}, "temperature"_a = 0.9, "top_k"_a = 50,
              "top_p"_a = 0.0, "min_p"_a = 0.0, "mlx_version"_a = nb::none())
         .def("draw", &Sampler::draw, "logits"_a.none(),
              "One token for each row of logits [rows, vocab] or [vocab].\n\n"
@@ -198,7 +198,7 @@ void bind_sampling(nb::module_ &m)
     m.def("widen", &widen, "logits"_a,
           "Logits by DLPack, also in a dtype that NumPy has not: float32 of the same shape, and\n"
           "their dtype, 'f32', 'bf16' or 'f16'.");
-    m.def("noise", &noise, "stream"_a, "dtype"_a = "f32", "seed"_a = 0, "rows"_a = 1,
+    m.def("noise", &noise, "stream"_a, "dtype"_a = "f32", "seed"_a = Seed{0}, "rows"_a = 1,
           "cols"_a = 2051, "position"_a = 0,
           "What one call of the generator gives: exponentials (torch) or uniforms (mlx),\n"
           "float32 [rows, cols].");

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """csm.mark and csm.detect."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,45 @@ def test_streamed_is_whole(sound):
 def test_wrong_arguments_are_named(sound, arguments, message):
     with pytest.raises(ValueError, match=message):
         csm.mark(sound, **arguments)
+
+
+def test_integers_count_by_their_full_scale(sound):
+    whole = (sound * 32767).astype(np.int16)
+    floats = whole.astype(np.float32) / 32768
+    assert (csm.mark(whole) == csm.mark(floats)).all()
+    assert (csm.Marker().push(whole) == csm.mark(floats)).all()
+    assert (csm.Marker().push(floats.astype(">f4")) == csm.mark(floats)).all()
+    assert csm.detect((csm.mark(whole) * 32767).astype(np.int16))
+
+
+@pytest.mark.parametrize("wrong", [["1", "2"], np.ones(8, bool), np.ones(8, complex), None, b"abcd",
+                                   np.ones(8, np.int64), np.ma.array(np.ones(8), mask=np.arange(8) > 3)])
+def test_what_is_no_sound_is_refused_by_name(wrong):
+    for take in csm.mark, csm.detect, csm.Marker().push, csm.Detector().push:
+        with pytest.raises((TypeError, ValueError), match="^samples: "):
+            take(wrong)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"rate": "24000"}, "^rate: "), ({"key": "k" * 32}, "^key: "), ({"maker": 256}, "^maker: "),
+    ({"model": -1}, "^model: "), ({"free_bits": 1.5}, "^free_bits: ")])
+def test_a_marker_names_what_is_wrong(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        csm.Marker(**arguments)
+
+
+def test_threads_share_a_detector(sound):
+    """None of what they push is lost: marked sound ends behind the 4 s of silence and its own 5."""
+    detector = csm.Detector()
+    threads = [threading.Thread(target=lambda: [detector.push(np.zeros(RATE // 10, np.float32)) for _ in range(10)])
+               for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    detector.push(csm.mark(sound))
+    (stretch,), _ = detector.result()
+    assert abs(stretch[1] - 9) <= 0.01  # a sample's rounding of the window's end
 
 
 def test_stereo_is_refused(sound):

@@ -176,6 +176,23 @@ def test_a_directory_that_is_no_model_is_refused(tmp_path):
         csm.Model(tmp_path)
 
 
+@pytest.mark.parametrize("path", ["a\0b", "a\udcffb"])
+def test_a_path_that_no_text_is_is_refused_whole(model_dir, path):
+    """Not as what stands before its NUL."""
+    with pytest.raises(ValueError, match="^path: "):
+        csm.Model(path)
+    with pytest.raises(ValueError, match="^path: "):
+        csm.Model(f"{model_dir}\0x")
+    with pytest.raises(ValueError, match="^adapter: "):
+        csm.Model(model_dir, adapter=path)
+    with pytest.raises(TypeError, match="^speculate: "):
+        csm.Model(model_dir, speculate="yes")
+
+
+def test_all_names_are_listed():
+    assert set(csm.__all__) <= set(dir(csm))
+
+
 def test_a_closed_model_says_so(model_dir):
     model = csm.Model(model_dir)
     model.close()
@@ -245,9 +262,10 @@ def test_a_stream_may_be_shared_and_closed(model_dir):
             for reader in readers:
                 reader.join()
         assert [f.codes.tolist() for f in sorted(taken, key=lambda f: f.index)] == expected
-        with contextlib.closing(begin()) as stream:
-            assert next(stream).index == 0
-        assert list(stream) == [] and list(stream) == []
+        for block in contextlib.closing(begin()), begin():
+            with block as stream:
+                assert next(stream).index == 0
+            assert list(stream) == [] and list(stream) == []
         long = model.stream("Hi. " * 20, seed=3, sentences=True, max_audio_length_ms=4000,
                             min_audio_length_ms=4000)
         reader = threading.Thread(target=lambda: taken.extend(long))

@@ -99,6 +99,14 @@ def test_a_negative_seed_is_torchs():
     logits = random_logits(1, 300, 2)
     torch.manual_seed(-5)
     assert mlx_sample_exact(logits, 10, 1.0, seed=-5) == sample_topk(logits, 10, 1.0)
+    for seed in -5, 2**64 - 5, np.int64(-5), np.uint64(2**64 - 5):
+        sampler = csm.Sampler("sesame", "torch-cpu", seed=seed, temperature=1.0, top_k=10)
+        torch.manual_seed(-5)
+        assert sampler.draw(logits.numpy())[0] == sample_topk(logits, 10, 1.0).numpy(), seed
+        assert np.array_equal(csm.noise("torch-cpu", seed=seed), csm.noise("torch-cpu", seed=2**64 - 5)), seed
+    for seed in 2**64, -2**63 - 1, 1.5, "1", None:
+        with pytest.raises(TypeError):
+            csm.Sampler("sesame", "torch-cpu", seed=seed)
 
 
 def test_bfloat16_of_mlx_is_sampled_in_bfloat16():

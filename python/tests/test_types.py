@@ -20,6 +20,10 @@ for frame in model.stream("Hi.", context=[csm.Segment(0, "a", audio)]):
         print(frame.samples.mean(), frame.codes[0])
 with contextlib.closing(model.stream("Hi.")) as stream:
     first: csm.Frame = next(stream)
+with model.stream("Hi.") as stream:
+    print([frame.index for frame in stream])
+marker = csm.Marker(key=bytes(32))
+print(marker.push([0.0]).dtype, csm.detect(audio).found)
 speech = model.speak("Hi.", logits=True)
 print(speech.report["engine"], speech.tokens.shape)
 sampler = csm.Sampler("sesame", "torch-cpu", seed=3)

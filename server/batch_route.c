@@ -115,6 +115,12 @@ static bool refuse_item(struct refusal *why, size_t i)
     return refuse(why, own.status, param, own.code, "items[%zu]: %.480s", i, own.message);
 }
 
+static bool is_whole(const struct speech_request *request, struct refusal *why)
+{
+    return !request->is_streamed || refuse(why, 400, "stream", "invalid_value",
+                                           "stream: expected false, since a batch is answered whole");
+}
+
 /* The request of each item, over what is common; false: refused. */
 static bool read_items(struct service *service, const json_t *json, struct speech_request *requests,
                        size_t *n, struct refusal *why)
@@ -134,10 +140,10 @@ static bool read_items(struct service *service, const json_t *json, struct speec
         struct speech_request *request = &requests[(*n)++];
         is_right = (speech_request_copy(&common, request) ||
                     refuse(why, 503, "", "", "out of memory")) &&
-                   (speech_request_read(json_array_get(items, i), service->info, &service->limits,
-                                        true, request, why) ||
+                   ((speech_request_read(json_array_get(items, i), service->info, &service->limits,
+                                         true, request, why) &&
+                     is_whole(request, why)) ||
                     refuse_item(why, i));
-        request->is_streamed = request->is_sse = false;
     }
     speech_request_empty(&common);
     return is_right;

@@ -19,15 +19,24 @@ struct casting {
     csm_error error;
 };
 
+bool cast_find_voice(struct service *service, const char *name, const struct voice **out,
+                     struct refusal *why)
+{
+    const bool is_named = name != NULL && *name != '\0';
+    *out = is_named ? voice_store_find(service->voices, name) : NULL;
+    return *out != NULL || !is_named || strcmp(name, "default") == 0 ||
+           refuse(why, 400, "voice", "voice_not_found",
+                  "voice: there is none of that name; GET /v1/audio/voices lists them");
+}
+
 static bool find_voice(struct service *service, const struct speech_request *request,
                        struct cast *out, struct refusal *why)
 {
+    const struct voice *voice;
     *out = (struct cast){.speaker = service->info->default_speaker};
-    if (request->voice != NULL && *request->voice != '\0' && strcmp(request->voice, "default") != 0) {
-        const struct voice *voice = voice_store_find(service->voices, request->voice);
-        if (voice == NULL)
-            return refuse(why, 400, "voice", "voice_not_found",
-                          "voice: there is none of that name; GET /v1/audio/voices lists them");
+    if (!cast_find_voice(service, request->voice, &voice, why))
+        return false;
+    if (voice != NULL) {
         out->speaker = voice->speaker;
         out->prompt = prompt_keep(voice->prompt);
     }

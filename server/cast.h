@@ -28,6 +28,11 @@ enum cast_state cast_begin(struct service *service, struct speech_request *reque
                            void *owner, struct cast *out, struct casting **casting,
                            struct refusal *why);
 
+/* The voice of that name; NULL: the model's default, whose name is NULL, "" or "default" where
+ * no voice has it. false: there is none, and `why` tells. */
+bool cast_find_voice(struct service *service, const char *name, const struct voice **out,
+                     struct refusal *why);
+
 /* The owner is gone. Takes NULL. */
 void casting_forget(struct casting *casting);
 

@@ -148,12 +148,38 @@ static void on_write(struct bufferevent *bev, void *user)
     }
 }
 
+static bool is_plain_http(struct bufferevent *bev, const struct connection *c)
+{
+    bool is_plain = false;
+    unsigned long wrong;
+    while (c->all->tls != NULL && (wrong = bufferevent_get_openssl_error(bev)) != 0)
+        is_plain = is_plain || ERR_GET_REASON(wrong) == SSL_R_HTTP_REQUEST;
+    return is_plain;
+}
+
+/* To http:// on a port with TLS: past the TLS, which has nothing to send. What is unread would
+ * reset the connection, and take the answer with it. */
+static void refuse_plain_http(struct connection *c)
+{
+    static const char answer[] =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+        "{\"error\":{\"message\":\"expected https://, not http://: this port has TLS\","
+        "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_request\"}}";
+    const evutil_socket_t fd = bufferevent_getfd(c->bev);
+    char away[4096];
+    while (recv(fd, away, sizeof away, MSG_DONTWAIT) > 0) {
+    }
+    send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(fd, SHUT_WR);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *user)
 {
-    (void)bev;
     struct connection *c = user;
     if ((what & BEV_EVENT_CONNECTED) != 0)
         return; /* the TLS handshake is done */
+    if (is_plain_http(bev, c))
+        refuse_plain_http(c);
     while (ERR_get_error() != 0) {
     }
     /* The end of what the client sends is taken as the end of the client: nobody who

@@ -7,11 +7,22 @@
 
 enum { MAX_BOUNDARY = 70 }; /* RFC 2046, 5.1.1 */
 
+/* The next one that is in no quoted value. */
+static const char *find_semicolon(const char *p)
+{
+    for (bool is_quoted = false; *p != '\0'; p++) {
+        is_quoted ^= *p == '"';
+        if (*p == ';' && !is_quoted)
+            return p;
+    }
+    return NULL;
+}
+
 /* The value of a parameter (name="value" or name=value) into `out`. */
 static bool find_parameter(const char *header, const char *name, char *out, size_t size)
 {
     const size_t n_name = strlen(name);
-    for (const char *p = strchr(header, ';'); p != NULL; p = strchr(p, ';')) {
+    for (const char *p = find_semicolon(header); p != NULL; p = find_semicolon(p)) {
         p += 1 + strspn(p + 1, " \t");
         if (strncasecmp(p, name, n_name) != 0 || p[n_name] != '=')
             continue;
@@ -100,6 +111,8 @@ const char *multipart_parse(const char *type, char *body, size_t n, struct multi
         const char *wrong = read_headers(headers, value, part);
         if (wrong != NULL)
             return wrong;
+        if (multipart_find(out, part->name) != part)
+            return "a part: expected one of each name";
         part->value[part->n] = '\0';
     }
     return end - at >= 2 ? NULL : "the body ends before its last boundary";

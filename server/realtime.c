@@ -88,6 +88,8 @@ static json_t *response_json(const struct realtime *t, const char *status)
                                   (json_int_t)r.n_frames, "total_tokens",
                                   (json_int_t)(r.n_text + r.n_prompt + r.n_frames)));
     json_object_set_new(response, "metadata", json_pack("{s:I}", "seed", (json_int_t)r.seed));
+    const struct remark_list remarks = saying_remarks(t->saying);
+    json_object_set_new(response, "remarks", remark_list_json(&remarks));
     return response;
 }
 
@@ -215,14 +217,19 @@ static void begin_response(struct realtime *t, struct speech_request *request)
 
 /* ---- what the client sends --------------------------------------------------------------- */
 
-/* Append the texts of an item's content; false: refused, and nothing is kept. */
+/* Append the texts of an item's content; what has none is told, since it will not be said.
+ * false: refused, and nothing is kept. */
 static bool add_content(struct realtime *t, const json_t *item)
 {
     const json_t *content = json_object_get(item, "content");
+    if (content != NULL && !json_is_null(content) && !json_is_array(content))
+        send_error(t, "invalid_value", "an item's content: expected an array");
     for (size_t i = 0; i < json_array_size(content); i++) {
         const char *text = json_string_value(json_object_get(json_array_get(content, i), "text"));
-        if (text != NULL && *text != '\0')
-            append(&t->text, text);
+        if (text == NULL)
+            send_error(t, "unsupported", "an item's content: expected text, which alone is said");
+        else if (*text != '\0' && !append(&t->text, text))
+            send_error(t, "server_error", "out of memory");
     }
     if (t->text == NULL || strlen(t->text) <= 4 * t->service->limits.max_text)
         return true;
@@ -278,10 +285,12 @@ static bool read_settings(struct realtime *t, const json_t *settings, struct spe
     const char *type = json_string_value(json_object_get(format, "type"));
     const char *beta_type = json_string_value(beta_format);
     const json_t *rate = json_object_get(format, "rate");
-    if ((type != NULL && strcmp(type, "audio/pcm") != 0) ||
+    if ((format != NULL && !json_is_null(format) && !json_is_object(format)) ||
+        (type != NULL && strcmp(type, "audio/pcm") != 0) ||
         (beta_type != NULL && strcmp(beta_type, "pcm16") != 0) ||
         (rate != NULL && !json_is_null(rate) &&
-         json_integer_value(rate) != t->service->info->sample_rate_hz))
+         json_integer_value(rate) != t->service->info->sample_rate_hz) ||
+        (beta_format != NULL && !json_is_null(beta_format) && beta_type == NULL))
         return refuse(why, 400, "session.audio.output.format", "invalid_value",
                       "session.audio.output.format: expected audio/pcm, 24000 Hz");
     if (!has_audio(json_object_get(settings, "output_modalities")) ||
@@ -303,6 +312,8 @@ static bool read_settings(struct realtime *t, const json_t *settings, struct spe
     is_right = is_right && speech_request_read(ours, t->service->info, &t->service->limits, false,
                                                &read, why);
     json_decref(ours);
+    const struct voice *voice;
+    is_right = is_right && cast_find_voice(t->service, read.voice, &voice, why);
     if (is_right)
         *out = read;
     else
@@ -314,7 +325,11 @@ static void on_session(struct realtime *t, const json_t *message)
 {
     struct speech_request config;
     struct refusal why;
-    const bool is_right = read_settings(t, json_object_get(message, "session"), &config, &why);
+    const json_t *session = json_object_get(message, "session");
+    const bool is_right =
+        json_is_object(session)
+            ? read_settings(t, session, &config, &why)
+            : refuse(&why, 400, "session", "missing_required_parameter", "session: expected an object");
     if (is_right) {
         speech_request_empty(&t->config);
         t->config = config;
@@ -358,7 +373,7 @@ static void on_text(void *owner, const char *text, size_t n)
 {
     struct realtime *t = owner;
     json_error_t error;
-    json_t *message = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    json_t *message = json_read(text, n, JSON_REJECT_DUPLICATES, &error);
     const char *type = json_string_value(json_object_get(message, "type"));
     if (type == NULL)
         send_error(t, "invalid_json", "an event: expected a JSON object with a type");

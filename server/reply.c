@@ -5,13 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *json_text(json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
-    json_decref(object);
-    return text;
-}
-
 void reply_json(struct http_request *r, int status, json_t *object)
 {
     static const char none[] = "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","

@@ -5,6 +5,7 @@
 #define CSM_SERVER_REPLY_H
 
 #include "http.h"
+#include "json_io.h"
 #include "speech_request.h"
 
 /* Answer with the object, which is taken; NULL (no memory): 503. */
@@ -20,8 +21,5 @@ void refusal_of_status(csm_status status, const char *message, struct refusal *w
 
 /* The inner object of the envelope; NULL: out of memory. */
 json_t *refusal_json(const struct refusal *why);
-
-/* Compact text of an object, which is taken; to be freed; NULL: out of memory. */
-char *json_text(json_t *object);
 
 #endif

@@ -177,6 +177,8 @@ static void answer_preflight(struct http_request *r)
     add_methods(r, "Access-Control-Allow-Methods");
     if (headers != NULL)
         http_header(r, "Access-Control-Allow-Headers", "%s", headers);
+    if (http_head_find(&r->head, "access-control-request-private-network") != NULL)
+        http_header(r, "Access-Control-Allow-Private-Network", "true"); /* a page of the net asks */
     http_header(r, "Access-Control-Max-Age", "600");
     http_answer(r, 204, NULL, "", 0);
 }
@@ -283,11 +285,8 @@ static const char *json_trouble(const json_error_t *error)
 
 json_t *routes_read_json(struct http_request *r)
 {
-    static const char bom[] = "\xef\xbb\xbf"; /* that some editors put before a text */
-    const size_t n_bom = r->n_body >= 3 && memcmp(r->body, bom, 3) == 0 ? 3 : 0;
     json_error_t error;
-    json_t *json = json_loadb(r->body + n_bom, r->n_body - n_bom,
-                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *json = json_read(r->body, r->n_body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL)
         reply_error(r, 400, "", "invalid_json", "the body: expected JSON: line %d, column %d: %s",
                     error.line, error.column, json_trouble(&error));

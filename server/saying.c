@@ -32,9 +32,12 @@ struct saying {
     bool is_complete;
     struct speech *speech; /* NULL: the voice is not there yet */
     struct sound *sound;   /* NULL: none has begun */
+    size_t n_over;         /* frames of sounds that are over */
     uint64_t began_us, first_us, ended_us;
     const char *outcome; /* for the metrics */
     struct remark_list remarks; /* what was known before it was drawn */
+    bool has_short_mark;
+    csm_remark short_mark; /* of the first sound that is too short */
 };
 
 /* ---- the sound ------------------------------------------------------------------ */
@@ -53,6 +56,12 @@ static void fail_status(struct saying *s, csm_status status, const char *message
     if (why.status >= 500)
         log_line(s->service, "a speech failed: %s", message);
     fail(s, &why);
+}
+
+/* Letters, digits or what stands for a word: a text may have none. */
+static bool refuse_silence(struct refusal *why)
+{
+    return refuse(why, 400, "input", "invalid_value", "input: nothing in it can be said");
 }
 
 static csm_status begin_sound(struct saying *s, csm_error *err)
@@ -80,15 +89,29 @@ static void give_sound(struct saying *s)
         s->hooks.on_sound(s->owner, bytes, n);
 }
 
+/* Whether the speech in a sound that is over, as it is heard, is too short for its mark. */
+static void remark_mark(struct saying *s)
+{
+    const csm_model_info *info = s->service->info;
+    const size_t n_frames = speech_counts(s->speech)->n_frames - s->n_over;
+    const double n_samples = (double)(n_frames * info->frame_samples) / s->request.speed;
+    s->n_over += n_frames;
+    if (s->service->options->is_marked && n_frames > 0 && !s->has_short_mark)
+        s->has_short_mark =
+            csm_remark_mark((size_t)n_samples, info->sample_rate_hz, &s->short_mark);
+}
+
 /* The rest of a sound, which is over. What was given stays valid until the next begins. */
 static csm_status end_sound(struct saying *s, csm_error *err)
 {
     csm_status st = begin_sound(s, err); /* nothing was said: an empty one */
     if (st == CSM_OK)
         st = sound_finish(s->sound, err);
-    if (st == CSM_OK)
-        give_sound(s);
-    return st;
+    if (st != CSM_OK)
+        return st;
+    remark_mark(s);
+    give_sound(s);
+    return CSM_OK;
 }
 
 static const char *outcome_of(const struct speech_tally *tally)
@@ -136,6 +159,12 @@ static bool take_sentence_end(struct saying *s, const struct speech_piece *p)
 static void take_end(struct saying *s)
 {
     csm_error err;
+    struct refusal why;
+    if (speech_counts(s->speech)->n_sentences == 0) {
+        refuse_silence(&why);
+        fail(s, &why);
+        return;
+    }
     s->outcome = outcome_of(speech_counts(s->speech));
     s->ended_us = http_now_us();
     const csm_status st = s->shape == SAYING_ONE_SOUND ? end_sound(s, &err) : CSM_OK;
@@ -326,11 +355,6 @@ size_t saying_pending(const struct saying *s)
     return s->speech != NULL ? speech_pending(s->speech) : s->n_early;
 }
 
-static bool refuse_silence(struct refusal *why)
-{
-    return refuse(why, 400, "input", "invalid_value", "input: nothing in it can be said");
-}
-
 /* Whether anything of a text is left to be said. */
 static bool can_be_said(const struct speech_request *request, struct refusal *why)
 {
@@ -402,12 +426,8 @@ struct remark_list saying_remarks(const struct saying *s)
     const struct speech_tally *tally = speech_counts(s->speech);
     for (size_t i = 0; i < tally->remarks.n; i++)
         remark_list_add(&all, &tally->remarks.items[i]);
-    const csm_model_info *info = s->service->info;
-    const double n_samples = (double)(tally->n_frames * info->frame_samples) / s->request.speed;
-    csm_remark remark;
-    if (s->service->options->is_marked && s->ended_us != 0 && tally->n_frames > 0 &&
-        csm_remark_mark((size_t)n_samples, info->sample_rate_hz, &remark))
-        remark_list_add(&all, &remark);
+    if (s->has_short_mark)
+        remark_list_add(&all, &s->short_mark);
     return all;
 }
 

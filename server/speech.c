@@ -32,7 +32,7 @@ static struct speech_piece sound(const struct speech *s, const float *samples, s
     return p;
 }
 
-/* A frame; where sounds are joined, the one before it is given for it. */
+/* A frame; where sounds are joined, its last 10 ms are given with the next. */
 static struct speech_piece take_frame(struct speech *s, const csm_frame *frame)
 {
     s->tally.n_frames++;
@@ -86,6 +86,16 @@ static struct speech_piece take_lead(struct speech *s)
     return take_pause(s, lead_ms);
 }
 
+/* No frame is left for what is still to be said. */
+static void cut(struct speech *s)
+{
+    csm_remark remark;
+    s->tally.is_cut = true;
+    csm_remark_write(&remark, "cut", "speech was cut behind sentence %zu of %zu, at the most it may last",
+                     s->next, s->said.n);
+    remark_list_add(&s->tally.remarks, &remark);
+}
+
 struct speech_piece speech_take(struct speech *s)
 {
     if (s->has_failed)
@@ -99,7 +109,7 @@ struct speech_piece speech_take(struct speech *s)
     if (s->notice != NULL)
         return take_from_generation(s);
     if (s->next < s->said.n && s->frames_left == 0)
-        s->tally.is_cut = true;
+        cut(s);
     if (s->next < s->said.n && s->frames_left > 0) {
         if (s->place != RUNNING)
             return piece(s, SPEECH_NOTHING);

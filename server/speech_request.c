@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "speech_request.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -287,13 +288,42 @@ static bool read_adapter(const json_t *object, const csm_model_info *info,
     return refuse_value(why, "adapter", "a name of the model's adapters (/v1/models)");
 }
 
+/* A text of 19 digits or more, with a sign before them or not: of -2^63 to 2^64 - 1. */
+static bool is_long_seed(const char *digits, uint64_t *seed)
+{
+    const bool is_negative = *digits == '-';
+    digits += is_negative;
+    if (strlen(digits) < 19 || strspn(digits, "0123456789") != strlen(digits))
+        return false;
+    errno = 0;
+    const unsigned long long size = strtoull(digits, NULL, 10);
+    *seed = is_negative ? 0 - (uint64_t)size : size;
+    return errno == 0 && (!is_negative || size <= (uint64_t)INT64_MAX + 1);
+}
+
+/* As `csm generate --seed` and torch.manual_seed take it: -1 is 2^64 - 1. From 2^63 on it comes
+ * as a text of its digits: json_read makes one, and so do clients whose numbers are shorter. */
+static bool read_seed(const json_t *object, struct speech_request *out, struct refusal *why)
+{
+    const json_t *seed = given(object, "seed");
+    json_int_t number;
+    if (seed == NULL)
+        return true;
+    if (is_whole(seed, INT64_MIN, INT64_MAX, &number))
+        out->options.seed = (uint64_t)number;
+    else if (!json_is_string(seed) || !is_long_seed(json_string_value(seed), &out->options.seed))
+        return refuse_value(why, "seed", "a whole number from -2^63 to 2^64 - 1");
+    out->has_seed = true;
+    return true;
+}
+
 static bool read_others(const json_t *object, struct speech_request *out, struct refusal *why)
 {
-    json_int_t rate = out->rate_hz, seed = 0;
+    json_int_t rate = out->rate_hz;
     const json_t *split = given(object, "split");
     const char *how = json_string_value(split);
     if (!read_real(object, "speed", 0.25, 4, &out->speed, why) ||
-        !read_whole(object, "seed", INT64_MIN, INT64_MAX, &seed, why) ||
+        !read_seed(object, out, why) ||
         !read_whole(object, "sample_rate", 8000, 48000, &rate, why) ||
         !read_flag(object, "normalize", &out->is_normalized, why) ||
         !read_flag(object, "guard", &out->options.has_guard, why))
@@ -307,10 +337,6 @@ static bool read_others(const json_t *object, struct speech_request *out, struct
         return refuse_value(why, "instructions", "a text");
     if (given(object, "model") != NULL && !json_is_string(given(object, "model")))
         return refuse_value(why, "model", "a name");
-    if (given(object, "seed") != NULL) { /* negative ones as torch.manual_seed takes them */
-        out->has_seed = true;
-        out->options.seed = (uint64_t)seed;
-    }
     return true;
 }
 

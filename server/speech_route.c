@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * speech_route.c - POST /v1/audio/speech: whole, as bytes that come, or as events. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static void begin(struct spoken *s)
     const struct speech_request *asked = saying_request(s->saying);
     char type[SPEECH_TYPE];
     s->has_begun = true;
-    http_header(s->r, "X-Seed", "%lld", (long long)saying_report(s->saying).seed);
+    http_header(s->r, "X-Seed", "%" PRIu64, saying_report(s->saying).seed);
     add_remarks(s);
     if (asked->is_sse) {
         http_header(s->r, "Cache-Control", "no-cache");
@@ -160,7 +161,7 @@ static void on_end(void *owner)
     } else if (asked->is_streamed) {
         http_end(s->r, tail);
     } else {
-        http_header(s->r, "X-Seed", "%lld", (long long)r.seed);
+        http_header(s->r, "X-Seed", "%" PRIu64, r.seed);
         http_header(s->r, "X-Finish-Reason", "%s", r.finish);
         http_header(s->r, "X-Prompt-Tokens", "%zu", r.n_text + r.n_prompt);
         http_header(s->r, "X-Completion-Tokens", "%zu", r.n_frames);

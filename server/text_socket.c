@@ -329,6 +329,14 @@ static void on_input_done(struct text_socket *t)
         end_utterance(t); /* nothing was to be said */
 }
 
+/* What has come is said before. */
+static void on_close(struct text_socket *t)
+{
+    t->is_closing = true;
+    if (t->saying != NULL || t->n_text > 0)
+        on_input_done(t);
+}
+
 /* ---- configuration --------------------------------------------------------------------------- */
 
 static bool read_config(struct text_socket *t, const json_t *message, struct speech_request *config,
@@ -346,7 +354,12 @@ static bool read_config(struct text_socket *t, const json_t *message, struct spe
     const json_t *stream = json_object_get(session, "stream_audio");
     if (stream != NULL && !json_is_null(stream) && !json_is_boolean(stream))
         return refuse(why, 400, "stream_audio", "invalid_value", "stream_audio: expected true or false");
-    config->is_streamed = json_is_true(stream);
+    if (json_is_boolean(stream))
+        config->is_streamed = json_is_true(stream);
+    if (config->input != NULL)
+        return refuse(why, 400, "input", "invalid_value", "input: expected in input.text");
+    if (!config->is_split)
+        return refuse(why, 400, "split", "invalid_value", "split: expected split_granularity, none");
     *granularity = BY_SENTENCE;
     if (split == NULL || json_is_null(split))
         return true;
@@ -435,7 +448,7 @@ static void handle(struct text_socket *t, const json_t *message)
     else if (strcmp(type, "input.done") == 0)
         on_input_done(t);
     else if (strcmp(type, "session.close") == 0)
-        t->is_closing = true;
+        on_close(t);
     else
         send_error(t, "a message: its type is none of session.config, input.text, input.commit, "
                       "input.done, session.close");
@@ -472,7 +485,7 @@ static void on_text(void *owner, const char *text, size_t n)
 {
     struct text_socket *t = owner;
     json_error_t error;
-    json_t *json = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    json_t *json = json_read(text, n, JSON_REJECT_DUPLICATES, &error);
     struct message *m = malloc(sizeof *m);
     const char *type = json_string_value(json_object_get(json, "type"));
     const bool is_config = type != NULL && strcmp(type, "session.config") == 0;

@@ -161,9 +161,14 @@ static void on_sound(void *owner, const void *bytes, size_t n)
     send_event(w, "audio-chunk", format_json(w), bytes, n);
 }
 
+/* Its events have no place for remarks. */
 static void on_end(void *owner)
 {
-    end_synthesis(owner);
+    struct wyoming *w = owner;
+    const struct remark_list remarks = saying_remarks(w->saying);
+    for (size_t i = 0; i < remarks.n; i++)
+        log_line(w->service, "Wyoming: %s: %s", remarks.items[i].code, remarks.items[i].text);
+    end_synthesis(w);
 }
 
 static void on_failed(void *owner, const struct refusal *why)
@@ -214,19 +219,18 @@ static void say(struct wyoming *w, const char *text)
  * name, as with HTTP. Whether there is one is seen when it is to speak. */
 static void keep_voice(struct wyoming *w, const json_t *data)
 {
-    const json_t *voice = json_object_get(data, "voice");
-    const char *name = json_string_value(json_object_get(voice, "speaker"));
-    if (name == NULL)
-        name = json_string_value(json_object_get(voice, "name"));
+    const json_t *voice = json_object_get(data, "voice"), *name = json_object_get(voice, "speaker");
+    if (name == NULL || json_is_null(name))
+        name = json_object_get(voice, "name");
+    const bool has_name = name != NULL && !json_is_null(name);
+    const bool is_right = (voice == NULL || json_is_null(voice) || json_is_object(voice)) &&
+                          (!has_name || json_is_string(name));
     free(w->voice);
-    w->voice = name != NULL ? strdup(name) : NULL;
-    w->is_refused = name != NULL && w->voice == NULL;
+    w->voice = is_right && has_name ? strdup(json_string_value(name)) : NULL;
+    w->is_refused = !is_right || (has_name && w->voice == NULL);
     if (w->is_refused)
-        send_error(w, "synthesis", "out of memory");
-    if (voice != NULL && !json_is_null(voice) && !json_is_object(voice)) {
-        w->is_refused = true;
-        send_error(w, "synthesis", "voice: expected an object with a name");
-    }
+        send_error(w, "synthesis",
+                   is_right ? "out of memory" : "voice: expected an object with a name or a speaker");
 }
 
 /* Say the sentences of the text that are complete: something follows them. */

@@ -240,6 +240,10 @@ def test_pages_of_other_origins_may_not_ask(server, start):
         **other, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked})
     assert status == 204 and "POST" in headers["Access-Control-Allow-Methods"]
     assert headers["Access-Control-Allow-Headers"] == asked
+    assert "Access-Control-Allow-Private-Network" not in headers
+    assert s.request("OPTIONS", "/v1/audio/speech", headers={
+        **other, "Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true",
+    })[1]["Access-Control-Allow-Private-Network"] == "true"
     status, headers, _ = s.request("POST", "/v1/audio/speech", BODY, other)
     assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://example.org"
     assert s.request("GET", "/health", headers={"Origin": "https://example.com"})[0] == 403
@@ -269,6 +273,8 @@ def test_tls(start, tmp_path):
     done = subprocess.run(["curl", "-sS", "--cacert", cert, s.base + "/v1/audio/speech", "-d", BODY],
                           capture_output=True, check=True)
     assert done.stdout == generate(TEXT, 1)
+    answer = s.raw(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
+    assert status_of(answer) == 400 and "https://" in error_of(answer)["message"]
     assert s.stop() == 0
 
 

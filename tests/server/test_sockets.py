@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import PATIENCE, TEXT, data_uri, generate, recording, wait_until
+from conftest import PATIENCE, TEXT, Server, data_uri, generate, recording, wait_until
 
 SENTENCES = ["Hello there.", "This is the second sentence.", "And this is the last one."]
 
@@ -139,7 +139,7 @@ def test_wrong_messages_are_told_and_the_socket_stays(server):
         s.ws.send("[]")
         assert s.next()["type"] == "error"
         for wrong in ({"voice": "nobody"}, {"split_granularity": "word"}, {"response_format": "x"},
-                      {"stream_audio": 1}):
+                      {"stream_audio": 1}, {"input": "Hi."}, {"split": "none"}, {"seed": "x"}):
             s.send("session.config", **wrong)
             assert s.next()["type"] == "error", wrong
         s.send("session.config", session={"response_format": "pcm", "seed": 5})
@@ -152,6 +152,48 @@ def test_wrong_messages_are_told_and_the_socket_stays(server):
         s.send("input.done")  # of nothing
         done = s.next()
         assert (done["type"], done["total_sentences"]) == ("session.done", 0)
+
+
+def test_a_text_without_anything_to_say_is_told(server):
+    with configured(server, response_format="pcm", seed=2**64 - 1) as s:
+        for text in "!!!", "\U0001f600", "...  !!!", "<break time='1s'/>":
+            s.send("input.text", text=text)
+            s.send("input.done")
+            error, done = s.until("session.done")
+            assert error["error"]["message"] == "input: nothing in it can be said", text
+            assert done["total_sentences"] == 0
+        s.send("input.text", text=f"!!!\n\n{TEXT}")  # some of it is something
+        s.send("input.done")
+        (start, sound, _), = s.utterance()
+        assert start["seed"] == 2**64 - 1 and sound == generate(TEXT, 2**64 - 1)
+
+
+def test_a_socket_that_is_closed_says_what_has_come(server):
+    for text in "Hello there. And you?", "Hello":
+        with configured(server, response_format="pcm", seed=5) as s:
+            s.send("input.text", text=text)
+            s.send("session.close")
+            assert sum(map(len, (sound for _, sound, _ in s.utterance()))) >= 3840, text
+            with pytest.raises(ConnectionClosed) as closed:
+                s.next()
+        assert closed.value.rcvd.code == 1000
+
+
+def test_each_sound_that_is_too_short_for_its_mark_is_told(tmp_path):
+    """Each sentence is a sound of its own here: 0.2 s at this speed, 0.4 in all."""
+    s = Server(voices=tmp_path / "v")
+    with configured(s, response_format="pcm", speed=4, seed=1) as socket:
+        socket.send("input.text", text="Hi. Hi.")
+        socket.send("input.done")
+        assert [r["code"] for r in socket.until("session.done")[-1]["remarks"]] == ["short-mark"]
+    assert s.stop() == 0
+
+
+def test_stream_is_stream_audio(server):
+    with configured(server, response_format="pcm", stream=True, seed=5) as s:
+        s.send("input.text", text=TEXT)
+        s.send("input.done")
+        assert sum(isinstance(m, bytes) for m in s.until("session.done")) > 5
 
 
 def test_a_refused_configuration_changes_nothing(server):
@@ -317,13 +359,30 @@ def test_realtime_settings_hold_as_long_as_they_should(server):
         s.send("session.update", session=output(voice="slt", seed=5))
         assert s.next()["session"]["voice"] == "slt"
         slt = generate(TEXT, 5, "--voice", "slt")
-        for wrong in (output(voice="rms", speed=9), output(voice={}), output(seed=6, format={"type": "audio/pcmu"})):
+        for wrong in (output(voice="rms", speed=9), output(voice={}), output(seed=6, format={"type": "audio/pcmu"}),
+                      output(voice="nobody"), output(seed=6, format="g711_ulaw"), None,
+                      {"seed": 6, "output_audio_format": 5}):
             s.send("session.update", session=wrong)
             assert s.next()["type"] == "error", wrong
             assert spoken(s) == slt, wrong
         for of in {"voice": "rms"}, {"voice": 2}:
             assert spoken(s, **output(**of)) == server.speak(seed=5, **of) != slt, of
             assert spoken(s) == slt, of
+
+
+def test_what_a_realtime_response_does_not_say_is_told(server):
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        for content in [{"type": "input_audio", "audio": "AAAA"}], "Hi.":
+            s.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+            assert "content" in s.next()["error"]["message"]
+            s.until("conversation.item.done")
+        s.send("session.update", session={"seed": 2**64 - 1, "speaker": 90})
+        s.next()
+        s.send("response.create", response={"input": [{"content": [{"type": "input_text", "text": TEXT}]}]})
+        response = s.until("response.done")[-1]["response"]
+        assert response["metadata"]["seed"] == 2**64 - 1
+        assert [r["code"] for r in response["remarks"]] == ["unknown-speaker"]
 
 
 def test_bytes_are_no_message(server):

@@ -216,7 +216,9 @@ WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), (
          ({"input": "🎉"}, "input"), ({"input": "x" * 4097}, "input"), ({"voice": "nobody"}, "voice"),
          ({"voice": -1}, "voice"), ({"voice": 1.5}, "voice"), ({"voice": {}}, "voice"), ({"response_format": "ogg"}, "response_format"),
          ({"speed": 0.1}, "speed"), ({"speed": "fast"}, "speed"), ({"stream_format": "x"}, "stream_format"),
-         ({"seed": 1.5}, "seed"), ({"temperature": -1}, "temperature"),
+         ({"seed": 1.5}, "seed"), ({"seed": 2**64}, "seed"), ({"seed": -2**63 - 1}, "seed"), ({"seed": True}, "seed"),
+         ({"seed": ""}, "seed"), ({"seed": "x"}, "seed"), ({"seed": "7"}, "seed"), ({"seed": "1" * 21}, "seed"),
+         ({"temperature": -1}, "temperature"),
          ({"top_p": 0}, "top_p"), ({"top_k": -1}, "top_k"), ({"max_audio_ms": 1}, "max_audio_ms"),
          ({"speaker": -1}, "speaker"), ({"ref_text": "x"}, "ref_text"), ({"ref_audio": "AAAA"}, "ref_audio"),
          ({"ref_audio": "https://example.org/a.wav", "ref_text": "x"}, "ref_audio"),
@@ -227,7 +229,7 @@ WRONG = [({}, "input"), ({"input": ""}, "input"), ({"input": " \n"}, "input"), (
 
 
 @pytest.mark.parametrize("body,what", [
-    (b'{"input": "Hi.", "seed": 18446744073709551615}', "a number that is too large"),
+    (b'{"input": "Hi.", "top_k": 18446744073709551615}', "a number that is too large"),
     (b'{"input": "Hi.", "input": "You."}', "a key that is there already"),
     (b'{"input": "H\\u0000i."}', "\\u0000, which no text may hold"),
     (b'{"input": "Hi."', "column 15"), (b'{"input": "H\xff"}', "no UTF-8"), (b"", "column 0")])
@@ -289,6 +291,36 @@ def test_what_is_said_is_marked_unless_told_otherwise(csm, tmp_path):
     assert (tmp_path / "same.wav").read_bytes() == (tmp_path / "marked.wav").read_bytes()
     csm("generate", "--text", text, "--seed", 1, "--output", tmp_path / "plain.wav", "--quiet")
     assert csm("detect", tmp_path / "plain.wav", check=False).returncode == 1
+
+
+@pytest.mark.parametrize("asked,seed", [(2**64 - 1, 2**64 - 1), (-1, 2**64 - 1), (str(2**64 - 1), 2**64 - 1),
+                                        (2**63, 2**63), (-2**63, 2**63), (str(-2**63), 2**63)])
+def test_seeds_are_those_of_csm_generate(server, asked, seed):
+    """64 bits without a sign, wherever they are told: headers, events, batches."""
+    _, headers, sound = server.request("POST", "/v1/audio/speech",
+                                       {"input": TEXT, "seed": asked, "response_format": "pcm"})
+    assert headers["X-Seed"] == str(seed) and sound == generate(TEXT, seed)
+    _, _, events = server.request("POST", "/v1/audio/speech", {"input": TEXT, "seed": asked, "stream": True})
+    assert json.loads(events.decode().rsplit("data: ", 1)[1])["seed"] == seed
+    items = {"items": [{"input": TEXT, "seed": asked}, {"input": TEXT, "seed": 3}, {"input": TEXT, "seed": asked}]}
+    _, _, answer = server.request("POST", "/v1/audio/speech/batch", items)
+    assert [r["seed"] for r in json.loads(answer)["results"]] == [seed, 3, seed]
+
+
+def test_a_batch_is_whole(server):
+    for asked in ({"stream": True}, {"stream_format": "audio"}):
+        for body, param in (({"items": [{"input": TEXT}], **asked}, "items[0].stream"),
+                            ({"items": [{"input": TEXT}, {"input": TEXT, **asked}]}, "items[1].stream")):
+            status, _, answer = server.request("POST", "/v1/audio/speech/batch", body)
+            assert status == 400 and json.loads(answer)["error"]["param"] == param
+
+
+def test_what_is_cut_between_sentences_is_told(server):
+    """The first sentence ends by itself at the limit: the second is not begun."""
+    first = len(server.speak("Hello there.", seed=1)) // 3840
+    _, headers, _ = server.request("POST", "/v1/audio/speech", {
+        "input": "Hello there. And you?", "seed": 1, "max_new_tokens": first, "response_format": "wav"})
+    assert headers["X-Finish-Reason"] == "length" and headers["X-Remarks"] == "cut"
 
 
 def test_batch_says_each_with_its_own_settings(server):

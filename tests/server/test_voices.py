@@ -127,6 +127,30 @@ def test_wrong_forms_are_refused(server, sample, fields, param):
     assert names(server) == before
 
 
+def test_a_form_has_each_part_once_and_any_file_name(start, sample, tmp_path):
+    s = start(voices=tmp_path / "v")
+    body, headers = multipart(sample, FORM)
+    for name in b'"a; name=b.wav"', b'"a;b"':
+        named = body.replace(b'name="audio_sample"; filename="a.wav"', b"filename=" + name + b'; name="audio_sample"')
+        assert s.request("POST", "/v1/audio/voices", named, headers)[0] == 201
+    assert s.request("DELETE", "/v1/audio/voices/anna")[0] == 200
+    for again in b"name", b"ref_text":
+        twice = body.replace(b'"consent"', b'"' + again + b'"')
+        status, _, answer = s.request("POST", "/v1/audio/voices", twice, headers)
+        assert status == 400 and "one of each name" in json.loads(answer)["error"]["message"]
+    assert "anna" not in names(s)
+
+
+def test_a_voice_may_be_called_default(start, sample, tmp_path):
+    s = start(voices=tmp_path / "v")
+    models = s.speak(voice="default", seed=3)
+    assert models == s.speak(seed=3)
+    upload(s, sample)
+    upload(s, sample, FORM | {"name": "default"})
+    assert s.speak(voice="default", seed=3) == s.speak(voice="anna", seed=3) != models
+    assert s.speak(seed=3) == models
+
+
 def test_a_doubtful_recording_is_taken_and_told(start, sample, tmp_path):
     s = start(voices=tmp_path / "v")
     assert upload(s, sample)[1]["remarks"] == []

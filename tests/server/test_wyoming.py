@@ -96,7 +96,8 @@ def test_unknown_events_do_no_harm(server):
 
 
 def test_a_voice_is_found_or_told_and_never_another(server):
-    for voice in ({"name": "en_US-lessac"}, {"name": "alloy", "speaker": "nobody"}, "alloy"):
+    for voice in ({"name": "en_US-lessac"}, {"name": "alloy", "speaker": "nobody"}, "alloy", {"name": 5},
+                  {"name": "alloy", "speaker": 2}):
         events = talk(server, Event("synthesize", {"text": TEXT, "voice": voice}), until="audio-stop")
         assert [e.type for e in events] == ["error", "audio-start", "audio-stop"], voice
         assert events[0].data["text"].startswith("voice: ")
@@ -131,9 +132,23 @@ def test_a_text_without_its_start_is_told(server):
 def test_nothing_to_say_is_answered_too(server):
     events = talk(server, SynthesizeStart(), SynthesizeStop(), until="synthesize-stopped")
     assert [e.type for e in events] == ["synthesize-stopped"]
-    for text in "", " \n", "😀":  # a client waits for audio-stop
+    for text in "", " \n":  # a client waits for audio-stop
         events = talk(server, Synthesize(text=text), until="audio-stop")
-        assert [e.type for e in events][-2:] == ["audio-start", "audio-stop"], text
+        assert [e.type for e in events] == ["audio-start", "audio-stop"], text
+    for text in "😀", "!!!":
+        events = talk(server, Synthesize(text=text), until="audio-stop")
+        assert [e.type for e in events] == ["error", "audio-start", "audio-stop"], text
+        assert events[0].data["text"] == "input: nothing in it can be said"
+        events = talk(server, SynthesizeStart(), SynthesizeChunk(text=text), SynthesizeStop(),
+                      until="synthesize-stopped")
+        assert [e.type for e in events] == ["error", "synthesize-stopped"], text
+
+
+def test_remarks_are_in_the_log(start):
+    s = start("--wyoming-port", 0)
+    talk(s, Synthesize(text="Привет, hello.", voice=SynthesizeVoice(name="90")), until="audio-stop")
+    for code in "unknown-speaker", "unspoken-letters":
+        assert wait_until(lambda: any(f"Wyoming: {code}: " in line for line in s.log)), s.log
 
 
 def test_a_text_that_is_none_is_told(server):

@@ -4,18 +4,9 @@
  * which generations want to leave or have a reader who is behind; then, in the model's turn,
  * it reads pieces of prompts and feeds the last frames of those that speak, in one pass, draws
  * a frame of each, and hands each over as soon as it has its sound.
- *
- * How much of a prompt is read beside frames: as many positions as make a frame 1.35 times as
- * long as without, by what the last ones took. Where nobody speaks, AT_ONCE. An engine whose
- * rows depend on each other reads a prompt at once, or it would read another one.
- *
- * While newcomers have nothing to be heard yet, those rest whose readers listen and have been
- * given more than they can have played meanwhile, and newcomers are read and begun for half the time that
- * is left until one of these needs a frame: each newcomer begins earlier, and nobody hears the
- * difference. Slower than real time, nobody rests. */
+ * pace.h says how much is done between two borders, and for whom. */
 #include "generate/scheduler.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,15 +15,12 @@
 #include "base/sized.h"
 #include "generate/fallback.h"
 #include "generate/frames.h"
+#include "generate/pace.h"
 
 enum {
-    AT_ONCE = 128,
     FIRST_PIECE = 2,
-    WORTH_WAITING = 32, /* positions that another generation is about to read */
-    REST_MS = 40        /* that a generation's next frame may wait at least, for it to rest */
+    WORTH_WAITING = 32 /* positions that another generation is about to read */
 };
-
-static const double stretch = 0.35;
 
 /* ---- what the reader sees ------------------------------------------------------------ */
 
@@ -314,17 +302,6 @@ static void admit(struct csm_scheduler *s)
     }
 }
 
-static size_t n_pending(const csm_generation *g)
-{
-    return g->prompt.n - g->sequence.n_positions;
-}
-
-/* A frame is to be drawn of it, or has been: not its prompt's reading. */
-static bool is_speaking(const csm_generation *g)
-{
-    return g->is_started && g->n_drawn > 0 && n_pending(g) <= 1;
-}
-
 /* Under the lock: what each wants; whether there is anything to do. */
 static bool look(struct csm_scheduler *s)
 {
@@ -340,90 +317,30 @@ static bool look(struct csm_scheduler *s)
         g->has_room = g->n_put - g->n_taken < g->settings.n_ahead;
         load->n_paused += !g->has_room;
         load->n_positions += g->sequence.n_positions;
-        has_work = has_work || g->is_leaving || !is_speaking(g) || g->has_room;
+        has_work = has_work || g->is_leaving || !csm_pace_is_speaking(g) || g->has_room;
     }
     return has_work;
 }
 
 /* ---- the work between two borders ---------------------------------------------------------- */
 
-/* How many positions of prompts are read now: beside n_speaking frames; in the time of one
- * where all n_present readers are behind, any of whom may be back before it is over. */
-static size_t piece_of(const struct csm_scheduler *s, const struct csm_host *host, size_t n_speaking,
-                       size_t n_present)
-{
-    if (!host->traits->independent_rows)
-        return SIZE_MAX;
-    if (n_present == 0)
-        return AT_ONCE;
-    const double piece = n_speaking > 0 ? s->piece : s->piece * (1 + stretch) / stretch;
-    return piece < 1 ? 1 : piece > AT_ONCE ? AT_ONCE : (size_t)piece;
-}
-
-/* A time as it usually is: nearer to what it takes when nobody else uses the cores, since what
- * others make of it comes in jumps. */
-static double usually(double usual, double took)
-{
-    return usual == 0 ? took : usual + (took < usual ? 0.3 : 0.03) * (took - usual);
-}
-
-/* After a frame of n_speaking generations with n_rows positions of prompts beside it. */
-static void learn(struct csm_scheduler *s, size_t n_speaking, size_t n_rows, double took)
-{
-    if (n_speaking == 0)
-        return;
-    double *usual = &s->usual_ms[n_speaking < CSM_SCHEDULER_TIMES ? n_speaking
-                                                                  : CSM_SCHEDULER_TIMES];
-    if (n_rows == 0) {
-        *usual = usually(*usual, took);
-        return;
-    }
-    if (*usual == 0)
-        return;
-    double more = took > *usual ? (took - *usual) / (double)n_rows : 0;
-    more = s->alone_ms > 0 && more > s->alone_ms ? s->alone_ms : more; /* it is no more than that */
-    s->row_ms = s->row_ms == 0 ? more : s->row_ms + 0.2 * (more - s->row_ms);
-    const double next = s->row_ms > 0 ? stretch * *usual / s->row_ms : AT_ONCE;
-    s->piece = next > 2 * s->piece ? 2 * s->piece : next; /* one that was quick by chance */
-    s->piece = s->piece < 1 ? 1 : s->piece > AT_ONCE ? AT_ONCE : s->piece;
-}
-
-/* Positions of prompts that there is time for, and what a newcomer's first frame counts as. */
-struct budget {
-    size_t rows;
-    size_t frame;
-};
-
-static struct budget budget_of(const struct csm_scheduler *s, const struct csm_host *host,
-                               size_t n_speaking, size_t n_present)
-{
-    const struct budget usual = {piece_of(s, host, n_speaking, n_present), 0};
-    if (!host->traits->independent_rows || n_present == 0 || s->alone_ms == 0)
-        return usual;
-    const double rows = s->slack_ms / 2 / s->alone_ms;
-    return rows <= (double)usual.rows
-               ? usual
-               : (struct budget){rows > AT_ONCE ? AT_ONCE : (size_t)rows,
-                                 (size_t)(s->draw_ms / s->alone_ms)};
-}
-
 /* Prompts' pieces and the last frames, into the scratch's feeds; gives how many. */
 static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_speaking,
                      size_t n_present, size_t *n_rows)
 {
     struct csm_scratch *x = s->scratch;
-    struct budget left = budget_of(s, host, n_speaking, n_present);
+    struct csm_budget left = csm_pace_budget(s, host, n_speaking, n_present);
     size_t n = 0;
     const size_t k = x->n_codebooks;
     *n_rows = 0;
     for (int pass = 0; pass < 2; pass++) /* frames first, so that they are one run of rows */
         for (size_t i = 0; i < s->n_lanes; i++) {
             csm_generation *g = s->lanes[i];
-            const bool speaks = is_speaking(g);
-            if (g->host != host || !g->is_started || n_pending(g) == 0 || speaks != (pass == 0) ||
+            const bool speaks = csm_pace_is_speaking(g);
+            if (g->host != host || !g->is_started || csm_pace_pending(g) == 0 || speaks != (pass == 0) ||
                 (speaks && (g->whole.is_used || !g->has_room)))
                 continue;
-            size_t rows = n_pending(g);
+            size_t rows = csm_pace_pending(g);
             if (!speaks) {
                 const size_t cost = rows + left.frame;
                 rows = rows < left.rows ? rows : left.rows;
@@ -443,38 +360,6 @@ static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_sp
     return n;
 }
 
-/* Milliseconds of sound that its reader has left, who may have begun to play with the first
- * frame and keep up to one back: of players that take pieces, and of csm_joint. */
-static double lead_of(const struct csm_scheduler *s, const csm_generation *g, double now)
-{
-    return !g->settings.is_live || g->n_sound == 0
-               ? 0
-               : (double)(g->n_sound - 1) * s->model->info.frame_ms - (now - g->heard_from_ms);
-}
-
-/* While somebody waits for a first frame: who has enough to be heard has none drawn now. */
-static void let_rest(struct csm_scheduler *s)
-{
-    size_t n_speaking = 0;
-    for (size_t i = 0; i < s->n_lanes; i++)
-        n_speaking += is_speaking(s->lanes[i]);
-    s->slack_ms = 0;
-    if (n_speaking == 0 || n_speaking == s->n_lanes)
-        return;
-    /* A frame of all, newcomers too. */
-    const double frame = s->draw_ms * (double)s->n_lanes, now = csm_now_ms();
-    double least = HUGE_VAL;
-    for (size_t i = 0; i < s->n_lanes; i++) {
-        csm_generation *g = s->lanes[i];
-        if (!is_speaking(g) || !g->has_room)
-            continue;
-        const double slack = lead_of(s, g, now) - frame;
-        g->has_room = slack < REST_MS;
-        least = slack < least ? slack : least;
-    }
-    s->slack_ms = least;
-}
-
 /* Those of which a frame is drawn now. */
 static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
 {
@@ -483,7 +368,7 @@ static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
         csm_generation *g = s->lanes[i];
         if (g->host != host || !g->is_started || g->failed != CSM_OK || !g->has_room)
             continue;
-        if (n_pending(g) == 0 || (is_speaking(g) && g->whole.is_used))
+        if (csm_pace_pending(g) == 0 || (csm_pace_is_speaking(g) && g->whole.is_used))
             s->scratch->ready[n++] = g;
     }
     return n;
@@ -555,7 +440,7 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     csm_error err;
     size_t n_speaking = 0, n_present = 0, n_rows;
     for (size_t i = 0; i < s->n_lanes; i++) {
-        const bool is_present = s->lanes[i]->host == host && is_speaking(s->lanes[i]);
+        const bool is_present = s->lanes[i]->host == host && csm_pace_is_speaking(s->lanes[i]);
         n_present += is_present;
         n_speaking += is_present && s->lanes[i]->has_room;
     }
@@ -564,7 +449,7 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     csm_frames_read(host, x->feeds, x->group, n, &err);
     const double read = csm_now_ms();
     if (n_speaking == 0 && n_rows > 0)
-        s->alone_ms = usually(s->alone_ms, (read - from) / (double)n_rows);
+        s->alone_ms = csm_pace_usually(s->alone_ms, (read - from) / (double)n_rows);
     const size_t n_ready = find_ready(s, host);
     for (size_t i = 0; i < n; i++)
         if (x->group[i]->failed != CSM_OK)
@@ -574,9 +459,9 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     csm_frames_draw(host, x->ready, n_ready, x);
     take_all(s, x->ready, n_ready);
     if (n_ready > 0)
-        s->draw_ms = usually(s->draw_ms, (csm_now_ms() - read) / (double)n_ready);
+        s->draw_ms = csm_pace_usually(s->draw_ms, (csm_now_ms() - read) / (double)n_ready);
     if (n_speaking == n_ready)
-        learn(s, n_speaking, n_rows, csm_now_ms() - from);
+        csm_pace_learn(s, n_speaking, n_rows, csm_now_ms() - from);
     pthread_mutex_lock(&s->lock);
     s->load.n_prompt += n_rows;
     pthread_mutex_unlock(&s->lock);
@@ -594,7 +479,7 @@ static void work(struct csm_scheduler *s)
             end(s, x->lanes[i], CSM_CANCELLED, &cancelled);
         else if (!x->lanes[i]->is_started)
             start(s, x->lanes[i]);
-    let_rest(s);
+    csm_pace_let_rest(s);
     advance(s, &s->model->host);
     if (s->fallback != NULL)
         advance(s, &s->fallback->host);

@@ -355,9 +355,9 @@ struct csm_engine_ops {
     /* (optional) The threads that it computes with, for loops of the caller's own while no
      * call of ctx runs. */
     struct csm_threads *(*threads)(void *ctx);
-    /* (optional, with threads) Context of item i of such a loop's thread i: over the weights
-     * of ctx, which must have been used before, with things that no other thread uses. What
-     * it gives has the bits of ctx. It lives as long as ctx. NULL: no memory. */
+    /* (optional, with threads and conv_lanes) Context of item i of such a loop's thread i: over
+     * the weights of ctx, which must have been used before, with things that no other thread
+     * uses. What it gives has the bits of ctx. It lives as long as ctx. NULL: no memory. */
     void *(*side)(void *ctx, size_t i);
 
     /* (optional, with lane_adapter) Give a matrix a low-rank pair of the adapter of that number,

@@ -379,41 +379,72 @@ void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
 
 struct sound_job {
     csm_generation **lanes;
+    size_t n, n_each; /* lanes; those of a pass */
     struct csm_scratch *x;
     const struct csm_engine *engine; /* of the codec */
-    bool on_sides;
 };
+
+/* One by one, with all threads. */
+static void sound_each(csm_generation **lanes, size_t n, struct csm_scratch *x)
+{
+    csm_error err;
+    for (size_t i = 0; i < n; i++) {
+        if (!csm_drawing_hear(lanes[i], x->heard))
+            continue;
+        const double from = csm_now_ms();
+        csm_status st = csm_mimi_decode(&lanes[i]->decoder, x->heard, 1, x->n_codebooks, NULL,
+                                        csm_drawing_slot(lanes[i])->samples, &err);
+        csm_drawing_heard(lanes[i], from, st, &err);
+    }
+}
+
+/* Those of a pass, by one thread on its side. */
+static void sound_beside(const struct sound_job *job, size_t first, size_t end, int thread)
+{
+    const size_t k = job->x->n_codebooks;
+    int32_t *codes = job->x->heard + first * k;
+    csm_generation *heard[CSM_MIMI_BESIDE];
+    struct csm_mimi_stream *streams[CSM_MIMI_BESIDE];
+    float *samples[CSM_MIMI_BESIDE];
+    csm_error err;
+    size_t n = 0;
+    for (size_t i = first; i < end; i++) {
+        csm_generation *g = job->lanes[i];
+        if (!csm_drawing_hear(g, codes + n * k))
+            continue;
+        g->decoder.engine.ctx = job->engine->ops->side(job->engine->ctx, (size_t)thread);
+        heard[n] = g;
+        streams[n] = &g->decoder;
+        samples[n++] = csm_drawing_slot(g)->samples;
+    }
+    if (n == 0)
+        return;
+    const double from = csm_now_ms();
+    csm_status st = csm_mimi_decode_beside(streams, n, (size_t)thread, codes, k, samples, &err);
+    for (size_t i = 0; i < n; i++) {
+        csm_drawing_heard(heard[i], from, st, &err);
+        streams[i]->engine.ctx = job->engine->ctx;
+    }
+}
 
 static void sound_work(void *user, size_t first, size_t end, int thread)
 {
     const struct sound_job *job = user;
-    for (size_t i = first; i < end; i++) {
-        csm_generation *g = job->lanes[i];
-        int32_t *codes = job->x->heard + i * job->x->n_codebooks;
-        csm_error err;
-        if (!csm_drawing_hear(g, codes))
-            continue;
-        if (job->on_sides)
-            g->decoder.engine.ctx = job->engine->ops->side(job->engine->ctx, (size_t)thread);
-        const double from = csm_now_ms();
-        csm_status st = csm_mimi_decode(&g->decoder, codes, 1, job->x->n_codebooks, NULL,
-                                        csm_drawing_slot(g)->samples, &err);
-        csm_drawing_heard(g, from, st, &err);
-        g->decoder.engine.ctx = job->engine->ctx;
-    }
+    for (size_t i = first * job->n_each; i < end * job->n_each && i < job->n; i += job->n_each)
+        sound_beside(job, i, i + job->n_each < job->n ? i + job->n_each : job->n, thread);
 }
 
-/* A side for each thread is there, and the weights have been used. */
-static bool has_sides(const struct csm_mimi *mimi)
+/* A side and working memory for each thread are there, and the weights have been used. */
+static bool has_sides(struct csm_mimi *mimi, size_t n_threads)
 {
     const struct csm_engine *engine = mimi->engine;
+    csm_error err;
     if (!mimi->has_decoded || engine->ops->side == NULL)
         return false;
-    const size_t n = (size_t)csm_threads_count(engine->ops->threads(engine->ctx));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n_threads; i++)
         if (engine->ops->side(engine->ctx, i) == NULL)
             return false;
-    return true;
+    return csm_mimi_beside_open(mimi, n_threads, &err) == CSM_OK;
 }
 
 /* Those of another codec than the model's, one by one and to the end of the list; gives how many
@@ -426,18 +457,17 @@ static size_t sound_elsewhere(const csm_model *model, csm_generation **lanes, si
             i++;
             continue;
         }
-        sound_work(&(struct sound_job){&g, x, g->decoder.mimi->engine, false}, 0, 1, 0);
+        sound_each(&g, 1, x);
         lanes[i] = lanes[--n];
         lanes[n] = g;
     }
     return n;
 }
 
-void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
+void csm_frames_sound(csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
 {
-    const struct csm_mimi *mimi = &model->codec.mimi;
+    struct csm_mimi *mimi = &model->codec.mimi;
     n = sound_elsewhere(model, lanes, n, x);
-    struct sound_job job = {lanes, x, mimi->engine, false};
     csm_threads *threads = mimi->engine != NULL && mimi->engine->ops->threads != NULL
                                ? mimi->engine->ops->threads(mimi->engine->ctx)
                                : NULL;
@@ -447,12 +477,12 @@ void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n, 
         return;
     }
     /* One with all threads, one after the other, unless about as many as there are threads:
-     * then each thread has one of its own, and none waits for another. */
-    if (threads != NULL && n > 1 && 2 * n >= (size_t)csm_threads_count(threads) &&
-        has_sides(mimi)) {
-        job.on_sides = true;
-        csm_threads_run(threads, sound_work, &job, n, 1);
-    } else if (n > 0) {
-        sound_work(&job, 0, n, 0);
+     * then each thread has one of its own, or two in one pass, and none waits for another. */
+    const size_t n_threads = threads != NULL ? (size_t)csm_threads_count(threads) : 0;
+    if (threads != NULL && n > 1 && 2 * n >= n_threads && has_sides(mimi, n_threads)) {
+        struct sound_job job = {lanes, n, n > n_threads ? CSM_MIMI_BESIDE : 1, x, mimi->engine};
+        csm_threads_run(threads, sound_work, &job, (n + job.n_each - 1) / job.n_each, 1);
+    } else {
+        sound_each(lanes, n, x);
     }
 }

@@ -18,8 +18,8 @@ void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
                      struct csm_scratch *scratch);
 
 /* The sound of the frame of each (csm_drawing_heard): all in one pass where the codec's engine
- * can, or several at the same time where it has sides. */
-void csm_frames_sound(const csm_model *model, csm_generation **lanes, size_t n,
+ * can, or several at the same time where it has sides, one or two of them to a thread. */
+void csm_frames_sound(csm_model *model, csm_generation **lanes, size_t n,
                       struct csm_scratch *scratch);
 
 #endif

@@ -427,11 +427,13 @@ static csm_threads *find_threads(struct csm_scheduler *s, const struct csm_host 
     return s->threads;
 }
 
-/* The codec, where streams go through it together. */
+/* The codec, where all streams go through it together: its engine takes them so and has no
+ * sides, on which each thread has some of its own. */
 static struct csm_mimi *together(csm_model *model)
 {
     struct csm_mimi *mimi = &model->codec.mimi;
-    return mimi->engine != NULL && mimi->engine->ops->conv_lanes != NULL ? mimi : NULL;
+    const struct csm_engine_ops *ops = mimi->engine != NULL ? mimi->engine->ops : NULL;
+    return ops != NULL && ops->conv_lanes != NULL && ops->side == NULL ? mimi : NULL;
 }
 
 static void advance(struct csm_scheduler *s, struct csm_host *host)

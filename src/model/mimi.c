@@ -223,7 +223,7 @@ csm_status csm_mimi_open(struct csm_mimi *mimi, const struct csm_engine *engine,
 
 void csm_mimi_close(struct csm_mimi *mimi)
 {
-    csm_mimi_together_close(mimi);
+    csm_mimi_works_close(mimi);
     csm_binder_free(&mimi->binder);
     free(mimi->semantic.vectors);
     free(mimi->acoustic.vectors);

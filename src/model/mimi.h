@@ -47,6 +47,8 @@ struct csm_mimi {
     struct csm_stack encoder_stack, decoder_stack;
     struct csm_seanet encoder, decoder;
     struct csm_mimi_together together; /* since the first call of csm_mimi_begin_together */
+    struct csm_mimi_work *beside;      /* [n_beside] since csm_mimi_beside_open */
+    size_t n_beside;
 };
 
 /* Bind the codec of a checkpoint; engine and checkpoint outlive it. Closed with
@@ -54,7 +56,7 @@ struct csm_mimi {
 csm_status csm_mimi_open(struct csm_mimi *mimi, const struct csm_engine *engine,
                          const csm_checkpoint *checkpoint, csm_error *err);
 void csm_mimi_close(struct csm_mimi *mimi);
-void csm_mimi_together_close(struct csm_mimi *mimi); /* of csm_mimi_close */
+void csm_mimi_works_close(struct csm_mimi *mimi); /* of csm_mimi_close */
 
 /* A stream in either direction. */
 struct csm_mimi_stream {
@@ -87,6 +89,18 @@ enum { CSM_MIMI_SILENT = -1 };
 csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes, size_t n_frames,
                            size_t n_codebooks, const struct csm_watch *watch, float *samples,
                            csm_error *err);
+
+/* For threads that decode beside each other, thread i on side i of an engine with conv_lanes: room
+ * for so many of them, kept until csm_mimi_close. CSM_NO_MEMORY. */
+csm_status csm_mimi_beside_open(struct csm_mimi *mimi, size_t n_threads, csm_error *err);
+/* By thread i, in one pass: a frame of each of n of the codec's streams, 1 <= n <=
+ * CSM_MIMI_BESIDE, whose engines are that side. A stream's samples are, bit for bit,
+ * csm_mimi_decode's of it alone. codes [n, n_codebooks] as there; samples [n], each
+ * [frame_samples]. */
+enum { CSM_MIMI_BESIDE = 2 };
+csm_status csm_mimi_decode_beside(struct csm_mimi_stream *const *streams, size_t n, size_t thread,
+                                  const int32_t *codes, size_t n_codebooks, float *const *samples,
+                                  csm_error *err);
 
 /* Whether what was decoded is sound: CSM_ENGINE for a sample that is NaN or infinite. */
 csm_status csm_mimi_check(const float *samples, size_t n_samples, csm_error *err);

@@ -48,8 +48,13 @@ static csm_status work_open(const struct csm_mimi *mimi, size_t n_frames, size_t
     return st;
 }
 
-void csm_mimi_together_close(struct csm_mimi *mimi)
+void csm_mimi_works_close(struct csm_mimi *mimi)
 {
+    for (size_t i = 0; i < mimi->n_beside; i++)
+        work_close(mimi->engine, &mimi->beside[i]);
+    free(mimi->beside);
+    mimi->beside = NULL;
+    mimi->n_beside = 0;
     struct csm_mimi_together *t = &mimi->together;
     if (t->work.n_streams != 0)
         work_close(mimi->engine, &t->work);
@@ -219,6 +224,39 @@ csm_status csm_mimi_decode(struct csm_mimi_stream *stream, const int32_t *codes,
     if (stream->engine.ctx == mimi->engine->ctx)
         mimi->has_decoded = mimi->has_decoded || n_codebooks > mimi->semantic.n_codebooks;
     return CSM_OK;
+}
+
+csm_status csm_mimi_beside_open(struct csm_mimi *mimi, size_t n_threads, csm_error *err)
+{
+    if (mimi->n_beside >= n_threads)
+        return CSM_OK;
+    struct csm_mimi_work *works = realloc(mimi->beside, n_threads * sizeof *works);
+    if (works == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "codec: %zu threads", n_threads);
+    mimi->beside = works;
+    csm_status st = CSM_OK;
+    while (st == CSM_OK && mimi->n_beside < n_threads) {
+        st = work_open(mimi, CSM_MIMI_BESIDE, CSM_MIMI_BESIDE, &works[mimi->n_beside], err);
+        mimi->n_beside += st == CSM_OK;
+    }
+    return st;
+}
+
+csm_status csm_mimi_decode_beside(struct csm_mimi_stream *const *streams, size_t n, size_t thread,
+                                  const int32_t *codes, size_t n_codebooks, float *const *samples,
+                                  csm_error *err)
+{
+    const struct csm_engine *engine = &streams[0]->engine;
+    struct csm_mimi_work *work = &streams[0]->mimi->beside[thread];
+    const struct batch batch = {streams, n, 1, codes, n_codebooks, work};
+    const size_t frame = streams[0]->mimi->frame_samples;
+    csm_status st = decode_batch(&batch, NULL, work->a, err);
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        st = engine->ops->copy_rows(engine->ctx, work->a, i * frame, frame, work->b, 0, err);
+        if (st == CSM_OK)
+            st = engine->ops->read(engine->ctx, work->b, frame, 1, samples[i], err);
+    }
+    return st;
 }
 
 csm_status csm_mimi_check(const float *samples, size_t n_samples, csm_error *err)

@@ -48,6 +48,42 @@ static double *expected_conv(const struct csm_conv *c, const float *w, const flo
     return y;
 }
 
+/* Streams side by side, of which one has a past already, each as it is alone: other parts of x. */
+static void check_lanes(void *ctx, const struct csm_conv *c, const float *x, size_t n_steps,
+                        size_t at_once)
+{
+    enum { LANES = 3 };
+    const size_t n = at_once * (n_steps / LANES / at_once), per = n * c->in;
+    csm_conv_state *alone[LANES], *beside[LANES];
+    csm_value *in = value_of(ctx, x, n, c->in), *out = value_of(ctx, x, 1, 1);
+    for (size_t i = 0; i < LANES; i++) {
+        OK(ops->conv_state_new(ctx, c, &alone[i], err));
+        OK(ops->conv_state_new(ctx, c, &beside[i], err));
+    }
+    OK(ops->conv(ctx, c, alone[1], in, out, err));
+    OK(ops->conv(ctx, c, beside[1], in, out, err));
+    const size_t rows = c->transposed ? n * c->stride : (n + c->stride - 1) / c->stride;
+    for (int round = 0; round < 2; round++) {
+        OK(ops->write(ctx, x, LANES * n, c->in, in, err));
+        OK(ops->conv_lanes(ctx, c, beside, LANES, in, out, err));
+        float *y = read_value(ctx, out, LANES * rows, c->out);
+        for (size_t i = 0; i < LANES; i++) {
+            OK(ops->write(ctx, x + i * per, n, c->in, in, err));
+            OK(ops->conv(ctx, c, alone[i], in, out, err));
+            float *expected = read_value(ctx, out, rows, c->out);
+            equal_all(y + i * rows * c->out, expected, rows * c->out);
+            free(expected);
+        }
+        free(y);
+    }
+    for (size_t i = 0; i < LANES; i++) {
+        ops->conv_state_free(ctx, alone[i]);
+        ops->conv_state_free(ctx, beside[i]);
+    }
+    ops->value_free(ctx, in);
+    ops->value_free(ctx, out);
+}
+
 static void check_conv_of(struct csm_conv c, bool has_bias, bool is_sound, double tolerance)
 {
     void *ctx = open_engine(CSM_PRECISION_Q4, 2); /* convolutions are never quantized */
@@ -86,6 +122,7 @@ static void check_conv_of(struct csm_conv c, bool has_bias, bool is_sound, doubl
         OK(ops->conv_state_reset(ctx, stream, err));
     }
     ops->conv_state_free(ctx, stream);
+    check_lanes(ctx, &c, x, n_steps, at_once);
     ops->value_free(ctx, in);
     ops->value_free(ctx, out);
     ops->weight_free(ctx, c.weight);

@@ -350,6 +350,7 @@ const struct csm_engine_ops csm_engine_native = {
     .conv_state_reset = csm_native_conv_state_reset,
     .conv_state_free = csm_native_conv_state_free,
     .conv = csm_native_conv,
+    .conv_lanes = csm_native_conv_lanes,
     .threads = native_threads,
     .side = native_side,
     .weight_adapter = csm_native_weight_adapter,

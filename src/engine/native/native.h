@@ -238,6 +238,9 @@ csm_status csm_native_conv_state_reset(void *ctx, csm_conv_state *state, csm_err
 void csm_native_conv_state_free(void *ctx, csm_conv_state *state);
 csm_status csm_native_conv(void *ctx, const struct csm_conv *conv, csm_conv_state *state,
                        const csm_value *x, csm_value *out, csm_error *err);
+csm_status csm_native_conv_lanes(void *ctx, const struct csm_conv *conv,
+                                 csm_conv_state *const *states, size_t n, const csm_value *x,
+                                 csm_value *out, csm_error *err);
 
 /* ---- native_adapter.c ---- */
 csm_status csm_native_weight_adapter(void *ctx, csm_weight *weight, size_t number,

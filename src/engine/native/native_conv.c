@@ -225,9 +225,21 @@ void csm_native_conv_state_free(void *ctx, csm_conv_state *state)
     free(state);
 }
 
+/* The windows of several streams: each one's past and rows, then the next one's. */
+struct windows {
+    const float *rows;
+    size_t n_each, ld; /* steps of a stream; floats from one stream's first row to the next one's */
+    size_t hop;        /* floats from one step to the next */
+};
+
+static const float *window_at(const struct windows *w, size_t step)
+{
+    return w->rows + step / w->n_each * w->ld + step % w->n_each * w->hop;
+}
+
 struct grouped_job {
     const struct csm_conv *conv;
-    const float *input;
+    struct windows input;
     float *out;
     size_t out_rows;
 };
@@ -239,7 +251,7 @@ static void grouped_work(void *user, size_t first, size_t end, int thread)
     size_t in = c->in / c->groups, out = c->out / c->groups, window = window_of(c);
     (void)thread;
     for (size_t t = first; t < end; t++) {
-        const float *rows = job->input + t * hop_of(c) * c->in;
+        const float *rows = window_at(&job->input, t);
         for (size_t r = 0; r < job->out_rows; r++) {
             const float *w = c->weight->conv.rows + r * window * in;
             const float *x = rows + r % c->out / out * in;
@@ -253,16 +265,16 @@ static void grouped_work(void *user, size_t first, size_t end, int thread)
     }
 }
 
-/* A product in pieces: PIECE_TILES tiles and BLOCK_STEPS rows of the window, or mixed
- * ones. */
+/* A product in pieces: PIECE_TILES tiles and BLOCK_STEPS rows of the window of one stream, or
+ * mixed ones. */
 enum { PIECE_TILES = 4, BLOCK_STEPS = 96, BLOCK_MIXED = 32 };
 
 struct tiles_job {
     const struct native *native;
     const struct csm_conv *conv;
-    const float *input; /* row `step` begins at step * ld_x and gives n_rows * together values */
+    struct windows input; /* a step gives n_rows * together values */
     float *out;
-    size_t ld_x, n_steps, n_rows, n_tiles, together;
+    size_t n_steps, n_rows, n_tiles, together; /* n_steps: of all streams */
 };
 
 static size_t block_steps(const struct tiles_job *job)
@@ -270,38 +282,43 @@ static size_t block_steps(const struct tiles_job *job)
     return job->together > 1 ? BLOCK_MIXED : BLOCK_STEPS;
 }
 
+/* Of a stream. */
 static size_t block_count(const struct tiles_job *job)
 {
-    return (job->n_steps + block_steps(job) - 1) / block_steps(job);
+    return (job->input.n_each + block_steps(job) - 1) / block_steps(job);
 }
 
 static void tiles_work(void *user, size_t first, size_t end, int thread)
 {
     const struct tiles_job *job = user;
     const struct conv_form *form = &job->conv->weight->conv;
-    size_t n_blocks = block_count(job), most = block_steps(job);
+    const size_t n_each = job->input.n_each, hop = job->input.hop;
+    const size_t most = block_steps(job), each = block_count(job);
+    const size_t n_blocks = job->n_steps / n_each * each;
     (void)thread;
     for (size_t item = first; item < end; item++) {
-        size_t tile = item / n_blocks * PIECE_TILES, step = item % n_blocks * most;
-        size_t row = tile * CSM_TILE, n_rows = job->n_rows - row, n_steps = job->n_steps - step;
+        size_t tile = item / n_blocks * PIECE_TILES, block = item % n_blocks;
+        size_t row = tile * CSM_TILE, n_rows = job->n_rows - row;
+        size_t n_steps = n_each - block % each * most;
+        const size_t step = block / each * n_each + block % each * most;
         const float *bias = form->bias == NULL ? NULL : form->bias + row;
-        const float *x = job->input + step * job->ld_x;
+        const float *x = window_at(&job->input, step);
         float *out = job->out + step * job->together * job->n_rows + row;
         n_rows = n_rows < PIECE_TILES * CSM_TILE ? n_rows : PIECE_TILES * CSM_TILE;
         n_steps = n_steps < most ? n_steps : most;
         if (job->together > 1) {
-            job->native->kernels->dots_mixed(&form->columns, tile, n_rows, bias, x, job->ld_x,
-                                             n_steps, job->together, out, job->n_rows);
+            job->native->kernels->dots_mixed(&form->columns, tile, n_rows, bias, x, hop, n_steps,
+                                             job->together, out, job->n_rows);
             continue;
         }
         if (form->rows == NULL) {
-            job->native->kernels->dots_tiles(&form->columns, tile, n_rows, bias, x, job->ld_x,
-                                             n_steps, out, job->n_rows);
+            job->native->kernels->dots_tiles(&form->columns, tile, n_rows, bias, x, hop, n_steps,
+                                             out, job->n_rows);
             continue;
         }
         job->native->kernels->dots_f32(form->rows, CSM_ROW_BY_ROW, n_rows,
-                                       window_of(job->conv) * job->conv->in, x, job->ld_x, n_steps,
-                                       out, job->n_rows);
+                                       window_of(job->conv) * job->conv->in, x, hop, n_steps, out,
+                                       job->n_rows);
         for (size_t i = 0; bias != NULL && i < n_rows * n_steps; i++)
             out[i] += bias[i % n_rows];
     }
@@ -310,46 +327,53 @@ static void tiles_work(void *user, size_t first, size_t end, int thread)
 static void run_tiles(struct tiles_job *job)
 {
     size_t n_pieces = (job->n_tiles + PIECE_TILES - 1) / PIECE_TILES;
-    csm_threads_run(job->native->threads, tiles_work, job, block_count(job) * n_pieces, 1);
+    const size_t n_blocks = job->n_steps / job->input.n_each * block_count(job);
+    csm_threads_run(job->native->threads, tiles_work, job, n_blocks * n_pieces, 1);
 }
 
 /* So many floats of mixed rows at a time stay in the second cache. One row and the next
  * are not a power of two apart, which would crowd a part of the first. */
 enum { MIXED_FLOATS = 1 << 16, MIXED_GAP = 16 };
 
-struct mix_job {
+struct spread_job {
     const struct native *native;
-    const float *input;
-    float *mixed;
-    size_t in, together, ld_mixed;
+    struct windows input;
+    float *out;
+    size_t first, n_floats, ld, together; /* n_floats: of a window that is copied */
 };
 
-static void mix_work(void *user, size_t first, size_t end, int thread)
+/* Rows of windows that no longer overlap: mixed, or as they are. */
+static void spread_work(void *user, size_t first, size_t end, int thread)
 {
-    const struct mix_job *job = user;
+    const struct spread_job *job = user;
     (void)thread;
-    for (size_t t = first; t < end; t++)
-        job->native->kernels->mix(job->input + t * job->together * job->in, job->in,
-                                  job->mixed + t * job->ld_mixed);
+    for (size_t t = first; t < end; t++) {
+        const float *from = window_at(&job->input, (job->first + t) * job->together);
+        if (job->together > 1)
+            job->native->kernels->mix(from, job->input.hop, job->out + t * job->ld);
+        else
+            memcpy(job->out + t * job->ld, from, job->n_floats * sizeof *from);
+    }
 }
 
-/* All of job, whose input is plain rows. */
-static csm_status run_mixed(struct native *native, struct tiles_job *job, csm_error *err)
+/* All of job, whose input is plain rows: mixed, or windows of several streams as rows of one
+ * product, for which a coded matrix is decoded once. */
+static csm_status run_spread(struct native *native, struct tiles_job *job, csm_error *err)
 {
-    struct mix_job mix = {.native = native,
-                          .input = job->input,
-                          .in = job->conv->in,
-                          .together = job->together,
-                          .ld_mixed = CSM_MIXED * job->conv->in + MIXED_GAP};
-    size_t n = job->n_steps / job->together, most = MIXED_FLOATS / mix.ld_mixed + 1;
-    csm_status st = csm_native_scratch(native, SCRATCH_MIXED, most * mix.ld_mixed, &mix.mixed, err);
-    job->input = mix.mixed;
-    job->ld_x = mix.ld_mixed;
-    for (size_t from = 0; st == CSM_OK && from < n; from += most) {
-        job->n_steps = n - from < most ? n - from : most;
-        csm_threads_run(native->threads, mix_work, &mix, job->n_steps, 8);
+    const struct csm_conv *c = job->conv;
+    struct spread_job spread = {.native = native,
+                                .input = job->input,
+                                .n_floats = window_of(c) * c->in,
+                                .together = job->together};
+    spread.ld = (job->together > 1 ? CSM_MIXED * c->in : spread.n_floats) + MIXED_GAP;
+    const size_t n = job->n_steps / job->together;
+    const size_t most = job->together > 1 ? MIXED_FLOATS / spread.ld + 1 : n;
+    csm_status st = csm_native_scratch(native, SCRATCH_MIXED, most * spread.ld, &spread.out, err);
+    for (; st == CSM_OK && spread.first < n; spread.first += most) {
+        job->n_steps = n - spread.first < most ? n - spread.first : most;
+        job->input = (struct windows){spread.out, job->n_steps, 0, spread.ld};
+        csm_threads_run(native->threads, spread_work, &spread, job->n_steps, 8);
         run_tiles(job);
-        mix.input += job->n_steps * job->together * mix.in;
         job->out += job->n_steps * job->together * job->n_rows;
     }
     return st;
@@ -364,37 +388,16 @@ static void fill_rows(float *to, size_t n, const float *row, size_t cols)
             memcpy(to + i * cols, row, cols * sizeof *to);
 }
 
-csm_status csm_native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *state,
-                       const csm_value *x, csm_value *out, csm_error *err)
+/* A stream's rows into its place, after its past, which becomes the rows' end. */
+static void place_rows(const struct native *native, const struct csm_conv *c, csm_conv_state *state,
+                       const float *x, size_t rows, size_t n_padding, float *input)
 {
-    struct native *native = ctx;
-    csm_status st = check(c, err);
-    if (st == CSM_OK)
-        st = prepare(native, c, err);
-    if (st != CSM_OK)
-        return st;
-    size_t in = c->in, rows = x->rows, n_past = past_of(c), hop = hop_of(c);
-    if (x->cols != in || x == out || (state != NULL && (state->n_past != n_past || state->in != in)))
-        return csm_fail(err, CSM_BAD_ARG, "native: %s: input of width %zu, expected %zu",
-                        c->weight->source.tensor.name, x->cols, in);
-    if (c->rows_at_once != 0 && rows % c->rows_at_once != 0)
-        return csm_fail(err, CSM_BAD_ARG, "native: %s: %zu rows, no multiple of %zu",
-                        c->weight->source.tensor.name, rows, c->rows_at_once);
-    size_t phases = c->transposed ? c->stride : 1;
-    size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
-    st = csm_native_shape(out, n_steps * phases, c->out, err);
-    if (st != CSM_OK || rows == 0)
-        return st;
-
-    float *input;
-    st = csm_native_scratch(native, SCRATCH_WINDOW, (n_past + rows + n_padding) * in, &input, err);
-    if (st != CSM_OK)
-        return st;
+    const size_t in = c->in, n_past = past_of(c);
     float *now = input + n_past * in;
     if (c->elu)
-        native->kernels->elu(csm_native_data(x), rows * in, now);
+        native->kernels->elu(x, rows * in, now);
     else
-        memcpy(now, csm_native_data(x), rows * in * sizeof *now);
+        memcpy(now, x, rows * in * sizeof *now);
     if (state != NULL && state->has_past)
         memcpy(input, state->past, n_past * in * sizeof *input);
     else
@@ -404,24 +407,94 @@ csm_status csm_native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *
         memcpy(state->past, input + rows * in, n_past * in * sizeof *input);
         state->has_past = true;
     }
+}
 
-    size_t out_rows = phases * c->out;
+struct place_job {
+    const struct native *native;
+    const struct csm_conv *conv;
+    csm_conv_state *const *states;
+    const float *x;
+    size_t rows, n_padding, ld;
+    float *input;
+};
+
+static void place_work(void *user, size_t first, size_t end, int thread)
+{
+    const struct place_job *job = user;
+    (void)thread;
+    for (size_t i = first; i < end; i++)
+        place_rows(job->native, job->conv, job->states[i], job->x + i * job->rows * job->conv->in,
+                   job->rows, job->n_padding, job->input + i * job->ld);
+}
+
+static csm_status check_input(const struct csm_conv *c, csm_conv_state *const *states, size_t n,
+                              const csm_value *x, const csm_value *out, csm_error *err)
+{
+    bool is_ours = x->cols == c->in && x != out && n > 0 && x->rows % n == 0;
+    for (size_t i = 0; is_ours && i < n; i++)
+        is_ours = states[i] == NULL ||
+                  (states[i]->n_past == past_of(c) && states[i]->in == c->in);
+    if (!is_ours)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: input of width %zu, expected %zu",
+                        c->weight->source.tensor.name, x->cols, c->in);
+    if (c->rows_at_once != 0 && x->rows / n % c->rows_at_once != 0)
+        return csm_fail(err, CSM_BAD_ARG, "native: %s: %zu rows, no multiple of %zu",
+                        c->weight->source.tensor.name, x->rows / n, c->rows_at_once);
+    return CSM_OK;
+}
+
+csm_status csm_native_conv_lanes(void *ctx, const struct csm_conv *c, csm_conv_state *const *states,
+                                 size_t n, const csm_value *x, csm_value *out, csm_error *err)
+{
+    struct native *native = ctx;
+    csm_status st = check(c, err);
+    if (st == CSM_OK)
+        st = prepare(native, c, err);
+    if (st == CSM_OK)
+        st = check_input(c, states, n, x, out, err);
+    if (st != CSM_OK)
+        return st;
+    const size_t in = c->in, rows = x->rows / n, hop = hop_of(c), n_past = past_of(c);
+    const size_t phases = c->transposed ? c->stride : 1, out_rows = phases * c->out;
+    const size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
+    st = csm_native_shape(out, n * n_steps * phases, c->out, err);
+    if (st != CSM_OK || rows == 0)
+        return st;
+
+    struct place_job place = {.native = native,
+                              .conv = c,
+                              .states = states,
+                              .x = csm_native_data(x),
+                              .rows = rows,
+                              .n_padding = n_padding,
+                              .ld = (n_past + rows + n_padding) * in};
+    st = csm_native_scratch(native, SCRATCH_WINDOW, n * place.ld, &place.input, err);
+    if (st != CSM_OK)
+        return st;
+    csm_threads_run(native->threads, place_work, &place, n, 1);
+
+    const struct windows input = {place.input, n_steps, place.ld, hop * in};
     if (c->groups > 1) {
         struct grouped_job job = {c, input, csm_native_data(out), out_rows};
-        csm_threads_run(native->threads, grouped_work, &job, n_steps, 4);
+        csm_threads_run(native->threads, grouped_work, &job, n * n_steps, 4);
         return CSM_OK;
     }
     struct tiles_job job = {.native = native,
                             .conv = c,
                             .input = input,
                             .out = csm_native_data(out),
-                            .ld_x = hop * in,
-                            .n_steps = n_steps,
+                            .n_steps = n * n_steps,
                             .n_rows = out_rows,
                             .n_tiles = (out_rows + CSM_TILE - 1) / CSM_TILE,
                             .together = together_of(c)};
-    if (job.together > 1)
-        return run_mixed(native, &job, err);
+    if (job.together > 1 || (n > 1 && c->weight->conv.columns.is_coded))
+        return run_spread(native, &job, err);
     run_tiles(&job);
     return CSM_OK;
+}
+
+csm_status csm_native_conv(void *ctx, const struct csm_conv *c, csm_conv_state *state,
+                           const csm_value *x, csm_value *out, csm_error *err)
+{
+    return csm_native_conv_lanes(ctx, c, &state, 1, x, out, err);
 }

@@ -347,6 +347,47 @@ static void norms_equal_plain_loops(void **state)
     }
 }
 
+static void a_row_among_many_has_the_bits_that_it_has_alone(void **state)
+{
+    enum { COLS = 128, INNER = 320, MANY = 77 };
+    (void)state;
+    float *scale = random_floats(COLS), *gate = random_floats(INNER * COLS);
+    float *up = random_floats(INNER * COLS), *down = random_floats(COLS * INNER);
+    float *x = random_floats(MANY * COLS);
+    for (int i = 0; i < 4; i++) {
+        void *ctx = open_engine(i % 2 == 0 ? CSM_PRECISION_Q4 : CSM_PRECISION_Q8, i < 2 ? 1 : 3);
+        const struct csm_mlp mlp = {.norm = {.kind = CSM_NORM_RMS,
+                                             .scale = weight_f32(ctx, scale, COLS, 0, 0),
+                                             .eps = 1e-5f},
+                                    .gate = weight_f32(ctx, gate, INNER, COLS, 0),
+                                    .up = weight_f32(ctx, up, INNER, COLS, 0),
+                                    .down = weight_f32(ctx, down, COLS, INNER, 0),
+                                    .width = COLS,
+                                    .hidden = INNER};
+        csm_value *v = value_of(ctx, x, MANY, COLS);
+        OK(ops->mlp(ctx, &mlp, v, err));
+        float *all = read_value(ctx, v, MANY, COLS);
+        for (size_t t = 0; t < MANY; t += 4) {
+            OK(ops->write(ctx, x + t * COLS, 1, COLS, v, err));
+            OK(ops->mlp(ctx, &mlp, v, err));
+            float *one = read_value(ctx, v, 1, COLS);
+            equal_all(one, all + t * COLS, COLS);
+            free(one);
+        }
+        free(all);
+        csm_weight *const weights[] = {mlp.norm.scale, mlp.gate, mlp.up, mlp.down};
+        for (int w = 0; w < 4; w++)
+            ops->weight_free(ctx, weights[w]);
+        ops->value_free(ctx, v);
+        ops->close(ctx);
+    }
+    free(scale);
+    free(gate);
+    free(up);
+    free(down);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +395,7 @@ int main(void)
         cmocka_unit_test(windowed_attention_equals_plain_loops),
         cmocka_unit_test(feed_forward_equals_plain_loops),
         cmocka_unit_test(norms_equal_plain_loops),
+        cmocka_unit_test(a_row_among_many_has_the_bits_that_it_has_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,11 +9,12 @@
  * columns of each row in 4 bytes, which is how blocks of 8 bits lie and how those of 4 bits
  * are unpacked.
  *
- * The sums of a group take as long to become floats as its product does, and a tile that is
- * loaded from what was just stored waits for it. So four groups are under way at a time, each
- * in a step of four: the codes of one are unpacked, one is multiplied, the sums of one that
- * was multiplied a step ago are stored and added; which do not wait for each other. Codes
- * are asked of memory some steps before.
+ * The sums of a group take as long to become floats as its product does, and what was just
+ * stored is slow to load. So four groups are under way at a time, each in a step of four:
+ * the codes of one are unpacked, one is multiplied, the sums of one are stored, and those
+ * stored a step ago are added. Two matrix tiles go through together, which share the tiles,
+ * steps and sums of x. Memory is asked for codes two pairs before. All of a strip of
+ * columns is done before the next one, so that what is used again stays in the first caches.
  *
  * TDPBSUD, TILELOADD, ...: Intel 64 and IA-32 Architectures SDM, volume 2, and the
  * Architecture Instruction Set Extensions reference, chapter 3. */
@@ -34,12 +35,14 @@
 enum {
     TILE_X = CSM_DIGIT_ROWS,
     LINE = CSM_DIGIT_COLUMNS, /* bytes; columns of a tile */
-    AT_ONCE = 4,              /* groups of a step */
-    STRIP = 1024,             /* columns that are done at a time, of more than TILE_X rows */
-    UNPACKED = 1 << 15,       /* bytes: a strip and a step of groups of 128 */
-    FAR_AHEAD = 1 << 14,      /* bytes, as in kernels_ahead.c */
-    PAGE = 1 << 12,           /* see struct work */
-    APART = 3 << 10,
+    TILE_BYTES = 1 << 10,
+    PAIR = 2,           /* matrix tiles that are multiplied together */
+    STRIP = 1024,       /* columns that are done at a time */
+    STRIP_OF_ONE = 256, /* the same for one tile of x, whose codes are not unpacked for others */
+    SLOTS = 4,          /* groups whose sums are kept */
+    AHEAD = 3,          /* groups that are unpacked before they are multiplied */
+    PAIRS_AHEAD = 2,    /* memory is asked for codes so many pairs before */
+    PAGE = 1 << 12,
 };
 
 bool csm_has_amx(void)
@@ -66,8 +69,12 @@ struct tile_config {
     uint8_t rows[16];
 };
 
-/* Tiles: sums of four groups, x and codes of two. Macros, since the compiler's intrinsics make
- * text of them. */
+/* Tiles: sums of two groups, of each those of a pair; x and codes. Macros, since the compiler's
+ * intrinsics make text of them. */
+#define SUMS0 0
+#define SUMS1 1
+#define SUMS2 2
+#define SUMS3 3
 #define X0 4
 #define X1 5
 #define CODES0 6
@@ -84,7 +91,7 @@ static void configure(size_t width)
     _Alignas(64) struct tile_config config = {.palette = 1};
     for (int i = 0; i < CODES0; i++) {
         config.rows[i] = CSM_PLANES * TILE_X;
-        config.row_bytes[i] = (uint16_t)(i < AT_ONCE ? LINE : width);
+        config.row_bytes[i] = (uint16_t)(i <= SUMS3 ? LINE : width);
     }
     for (int i = CODES0; i <= CODES1; i++) {
         config.rows[i] = (uint8_t)(width / 4);
@@ -125,85 +132,51 @@ void csm_tile_digits_amx(const int8_t *planes, size_t group, size_t row, int8_t 
     }
 }
 
-/* So that an array of registers is never memory. */
-#define UNROLL _Pragma("GCC unroll 8")
-
-/* Blocks of a strip of groups of several matrix tiles, one after the other. */
-struct walk {
-    const unsigned char *at;
-    size_t n_left, left_in_tile; /* blocks */
-};
-
 /* What one call works with, a thread's.
  *
- * A load waits for a store before it whose address ends in the same 12 bits. The tiles of x and
- * of codes of one group end alike; the sums that are stored beside them, of 4 groups before,
- * and the codes that are, of 4 groups after, must not: so sums lie a tile further back. */
+ * A load waits for a store before it whose address ends in the same 12 bits. With tiles of 1 KB
+ * x and the codes of group g begin g, g and g + 1 KB into a page, its sums g and g + 1. A step
+ * stores sums of the group before its own and codes of the third after it: what the next step
+ * loads lies elsewhere. */
 struct work {
-    _Alignas(PAGE) unsigned char unpacked[UNPACKED];
-    _Alignas(LINE) unsigned char apart[APART];
-    _Alignas(LINE) int32_t sums[AT_ONCE][CSM_PLANES][TILE_X][CSM_TILE];
+    _Alignas(PAGE) unsigned char unpacked[PAIR][CSM_TILE * STRIP + TILE_BYTES];
+    unsigned char apart[PAIR * TILE_BYTES];
+    unsigned char sums[PAIR][(SLOTS + 1) * TILE_BYTES];
     const struct affine_tiles *w;
-    size_t n_groups;          /* of the strip */
-    size_t to_next;           /* bytes from its end to where it begins in the next tile */
-    size_t n_slots;           /* blocks that `unpacked` holds in turn, a power of two */
-    struct walk ready, asked; /* the block to unpack, the one to ask memory for */
-    size_t n_ready;           /* blocks that were unpacked */
 };
 
-/* A strip of one matrix tile and up to TILE_X rows of x. */
+/* A strip of a pair of matrix tiles and up to TILE_X rows of x. */
 struct strip {
-    const unsigned char *block; /* the first */
-    size_t slot;                /* of its codes, where they are unpacked */
-    size_t ready_to;            /* n_ready when all is that should be beside it */
-    const int8_t *tiles;        /* of x */
-    const float *steps, *sums;  /* of x, those of a row ld after those of the one before */
+    const unsigned char *blocks[PAIR]; /* the first of each */
+    const unsigned char *asked[PAIR];  /* those to ask memory for, n_asked of each */
+    size_t n_groups, n_asked;
+    bool is_packed;            /* its codes are not all unpacked yet */
+    const int8_t *tiles;       /* of x */
+    const float *steps, *sums; /* of x, those of a row ld after those of the one before */
     size_t ld;
 };
 
-static inline const unsigned char *next_block(const struct work *work, struct walk *walk)
-{
-    const unsigned char *at = walk->at;
-    walk->at += work->w->block_bytes;
-    walk->n_left--;
-    if (--walk->left_in_tile == 0) {
-        walk->left_in_tile = work->n_groups;
-        walk->at += work->to_next;
-    }
-    return at;
-}
-
 /* Ask memory for a block. */
-__attribute__((always_inline)) static inline void ask(struct work *work, size_t code_bytes)
+__attribute__((always_inline)) static inline void ask(const struct affine_tiles *w,
+                                                      const unsigned char *block, size_t code_bytes)
 {
-    if (work->asked.n_left == 0)
-        return;
-    const char *at = (const char *)next_block(work, &work->asked);
     for (size_t b = 0; b <= code_bytes; b += LINE) /* codes, then scales and biases */
-        _mm_prefetch(at + b, _MM_HINT_T1);
-    if (work->w->wide_scales)
-        _mm_prefetch(at + code_bytes + LINE, _MM_HINT_T1);
+        _mm_prefetch((const char *)block + b, _MM_HINT_T1);
+    if (w->wide_scales)
+        _mm_prefetch((const char *)block + code_bytes + LINE, _MM_HINT_T1);
 }
 
-/* Make the codes of the next block ready to be loaded as tiles. */
-__attribute__((always_inline)) static inline void
-prepare(struct work *work, const int bits, const size_t group)
+/* Make the codes of a block ready to be loaded as tiles. */
+__attribute__((always_inline)) static inline void unpack(const unsigned char *block,
+                                                         size_t code_bytes, unsigned char *to)
 {
-    const size_t code_bytes = csm_code_bytes(bits, (int)group);
-    const unsigned char *codes = next_block(work, &work->ready);
     const __m512i mask = _mm512_set1_epi8(15);
-    const size_t slot = work->n_ready++ & (work->n_slots - 1);
-    unsigned char *to = work->unpacked + slot * group * CSM_TILE;
-    _mm_prefetch((const char *)codes + code_bytes, _MM_HINT_T0);
     for (size_t b = 0; b < code_bytes; b += LINE, to += 2 * LINE) {
-        if (bits == 8) {
-            _mm_prefetch((const char *)codes + b, _MM_HINT_T0);
-            continue;
-        }
-        __m512i both = _mm512_loadu_si512(codes + b);
+        __m512i both = _mm512_loadu_si512(block + b);
         _mm512_store_si512(to, _mm512_and_si512(both, mask));
         _mm512_store_si512(to + LINE, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask));
     }
+    _mm_prefetch((const char *)block + code_bytes, _MM_HINT_T0);
 }
 
 static inline __m512 load_scales(const unsigned char *at, bool is_wide)
@@ -214,121 +187,132 @@ static inline __m512 load_scales(const unsigned char *at, bool is_wide)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-/* accs += scale * dot + bias * sum, of group g: the steps of add_affine in
+/* What the two planes' sums of a group add to acc: the steps of add_affine in
  * kernel_avx512_text.h. */
-__attribute__((always_inline)) static inline void
-add_group(const struct affine_tiles *w, const struct strip *s, size_t g, size_t code_bytes,
-          int32_t (*sums)[TILE_X][CSM_TILE], __m512 accs[TILE_X])
+__attribute__((always_inline)) static inline __m512
+add_affine(__m512 acc, const unsigned char *sums, size_t row, __m512 step, __m512 sum, __m512 scale,
+           __m512 bias)
 {
-    const unsigned char *scales = s->block + g * w->block_bytes + code_bytes;
-    const __m512 scale = load_scales(scales, w->wide_scales);
-    const __m512 bias = load_scales(scales + (w->wide_scales ? 64 : 32), w->wide_scales);
-    const float *step = s->steps + g, *sum = s->sums + g;
-    UNROLL for (size_t i = 0; i < TILE_X; i++) {
-        __m512i low = _mm512_load_si512(sums[0][i]), high = _mm512_load_si512(sums[1][i]);
-        __m512i total = _mm512_add_epi32(low, _mm512_slli_epi32(high, 8));
-        __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(total), _mm512_set1_ps(step[i * s->ld]));
-        accs[i] = _mm512_fmadd_ps(scale, dot, accs[i]);
-        accs[i] = _mm512_fmadd_ps(bias, _mm512_set1_ps(sum[i * s->ld]), accs[i]);
-    }
+    __m512i low = _mm512_load_si512(sums + row * LINE);
+    __m512i high = _mm512_load_si512(sums + (TILE_X + row) * LINE);
+    __m512i total = _mm512_add_epi32(low, _mm512_slli_epi32(high, 8));
+    __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(total), step);
+    acc = _mm512_fmadd_ps(scale, dot, acc);
+    return _mm512_fmadd_ps(bias, sum, acc);
 }
 
-/* Tile SUMS = the product of one group, columns `width` at a time. */
-#define MULTIPLY(SUMS, X, CODES, x_at, codes)                                                      \
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+
+/* The products of group g begin. */
+#define MULTIPLY(A, B, X, g)                                                                       \
     do {                                                                                           \
-        _tile_zero(SUMS);                                                                          \
+        const int8_t *x_at = s->tiles + (g) * CSM_PLANES * TILE_X * group;                         \
+        const unsigned char *a = codes[0] + (g) * apart, *b = codes[1] + (g) * apart;              \
+        _tile_zero(A);                                                                             \
+        _tile_zero(B);                                                                             \
         for (size_t c = 0; c < group; c += width) {                                                \
-            _tile_loadd(X, (x_at) + CSM_PLANES * TILE_X * c, width);                               \
-            _tile_loadd(CODES, (codes) + CSM_TILE * c, LINE);                                      \
-            _tile_dpbsud(SUMS, X, CODES);                                                          \
+            _tile_loadd(X, x_at + CSM_PLANES * TILE_X * c, width);                                 \
+            _tile_loadd(CODES0, a + CSM_TILE * c, LINE);                                           \
+            _tile_dpbsud(A, X, CODES0);                                                            \
+            _tile_loadd(CODES1, b + CSM_TILE * c, LINE);                                           \
+            _tile_dpbsud(B, X, CODES1);                                                            \
         }                                                                                          \
     } while (0)
 
-/* One of four groups: the sums of the step before are stored and added, if it had so many, and
- * the group's own product begins, if there is one. */
-#define ONE(SUMS, X, CODES)                                                                        \
-    do {                                                                                           \
-        if (SUMS < n_before)                                                                       \
-            _tile_stored(SUMS, work->sums[SUMS], LINE);                                            \
-        if (SUMS < n) {                                                                            \
-            const size_t slot = (s->slot + g + SUMS) & (work->n_slots - 1);                        \
-            const unsigned char *codes = bits == 8 ? s->block + (g + SUMS) * w->block_bytes        \
-                                                   : work->unpacked + slot * group * CSM_TILE;     \
-            MULTIPLY(SUMS, X, CODES, s->tiles + (g + SUMS) * CSM_PLANES * TILE_X * group, codes);  \
-            if (work->n_ready < s->ready_to) {                                                     \
-                ask(work, csm_code_bytes(bits, (int)group));                                       \
-                prepare(work, bits, group);                                                        \
-            }                                                                                      \
-        }                                                                                          \
-        if (SUMS < n_before)                                                                       \
-            add_group(w, s, g - AT_ONCE + SUMS, csm_code_bytes(bits, (int)group),                  \
-                      work->sums[SUMS], accs);                                                     \
-    } while (0)
-
-/* Groups g .. g + n - 1 are multiplied, the n_before from g - AT_ONCE on are added. */
-__attribute__((always_inline)) static inline void
-do_step(struct work *work, const struct strip *s, const int bits, const size_t group, size_t g,
-        size_t n, size_t n_before, __m512 accs[TILE_X])
-{
-    const struct affine_tiles *w = work->w;
-    const size_t width = group < LINE ? group : LINE;
-    memory_is_written();
-    ONE(0, X0, CODES0);
-    ONE(1, X1, CODES1);
-    ONE(2, X0, CODES0);
-    ONE(3, X1, CODES1);
-}
-
-/* The same for any n and n_before; by itself, so that the loop over whole steps has registers. */
-#define DEFINE_EDGE(name, bits, group)                                                             \
-    __attribute__((noinline)) static void name(struct work *work, const struct strip *s, size_t g, \
-                                               size_t n, size_t n_before, __m512 *accs)            \
+#define ADD_ROW(i)                                                                                 \
     {                                                                                              \
-        do_step(work, s, bits, group, g, n, n_before, accs);                                       \
+        const __m512 step = _mm512_set1_ps(steps[(i) * s->ld]);                                    \
+        const __m512 sum = _mm512_set1_ps(x_sums[(i) * s->ld]);                                    \
+        a##i = add_affine(a##i, at_a, i, step, sum, scale_a, bias_a);                              \
+        b##i = add_affine(b##i, at_b, i, step, sum, scale_b, bias_b);                              \
     }
 
-typedef void (*edge)(struct work *work, const struct strip *s, size_t g, size_t n, size_t n_before,
-                     __m512 *accs);
+/* The sums of group g, which were stored, are added. */
+#define ADD(g)                                                                                     \
+    do {                                                                                           \
+        const unsigned char *at_a = work->sums[0] + ((g) % SLOTS) * TILE_BYTES;                    \
+        const unsigned char *at_b = work->sums[1] + ((g) % SLOTS) * TILE_BYTES;                    \
+        const unsigned char *of_a = s->blocks[0] + (g) * w->block_bytes + code_bytes;              \
+        const unsigned char *of_b = s->blocks[1] + (g) * w->block_bytes + code_bytes;              \
+        const __m512 scale_a = load_scales(of_a, is_wide), scale_b = load_scales(of_b, is_wide);   \
+        const __m512 bias_a = load_scales(of_a + (is_wide ? 64 : 32), is_wide);                    \
+        const __m512 bias_b = load_scales(of_b + (is_wide ? 64 : 32), is_wide);                    \
+        const float *steps = s->steps + (g), *x_sums = s->sums + (g);                              \
+        EACH_ROW(ADD_ROW)                                                                          \
+    } while (0)
+
+#define STORE(SUMS, i, g) _tile_stored(SUMS, work->sums[i] + ((g) % SLOTS) * TILE_BYTES, LINE)
+
+/* Group g begins, the sums of the one before are stored, those of the one before that are
+ * added, and the third after it is unpacked; as far as there are such. None waits for another. */
+#define STEP(A, B, OF_A, OF_B, X, g)                                                               \
+    do {                                                                                           \
+        if ((g) < n_groups)                                                                        \
+            MULTIPLY(A, B, X, g);                                                                  \
+        if ((g) > 0 && (g) <= n_groups) {                                                          \
+            STORE(OF_A, 0, (g)-1);                                                                 \
+            STORE(OF_B, 1, (g)-1);                                                                 \
+        }                                                                                          \
+        if (s->is_packed && (g) + AHEAD < n_groups) {                                              \
+            unpack(s->blocks[0] + ((g) + AHEAD) * w->block_bytes, code_bytes,                      \
+                   work->unpacked[0] + ((g) + AHEAD) * apart);                                     \
+            unpack(s->blocks[1] + ((g) + AHEAD) * w->block_bytes, code_bytes,                      \
+                   work->unpacked[1] + ((g) + AHEAD) * apart);                                     \
+        }                                                                                          \
+        if ((g) < s->n_asked) {                                                                    \
+            ask(w, s->asked[0] + (g) * w->block_bytes, code_bytes);                                \
+            ask(w, s->asked[1] + (g) * w->block_bytes, code_bytes);                                \
+        }                                                                                          \
+        if ((g) > 1 && (g) <= n_groups + 1)                                                        \
+            ADD((g)-2);                                                                            \
+        memory_is_written();                                                                       \
+    } while (0)
 
 /* n_x rows of y, to which a strip adds; is_first: it is the matrix's first. */
 __attribute__((always_inline)) static inline void
-do_strip(struct work *work, const struct strip *at, const int bits, const size_t group,
-         edge do_edge, bool is_first, size_t n_x, float *y, size_t ldy, __mmask16 mask)
+do_strip(struct work *work, const struct strip *s, const int bits, const size_t group,
+         bool is_first, size_t n_x, float *y, size_t ldy, const __mmask16 masks[PAIR])
 {
-    const struct strip s = *at;
-    const size_t n_groups = work->n_groups;
-    __m512 sums[TILE_X], accs[TILE_X];
-    UNROLL for (size_t i = 0; i < TILE_X; i++)
-        sums[i] = is_first || i >= n_x ? _mm512_setzero_ps()
-                                       : _mm512_maskz_loadu_ps(mask, y + i * ldy);
-    size_t before = n_groups < AT_ONCE ? n_groups : AT_ONCE, g = AT_ONCE;
-    do_edge(work, at, 0, before, 0, sums);
-    UNROLL for (size_t i = 0; i < TILE_X; i++)
-        accs[i] = sums[i];
-    for (; g + AT_ONCE <= n_groups; g += AT_ONCE)
-        do_step(work, &s, bits, group, g, AT_ONCE, AT_ONCE, accs);
-    UNROLL for (size_t i = 0; i < TILE_X; i++)
-        sums[i] = accs[i];
-    for (; before > 0; g += AT_ONCE) {
-        const size_t n = g < n_groups ? n_groups - g : 0;
-        do_edge(work, at, g, n, before, sums);
-        before = n;
+    const struct affine_tiles *w = work->w;
+    const size_t width = group < LINE ? group : LINE, n_groups = s->n_groups;
+    const size_t code_bytes = csm_code_bytes(bits, (int)group);
+    const size_t apart = bits == 8 ? w->block_bytes : CSM_TILE * group;
+    const bool is_wide = w->wide_scales;
+    const unsigned char *codes[] = {bits == 8 ? s->blocks[0] : work->unpacked[0],
+                                    bits == 8 ? s->blocks[1] : work->unpacked[1]};
+#define BEGIN_ROW(i)                                                                               \
+    const bool has##i = (i) < n_x;                                                                 \
+    const __mmask16 of_a##i = has##i && !is_first ? masks[0] : 0;                                  \
+    const __mmask16 of_b##i = has##i && !is_first ? masks[1] : 0;                                  \
+    __m512 a##i = _mm512_maskz_loadu_ps(of_a##i, y + (i) * ldy);                                   \
+    __m512 b##i = _mm512_maskz_loadu_ps(of_b##i, y + (i) * ldy + CSM_TILE);
+    EACH_ROW(BEGIN_ROW)
+    for (size_t i = 0; s->is_packed && i < AHEAD && i < n_groups; i++) {
+        unpack(s->blocks[0] + i * w->block_bytes, code_bytes, work->unpacked[0] + i * apart);
+        unpack(s->blocks[1] + i * w->block_bytes, code_bytes, work->unpacked[1] + i * apart);
     }
-    UNROLL for (size_t i = 0; i < TILE_X; i++)
-        if (i < n_x)
-            _mm512_mask_storeu_ps(y + i * ldy, mask, sums[i]);
+    memory_is_written();
+    for (size_t g = 0; g <= n_groups + 1; g += 2) {
+        STEP(SUMS0, SUMS1, SUMS2, SUMS3, X0, g);
+        STEP(SUMS2, SUMS3, SUMS0, SUMS1, X1, g + 1);
+    }
+#define END_ROW(i)                                                                                 \
+    if ((i) < n_x) {                                                                               \
+        _mm512_mask_storeu_ps(y + (i) * ldy, masks[0], a##i);                                      \
+        _mm512_mask_storeu_ps(y + (i) * ldy + CSM_TILE, masks[1], b##i);                           \
+    }
+    EACH_ROW(END_ROW)
 }
 
 typedef void (*strip_of_format)(struct work *work, const struct strip *s, bool is_first, size_t n_x,
-                                float *y, size_t ldy, __mmask16 mask);
+                                float *y, size_t ldy, const __mmask16 masks[PAIR]);
 
 /* A function for each format, so that its numbers are constants. */
 #define DEFINE_STRIP(name, bits, group)                                                            \
-    DEFINE_EDGE(name##_edge, bits, group)                                                          \
     static void name(struct work *work, const struct strip *s, bool is_first, size_t n_x,          \
-                     float *y, size_t ldy, __mmask16 mask)                                         \
+                     float *y, size_t ldy, const __mmask16 masks[PAIR])                            \
     {                                                                                              \
-        do_strip(work, s, bits, group, name##_edge, is_first, n_x, y, ldy, mask);                  \
+        do_strip(work, s, bits, group, is_first, n_x, y, ldy, masks);                              \
     }
 DEFINE_STRIP(strip_4_of_32, 4, 32)
 DEFINE_STRIP(strip_4_of_64, 4, 64)
@@ -344,62 +328,72 @@ static strip_of_format strip_of(int bits, int group)
     return group == 32 ? strip_8_of_32 : (group == 64 ? strip_8_of_64 : strip_8_of_128);
 }
 
-/* Begin at a strip of n_tiles matrix tiles, the first one's at `block`. */
-static void begin_strip(struct work *work, const unsigned char *block, size_t n_groups,
-                        size_t n_tiles)
+/* A call's pairs of matrix tiles, strip by strip. */
+struct pairs {
+    const unsigned char *first; /* block of the first tile */
+    size_t n_rows, n_tiles, n_each; /* n_each: groups of a strip */
+};
+
+/* Where pair i begins, and what the matrix has of its rows. */
+static void find_pair(const struct affine_tiles *w, const struct pairs *p, size_t i,
+                      const unsigned char *blocks[PAIR], __mmask16 masks[PAIR])
 {
-    const struct affine_tiles *w = work->w;
-    work->n_groups = n_groups;
-    work->to_next = w->tile_bytes - n_groups * w->block_bytes;
-    work->ready = work->asked = (struct walk){block, n_groups * n_tiles, n_groups};
-    work->n_ready = 0;
-    for (size_t b = 0; b < FAR_AHEAD; b += w->block_bytes)
-        ask(work, csm_code_bytes(w->bits, w->group));
+    const size_t n_pairs = (p->n_tiles + 1) / PAIR, strip = i / n_pairs;
+    for (size_t j = 0; j < PAIR; j++) {
+        const size_t tile = i % n_pairs * PAIR + j;
+        const bool is_there = tile < p->n_tiles; /* else its partner once more, for nobody */
+        const size_t at = is_there ? tile : tile - j, left = p->n_rows - at * CSM_TILE;
+        blocks[j] = p->first + at * w->tile_bytes + strip * p->n_each * w->block_bytes;
+        masks[j] = !is_there ? 0 : left < CSM_TILE ? (__mmask16)((1u << left) - 1) : 0xffff;
+    }
 }
 
-/* n rows of x and the groups of a strip times matrix rows. */
-static void dots_strip(struct work *work, strip_of_format strip, const unsigned char *tile,
-                       size_t n_rows, const struct digits *x, size_t n, size_t from,
-                       size_t n_groups, float *y, size_t ldy)
+static size_t groups_of(const struct affine_tiles *w, const struct pairs *p, size_t strip)
 {
-    const struct affine_tiles *w = work->w;
-    const size_t n_tiles = (n_rows + CSM_TILE - 1) / CSM_TILE, n_blocks = n_tiles * n_groups;
-    begin_strip(work, tile + from * w->block_bytes, n_groups, n_tiles);
-    for (size_t g = 0; g < AT_ONCE && g < n_blocks; g++)
-        prepare(work, w->bits, (size_t)w->group);
-    for (size_t r = 0; r < n_tiles; r++, tile += w->tile_bytes) {
-        const size_t left = n_rows - r * CSM_TILE, end = (r + 1) * n_groups;
-        const __mmask16 mask = left < CSM_TILE ? (__mmask16)((1u << left) - 1) : 0xffff;
-        for (size_t t = 0; t < n; t += TILE_X) {
-            /* The first rows make the strip's codes ready, the last ones those of the next. */
-            const size_t to = n - t <= TILE_X ? end + AT_ONCE : end;
-            const struct strip s = {
-                .block = tile + from * w->block_bytes,
-                .slot = r * n_groups,
-                .ready_to = to < n_blocks ? to : n_blocks,
-                .tiles = x->planes + csm_digit_tile(w->n_groups, (size_t)w->group, t, from),
-                .steps = x->steps + t * w->n_groups + from,
-                .sums = x->sums + t * w->n_groups + from,
-                .ld = w->n_groups,
-            };
-            strip(work, &s, from == 0, n - t, y + t * ldy + r * CSM_TILE, ldy, mask);
-        }
-    }
+    const size_t left = w->n_groups - strip * p->n_each;
+    return left < p->n_each ? left : p->n_each;
 }
 
 void csm_dots_affine_amx(const struct affine_tiles *w, size_t tile, size_t n_rows,
                          const struct digits *x, size_t n_x, float *y, size_t ldy)
 {
     struct work work;
-    const size_t group = (size_t)w->group;
-    const strip_of_format strip = strip_of(w->bits, w->group);
-    /* One tile of rows reads the matrix from end to end; more of them share a strip's codes. */
-    const size_t n_each = n_x <= TILE_X ? w->n_groups : STRIP / group;
+    const size_t group = (size_t)w->group, code_bytes = csm_code_bytes(w->bits, w->group);
+    const strip_of_format strip_of_this = strip_of(w->bits, w->group);
+    const struct pairs p = {.first = w->data + tile * w->tile_bytes,
+                            .n_rows = n_rows,
+                            .n_tiles = (n_rows + CSM_TILE - 1) / CSM_TILE,
+                            .n_each = (n_x <= TILE_X ? STRIP_OF_ONE : STRIP) / group};
+    const size_t n_pairs = (p.n_tiles + 1) / PAIR;
+    const size_t n_all = (w->n_groups + p.n_each - 1) / p.n_each * n_pairs;
+    __mmask16 masks[PAIR];
     work.w = w;
-    work.n_slots = n_x <= TILE_X ? 2 * AT_ONCE : UNPACKED / (group * CSM_TILE);
     configure(group < LINE ? group : LINE);
-    for (size_t from = 0; from < w->n_groups; from += n_each)
-        dots_strip(&work, strip, w->data + tile * w->tile_bytes, n_rows, x, n_x, from,
-                   w->n_groups - from < n_each ? w->n_groups - from : n_each, y, ldy);
+    for (size_t i = 0; i < PAIRS_AHEAD && i < n_all; i++) {
+        const unsigned char *blocks[PAIR];
+        find_pair(w, &p, i, blocks, masks);
+        for (size_t g = 0; g < groups_of(w, &p, i / n_pairs); g++)
+            for (size_t j = 0; j < PAIR; j++)
+                ask(w, blocks[j] + g * w->block_bytes, code_bytes);
+    }
+    for (size_t i = 0; i < n_all; i++) {
+        const size_t from = i / n_pairs * p.n_each, row = i % n_pairs * PAIR * CSM_TILE;
+        struct strip s = {.n_groups = groups_of(w, &p, i / n_pairs),
+                          .is_packed = w->bits == 4,
+                          .ld = w->n_groups};
+        if (i + PAIRS_AHEAD < n_all) {
+            find_pair(w, &p, i + PAIRS_AHEAD, s.asked, masks);
+            s.n_asked = groups_of(w, &p, (i + PAIRS_AHEAD) / n_pairs);
+        }
+        find_pair(w, &p, i, s.blocks, masks);
+        for (size_t t = 0; t < n_x; t += TILE_X) {
+            s.tiles = x->planes + csm_digit_tile(w->n_groups, group, t, from);
+            s.steps = x->steps + t * w->n_groups + from;
+            s.sums = x->sums + t * w->n_groups + from;
+            strip_of_this(&work, &s, from == 0, n_x - t, y + t * ldy + row, ldy, masks);
+            s.n_asked = 0;
+            s.is_packed = false;
+        }
+    }
     _tile_release();
 }

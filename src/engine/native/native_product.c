@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { MANY_ROWS = 16, MOST_TILES = 8 };
+enum { MANY_ROWS = 16, MOST_TILES = 8, PAIR = 2 };
 
 struct job {
     struct native *native;
@@ -19,7 +19,7 @@ struct job {
     struct rows x;
     const struct affine_rows *own; /* one row: of each thread, which makes it when it begins */
     uint64_t turn;                 /* of `own` */
-    size_t n_each;                 /* tiles of an item */
+    size_t n_each, n_tiles;        /* tiles of an item; of all */
 };
 
 static size_t rows_of(const struct product *p)
@@ -151,7 +151,7 @@ static void work(void *user, size_t first, size_t end, int thread)
     else if (job->x.affine != NULL)
         digits = job->x.affine->digits;
     first *= job->n_each;
-    end *= job->n_each;
+    end = end * job->n_each < job->n_tiles ? end * job->n_each : job->n_tiles;
     bool gated = job->finishing.kind == FINISH_GATED;
     for (const struct product *p = job->products; first < end; p++) {
         size_t n_tiles = tiles_of(p);
@@ -271,7 +271,8 @@ static csm_status product_each(struct native *native, const struct product *prod
 csm_status csm_native_product(struct native *native, const struct product *products, size_t n_products,
                           struct finishing finishing, struct rows x, csm_error *err)
 {
-    struct job job = {native, products, n_products, finishing, x, NULL, 0, 1};
+    struct job job = {.native = native, .products = products, .n_products = n_products,
+                      .finishing = finishing, .x = x};
     size_t group = 0, n_tiles = 0;
     bool has_groups = false, has_pairs = false, in_tiles = x.n > 1;
     for (size_t i = 0; i < n_products; i++) {
@@ -314,11 +315,15 @@ csm_status csm_native_product(struct native *native, const struct product *produ
             job.x.affine = &made;
         }
     }
+    /* Kernels of digits in tiles take two matrix tiles at a time. */
+    const bool has_tiles = job.x.affine != NULL && job.x.affine->digits.in_tiles;
+    job.n_tiles = n_tiles;
+    job.n_each = has_tiles ? PAIR : 1;
     if (finishing.affine != NULL)
         job.n_each = finishing.affine->group / CSM_TILE;
-    /* Kernels unpack weights of many rows at each call: longer pieces, where there are enough. */
-    size_t n = n_tiles / job.n_each, grain = 1;
-    if (x.n >= MANY_ROWS && (job.x.affine == NULL || !job.x.affine->digits.in_tiles))
+    /* Others unpack weights of many rows at each call: longer pieces, where there are enough. */
+    size_t n = (n_tiles + job.n_each - 1) / job.n_each, grain = 1;
+    if (x.n >= MANY_ROWS && !has_tiles)
         grain = n / (4 * (size_t)csm_threads_count(native->threads)) + 1;
     csm_threads_run(native->threads, work, &job, n, grain < MOST_TILES ? grain : MOST_TILES);
     return CSM_OK;

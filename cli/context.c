@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,12 +44,12 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     /* As the reference of the layout does: its codes, then, are the prompt's. */
     bool is_hf = strcmp(info->layout, "hf") == 0;
     float *samples = NULL;
-    csm_status st = csm_audio_read(o->audio.items[i], info->sample_rate_hz,
-                                   is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO, &samples,
-                                   &turn.n_samples, err);
-    turn.samples = samples;
     csm_remark remark;
-    if (st == CSM_OK && csm_remark_file(o->audio.items[i], &remark))
+    csm_status st = csm_audio_read_told(o->audio.items[i], info->sample_rate_hz,
+                                        is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO,
+                                        HUGE_VAL, &samples, &turn.n_samples, &remark, err);
+    turn.samples = samples;
+    if (st == CSM_OK && remark.code[0] != '\0')
         warn(warnings, &remark);
     if (st == CSM_OK && csm_remark_recording(o->audio.items[i], samples, turn.n_samples,
                                              info->sample_rate_hz, &remark))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * detect.c - csm detect: whether files of sound carry the mark, where, and what it says. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 
 #include <csm/audio.h>
 #include <csm/mark.h>
+#include <csm/remarks.h>
 
 #include "command.h"
 #include "marking.h"
@@ -29,7 +31,11 @@ static csm_status look(const char *path, const csm_mark_options *options, csm_de
 {
     float *samples = NULL;
     size_t n = 0;
-    csm_status st = csm_audio_read(path, RATE_HZ, CSM_RESAMPLER_SOXR, &samples, &n, err);
+    csm_remark remark;
+    csm_status st = csm_audio_read_told(path, RATE_HZ, CSM_RESAMPLER_SOXR, HUGE_VAL, &samples, &n,
+                                        &remark, err);
+    if (st == CSM_OK && remark.code[0] != '\0')
+        fprintf(stderr, "csm: %s\n", remark.text);
     if (st == CSM_OK)
         st = csm_detector_open(options, detector, err);
     if (st == CSM_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tokens.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,16 +101,16 @@ csm_status tokens_from_sound(const char *sound, const char *model_path,
     int32_t *codes = NULL;
     size_t n_samples = 0, n_frames = 0;
     csm_codec_info info = {0};
+    csm_remark remark;
     csm_status st = csm_codec_open(model_path, options, &codec, err);
     if (st == CSM_OK) {
         info = *csm_codec_describe(codec);
         if (n_codebooks == 0)
             n_codebooks = info.n_codebooks;
-        st = csm_audio_read(sound, info.sample_rate_hz, CSM_RESAMPLER_SOXR, &samples, &n_samples,
-                            err);
+        st = csm_audio_read_told(sound, info.sample_rate_hz, CSM_RESAMPLER_SOXR, HUGE_VAL, &samples,
+                                 &n_samples, &remark, err);
     }
-    csm_remark remark;
-    if (st == CSM_OK && csm_remark_file(sound, &remark))
+    if (st == CSM_OK && remark.code[0] != '\0')
         fprintf(stderr, "csm: %s\n", remark.text);
     if (st == CSM_OK) {
         n_frames = (n_samples + info.frame_samples - 1) / info.frame_samples;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * voice.c - csm voice: voices by name. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,18 +36,18 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
     bool is_hf = strcmp(info->layout, "hf") == 0;
     float *samples = NULL;
     csm_turn turn = {.text = a->text, .speaker = a->speaker};
-    csm_status st = csm_audio_read(a->audio, info->sample_rate_hz,
-                                   is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO, &samples,
-                                   &turn.n_samples, err);
+    csm_remark remark, whole;
+    csm_status st = csm_audio_read_told(a->audio, info->sample_rate_hz,
+                                        is_hf ? CSM_RESAMPLER_SOXR : CSM_RESAMPLER_TORCHAUDIO,
+                                        HUGE_VAL, &samples, &turn.n_samples, &whole, err);
     turn.samples = samples;
-    csm_remark remark;
     if (st == CSM_OK && csm_remark_recording(a->audio, samples, turn.n_samples,
                                              info->sample_rate_hz, &remark))
         st = csm_fail(err, CSM_BAD_FORMAT, "%s", remark.text);
     if (st == CSM_OK)
         st = csm_voice_add(model, name, &turn, err);
-    if (st == CSM_OK && csm_remark_file(a->audio, &remark))
-        fprintf(stderr, "csm: %s\n", remark.text);
+    if (st == CSM_OK && whole.code[0] != '\0')
+        fprintf(stderr, "csm: %s\n", whole.text);
     if (st == CSM_OK && csm_remark_transcript(a->audio, a->text, turn.n_samples,
                                               info->sample_rate_hz, &remark))
         fprintf(stderr, "csm: %s\n", remark.text);

@@ -15,6 +15,8 @@
 extern "C" {
 #endif
 
+struct csm_remark; /* remarks.h */
+
 /* Whose resampling. The sound of a prompt becomes the codes that a reference gets
  * only if it is resampled as that reference does.
  *
@@ -64,6 +66,17 @@ CSM_API CSM_MUST_USE csm_status csm_audio_read_within(const char *path, int rate
                                                       csm_resampler resampler, double longest_s,
                                                       float **samples, size_t *n_samples,
                                                       csm_error *err);
+
+/* As csm_audio_read_within, and says what csm_remark_file says (remarks.h), of a pipe, too, which
+ * cannot be looked at twice.
+ *
+ *   remark  receives it, or an empty code: nothing to say, or a failure. May be NULL
+ *
+ * Returns what csm_audio_read_within does. */
+CSM_API CSM_MUST_USE csm_status csm_audio_read_told(const char *path, int rate_hz,
+                                                    csm_resampler resampler, double longest_s,
+                                                    float **samples, size_t *n_samples,
+                                                    struct csm_remark *remark, csm_error *err);
 
 /* ---- formats ---------------------------------------------------------------
  *

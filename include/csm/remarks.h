@@ -6,7 +6,7 @@
  *
  *     silent-recording  a recording without sound      csm_remark_recording
  *     short-recording   shorter than a frame (80 ms)   csm_remark_recording
- *     cut-recording     a file that is not all there   csm_remark_file
+ *     cut-recording     a file that is not all there   csm_remark_file, csm_audio_read_told
  *     unlikely-text     too short or long for it       csm_remark_transcript
  *     other-speaker     the context has another voice  csm_remark_speaker
  *     unknown-speaker   the model has no such voice    csm_remark_speaker
@@ -54,8 +54,11 @@ CSM_API bool csm_remark_recording(const char *name, const float *samples, size_t
 
 /* A file of sound that csm_audio_read reads in part: a WAV file shorter than its header says by a
  * frame (80 ms) or more, but for the lengths of 2 GiB and more that streams write; an Ogg file
- * (Vorbis, Opus) without its last page, or with another recording behind the first. False of what
- * cannot be looked at twice: "-", pipes. FLAC that breaks off is refused when it is read.
+ * (Vorbis, Opus) without its last page, with a damaged one, or with another recording behind the
+ * first; an AIFF, AU or
+ * Wave64 file, or an MP3 file with Xing's frame, shorter by 1 % or more. False of what cannot be
+ * looked at twice, "-" and pipes: csm_audio_read_told. FLAC that breaks off is refused when it is
+ * read.
  *
  *   path  the text begins with it */
 CSM_API bool csm_remark_file(const char *path, csm_remark *remark);

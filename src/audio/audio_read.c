@@ -7,12 +7,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "audio/whole.h"
 #include "base/error.h"
 #include "files/mapped.h"
 
-/* The sound at its own rate. */
+/* The sound at its own rate; `remark`: may be NULL. */
 static csm_status decode(const char *path, double longest_s, float **samples, size_t *n_samples,
-                         int *rate_hz, csm_error *err)
+                         int *rate_hz, csm_remark *remark, csm_error *err)
 {
     struct csm_mapped file;
     const char *called;
@@ -20,6 +21,8 @@ static csm_status decode(const char *path, double longest_s, float **samples, si
     if (status == CSM_OK)
         status = csm_audio_decode(called, file.data, file.size, longest_s, samples, n_samples,
                                   rate_hz, err);
+    if (remark != NULL && (status != CSM_OK || !csm_remark_sound(called, &file, remark)))
+        remark->code[0] = remark->text[0] = '\0';
     csm_mapped_close(&file);
     return status;
 }
@@ -27,17 +30,24 @@ static csm_status decode(const char *path, double longest_s, float **samples, si
 csm_status csm_audio_read(const char *path, int rate_hz, csm_resampler resampler, float **samples,
                           size_t *n_samples, csm_error *err)
 {
-    return csm_audio_read_within(path, rate_hz, resampler, HUGE_VAL, samples, n_samples, err);
+    return csm_audio_read_told(path, rate_hz, resampler, HUGE_VAL, samples, n_samples, NULL, err);
 }
 
 csm_status csm_audio_read_within(const char *path, int rate_hz, csm_resampler resampler,
                                  double longest_s, float **samples, size_t *n_samples,
                                  csm_error *err)
 {
+    return csm_audio_read_told(path, rate_hz, resampler, longest_s, samples, n_samples, NULL, err);
+}
+
+csm_status csm_audio_read_told(const char *path, int rate_hz, csm_resampler resampler,
+                               double longest_s, float **samples, size_t *n_samples,
+                               csm_remark *remark, csm_error *err)
+{
     float *own = NULL;
     size_t n_own = 0;
     int own_hz = 0;
-    csm_status status = decode(path, longest_s, &own, &n_own, &own_hz, err);
+    csm_status status = decode(path, longest_s, &own, &n_own, &own_hz, remark, err);
     if (status == CSM_OK)
         status =
             csm_audio_resample(resampler, own, n_own, own_hz, rate_hz, samples, n_samples, err);

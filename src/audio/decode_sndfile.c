@@ -83,7 +83,11 @@ static csm_status read_mono(const char *path, SNDFILE *file, const SF_INFO *info
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     while (status == CSM_OK) {
         sf_count_t n_read = sf_readf_float(file, frames, FRAMES_AT_ONCE);
-        if (n_read <= 0)
+        /* Asked at once: the next read, which gives nothing, forgets it. */
+        if (sf_error(file) != SF_ERR_NO_ERROR)
+            status = csm_fail(err, CSM_BAD_FORMAT, "%s: damaged sound after %.2f s: %s", path,
+                              (double)(n + (size_t)n_read) / info->samplerate, sf_strerror(file));
+        if (n_read <= 0 || status != CSM_OK)
             break;
         if ((double)n + (double)n_read > most) {
             is_longer = true;
@@ -115,8 +119,6 @@ static csm_status read_mono(const char *path, SNDFILE *file, const SF_INFO *info
     free(frames);
     if (is_longer)
         status = csm_fail(err, CSM_BAD_FORMAT, "%s: longer than the %g s it may be", path, longest_s);
-    if (status == CSM_OK && sf_error(file) != SF_ERR_NO_ERROR)
-        status = csm_fail(err, CSM_BAD_FORMAT, "%s: damaged sound: %s", path, sf_strerror(file));
     if (status == CSM_OK && n == 0)
         status = csm_fail(err, CSM_BAD_FORMAT, "%s: no samples, expected some sound", path);
     for (size_t i = 0; status == CSM_OK && i < n; i++)
@@ -192,14 +194,22 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
     if (file == NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: %s", path,
                         n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");
+    enum { HEADERS = 4096 };
+    if (info.frames == 0 && n_bytes > HEADERS) { /* of a recorder that was ended before its end */
+        sf_close(file);
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: its header says no samples, though %zu bytes follow: convert it first "
+                        "(ffmpeg -i IN OUT.wav)",
+                        path, n_bytes);
+    }
     csm_status status = read_mono(path, file, &info, longest_s, samples, n_samples, err);
     *rate_hz = info.samplerate;
     if (status == CSM_OK && is_cut(&info, &stream)) {
         free(*samples);
         *samples = NULL;
         status = csm_fail(err, CSM_BAD_FORMAT,
-                          "%s: MP3 of a variable rate without its Xing frame, of which libsndfile reads "
-                          "a part alone: convert it first (ffmpeg -i IN OUT.wav)",
+                          "%s: MP3 of which libsndfile reads a part alone (a variable rate without its "
+                          "Xing frame, or two files in one): convert it first (ffmpeg -i IN OUT.wav)",
                           path);
     }
     sf_close(file);

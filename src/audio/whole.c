@@ -2,14 +2,13 @@
  *
  * whole.c - whether a sound file is all there, by its container alone. Sources: RIFF and its
  * chunks (IBM and Microsoft, Multimedia Programming Interface 1.0), EBU Tech 3306 (RF64),
- * RFC 3533 (Ogg pages). */
-#include <csm/remarks.h>
+ * RFC 3533 (Ogg pages), Apple's Audio Interchange File Format 1.3, Sun's and NeXT's .snd header,
+ * Sonic Foundry's Wave64, Xing's frame as LAME writes it. */
+#include "audio/whole.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-#include "files/mapped.h"
 
 static uint32_t u32(const unsigned char *p)
 {
@@ -20,6 +19,11 @@ static bool is_at(const struct csm_mapped *file, size_t at, const char *magic)
 {
     const size_t n = strlen(magic);
     return at <= file->size && n <= file->size - at && memcmp(file->data + at, magic, n) == 0;
+}
+
+static uint32_t be32(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
 static uint64_t u64(const unsigned char *p)
@@ -56,6 +60,20 @@ static double missing_of_wav(const struct csm_mapped *file)
     return 0.0;
 }
 
+/* Whether the n bytes of an Ogg page have the sum that its header says, the sum's own four taken
+ * as zeros. */
+static bool is_page_sound(const unsigned char *page, size_t n)
+{
+    enum { SUM = 22, POLYNOMIAL = 0x04C11DB7 };
+    uint32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum ^= (i >= SUM && i < SUM + 4 ? 0u : (uint32_t)page[i]) << 24;
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum << 1 ^ ((sum >> 31) * POLYNOMIAL);
+    }
+    return sum == u32(page + SUM);
+}
+
 /* What follows the first stream's last page, or that there is no last page. */
 static const char *missing_of_ogg(const struct csm_mapped *file)
 {
@@ -71,10 +89,66 @@ static const char *missing_of_ogg(const struct csm_mapped *file)
         if (n > file->size - at)
             break;
         at += n;
+        if (!is_page_sound(page, n))
+            return "is damaged: a part of the sound is missing";
         if ((page[5] & IS_LAST) != 0)
             return is_at(file, at, "OggS") ? "holds several recordings, of which the first is read" : NULL;
     }
     return "breaks off: its end is missing";
+}
+
+/* The bytes of an MP3 file by its first frame, where an encoder wrote them there; else 0. */
+static uint64_t promised_of_mp3(const struct csm_mapped *file)
+{
+    enum { ID3 = 10, FIRST = 200, HAS_FRAMES = 1, HAS_BYTES = 2 };
+    size_t at = 0;
+    if (is_at(file, 0, "ID3") && file->size > ID3) {
+        const unsigned char *n = file->data + 6; /* seven bits a byte */
+        at = ID3 + ((size_t)n[0] << 21 | (size_t)n[1] << 14 | (size_t)n[2] << 7 | n[3]);
+    }
+    for (size_t i = 0; i < FIRST && file->size >= 16 && at + i < file->size - 16; i++)
+        if (is_at(file, at + i, "Xing") || is_at(file, at + i, "Info")) {
+            const unsigned char *xing = file->data + at + i, flags = xing[7];
+            return (flags & HAS_BYTES) == 0 ? 0 : at + be32(xing + ((flags & HAS_FRAMES) != 0 ? 12 : 8));
+        }
+    return 0;
+}
+
+/* The bytes of a file by its own header; 0: it does not say. */
+static uint64_t promised_bytes(const struct csm_mapped *file)
+{
+    enum { HEADER = 28 };
+    const unsigned char *p = file->data;
+    if (file->size < HEADER)
+        return 0;
+    if (is_at(file, 0, "FORM") && is_at(file, 8, "AIF"))
+        return 8 + (uint64_t)be32(p + 4);
+    if (is_at(file, 0, ".snd"))
+        return be32(p + 8) == UINT32_MAX /* unknown */ ? 0 : (uint64_t)be32(p + 4) + be32(p + 8);
+    if (is_at(file, 0, "riff"))
+        return u64(p + 16);
+    return is_at(file, 0, "ID3") || (p[0] == 0xFF && p[1] >= 0xE0) ? promised_of_mp3(file) : 0;
+}
+
+bool csm_remark_sound(const char *name, const struct csm_mapped *file, csm_remark *remark)
+{
+    const double audible_s = 0.08; /* a frame; sizes are often off by some bytes */
+    const char *what = is_at(file, 0, "OggS") ? missing_of_ogg(file) : NULL;
+    const bool is_wav = (is_at(file, 0, "RIFF") || is_at(file, 0, "RF64")) && is_at(file, 8, "WAVE");
+    const double missing_s = is_wav ? missing_of_wav(file) : 0.0;
+    const double promised = (double)promised_bytes(file), there = (double)file->size;
+    const bool is_cut = there < 0.99 * promised;
+    if (what != NULL)
+        csm_remark_write(remark, "cut-recording", "%s: the file %s", name, what);
+    else if (missing_s > audible_s)
+        csm_remark_write(remark, "cut-recording",
+                         "%s: the file breaks off: %.2f s of the sound that it promises are missing",
+                         name, missing_s);
+    else if (is_cut)
+        csm_remark_write(remark, "cut-recording",
+                         "%s: the file breaks off: %.0f %% of what it promises is missing", name,
+                         100.0 * (promised - there) / promised);
+    return what != NULL || missing_s > audible_s || is_cut;
 }
 
 bool csm_remark_file(const char *path, csm_remark *remark)
@@ -82,16 +156,7 @@ bool csm_remark_file(const char *path, csm_remark *remark)
     struct csm_mapped file;
     if (strcmp(path, "-") == 0 || csm_mapped_open(path, "a sound file", &file, NULL) != CSM_OK)
         return false;
-    const double audible_s = 0.08; /* a frame; sizes are often off by some bytes */
-    const char *what = is_at(&file, 0, "OggS") ? missing_of_ogg(&file) : NULL;
-    const bool is_wav = (is_at(&file, 0, "RIFF") || is_at(&file, 0, "RF64")) && is_at(&file, 8, "WAVE");
-    const double missing_s = is_wav ? missing_of_wav(&file) : 0.0;
+    const bool is_told = csm_remark_sound(path, &file, remark);
     csm_mapped_close(&file);
-    if (what != NULL)
-        csm_remark_write(remark, "cut-recording", "%s: the file %s", path, what);
-    else if (missing_s > audible_s)
-        csm_remark_write(remark, "cut-recording",
-                         "%s: the file breaks off: %.2f s of the sound that it promises are missing",
-                         path, missing_s);
-    return what != NULL || missing_s > audible_s;
+    return is_told;
 }

@@ -201,8 +201,8 @@ def whole(path, sound, ending):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("ending", ["wav", "rf64", "ogg", "opus"])
-def test_a_recording_that_breaks_off_is_told(csm, sound, tmp_path, ending):
+@pytest.mark.parametrize("ending", ["wav", "rf64", "ogg", "opus", "mp3", "aiff", "au", "w64"])
+def test_a_recording_that_breaks_off_is_told(csm, build_dir, sound, tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     data = whole(path, np.tile(sound, 8), ending)
     encode = ["codec", "encode", path, tmp_path / "o.st"]
@@ -212,9 +212,44 @@ def test_a_recording_that_breaks_off_is_told(csm, sound, tmp_path, ending):
     voice = ["voice", "add", "v", "--audio", path, "--text", "Hello there."]
     for how in encode, ["generate", "--text", "Hi.", "--output", "none", *context], voice:
         assert "breaks off" in csm(*how, env={"CSM_VOICES": str(tmp_path)}).stderr
+    assert "breaks off" in csm("detect", path, check=False).stderr
+    piped = [build_dir / "bin/csm", "codec", "encode", "-", tmp_path / "o.st"]
+    done = subprocess.run(piped, stdin=path.open("rb"), capture_output=True, text=True)
+    assert done.returncode == 0 and "standard input: the file breaks off" in done.stderr
     if ending in ("ogg", "opus"):
         path.write_bytes(data + data)
         assert "several recordings" in csm(*encode).stderr
+
+
+@pytest.mark.parametrize("how", ["cut", "damaged"])
+def test_flac_that_is_not_whole_is_refused(csm, sound, tmp_path, how):
+    """libsndfile gives what was good, and tells it once: what the next read does not find is forgotten."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.tile(sound, 8), RATE)
+    data = bytearray(path.read_bytes())
+    at = len(data) // 2
+    data[at] ^= 0x55
+    path.write_bytes(data[:at] if how == "cut" else data)
+    done = csm("codec", "encode", path, tmp_path / "o.st", check=False)
+    assert done.returncode == 3 and "a.flac: damaged sound after " in done.stderr
+
+
+def test_a_damaged_page_of_ogg_is_told(csm, sound, tmp_path):
+    """Its readers leave out what it holds."""
+    path = tmp_path / "a.ogg"
+    data = bytearray(whole(path, np.tile(sound, 8), "ogg"))
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+    assert "the file is damaged" in csm("codec", "encode", path, tmp_path / "o.st").stderr
+
+
+def test_a_header_that_nobody_finished_is_told(csm, sound, tmp_path):
+    path = tmp_path / "a.wav"
+    data = bytearray(whole(path, sound, "wav"))
+    data[40:44] = bytes(4)
+    path.write_bytes(data)
+    done = csm("codec", "encode", path, tmp_path / "o.st", check=False)
+    assert done.returncode == 3 and "its header says no samples, though" in done.stderr
 
 
 @pytest.mark.parametrize("promised", [0x7FF00000, 0x7FFFFFFF, 0xFFFFFFFF, "a pad byte less", "44 bytes more"])

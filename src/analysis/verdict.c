@@ -36,8 +36,9 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         return CSM_OK;
     }
     csm_case_tell_place(c);
-    if (csm_rule_shift(c) || csm_rule_order(c) || csm_rule_vocabulary(c) || csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) ||
-        csm_rule_beyond_reach(c) || csm_rule_close_race(c))
+    if (csm_rule_shift(c) || csm_rule_order(c) || csm_rule_moves(c) || csm_rule_vocabulary(c) ||
+        csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) || csm_rule_beyond_reach(c) ||
+        csm_rule_close_race(c))
         return CSM_OK;
     if (c->logits.is_known && csm_rule_likelihood(c))
         return CSM_OK;

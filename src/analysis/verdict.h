@@ -35,4 +35,27 @@ struct csm_code_order {
 };
 struct csm_code_order csm_code_order_find(const csm_tokens *a, const csm_tokens *b);
 
+/* The same codes, moved by parts, by nine of ten codes and sixteen at least:
+ *
+ *   IN_TIME   each codebook by frames of its own: `codebook`, the first of them, is `by` frames
+ *             later in b, the last one `by_last`
+ *   IN_VALUE  each by codes of its own: b's are a's + `by`, of the last codebook + `by_last`
+ *   FROM      b's frame f holds a's f - by from `frame` on, the first that differs
+ *   TWICE, HALVED  b has each frame of a twice; every other one */
+enum csm_code_move {
+    CSM_NOT_MOVED,
+    CSM_MOVED_IN_TIME,
+    CSM_MOVED_IN_VALUE,
+    CSM_MOVED_FROM,
+    CSM_FRAMES_TWICE,
+    CSM_FRAMES_HALVED
+};
+struct csm_code_moves {
+    enum csm_code_move move;
+    size_t codebook;
+    long by, by_last;
+    double agreement;
+};
+struct csm_code_moves csm_code_moves_find(const csm_tokens *a, const csm_tokens *b, size_t frame);
+
 #endif

@@ -164,8 +164,8 @@ static bool is_quantized(const char *precision)
 bool csm_case_says_quantized(const struct csm_case *c)
 {
     const char *a = csm_case_precision(c->a), *b = csm_case_precision(c->b);
-    return is_quantized(a) != is_quantized(b) ||
-           (is_quantized(a) && is_quantized(b) && strcmp(a, b) != 0);
+    return a != NULL && b != NULL &&
+           (is_quantized(a) != is_quantized(b) || (is_quantized(a) && strcmp(a, b) != 0));
 }
 
 enum csm_grain csm_case_grain(const struct csm_case *c)

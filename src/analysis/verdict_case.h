@@ -53,6 +53,7 @@ bool csm_case_claim_differs(const struct csm_case *c, const char *key, const cha
 const char *csm_case_claim(const csm_tokens *tokens, const char *key, const char *absent);
 /* The weights' form, where a file tells it: "q4" of precision, or of dtype; or NULL. */
 const char *csm_case_precision(const csm_tokens *tokens);
+/* By the word of both. */
 bool csm_case_says_quantized(const struct csm_case *c);
 /* Texts or speakers that differ. */
 bool csm_case_says_prompt(const struct csm_case *c);
@@ -84,6 +85,7 @@ void csm_case_name_bits(struct csm_case *c);
 /* Each but the last decides, then true, or leaves it to those after it. */
 bool csm_rule_shift(struct csm_case *c);      /* 1: moved codes */
 bool csm_rule_order(struct csm_case *c);      /* 1: codes in other places */
+bool csm_rule_moves(struct csm_case *c);      /* 1: codes moved by parts */
 bool csm_rule_vocabulary(struct csm_case *c); /* 1: heads of another size */
 bool csm_rule_forced(struct csm_case *c);     /* 2: one history for both */
 bool csm_rule_logits(struct csm_case *c);     /* 3: logits on both sides */

@@ -46,6 +46,43 @@ bool csm_rule_order(struct csm_case *c)
     return true;
 }
 
+bool csm_rule_moves(struct csm_case *c)
+{
+    const size_t frame = c->out->first.frame;
+    const struct csm_code_moves m = csm_code_moves_find(c->a, c->b, frame);
+    if (m.move == CSM_NOT_MOVED)
+        return false;
+    csm_case_decide(c, CSM_VERDICT_LOGITS,
+                    m.move == CSM_MOVED_IN_VALUE ? "code_offset" : "frame_offset", 0.99);
+    if (m.move == CSM_MOVED_IN_TIME)
+        csm_print(c->text, "Codebooks are moved in time: B's codebook %zu comes %ld frames later than "
+                           "A's, its last one %ld (a delay pattern has to be taken back first). ",
+                  m.codebook, m.by, m.by_last);
+    else if (m.move == CSM_MOVED_IN_VALUE)
+        csm_print(c->text, "B's codes of codebook %zu are A's %+ld, of its last codebook %+ld (places in "
+                           "a table of all codebooks). ",
+                  m.codebook, m.by, m.by_last);
+    else if (m.move == CSM_MOVED_FROM)
+        csm_print(c->text, "From frame %zu on B's frame f holds what A's frame f%+ld does: frames were "
+                           "%s. ",
+                  frame, -m.by, m.by < 0 ? "lost" : "put in");
+    else
+        fputs(m.move == CSM_FRAMES_TWICE ? "B has each frame of A twice. "
+                                         : "B has every other frame of A. ",
+              c->text);
+    csm_print(c->text, "%.0f %% of the codes agree so. ", 100 * m.agreement);
+    return true;
+}
+
+/* Whether a stream says the same frame after frame, which agrees with anything that does. */
+static bool is_stuck(const csm_tokens *t)
+{
+    size_t n_equal = 0;
+    for (size_t i = t->n_codebooks; i < t->n_frames * t->n_codebooks; i++)
+        n_equal += t->codes[i] == t->codes[i - t->n_codebooks];
+    return 2 * n_equal >= t->n_frames * t->n_codebooks;
+}
+
 void csm_rule_codes(struct csm_case *c)
 {
     const csm_comparison *out = c->out;
@@ -77,7 +114,14 @@ void csm_rule_codes(struct csm_case *c)
         fputs("Without a frame on one side nothing tells why. ", c->text);
         return;
     }
-    if (was_in_step && d->n_equal >= 100) {
+    if (n >= 16 && 10 * n_equal >= 9 * n && !is_stuck(c->a)) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.4);
+        csm_print(c->text,
+                "After that frame %zu of %zu codes are equal: noise and sampler are the same, and "
+                "single codes differ, by close races that the streams go on from together or by a "
+                "change after they were drawn. ",
+                n_equal, n);
+    } else if (was_in_step && d->n_equal >= 100) {
         csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", 0.5);
         csm_print(c->text,
                 "Streams out of step would not agree for %zu draws, so noise and sampler are the "

@@ -187,7 +187,7 @@ static bool decide(struct csm_case *c, const struct pairs *p)
     }
     if (csm_rule_claims(c))
         return true;
-    if (csm_case_is_ending(c) && !isnan(margin_one) && p->n_margins >= FEW) {
+    if (csm_case_is_ending(c) && !isnan(margin_one)) {
         csm_case_decide_ending(c);
         return true;
     }

@@ -278,6 +278,61 @@ def test_codes_in_other_places_are_called_that(csm, tmp_path, other, words):
     assert words in report["explanation"] and report["confidence"] == 0.99
 
 
+def delayed(*by):
+    """B's codebook k begins by[k] frames later; zeros stand before and behind."""
+    out = np.zeros((len(CODES) + max(by), CODES.shape[1]), CODES.dtype)
+    for k, late in enumerate(by):
+        out[late:late + len(CODES), k] = CODES[:, k]
+    return out
+
+
+@pytest.mark.parametrize(("other", "cause", "words"), [
+    (delayed(0, 1, 2, 3, 4, 5, 6, 7), "frame_offset", "codebook 1 comes 1 frames later than A's, its last one 7"),
+    (delayed(0, 2, 2, 2, 2, 2, 2, 2), "frame_offset", "codebook 1 comes 2 frames later than A's, its last one 2"),
+    (CODES + 2051 * np.arange(8), "code_offset", "codebook 1 are A's +2051, of its last codebook +14357"),
+    (np.delete(CODES, 20, 0), "frame_offset", "From frame 20 on B's frame f holds what A's frame f+1 does"),
+    (np.insert(CODES, 20, CODES[4], 0), "frame_offset", "what A's frame f-1 does: frames were put in"),
+    (np.repeat(CODES, 2, 0), "frame_offset", "B has each frame of A twice"),
+    (CODES[::2], "frame_offset", "B has every other frame of A")],
+    ids=["each later", "all but one later", "one table", "lost", "put in", "twice", "halved"])
+def test_codes_that_are_moved_by_parts_are_called_that(csm, tmp_path, other, cause, words):
+    """MusicGen's and Moshi's delays, Sesame's audio table, a stream that lost a frame: no seed does that."""
+    a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
+    b = safetensors(tmp_path / "b.safetensors", {"codes": np.ascontiguousarray(other.astype(np.int32))})
+    report, code = analyzed(csm, a, b)
+    assert (report["verdict"], report["cause"], code) == ("logits", cause, 1)
+    assert words in report["explanation"] and report["confidence"] == 0.99
+
+
+def test_one_code_that_differs_is_no_other_seed(csm, tmp_path):
+    """All that follows is equal, which no other noise would give."""
+    other = CODES.copy()
+    other[5, 0] ^= 1
+    report, code = analyzed(csm, safetensors(tmp_path / "a.safetensors", {"codes": CODES}),
+                            safetensors(tmp_path / "b.safetensors", {"codes": other}))
+    assert (report["verdict"], code) == ("logits", 1) and "noise and sampler are the same" in report["explanation"]
+
+
+def test_a_file_that_says_nothing_of_its_weights_is_not_said_to(csm, drawn, tmp_path):
+    """One side's word is not the files' own word."""
+    meta, tensors = drawn
+    a = safetensors(tmp_path / "a.safetensors", tensors, {**meta, "precision": "q8"})
+    codes = tensors["codes"].copy()
+    at = np.unravel_index(np.argmin(tensors["margins"]), codes.shape)
+    codes[at] ^= 1
+    report, _ = analyzed(csm, a, safetensors(tmp_path / "b.safetensors", {"codes": codes}))
+    assert report["cause"] != "quantization" and "own word" not in report["explanation"]
+
+
+def test_codes_that_were_cut_short_are_no_rounding(csm, drawn, tmp_path):
+    """The side that went on won its race by far, though the other has no margins."""
+    meta, tensors = drawn
+    n = next(f for f in range(10, len(tensors["codes"])) if tensors["margins"][f, 0] > 1)
+    a = safetensors(tmp_path / "a.safetensors", tensors, meta)
+    report, code = analyzed(csm, a, safetensors(tmp_path / "b.safetensors", {"codes": tensors["codes"][:n]}))
+    assert (report["verdict"], report["cause"], code) == ("sampler", "ending", 1)
+
+
 def test_a_part_of_the_codebooks_is_said_to_be_one(csm, tmp_path):
     a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
     b = safetensors(tmp_path / "b.safetensors", {"codes": np.ascontiguousarray(CODES[:, :5])})

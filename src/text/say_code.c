@@ -83,6 +83,20 @@ static bool digit_groups(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* Call 911, or 112: not nine hundred. */
+static bool short_number(struct csm_builder *out, const struct csm_found *found)
+{
+    const char *at = csm_group(found, 0).p;
+    const size_t before = (size_t)(at - found->text) < 40 ? (size_t)(at - found->text) : 40;
+    const char *near = at - before;
+    bool is_dialled = false;
+    for (const char *p = near; p < at; p++)
+        is_dialled = is_dialled || strncmp(p, "all ", 4) == 0 || strncmp(p, "ial ", 4) == 0;
+    if (is_dialled)
+        csm_say_digit_groups(out, at, 3);
+    return is_dialled;
+}
+
 /* 0x1F */
 static bool hexadecimal(struct csm_builder *out, const struct csm_found *found)
 {
@@ -104,7 +118,7 @@ static bool zip_code(struct csm_builder *out, const struct csm_found *found)
 
 const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT | AT_SIGN,
-     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]\\d{4}(?!\\w)", telephone,
+     "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]?\\d{4}(?!\\w)", telephone,
      NULL},
     {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone,
      NULL},
@@ -133,5 +147,12 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT, "(?<!\\w)[3-6]\\d{3}(?:[ -]\\d{4}){3}(?!\\w)", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d{3}-\\d{2}-\\d{4}(?![\\w-])", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d+(?:-\\d+){3,}(?![\\w-])", digit_groups, NULL},
+    {AT_DIGIT, "(?<![\\w.-])(?:\\d{2,3}|0\\d{3})-\\d{3,4}-\\d{4}(?![\\w-])", telephone, NULL}, /* 135-4567-8900 */
+    {AT_DIGIT, "(?<=[Cc]all |[Dd]ial |or )(?:911|112|999|988|311|411|211|811)(?!\\w|[.,]\\d)",
+     short_number, NULL},
+    {AT_DIGIT,
+     "(?<=[Zz]ip code |ZIP code |ZIP Code |[Pp]ostcode |[Pp]ostal code |code is |[Zz]ip |ZIP )"
+     "\\d{4,6}(?:-\\d{4})?(?!\\w|[.,]\\d)",
+     digit_groups, NULL},
     {AT_WORD, "(?<=, )(" STATE ") (\\d{5}(?:-\\d{4})?)(?!\\w)", zip_code, NULL},
     {0}};

@@ -32,6 +32,15 @@ static const struct {
     {"\xE2\x82\xB4", "hryvnia", "hryvnias", "kopiyka", "kopiykas"},
     {"\xE2\x82\xBF", "bitcoin", "bitcoin", NULL, NULL},
     {"\xE0\xB8\xBF", "baht", "baht", "satang", "satang"},
+    {"\xE2\x82\xAA", "shekel", "shekels", "agora", "agorot"},
+    {"\xE2\x82\xAB", "dong", "dong", NULL, NULL},
+    {"\xE2\x82\xB1", "peso", "pesos", "centavo", "centavos"},
+    {"\xE2\x82\xA6", "naira", "naira", "kobo", "kobo"},
+    {"Rs", "rupee", "rupees", "paisa", "paise"},
+    {"Rs.", "rupee", "rupees", "paisa", "paise"},
+    {"z\xC5\x82", "zloty", "zloty", "grosz", "groszy"},
+    {"K\xC4\x8D", "koruna", "koruna", "haler", "halers"},
+    {"kr", "krone", "kroner", "ore", "ore"},
     {"USD", "U S dollar", "U S dollars", "cent", "cents"},
     {"EUR", "euro", "euros", "cent", "cents"},
     {"GBP", "British pound", "British pounds", "penny", "pence"},
@@ -195,7 +204,7 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 #define SYMBOL                                                                                     \
     "((?:USD?|AUD?|A|CAD?|C|HK|NZ|S|R)?\\$|[\\x{A3}\\x{20AC}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}"    \
     "\\x{20BA}"                                                                                    \
-    "\\x{20B4}\\x{20BF}\\x{E3F}])"
+    "\\x{20B4}\\x{20BF}\\x{20AA}\\x{20AB}\\x{20B1}\\x{20A6}\\x{E3F}])"
 #define CODE "(USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|BRL|MXN|KRW|SGD|BTC)"
 #define AMOUNT                                                                                     \
     "(\\d{1,3}(?:[,.'\\x{A0}\\x{202F}\\x{2009}]\\d{3})+,\\d\\d(?!\\d)|\\d+(?:,\\d{2,3})*(?:,\\d{"  \
@@ -213,12 +222,14 @@ const struct csm_say_rule csm_say_money[] = {
      "(?:(?<=[-\\x{2013} ])\\2)?" AMOUNT MAGNITUDE
      "(\\+(?!\\w))?(?: (USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
+    {AT_WORD, "(?<!\\w)()(Rs\\.?) ?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(?:/-)?(\\+(?!\\w))?()",
+     symbol_first, NULL},
     {AT_WORD, "(?<!\\w)()" CODE " ?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_DIGIT | AT_SIGN,
      "(?<![\\w.,])([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
      "[ \\x{A0}\\x{202F}]?([\\x{20AC}\\x{A3}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}\\x{20BA}\\x{20B4}"
-     "\\x{E3F}$](?!\\d)|" CODE "(?!\\w))",
+     "\\x{20AA}\\x{20AB}\\x{20B1}\\x{20A6}\\x{E3F}$](?!\\d)|(?:" CODE "|z\\x{142}|K\\x{10D}|kr)(?!\\w))",
      symbol_last, NULL},
     {AT_DIGIT, "(?<![\\w.])(\\d+)\\x{A2}", cents, NULL},
     {AT_SIGN, NULL, NULL, per},

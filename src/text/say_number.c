@@ -86,11 +86,13 @@ static void say_unit_behind(struct csm_builder *out, const struct csm_found *fou
     *found->n_more = csm_say_unit(out, found->text + found->bounds[1], is_singular);
 }
 
-/* .5 */
+/* .5, -.5 */
 static bool say_below_one(struct csm_builder *out, const struct csm_found *found)
 {
+    if (csm_group(found, 1).n > 0)
+        csm_builder_add_word(out, "minus");
     csm_builder_add_word(out, "point");
-    csm_spell_digits(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    csm_spell_digits(out, csm_group(found, 2).p, csm_group(found, 2).n);
     say_unit_behind(out, found, false);
     return true;
 }
@@ -284,7 +286,24 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
            say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
 }
 
+/* 10 000: three zeros between spaces are no number of their own. */
+static bool say_spaced(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    char digits[32];
+    size_t n = 0;
+    for (size_t i = 0; i < all.n && n + 1 < sizeof digits; i++)
+        if (csm_is_digit(all.p[i]))
+            digits[n++] = all.p[i];
+    digits[n] = '\0';
+    csm_spell_cardinal(out, digits, n);
+    say_unit_behind(out, found, false);
+    return true;
+}
+
 const struct csm_say_rule csm_say_numbers[] = {
+    {AT_DIGIT, "(?<![\\w.,]|\\d )[1-9]\\d{0,2}(?: \\d{3}){0,3}? 000(?: \\d{3}){0,3}(?! ?\\d|[\\w]|[.,]\\d)",
+     say_spaced, NULL},
     {AT_DIGIT,
      "(?<![\\w.])(\\d{1,3}(?:\\.\\d+)?) ?\\x{B0} ?(?:(\\d{1,2}(?:\\.\\d+)?) ?['\\x{2032}\\x{2019}] "
      "?)?"
@@ -295,10 +314,10 @@ const struct csm_say_rule csm_say_numbers[] = {
      say_height, NULL},
     {AT_DIGIT,
      "(?<![\\w\".])(\\d+(?:\\.\\d+)?)(?:\"|\xE2\x80\xB3)(?= "
-     "?(?:x|by|at|tall|wide|long|deep|thick|high|"
+     "?(?:x|by|at|floppy|disk|drive|tall|wide|long|deep|thick|high|"
      "screen|display|monitor|TV|laptop|tablet|pipe|pizza)\\b)",
      say_inches, NULL},
-    {AT_SIGN, "(?<![\\w.)])\\.(\\d+)(?![\\w.]\\d)", say_below_one, NULL},
+    {AT_SIGN, "(?<![\\w.)])([-\\x{2212}]?)\\.(\\d+)(?![\\w.]\\d)", say_below_one, NULL},
     {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)",
      say_fraction, NULL},
     {AT_DIGIT | AT_SIGN, "(\\d{1,3})? ?([\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", say_vulgar, NULL},

@@ -329,7 +329,7 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=\\d |\\d\\) |\\W\\w |^\\w )[<>](?= )|[<>](?= [-(]?\\d)", less, NULL},
     {AT_SIGN, "(?<![\\w:;])[:;]-?[)(DPp](?!\\w)", nothing, NULL}, /* a face */
     {AT_SIGN, "(?<=\\w)::(?=\\w)", apart, NULL},
-    {AT_SIGN, "(?<=\\w)[<>](?=\\d)", less, NULL},
+    {AT_SIGN, "(?<=\\w)[<>](?=\\d)|(?<=(?<!\\w)[a-z\\d])[<>](?=[a-z](?!\\w))", less, NULL},
     {AT_SIGN, "(?<![\\w<>-])[<>] ?(?=[$\\x{A3}\\x{20AC}]?\\d)", more_than, NULL},
     {AT_SIGN, "(?<=[\\w)] )\\*\\*(?= \\d)", to_the_power, NULL},
     {AT_SIGN, "(?<=\\d |\\) |\\W\\w |^\\w )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
@@ -347,9 +347,11 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=[ (\\d][b-zA-HJ-Z0-9] )-(?= [b-zA-HJ-Z0-9](?!\\w))", minus, NULL},
     {AT_SIGN, "\\(\\)", nothing, NULL}, /* main() */
     {AT_SIGN, "(?<=(?<!\\w)[A-Z])\\x{2013}(?=[A-Z](?!\\w))|(?<=(?<!\\w)A)-(?=Z(?!\\w))", to, NULL},
+    {AT_SIGN, "(?<=[AaPp]\\.m\\. |[ap]m |[AP]M )[-\\x{2013}](?= \\d)", to, NULL}, /* 5 a.m. - 6 p.m. */
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
     {AT_SIGN, "(?<=[\\w.)\"'])/(?=[\\w(\"'])", apart, NULL},
     {AT_SIGN, "/+", slash, NULL},
+    {AT_SIGN, "^-(?=[A-Z][a-z]|[a-z]{3})|(?<=[.!?,] )-(?=[A-Za-z][a-z])|(?<=[.!?,])-$", nothing, NULL}, /* - she said */
     {AT_SIGN, "(?<=[\\s\"'(=]|^)(-{1,2})(?=[A-Za-z])", flag, NULL},
     {AT_SIGN, NULL, NULL, symbol},
     {AT_SIGN, NULL, NULL, pause},

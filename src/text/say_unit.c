@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * say_unit.c - units after a number: km, m/s, kg/m^3, MB/s, $5/month's "per". */
+#include <ctype.h>
 #include <string.h>
 
 #include "text/abbreviations.h"
@@ -137,6 +138,21 @@ static const struct {
     {"kJ", "kilojoule", "kilojoules", false},
     {"MJ", "megajoule", "megajoules", false},
     {"J", "joule", "joules", false},
+    {"mF", "millifarad", "millifarads", false},
+    {"\xC2\xB5""F", "microfarad", "microfarads", false},
+    {"\xCE\xBC""F", "microfarad", "microfarads", false},
+    {"uF", "microfarad", "microfarads", false},
+    {"nF", "nanofarad", "nanofarads", false},
+    {"pF", "picofarad", "picofarads", false},
+    {"mH", "millihenry", "millihenries", false},
+    {"\xC2\xB5""H", "microhenry", "microhenries", false},
+    {"\xCE\xBCH", "microhenry", "microhenries", false},
+    {"M\xCE\xA9", "megaohm", "megaohms", false},
+    {"\xC2\xB5""A", "microampere", "microamperes", false},
+    {"\xCE\xBC""A", "microampere", "microamperes", false},
+    {"\xC2\xB5V", "microvolt", "microvolts", false},
+    {"\xCE\xBCV", "microvolt", "microvolts", false},
+    {"lm", "lumen", "lumens", false},
     {"kN", "kilonewton", "kilonewtons", false},
     {"Nm", "newton meter", "newton meters", false},
     {"hPa", "hectopascal", "hectopascals", false},
@@ -272,6 +288,10 @@ size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
         csm_abbreviation_find(units[i].symbol, strlen(units[i].symbol)) != NULL &&
         p[taken + 1] == ' ' && csm_is_digit(p[taken + 2]))
         return taken + 1; /* 1 lb. 4 oz. */
+    const bool goes_on = p[taken] == '.' && (strchr(",;:)", p[taken + 1]) != NULL ||
+                                             (p[taken + 1] == ' ' && islower((unsigned char)p[taken + 2])));
+    if (goes_on && p[taken + 1] != '\0')
+        return taken + 1; /* 5 in., 6 ft. long */
     taken += say_per(out, p + taken);
     return taken + say_per(out, p + taken); /* mg/kg/h */
 }

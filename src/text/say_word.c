@@ -7,6 +7,16 @@
 #include "text/abbreviations.h"
 #include "text/number.h"
 
+/* Whether the word before text[at] begins with a capital: Oak Dr., not the Dr. */
+static bool follows_name(const char *text, size_t at)
+{
+    size_t begin = at > 0 && text[at - 1] == ' ' ? at - 1 : 0;
+    while (begin > 0 && csm_is_letter(text[begin - 1]))
+        begin--;
+    return isupper((unsigned char)text[begin]) && begin + 2 < at &&
+           strncmp(text + begin, "The ", 4) != 0;
+}
+
 /* Dr. Smith, 10 a.m.; the full stop goes, unless a sentence may end there. */
 static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
 {
@@ -21,10 +31,14 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
         return 0;
     const char *after = p + n + 1, *next = after + strspn(after, " \n");
     const bool is_followed = next > after;
-    if (found->use == CSM_ABBREVIATION_BEFORE_NUMBER && !(is_followed && csm_is_digit(*next)))
+    const bool is_enumerated = *after == ','; /* Mon., Tue. */
+    if (found->use == CSM_ABBREVIATION_BEFORE_NUMBER && !is_enumerated &&
+        !csm_is_digit(*next))
         return 0; /* "No." is a sentence */
-    if (strcmp(found->text, "St") == 0 && !(is_followed && isupper((unsigned char)*next))) {
-        csm_builder_add_word(out, "Street");
+    const bool is_street = strcmp(found->text, "St") == 0;
+    const bool is_drive = strcmp(found->text, "Dr") == 0 && follows_name(text, at);
+    if ((is_street || is_drive) && !(is_followed && isupper((unsigned char)*next))) {
+        csm_builder_add_word(out, is_street ? "Street" : "Drive");
         return *next == '\0' ? n : n + 1;
     }
     csm_builder_add_word(out, found->spoken);
@@ -53,7 +67,10 @@ static bool short_form(struct csm_builder *out, const struct csm_found *found)
                  {"Mr", "Mister"},
                  {"Mrs", "Missus"},
                  {"Ms", "Miz"},
-                 {"Prof", "Professor"}};
+                 {"Prof", "Professor"},
+                 {"Blvd", "Boulevard"},
+                 {"Hwy", "Highway"},
+                 {"Pkwy", "Parkway"}};
     char all[8];
     csm_group_copy(csm_group(found, 0), all, sizeof all);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -214,7 +231,8 @@ const struct csm_say_rule csm_say_words[] = {
     {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
     {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form, NULL},
-    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z])",
+    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z])|"
+     "(?<!\\w)(?:Blvd|Hwy|Pkwy)(?![\\w.])",
      short_form, NULL},
     {AT_WORD, "(?<![\\w.])((?:[A-Z]\\.){2,6})", initials, NULL},
     {AT_WORD, "(?<![\\w'])([A-Z]{2,6})(s|'s|\\x{2019}s)?(?![A-Za-z_])", acronym, NULL},

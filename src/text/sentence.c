@@ -52,6 +52,13 @@ static bool is_abbreviation(const char *text, size_t dot, char next, bool *may_e
            (found->use != CSM_ABBREVIATION_BEFORE_NUMBER || (next >= '0' && next <= '9'));
 }
 
+/* Whether what follows "5 a.m." begins no sentence: a zone (ET), a dash to 6 p.m. */
+static bool goes_on(const char *next)
+{
+    return (isupper((unsigned char)next[0]) && isupper((unsigned char)next[1])) || *next == '-' ||
+           strncmp(next, "\xE2\x80\x93", 3) == 0;
+}
+
 /* A place to cut a sentence that is too long: after the last clause of the first
  * `limit` bytes, else after the last word, else between two characters. */
 static size_t cut(const char *text, size_t limit)
@@ -108,7 +115,8 @@ size_t csm_text_sentence(const char *text, size_t max_bytes)
         if (islower((unsigned char)text[next]))
             continue;
         bool may_end = true;
-        if (is_one_dot && is_abbreviation(text, mark, text[next], &may_end) && !may_end)
+        if (is_one_dot && is_abbreviation(text, mark, text[next], &may_end) &&
+            (!may_end || goes_on(text + next)))
             continue;
         return i;
     }

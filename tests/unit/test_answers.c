@@ -45,7 +45,8 @@ static void blank_markup(char *text)
         else if (strncmp(p, "://", 3) == 0) /* and the scheme before it */
             for (char *s = p; s > text && isalpha((unsigned char)s[-1]); s--)
                 s[-1] = ' ';
-        if (strncmp(p, "<script", 7) == 0 || strncmp(p, "<style", 6) == 0)
+        const bool is_thought = strncmp(p, "<think", 6) == 0 && strstr(p, "</think") != NULL;
+        if (strncmp(p, "<script", 7) == 0 || strncmp(p, "<style", 6) == 0 || is_thought)
             end = strchr(strstr(p, "</"), '>');
         for (; end != NULL && p < end; p++)
             *p = ' ';

@@ -65,6 +65,7 @@ static void begin(struct spoken *s)
     s->has_begun = true;
     http_header(s->r, "X-Seed", "%" PRIu64, saying_report(s->saying).seed);
     add_remarks(s);
+    http_header(s->r, "X-Accel-Buffering", "no"); /* nginx would keep it until it is whole */
     if (asked->is_sse) {
         http_header(s->r, "Cache-Control", "no-cache");
         http_begin(s->r, 200, "text/event-stream", "");

@@ -244,11 +244,12 @@ static void on_deadline(void *owner)
     close_socket(t, WEBSOCKET_POLICY, "timeout");
 }
 
-/* The server is ending: what has come is said, nothing new is taken. */
+/* The server is ending: what is being said is completed. Text of which nothing is said yet is
+ * told as refused. */
 static void on_ending(void *owner)
 {
     struct text_socket *t = owner;
-    if (t->saying == NULL)
+    if (t->saying == NULL && t->n_text == 0)
         close_socket(t, WEBSOCKET_GOING_AWAY, "the server is ending");
     else if (!t->is_flushed)
         text_complete(t);

@@ -242,6 +242,20 @@ def test_sigterm_says_what_has_come_and_closes(start):
     assert server.process.wait(20) == 0
 
 
+def test_sigterm_tells_what_it_does_not_say(start):
+    server = start()
+    with configured(server, response_format="pcm") as s:
+        s.send("input.text", text="Hello")
+        s.ws.ping().wait(10)  # it has come
+        server.process.terminate()
+        error, done = s.until("session.done")
+        assert error["error"]["message"] == "the server is ending" and done["total_sentences"] == 0
+        with pytest.raises(ConnectionClosed) as closed:
+            s.next()
+        assert closed.value.rcvd.code == 1001
+    assert server.process.wait(20) == 0
+
+
 def test_a_handshake_is_read_as_http_is(server):
     """Headers in several lines are one (RFC 9110, 5.3); a version or key that is none is told (RFC 6455, 4.2)."""
     lines = {"Host": "x", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",

@@ -208,6 +208,7 @@ def test_trailers_tell_how_a_stream_ended(server):
     head, rest = answer.split(b"\r\n\r\n", 1)
     assert b"X-Remarks: " not in rest
     assert b"Transfer-Encoding: chunked" in head and b"Trailer: X-Finish-Reason" in head
+    assert b"X-Accel-Buffering: no" in head
     tail = rest[rest.rindex(b"\r\n0\r\n"):]
     assert b"X-Finish-Reason: stop\r\n" in tail and b"X-RTF: " in tail
 

@@ -18,7 +18,7 @@
 
 bool csm_adapter_is_there(const char *directory)
 {
-    return csm_path_has(directory, "adapter_config.json");
+    return csm_folder_has(&(struct csm_folder){.path = directory}, "adapter_config.json");
 }
 
 struct csm_patch *csm_adapters_find(const struct csm_adapters *adapters, enum csm_part part,

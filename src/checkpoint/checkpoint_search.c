@@ -158,6 +158,22 @@ static bool is_adapter(const struct csm_folder *folder, const char *name)
     return is_one;
 }
 
+/* Whether nothing but the order of their names chose the model before this file: both have names
+ * that nobody knows, and the file is a model, too. */
+static bool is_as_good(const struct csm_checkpoint *checkpoint, const char *name)
+{
+    const struct csm_tensor_set *used = checkpoint->language.set;
+    struct csm_tensor_set *set = NULL;
+    struct csm_place language, codec;
+    if (checkpoint->language.layout == CSM_LAYOUT_NONE || rank_of(used->name, NULL) != OTHER ||
+        rank_of(name, NULL) != OTHER ||
+        csm_tensor_files_open(&checkpoint->folder, name, &set, NULL) != CSM_OK)
+        return false;
+    csm_layout_recognise(set, &language, &codec);
+    csm_tensor_set_free(set);
+    return language.layout != CSM_LAYOUT_NONE;
+}
+
 /* Adapters that nothing applies: what applies them is their adapter_config.json. */
 static csm_status note_adapter(struct csm_checkpoint *checkpoint, const char *name, csm_error *err)
 {
@@ -186,6 +202,11 @@ static csm_status note_unused(struct csm_checkpoint *checkpoint,
             continue;
         if (is_adapter(&checkpoint->folder, name))
             st = note_adapter(checkpoint, name, err);
+        else if (!is_used && is_as_good(checkpoint, name))
+            st = csm_notes_add(&checkpoint->notes, true, err,
+                               "%s is a model, too, and not used: %s comes first by its name; call the "
+                               "right one model.safetensors",
+                               name, checkpoint->language.set->name);
         else if (!is_used)
             st = csm_notes_add(&checkpoint->notes, false, err,
                                "%s is not used: the model is %s", name,

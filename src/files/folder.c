@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "files/json_file.h"
@@ -18,7 +19,12 @@ static const csm_memory_file *find(const struct csm_folder *folder, const char *
 
 bool csm_folder_has(const struct csm_folder *folder, const char *name)
 {
-    return folder->files != NULL ? find(folder, name) != NULL : csm_path_has(folder->path, name);
+    if (folder->files != NULL)
+        return find(folder, name) != NULL;
+    char *path = csm_path_join(folder->path, name);
+    const bool has = path != NULL && (access(path, F_OK) == 0 || csm_path_is_broken_link(path));
+    free(path);
+    return has;
 }
 
 csm_status csm_folder_list(const struct csm_folder *folder, struct csm_listing *listing,

@@ -20,6 +20,7 @@ struct csm_folder {
     size_t n_files;
 };
 
+/* Whether there is a file of that name. A link that leads nowhere counts: opening it tells so. */
 bool csm_folder_has(const struct csm_folder *folder, const char *name);
 
 /* As csm_listing_read, csm_mapped_open, csm_json_load and csm_tensors_open, of a file of the

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "files/path.h"
 
 /* What a repository that was cloned without Git LFS holds in place of each large file. */
 static bool is_lfs_pointer(const struct csm_mapped *file)
@@ -25,6 +26,10 @@ csm_status csm_mapped_open(const char *path, const char *expected, struct csm_ma
     memset(file, 0, sizeof *file);
     /* Without O_NONBLOCK a named pipe would wait for a writer for ever. */
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && csm_path_is_broken_link(path))
+        return csm_fail(err, CSM_BAD_FILE,
+                        "%s: a link that leads nowhere, expected %s: was it downloaded whole?", path,
+                        expected);
     if (fd < 0)
         return csm_fail(err, CSM_BAD_FILE, "%s: cannot be read: %s", path, strerror(errno));
 

@@ -71,6 +71,12 @@ csm_status csm_path_make_parents(const char *path, csm_error *err)
     return status;
 }
 
+bool csm_path_is_broken_link(const char *path)
+{
+    char begin;
+    return access(path, F_OK) != 0 && readlink(path, &begin, 1) >= 0;
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

@@ -28,6 +28,9 @@ bool csm_path_has(const char *directory, const char *name);
  * with errno's text; CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_path_make_parents(const char *path, csm_error *err);
 
+/* Whether a path is a link that leads nowhere: a file of a cache whose content was taken away. */
+bool csm_path_is_broken_link(const char *path);
+
 /* The names in a directory, sorted by byte. */
 struct csm_listing {
     size_t n;

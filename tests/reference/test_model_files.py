@@ -203,6 +203,20 @@ def test_a_tensor_that_two_shards_hold_is_the_indexs_and_said(build_dir, csm, go
     assert (f"as for {HEAD} that of m-1.safetensors, not m-2.safetensors" in said) == (by is not None)
 
 
+def test_of_two_models_that_only_their_names_order_it_is_said(csm, good, model):
+    """Checkpoints of a training: step_1000 comes before step_200."""
+    tensors = tensors_of(model)
+    (model / "model.safetensors").rename(model / "step_1000.safetensors")
+    save_as(model, "step_200.safetensors", tuned(tensors, 7))
+    save_as(model, "optimizer.safetensors", {"state." + k: v for k, v in tensors.items()})
+    codes, said = speak(csm, model)
+    assert torch.equal(codes, speak(csm, good)[0])
+    assert "step_200.safetensors is a model, too, and not used: step_1000.safetensors comes first" in said
+    assert "optimizer" not in said
+    (model / "step_1000.safetensors").rename(model / "model.safetensors")
+    assert speak(csm, model)[1] == ""
+
+
 @pytest.mark.parametrize("prefix", ["language_model.", "talker."])
 def test_names_of_another_program_are_told(csm, model, prefix):
     save_as(model, "model.safetensors", {prefix + k: v for k, v in language(tensors_of(model)).items()})
@@ -243,6 +257,15 @@ def test_a_directory_above_models_names_one(csm, good, tmp_path, there, file):
     (tmp_path / "out" / there / file).write_text("{}")
     for d in [tmp_path / "out", *([tmp_path / "out" / "snapshots"] if "/" in there else [])]:
         assert f"{tmp_path}/out/{there} is one" in speak(csm, d, check=False)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "generation_config.json",
+                                  "tokenizer_config.json", "adapter_config.json"])
+def test_a_link_of_a_cache_that_leads_nowhere_is_told(csm, model, name):
+    (model / name).unlink(missing_ok=True)
+    (model / name).symlink_to("../../blobs/0123")
+    said = speak(csm, model, check=False)
+    assert f"{name}: a link that leads nowhere" in said and "downloaded whole?" in said
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "generation_config.json"])

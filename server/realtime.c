@@ -74,6 +74,12 @@ static json_t *item_json(const struct realtime *t, const char *status)
                      t->transcript != NULL ? t->transcript : "");
 }
 
+/* Of a response that is over. */
+static const char *item_status(const char *status)
+{
+    return strcmp(status, "completed") == 0 ? "completed" : "incomplete";
+}
+
 static json_t *response_json(const struct realtime *t, const char *status)
 {
     json_t *response = json_pack("{s:s, s:s, s:s, s:[]}", "id", t->response, "object",
@@ -81,7 +87,7 @@ static json_t *response_json(const struct realtime *t, const char *status)
     if (t->saying == NULL || strcmp(status, "in_progress") == 0)
         return response;
     const struct saying_report r = saying_report(t->saying);
-    json_array_append_new(json_object_get(response, "output"), item_json(t, status));
+    json_array_append_new(json_object_get(response, "output"), item_json(t, item_status(status)));
     json_object_set_new(response, "usage",
                         json_pack("{s:I, s:I, s:I}", "input_tokens",
                                   (json_int_t)(r.n_text + r.n_prompt), "output_tokens",
@@ -130,19 +136,18 @@ static bool append(char **text, const char *more)
     return true;
 }
 
+/* However it ends, each of its parts is told to be over: clients wait for that. */
 static void end_response(struct realtime *t, const char *status)
 {
-    if (strcmp(status, "completed") == 0) {
-        send_event(t, name_of(t, "response.audio.done", "response.output_audio.done"), place_json(t));
-        json_t *transcript = place_json(t);
-        json_object_set_new(transcript, "transcript",
-                            json_string(t->transcript != NULL ? t->transcript : ""));
-        send_event(t, name_of(t, "response.audio_transcript.done", "response.output_audio_transcript.done"),
-                   transcript);
-        send_event(t, "response.output_item.done",
-                   json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
-                             item_json(t, "completed")));
-    }
+    send_event(t, name_of(t, "response.audio.done", "response.output_audio.done"), place_json(t));
+    json_t *transcript = place_json(t);
+    json_object_set_new(transcript, "transcript",
+                        json_string(t->transcript != NULL ? t->transcript : ""));
+    send_event(t, name_of(t, "response.audio_transcript.done", "response.output_audio_transcript.done"),
+               transcript);
+    send_event(t, "response.output_item.done",
+               json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
+                         item_json(t, item_status(status))));
     send_event(t, "response.done", json_pack("{s:o}", "response", response_json(t, status)));
     saying_close(t->saying);
     t->saying = NULL;

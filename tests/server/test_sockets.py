@@ -338,7 +338,12 @@ def test_realtime_cancels_refuses_and_goes_on(server):
         s.send("response.create")
         s.until("error")
         s.send("response.cancel")
-        assert s.until("response.done")[-1]["response"]["status"] == "cancelled"
+        told = s.until("response.done")
+        assert told[-1]["response"]["status"] == "cancelled"
+        # Its parts are over, too, as OpenAI has it, and the item is not whole.
+        assert [m["type"] for m in told[-4:-1]] == ["response.audio.done", "response.audio_transcript.done",
+                                                    "response.output_item.done"]
+        assert told[-2]["item"]["status"] == told[-1]["response"]["output"][0]["status"] == "incomplete"
         s.send("response.create", response={"input": [{"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": TEXT}]}]})
         assert s.until("response.done")[-1]["response"]["status"] == "completed"

@@ -43,9 +43,9 @@ CSM_API void csm_remark_write(csm_remark *remark, const char *code, const char *
 /* Each of these fills in `remark` and returns true, if there is something to say. */
 
 /* A recording that lends no voice: fewer samples than a frame of 80 ms, or no 80 ms of it
- * louder than -60 dB of full scale (root mean square). Speech lies at -35 to -15 dB, the
- * noise of a quiet room and its microphone at -65 to -50: whose loudest syllable is below
- * that has been recorded by mistake.
+ * louder than -60 dB of full scale (root mean square about the mean). Speech lies at -35 to
+ * -15 dB, the noise of a quiet room and its microphone at -65 to -50: whose loudest syllable
+ * is below that has been recorded by mistake.
  *
  *   name     of the recording, the text begins with it
  *   samples  [n_samples] mono at rate_hz */

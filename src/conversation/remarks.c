@@ -35,14 +35,18 @@ bool csm_remark_letters(const char *text, csm_remark *remark)
     return n > 0;
 }
 
-/* Mean square of the loudest 80 ms. */
+/* Mean square of the loudest 80 ms, about its mean: a microphone's offset is no sound. */
 static double loudest(const float *samples, size_t n_samples, size_t n_frame)
 {
     double most = 0.0;
     for (size_t start = 0; start + n_frame <= n_samples; start += n_frame) {
-        double power = 0.0;
-        for (size_t i = 0; i < n_frame; i++)
-            power += (double)samples[start + i] * (double)samples[start + i];
+        double power = 0.0, sum = 0.0;
+        for (size_t i = 0; i < n_frame; i++) {
+            const double x = (double)samples[start + i];
+            power += x * x;
+            sum += x;
+        }
+        power -= sum * sum / (double)n_frame; /* at most some 1e-16 of it below 0 */
         most = power > most ? power : most;
     }
     return most / (double)n_frame;

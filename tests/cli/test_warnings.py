@@ -157,7 +157,8 @@ def test_a_context_without_the_speaker_is_told(csm, spoken, asked):
 
 
 QUIET = {"zeros": 0 * tone(), "hiss": np.random.default_rng(1).normal(0, 3e-4, RATE),
-         "faint": tone(gain=1e-3), "one click": np.eye(1, RATE, 500)[0] * 0.01}
+         "faint": tone(gain=1e-3), "one click": np.eye(1, RATE, 500)[0] * 0.01,
+         "an offset": 0 * tone() + 0.4}
 
 
 @pytest.mark.parametrize("name", QUIET)

@@ -8,7 +8,6 @@
 #include <csm/csm.h>
 
 #include "adapters.h"
-#include "choices.h"
 #include "clock.h"
 #include "command.h"
 #include "draw_options.h"

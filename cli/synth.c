@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "adapters.h"
-#include "choices.h"
 #include "command.h"
 #include "draw_options.h"
 #include "interrupt.h"

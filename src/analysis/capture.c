@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * capture.c - runs of the engine as tokens to analyze. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

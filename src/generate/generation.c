@@ -4,7 +4,6 @@
  * is the scheduler's work. */
 #include "generate/generation.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -15,7 +15,6 @@
  * mlx-lm compiles its functions (mx.compile), and the constants of a compiled kernel
  * are printed into its source: before MLX 0.32.3 with seven digits, which are not
  * enough for float32 (mlx/backend/common/compiled.h, print_float_constant). */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"

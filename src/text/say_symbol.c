@@ -2,7 +2,6 @@
  *
  * say_symbol.c - signs as words, brackets and dashes as pauses, what has no sound as
  * nothing. After these rules no sign of markup is left. */
-#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 

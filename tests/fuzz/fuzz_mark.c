@@ -7,7 +7,6 @@
 #include "check.h"
 
 #include <math.h>
-#include <string.h>
 
 #include <csm/mark.h>
 

@@ -9,7 +9,6 @@
 #include "unit/cmocka_all.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

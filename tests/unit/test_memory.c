@@ -4,7 +4,6 @@
  * resident at most beyond 100 is the backbone's keys and values. */
 #include "unit/cmocka_all.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 

@@ -3,7 +3,6 @@
  * Remarks and default lengths, over the small random model of tests/golden/csm-a. */
 #include "unit/cmocka_all.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

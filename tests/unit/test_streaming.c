@@ -7,7 +7,6 @@
 #include "unit/cmocka_all.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -104,6 +104,19 @@ static bool hexadecimal(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* 550e8400-e29b-...: letter by letter, a comma between its groups. */
+static bool uuid(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    for (size_t i = 0, n; i < all.n; i += n + 1) {
+        for (n = 0; i + n < all.n && all.p[i + n] != '-';)
+            n++;
+        csm_say_characters(out, all.p + i, n);
+        csm_builder_add_text(out, i + n < all.n ? "," : "");
+    }
+    return true;
+}
+
 /* CA 90210: the state's letters stay, the number is digits. */
 static bool zip_code(struct csm_builder *out, const struct csm_found *found)
 {
@@ -137,6 +150,8 @@ const struct csm_say_rule csm_say_codes[] = {
      "|Debian |Fedora |Android |iOS |macOS |Swift |Django |Kotlin )()(\\d+\\.\\d+)()(?!\\w|\\.\\d)",
      version, NULL},
     {AT_DIGIT, "(?<!\\w)0[xX][0-9a-fA-F]+(?!\\w)", hexadecimal, NULL},
+    {AT_DIGIT | AT_WORD, "(?i)(?<![\\w-])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\\w-])", uuid,
+     NULL},
     {AT_DIGIT | AT_SIGN,
      "(?<![\\w+])(?:\\+\\d{1,3}[ .\\x{A0}-]?)(?:\\(\\d{1,4}\\)|\\d{1,14})(?:[ "
      ".\\x{A0}-]?\\d{2,5}){0,5}(?!\\w)",

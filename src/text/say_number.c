@@ -218,7 +218,7 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
     if (dash > 0 && csm_is_digit(after[dash]) && !is_in_name) {
         const char *next = after + dash;
         const char *end = next + csm_count_digits(next);
-        const bool is_sum = dash > 1 && *after == ' ' && strncmp(end, " =", 2) == 0;
+        const bool is_sum = (dash == 1 || *after == ' ') && *(end + (*end == ' ')) == '=';
         csm_builder_add_word(out, is_sum ? "minus" : "to");
         return dash;
     }

@@ -343,6 +343,7 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "[_\\\\]+", apart, NULL},
     {AT_SIGN, "(?<=[\\w)] )-(?= \\d+(?:\\.\\d+)?(?:[a-z]? ?[-+=*/]|[a-z]{1,3}(?!\\w)))", minus,
      NULL},
+    {AT_SIGN, "(?<=\\d )-(?= -\\d)", minus, NULL}, /* 5 - -3 */
     {AT_SIGN, "(?<=[ (\\d][b-zA-HJ-Z0-9] )-(?= [b-zA-HJ-Z0-9](?!\\w))", minus, NULL},
     {AT_SIGN, "\\(\\)", nothing, NULL}, /* main() */
     {AT_SIGN, "(?<=(?<!\\w)[A-Z])\\x{2013}(?=[A-Z](?!\\w))|(?<=(?<!\\w)A)-(?=Z(?!\\w))", to, NULL},

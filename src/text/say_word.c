@@ -231,7 +231,7 @@ const struct csm_say_rule csm_say_words[] = {
     {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
     {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form, NULL},
-    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z])|"
+    {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z]| and (?:Mrs|Ms|Mr|Dr)\\b)|"
      "(?<!\\w)(?:Blvd|Hwy|Pkwy)(?![\\w.])",
      short_form, NULL},
     {AT_WORD, "(?<![\\w.])((?:[A-Z]\\.){2,6})", initials, NULL},

@@ -238,16 +238,46 @@ static csm_status refuse_rest(const struct csm_adapter_reader *reader)
     return CSM_OK;
 }
 
+/* The first directory in `directory` that holds an adapter, to be freed; NULL: none. PEFT saves
+ * adapters with names there, each in a directory of its own, checkpoints of a training likewise. */
+static char *adapter_within(const char *directory)
+{
+    struct csm_listing listing;
+    char *found = NULL;
+    if (csm_listing_read(directory, &listing, NULL) != CSM_OK)
+        return NULL;
+    for (size_t i = 0; i < listing.n && found == NULL; i++) {
+        char *path = listing.names[i][0] != '.' ? csm_path_join(directory, listing.names[i]) : NULL;
+        if (path != NULL && csm_adapter_is_there(path))
+            found = path;
+        else
+            free(path);
+    }
+    csm_listing_free(&listing);
+    return found;
+}
+
+static csm_status refuse_absent(const char *directory, csm_error *err)
+{
+    const bool is_file = access(directory, F_OK) == 0 && !csm_path_has(directory, ".");
+    char *within = adapter_within(directory);
+    const csm_status status =
+        within != NULL
+            ? csm_fail(err, CSM_BAD_FILE, "%s: no adapter, expected the directory of one: %s is one",
+                       directory, within)
+            : csm_fail(err, CSM_BAD_FILE,
+                       "%s: %s: expected %sadapter_config.json and its safetensors", directory,
+                       is_file ? "is a file" : "no adapter", is_file ? "the directory of an " : "");
+    free(within);
+    return status;
+}
+
 static csm_status read_adapter(struct csm_adapter_reader *reader)
 {
     csm_error *err = reader->err;
     const char *directory = reader->directory;
-    if (!csm_adapter_is_there(directory)) {
-        const bool is_file = access(directory, F_OK) == 0 && !csm_path_has(directory, ".");
-        return csm_fail(err, CSM_BAD_FILE,
-                        "%s: %s: expected %sadapter_config.json and its safetensors", directory,
-                        is_file ? "is a file" : "no adapter", is_file ? "the directory of an " : "");
-    }
+    if (!csm_adapter_is_there(directory))
+        return refuse_absent(directory, err);
     char *path = csm_path_join(directory, "adapter_config.json");
     csm_status st = path == NULL ? csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory)
                                  : csm_json_load(path, &reader->config, err);

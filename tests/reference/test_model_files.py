@@ -289,6 +289,13 @@ def test_the_file_of_an_adapter_is_told_from_its_directory(csm, good, model):
     assert "is a file: expected the directory" in speak(csm, good, "--adapter", model / "model.safetensors", check=False)
 
 
+def test_an_adapter_in_a_directory_of_its_name_is_told(csm, good, tmp_path):
+    """PEFT saves an adapter that is called anna below the directory that it is given."""
+    (tmp_path / "out" / "anna").mkdir(parents=True)
+    (tmp_path / "out" / "anna" / "adapter_config.json").write_text("{}")
+    assert f"{tmp_path}/out/anna is one" in speak(csm, good, "--adapter", tmp_path / "out", check=False)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_codec_that_makes_no_numbers_is_no_silence(csm, model, tmp_path, value):
     tensors = tensors_of(model)

@@ -393,7 +393,8 @@ static void everything_else_has_the_same_bits(void **state)
     float *memory = random_floats(BLOCKS * PAGE);
     /* out of order, as pages of a lane may be */
     const float *pages[BLOCKS] = {memory + 2 * PAGE, memory, memory + 3 * PAGE, memory + PAGE};
-    float scores[BLOCKS * 16 + 32];
+    enum { QUERIES = 6 }; /* four that share what is loaded, and two */
+    float scores[QUERIES * (BLOCKS * 16 + 32)];
     static const size_t dims[] = {24, 16, DIM};
     for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
         const struct kernels *k = csm_kernels_fast(table);
@@ -420,9 +421,11 @@ static void everything_else_has_the_same_bits(void **state)
             for (size_t end = 1; end < 150; end += 7) {
                 size_t first = end < 40 ? 0 : end - 40;
                 struct kv_view kv = {pages, BLOCKS, 16 * dims[i], 0, dims[i], i % 2 * dims[i]};
-                k->attend(up, &kv, first, end, 0.5f, scores, y);
-                truth->attend(up, &kv, first, end, 0.5f, scores, expected);
-                equal_all(y, expected, dims[i]);
+                k->attend(up, QUERIES, &kv, first, end, 0.5f, scores, y);
+                truth->attend(up, QUERIES, &kv, first, end, 0.5f, scores, expected);
+                equal_all(y, expected, QUERIES * dims[i]);
+                k->attend(up + dims[i], 1, &kv, first, end, 0.5f, scores, y);
+                equal_all(y, expected + dims[i], dims[i]);
             }
     }
     free(x);

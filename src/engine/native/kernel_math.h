@@ -229,8 +229,8 @@ static inline float attend_weights(float *scores, size_t from, size_t to, size_t
     return 1.0f / fold(sums);
 }
 
-static inline void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
-                   float *scores, float *out)
+static inline void attend_one(const float *q, const struct kv_view *kv, size_t first, size_t end,
+                              float scale, float *scores, float *out)
 {
     size_t dim = kv->head_dim;
     size_t first_block = first / LANES, end_block = (end + LANES - 1) / LANES;
@@ -252,6 +252,13 @@ static inline void attend(const float *q, const struct kv_view *kv, size_t first
     }
     for (size_t d = 0; d < dim; d++)
         out[d] *= inverse;
+}
+
+static inline void attend(const float *q, size_t n, const struct kv_view *kv, size_t first, size_t end,
+                          float scale, float *scores, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        attend_one(q + i * kv->head_dim, kv, first, end, scale, scores, out + i * kv->head_dim);
 }
 
 /* As many sums as compilers keep in vectors. */

@@ -249,10 +249,10 @@ struct kernels {
     void (*norm_layer)(const float *x, const float *scale, const float *bias, size_t n, float eps,
                        float *out);
 
-    /* One query over positions first..end-1: out[head_dim] = sum of softmax(scale * q.k) v.
-     * scores: room for end - first + 32. */
-    void (*attend)(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
-                   float *scores, float *out);
+    /* n queries, one after the other, over positions first..end-1: of each out[head_dim] = sum of
+     * softmax(scale * q.k) v. scores: room for n times end - first + 32. */
+    void (*attend)(const float *q, size_t n, const struct kv_view *kv, size_t first, size_t end,
+                   float scale, float *scores, float *out);
 
     void (*silu_times)(float *gate, const float *up, size_t n); /* gate = silu(gate) * up */
     void (*gelu)(float *x, size_t n);

@@ -163,13 +163,13 @@ static void norm_layer(const float *x, const float *scale, const float *bias, si
     free(expected);
 }
 
-static void attend(const float *q, const struct kv_view *kv, size_t first, size_t end, float scale,
-                   float *scores, float *out)
+static void attend(const float *q, size_t n, const struct kv_view *kv, size_t first, size_t end,
+                   float scale, float *scores, float *out)
 {
-    float *expected = room(kv->head_dim);
-    csm_kernels_generic.attend(q, kv, first, end, scale, scores, expected);
-    fast()->attend(q, kv, first, end, scale, scores, out);
-    compare("attend", out, expected, kv->head_dim);
+    float *expected = room(n * kv->head_dim);
+    csm_kernels_generic.attend(q, n, kv, first, end, scale, scores, expected);
+    fast()->attend(q, n, kv, first, end, scale, scores, out);
+    compare("attend", out, expected, n * kv->head_dim);
     free(expected);
 }
 

@@ -88,17 +88,20 @@ static void attend_head(const struct attention_job *job, size_t i, size_t kv_hea
                            .keys = at,
                            .values = at + CSM_TILE * dim,
                            .head_dim = dim};
-    for (size_t item = first; item < end; item++) {
+    for (size_t item = first, n; item < end; item += n) { /* heads of one row together */
         const size_t step = item / n_each, position = lane->lengths[job->layer] + step;
         const size_t head = kv_head * n_each + item % n_each;
-        float *q = job->q + ((job->first[i] + step) * a->n_heads + head) * dim;
-        float *out = job->out + ((job->first[i] + step) * a->n_heads + head) * dim;
-        rotate(job->angles, a->rope.interleaved, position, q, q, 1);
-        view.next = item + 1 == n_all && has_next ? 2 * CSM_TILE * dim : 0;
+        const size_t at_q = ((job->first[i] + step) * a->n_heads + head) * dim;
+        n = n_each - item % n_each < end - item ? n_each - item % n_each : end - item;
+        for (size_t j = 0; j < n; j++)
+            rotate(job->angles, a->rope.interleaved, position, job->q + at_q + j * dim,
+                   job->q + at_q + j * dim, 1);
+        view.next = item + n == n_all && has_next ? 2 * CSM_TILE * dim : 0;
         const size_t from =
             lane->window != 0 && position + 1 > lane->window ? position + 1 - lane->window : 0;
-        job->native->kernels->attend(q, &view, from, position + 1, scale,
-                                     job->scores + (size_t)thread * job->scores_each, out);
+        job->native->kernels->attend(job->q + at_q, n, &view, from, position + 1, scale,
+                                     job->scores + (size_t)thread * job->scores_each,
+                                     job->out + at_q);
     }
 }
 
@@ -200,7 +203,8 @@ static csm_status open_lanes(struct attention_job *job, const csm_value *x, csm_
         for (size_t t = 0; t < job->rows[i].n; t++)
             csm_native_angles_set(job->angles, job->rows[i].lane->lengths[job->layer] + t);
     job->first = first;
-    job->scores_each = (most / CSM_TILE + 4) * CSM_TILE;
+    const size_t n_each = job->block->n_heads / job->block->n_kv_heads;
+    job->scores_each = n_each * (most / CSM_TILE + 4) * CSM_TILE;
     return st;
 }
 

@@ -507,7 +507,7 @@ static void compare_batches(void)
     static float *logits[WHOLE_LANES][WHOLE_FRAMES];
     static struct lane lanes[WHOLE_LANES];
     for (size_t i = 0; i < WHOLE_LANES; i++) {
-        restart(&lanes[i], 3 + i % 40, i);
+        restart(&lanes[i], 3 + i * 11 % 200, i);
         for (size_t f = 0; f < WHOLE_FRAMES; f++) {
             struct csm_frame_lane one = ask(&lanes[i], f > 0 ? codes[i][f - 1] : NULL);
             CHECK(engine.ops->frame(engine.ctx, &parts, &one, 1, &err));
@@ -521,7 +521,7 @@ static void compare_batches(void)
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
         struct csm_frame_lane asked[WHOLE_LANES];
         for (size_t i = 0; i < batches[b]; i++)
-            restart(&lanes[i], 3 + i % 40, i);
+            restart(&lanes[i], 3 + i * 11 % 200, i);
         for (size_t f = 0; f < WHOLE_FRAMES; f++) {
             for (size_t i = 0; i < batches[b]; i++)
                 asked[i] = ask(&lanes[i], f > 0 ? codes[i][f - 1] : NULL);

@@ -97,15 +97,16 @@ const float *frequencies_of(context &ctx, const csm_rope &rope, size_t head_dim)
     return ctx.ropes.back()->frequencies.as<float>();
 }
 
-bool keeps_half(const csm_attention &first)
+bool keeps_half(const context &ctx, const csm_attention &first)
 {
-    return first.window == 0 && first.k->n_planes <= 2;
+    return ctx.precision != CSM_PRECISION_F32 && first.window == 0 && first.k->n_planes <= 2;
 }
 
-size_t kept_floats(const csm_attention &first, size_t n_layers, size_t n_positions)
+size_t kept_floats(const context &ctx, const csm_attention &first, size_t n_layers, size_t n_positions)
 {
-    size_t n = n_layers * first.n_kv_heads * 2 * n_positions * static_cast<size_t>(padded_head(static_cast<int>(first.head_dim)));
-    return keeps_half(first) ? n / 2 : n;
+    size_t a_head = static_cast<size_t>(padded_head(static_cast<int>(first.head_dim)));
+    size_t n = n_layers * first.n_kv_heads * 2 * n_positions * a_head;
+    return keeps_half(ctx, first) ? n / 2 : n;
 }
 
 csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, size_t capacity)
@@ -130,8 +131,8 @@ csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, 
     /* A ring: the first page seen and the last are whole ones. */
     lane->n_table = (capacity + PAGE - 1) / PAGE + (a.window != 0 ? 1 : 0);
     lane->frequencies = frequencies_of(ctx, a.rope, a.head_dim);
-    lane->keeps_half = keeps_half(a);
-    lane->pool = pool_of(ctx, kept_floats(a, n_layers, PAGE));
+    lane->keeps_half = keeps_half(ctx, a);
+    lane->pool = pool_of(ctx, kept_floats(ctx, a, n_layers, PAGE));
     lane->lengths.assign(n_layers, 0);
     lane->table.reserve(lane->n_table * sizeof(float *));
     return lane.release();

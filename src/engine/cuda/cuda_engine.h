@@ -340,11 +340,11 @@ void pack(context &ctx, const weight_view &view, int n_planes, memory &to, matri
 /* ---- cuda_blocks.cu ---- */
 /* Pages of n_floats: one pool for all that ask for as many. */
 page_pool *pool_of(context &ctx, size_t n_floats);
-/* Whether lanes of such blocks keep keys and values in 16 bits: where the matrix that makes keys has no more. What has
- * a window, a codec's transformer, keeps few and keeps float32. */
-bool keeps_half(const csm_attention &first);
+/* Whether lanes of such blocks keep keys and values in 16 bits: where the matrix that makes keys has no more, unless
+ * float32 was asked for. What has a window, a codec's transformer, keeps few and keeps float32. */
+bool keeps_half(const context &ctx, const csm_attention &first);
 /* What they take for n positions, in floats. */
-size_t kept_floats(const csm_attention &first, size_t n_layers, size_t n_positions);
+size_t kept_floats(const context &ctx, const csm_attention &first, size_t n_layers, size_t n_positions);
 csm_lane *open_lane(context &ctx, const csm_attention *blocks, size_t n_layers, size_t capacity);
 csm_lane *fork_lane(context &ctx, const csm_lane &from, size_t n_positions);
 void truncate(csm_lane &lane, size_t n_positions);

@@ -295,7 +295,7 @@ static void prepare_room(context &ctx, const csm_frame_parts &p, size_t n, frame
     /* The depth decoder's keys and values: as many pages a lane as a frame has positions. */
     const csm_attention &a = p.attention[0];
     size_t pages = (k + PAGE - 1) / PAGE;
-    size_t floats = kept_floats(a, p.n_layers, PAGE);
+    size_t floats = kept_floats(ctx, a, p.n_layers, PAGE);
     f.depth_pages.reserve(n * pages * floats * sizeof(float));
     check(cudaMemsetAsync(f.depth_pages.as<float>(), 0, f.depth_pages.size(), ctx.stream), "pages");
     f.depth_table.reserve(n * pages * sizeof(float *));
@@ -410,7 +410,7 @@ static void run_step(context &ctx, const csm_frame_parts &p, const frame_key &ke
         launch(ctx, "a frame's feed", feed_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), table,
                static_cast<int>(p.n_codebooks), f.x.as<float>());
         layer_rows r = {f.backbone_rows.as<attend_row>(), static_cast<int>(key.n_fed),
-                        f.x.as<float>(), static_cast<int>(key.most_pages), true, keeps_half(p.step.attention[0]), 0};
+                        f.x.as<float>(), static_cast<int>(key.most_pages), true, keeps_half(ctx, p.step.attention[0]), 0};
         for (size_t l = 0; l < p.step.n_layers; l++)
             run_layer(ctx, p.step.attention[l], p.step.mlp[l], l,
                       frequencies_of(ctx, p.step.attention[l].rope, p.step.attention[l].head_dim), r, f);
@@ -508,7 +508,7 @@ static void run_frame(context &ctx, const csm_frame_parts &p, const frame_key &k
     for (size_t k = 1; k < p.n_codebooks; k++) {
         size_t per_lane = k == 1 ? 2 : 1;
         layer_rows r = {rows, static_cast<int>(per_lane * n), f.depth_x.as<float>(),
-                        static_cast<int>(k / PAGE + 1), k > 1, keeps_half(p.attention[0]), 0};
+                        static_cast<int>(k / PAGE + 1), k > 1, keeps_half(ctx, p.attention[0]), 0};
         for (size_t l = 0; l < p.n_layers; l++)
             run_layer(ctx, p.attention[l], p.mlp[l], l,
                       frequencies_of(ctx, p.attention[l].rope, p.attention[l].head_dim), r, f);

@@ -122,7 +122,7 @@ static bool take_stack(context &ctx, const csm_attention *attention, const csm_m
     s.up = m.up->matrix;
     s.down = m.down->matrix;
     bool is_good = a.width * (is_depth ? MOST_ROWS : 1) <= MOST_WIDTH && a.width % 64 == 0 && m.hidden % TILE == 0 && a.head_dim % 16 == 0 &&
-                   keeps_half(a) && fits(s.qkv[0], a.width) && fits(s.qkv[1], a.width) &&
+                   keeps_half(ctx, a) && fits(s.qkv[0], a.width) && fits(s.qkv[1], a.width) &&
                    fits(s.qkv[2], a.width) && are_alike(s.qkv[0], s.qkv[1]) &&
                    are_alike(s.qkv[0], s.qkv[2]) && fits(s.o, a.n_heads * a.head_dim) && fits(s.up, a.width) &&
                    fits(s.down, m.hidden) && has_parts(s.o) && has_parts(s.down) && s.up.n_parts() == 1 && s.qkv[0].n_parts() == 1 &&
@@ -293,7 +293,7 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
         *to[i] = one->words.as<uint64_t>() + at;
         at += (sizes[i] + 15) / 16 * 16;
     }
-    one->pages.reserve(kept_floats(p.attention[0], p.n_layers, PAGE) * sizeof(float));
+    one->pages.reserve(kept_floats(ctx, p.attention[0], p.n_layers, PAGE) * sizeof(float));
     check(cudaMemsetAsync(one->pages.as<void>(), 0, one->pages.size(), ctx.stream), "a frame's pages");
     one->told.reserve(static_cast<size_t>(o.n_blocks + 2) * sizeof(uint32_t));
     check(cudaMemsetAsync(one->told.as<void>(), 0, one->told.size(), ctx.stream), "a frame's blocks");

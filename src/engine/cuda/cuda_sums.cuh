@@ -59,6 +59,23 @@ __device__ __forceinline__ float fold_max(float v)
     return v;
 }
 
+/* The sum, in order, of what parts have at `at`. */
+__device__ __forceinline__ float part_sum(const float *parts, int n_parts, size_t between, size_t at)
+{
+    enum { TOGETHER = 4 };
+    float v[TOGETHER];
+#pragma unroll
+    for (int p = 0; p < TOGETHER; p++)
+        v[p] = p < n_parts ? parts[p * between + at] : 0.0f;
+    float t = v[0];
+#pragma unroll
+    for (int p = 1; p < TOGETHER; p++)
+        t = p < n_parts ? t + v[p] : t;
+    for (int p = TOGETHER; p < n_parts; p++)
+        t += parts[p * between + at];
+    return t;
+}
+
 __device__ __forceinline__ uint32_t pair_of(float a, float b)
 {
     __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
@@ -239,6 +256,16 @@ __device__ __forceinline__ float number(float x)
 __device__ __forceinline__ float number(__half x)
 {
     return __half2float(x);
+}
+
+/* Two beside each other. */
+template <class T> struct alignas(2 * sizeof(T)) neighbours {
+    T first, second;
+};
+
+template <class T> __device__ __forceinline__ float2 numbers(const neighbours<T> &x)
+{
+    return make_float2(number(x.first), number(x.second));
 }
 
 /* Of 16 bytes. */

@@ -17,20 +17,49 @@ uint64_t http_now_us(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-csm_status http_new(const struct http_limits *limits, const struct http_handlers *handlers,
-                    struct http **out, csm_error *err)
+static void wake(struct http *http)
+{
+    evtimer_add(http->next, &(struct timeval){0});
+}
+
+/* One a turn of the loop, so that sound goes out between requests that come together: each takes
+ * a millisecond, for its text and its voice. */
+static void hand_over(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd, (void)what;
+    struct http *http = user;
+    struct turn *t = TAILQ_FIRST(&http->asked);
+    if (t == NULL)
+        return;
+    TAILQ_REMOVE(&http->asked, t, asked);
+    t->is_asked = false;
+    if (!TAILQ_EMPTY(&http->asked))
+        wake(http);
+    http->handlers.on_request(http->handlers.user, &t->request);
+}
+
+csm_status http_new(struct event_base *base, const struct http_limits *limits,
+                    const struct http_handlers *handlers, struct http **out, csm_error *err)
 {
     struct http *http = calloc(1, sizeof *http);
-    if (http == NULL)
+    if (http != NULL)
+        http->next = evtimer_new(base, hand_over, http);
+    if (http == NULL || http->next == NULL) {
+        free(http);
         return csm_fail(err, CSM_NO_MEMORY, "http: out of memory");
+    }
     http->limits = *limits;
     http->handlers = *handlers;
+    TAILQ_INIT(&http->asked);
     *out = http;
     return CSM_OK;
 }
 
 void http_free(struct http *http)
 {
+    if (http == NULL)
+        return;
+    event_free(http->next);
     free(http);
 }
 
@@ -46,8 +75,17 @@ size_t http_n_pending(const struct http *http)
 
 /* ---- a turn ----------------------------------------------------------------- */
 
+void turn_ask(struct turn *t)
+{
+    t->is_asked = true;
+    TAILQ_INSERT_TAIL(&t->http->asked, t, asked);
+    wake(t->http);
+}
+
 void turn_reset(struct turn *t)
 {
+    if (t->is_asked)
+        TAILQ_REMOVE(&t->http->asked, t, asked);
     free(t->head_text);
     free(t->request.body);
     t->http->n_bodies -= t->n_counted;

@@ -2,8 +2,8 @@
  *
  * http.h - HTTP/1.1 over a connection: requests in, answers out, one after another.
  *
- * A request is handed over when its head is there (to be refused before its body is
- * read) and again when it is whole. It is answered whole (http_answer), or as the sound
+ * A request is handed over when its head is there (to be refused before its body is read) and
+ * again when it is whole, one a turn of the loop. It is answered whole (http_answer), or as the sound
  * comes (http_begin, http_push, http_end), at once or later; until the last byte of the
  * answer is handed over, its owner hears when the client takes bytes and when it leaves. */
 #ifndef CSM_SERVER_HTTP_H
@@ -53,8 +53,8 @@ struct http_handlers {
     void *user;
 };
 
-csm_status http_new(const struct http_limits *limits, const struct http_handlers *handlers,
-                    struct http **out, csm_error *err);
+csm_status http_new(struct event_base *base, const struct http_limits *limits,
+                    const struct http_handlers *handlers, struct http **out, csm_error *err);
 void http_free(struct http *http); /* after its connections; takes NULL */
 
 /* For connections_listen: user is the struct http. */

@@ -5,6 +5,8 @@
 #ifndef CSM_SERVER_HTTP_PARTS_H
 #define CSM_SERVER_HTTP_PARTS_H
 
+#include <sys/queue.h>
+
 #include "http.h"
 
 enum state { IN_HEAD, IN_BODY, IN_CHUNK_SIZE, IN_CHUNK, IN_CHUNK_END, IN_TRAILERS, IN_ANSWER };
@@ -23,6 +25,8 @@ struct turn {
     struct evbuffer *headers; /* of the answer */
     bool is_kept, has_begun, is_chunked;
     bool is_reading; /* within on_input: a finished answer goes on there */
+    bool is_asked;   /* whole, and listed among those to be handed over: */
+    TAILQ_ENTRY(turn) asked;
 };
 
 struct http {
@@ -30,6 +34,8 @@ struct http {
     struct http_handlers handlers;
     size_t n_bodies, n_pending;
     bool is_stopped;
+    TAILQ_HEAD(, turn) asked; /* in the order in which they were whole */
+    struct event *next;       /* hands over the first of them */
 };
 
 /* ---- http.c ---------------------------------------------------------------------------- */
@@ -39,6 +45,9 @@ void turn_begin(struct turn *t);
 
 /* What came is no request, or beyond the limits: answered so, and the connection's last. */
 void turn_break(struct turn *t, int status, const char *why);
+
+/* It is whole: it is handed over when its turn has come. */
+void turn_ask(struct turn *t);
 
 /* Its id: the client's, or one of ours. */
 void turn_name(struct turn *t);

@@ -138,7 +138,7 @@ static void whole(struct turn *t)
     }
     evbuffer_remove(t->body, t->request.body, t->request.n_body);
     t->request.body[t->request.n_body] = '\0';
-    t->http->handlers.on_request(t->http->handlers.user, &t->request);
+    turn_ask(t);
 }
 
 /* A chunk's line "HEX[;extension]". */

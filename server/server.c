@@ -277,7 +277,7 @@ static csm_status open_parts(struct server *server, csm_error *err)
     if (st == CSM_OK)
         st = workers_new(service->base, N_WORKERS, &service->workers, err);
     if (st == CSM_OK)
-        st = http_new(&http_limits, &handlers, &service->http, err);
+        st = http_new(service->base, &http_limits, &handlers, &service->http, err);
     if (st == CSM_OK && o->api_key_file != NULL)
         st = read_keys(service, o->api_key_file, err);
     if (st == CSM_OK && o->tls_cert != NULL)

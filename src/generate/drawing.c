@@ -25,7 +25,7 @@ void csm_scratch_free(struct csm_scratch *x)
     free(x->ready);
     free(x->group);
     free(x->asked);
-    free(x->right);
+    free(x->waiting);
     free(x->rows);
     free(x->heard);
     free(x->streams);
@@ -54,7 +54,7 @@ csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *mo
                                   .ready = malloc(n * sizeof *x->ready),
                                   .group = malloc(n * sizeof *x->group),
                                   .asked = malloc(n * sizeof *x->asked),
-                                  .right = malloc(n * sizeof *x->right),
+                                  .waiting = malloc(n * sizeof *x->waiting),
                                   .rows = malloc(n * 2 * vocab * sizeof(float)),
                                   .heard = malloc(n * model->info.n_codebooks * sizeof(int32_t)),
                                   .streams = malloc(n * sizeof *x->streams),
@@ -62,7 +62,7 @@ csm_status csm_scratch_reserve(struct csm_scratch **scratch, const csm_model *mo
                                   .begun = malloc(n * sizeof *x->begun)};
         if (x->logits != NULL && x->codes != NULL && x->feeds != NULL && x->frames != NULL &&
             x->sequences != NULL && x->lanes != NULL && x->ready != NULL && x->group != NULL &&
-            x->asked != NULL && x->rows != NULL && x->right != NULL && x->heard != NULL && x->streams != NULL &&
+            x->asked != NULL && x->rows != NULL && x->waiting != NULL && x->heard != NULL && x->streams != NULL &&
             x->samples != NULL && x->begun != NULL) {
             csm_scratch_free(*scratch);
             *scratch = x;
@@ -265,21 +265,30 @@ void csm_drawing_judge(csm_generation *g)
 {
     g->n_drawn++;
     g->is_begun = false;
+    g->sounding = g->n_sound;
+    g->unheard = CSM_OK;
     judge_end(g);
+    if (g->is_sound && g->n_sound == 0)
+        g->work.first_frame_ms = csm_now_ms() - g->opened_ms;
 }
 
 /* A code that the codec does not know (the language model has a few more than it) adds nothing
  * to the frame. */
 bool csm_drawing_hear(csm_generation *g, int32_t *codes)
 {
+    const size_t n = g->model->info.n_codebooks;
+    const int32_t *said = g->is_waiting ? g->prompt.codes + (g->n_prompt + g->sounding) * n : g->fed;
     g->unheard = CSM_OK;
     if (!g->is_sound)
         return false;
-    if (g->n_sound == 0)
-        g->work.first_frame_ms = csm_now_ms() - g->opened_ms;
-    for (size_t k = 0; g->settings.has_sound && k < g->model->info.n_codebooks; k++)
-        codes[k] = (size_t)g->fed[k] < g->model->info.n_entries ? g->fed[k] : CSM_MIMI_SILENT;
+    for (size_t k = 0; g->settings.has_sound && k < n; k++)
+        codes[k] = (size_t)said[k] < g->model->info.n_entries ? said[k] : CSM_MIMI_SILENT;
     return g->settings.has_sound;
+}
+
+float *csm_drawing_samples(const csm_generation *g)
+{
+    return g->slots[g->sounding % g->n_slots].samples;
 }
 
 void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const csm_error *err)
@@ -289,10 +298,9 @@ void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const c
     if (st != CSM_OK)
         g->failure = *err;
     else
-        g->unheard = csm_mimi_check(csm_drawing_slot(g)->samples, g->model->info.frame_samples,
-                                    &g->failure);
+        g->unheard = csm_mimi_check(csm_drawing_samples(g), g->model->info.frame_samples, &g->failure);
     g->work.codec_ms += sound - from_ms;
-    if (g->n_sound == 0)
+    if (g->sounding == 0)
         g->work.first_sound_ms = sound - g->opened_ms;
 }
 
@@ -312,16 +320,21 @@ csm_status csm_drawing_take(csm_generation *g, csm_error *err)
                                   .n_samples = slot->samples != NULL ? info->frame_samples : 0};
         g->n_sound++;
     }
-    if (g->is_sound && g->settings.has_guard) {
-        const char *why =
-            csm_guard_watch(&g->guard, g->fed[0], slot->frame.samples, slot->frame.n_samples);
-        if (why != NULL) {
-            g->work.guarded = why;
-            g->is_over = true;
-        }
-    }
     g->is_over = g->is_over || g->n_sound >= g->settings.max_frames;
     g->work.total_ms = csm_now_ms() - g->opened_ms;
-    return g->is_over ? CSM_OK
-                      : csm_prompt_append(&g->prompt, g->fed, info->n_codebooks, err);
+    /* A last one, too, where its sound may have to be made once more (csm_drawing_hear). */
+    return g->is_sound ? csm_prompt_append(&g->prompt, g->fed, info->n_codebooks, err) : CSM_OK;
+}
+
+void csm_drawing_watch(csm_generation *g)
+{
+    if (!g->settings.has_guard)
+        return;
+    const struct csm_slot *slot = &g->slots[g->sounding % g->n_slots];
+    const int32_t code = g->prompt.codes[(g->n_prompt + g->sounding) * g->model->info.n_codebooks];
+    const char *why = csm_guard_watch(&g->guard, code, slot->frame.samples, slot->frame.n_samples);
+    if (why == NULL)
+        return;
+    g->work.guarded = why;
+    g->is_over = true;
 }

@@ -8,6 +8,13 @@
 #include "base/threads.h"
 #include "generate/generation.h"
 
+/* Sound of frames while the next ones are drawn: */
+enum csm_settle {
+    CSM_SETTLE_BEGIN, /* the engine has just been given its work: so has the codec */
+    CSM_SETTLE_GIVE,  /* most codes are there: what is heard goes to its readers */
+    CSM_SETTLE_ALL    /* the engine rests, and no frame has been judged: nothing waits any more */
+};
+
 /* Memory that drawing needs, one for the scheduler: room for n generations. */
 struct csm_scratch {
     size_t n_rooms, vocab, n_codebooks;
@@ -17,7 +24,7 @@ struct csm_scratch {
     struct csm_frame_lane *frames;    /* [n_rooms] */
     struct csm_sequence **sequences;  /* [n_rooms] */
     csm_generation **lanes;           /* [n_rooms] of the scheduler's list, as it was */
-    csm_generation **ready, **group, **asked, **right; /* [n_rooms] */
+    csm_generation **ready, **group, **asked, **waiting; /* [n_rooms] */
     float *rows; /* [n_rooms, 2, vocab] that csm_drawing_draw needs */
     int32_t *heard;                    /* [n_rooms, n_codebooks] */
     struct csm_mimi_stream **streams;  /* [n_rooms] */
@@ -28,6 +35,9 @@ struct csm_scratch {
     size_t n_begun;
     double begun_ms;
     csm_threads *threads; /* for loops over generations; NULL: none */
+    /* Called while frames are drawn, for the sound of those before; NULL: there is none. */
+    void (*settle)(void *user, enum csm_settle what);
+    void *settle_user;
 };
 
 /* The two rows of the generation at place i of a list. */
@@ -67,17 +77,21 @@ struct csm_slot *csm_drawing_slot(const csm_generation *g);
 const int32_t *csm_drawing_forced(const csm_generation *g);
 
 /* What follows the draws of a frame, in this order. First whether speech has ended: sets
- * is_sound, is_over; its sound is not begun. */
+ * is_sound, is_over; its sound is not begun, and not known to have failed. */
 void csm_drawing_judge(csm_generation *g);
 
-/* Then the frame's sound. Whether some is to be made of it, and of which codes [n_codebooks], as
- * csm_mimi_decode takes them; and that it was, into the slot, or failed, since from_ms. `unheard`
- * and `failure` say how it went. */
+/* Then the sound of frame `sounding`. Whether some is to be made of it, and of which codes
+ * [n_codebooks], as csm_mimi_decode takes them; where; and that it was, or failed, since from_ms.
+ * `unheard` and `failure` say how it went. */
 bool csm_drawing_hear(csm_generation *g, int32_t *codes);
+float *csm_drawing_samples(const csm_generation *g);
 void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const csm_error *err);
 
-/* Then the guard and the next position. Where is_sound, the slot is to be handed over; where
- * is_over, no frame is to come. CSM_NO_MEMORY. */
+/* Then the next position, for which the sound need not be there. Where is_sound, the slot is to be
+ * handed over; where is_over, no frame is to come. CSM_NO_MEMORY. */
 csm_status csm_drawing_take(csm_generation *g, csm_error *err);
+
+/* Then, with its sound, the guard, by which it may be over. */
+void csm_drawing_watch(csm_generation *g);
 
 #endif

@@ -100,10 +100,11 @@ bool csm_can_move_sound(const csm_generation *g, csm_status failed)
            mimi->engine->ops->traits(mimi->engine->ctx)->can_be_lost;
 }
 
-/* All frames so far through a codec that has heard none of them. */
-static csm_status hear_again(const csm_generation *g, struct csm_mimi_stream *stream, csm_error *err)
+/* The first n frames through a codec that has heard none of them. */
+static csm_status hear_again(const csm_generation *g, size_t n, struct csm_mimi_stream *stream,
+                             csm_error *err)
 {
-    const size_t k = g->model->info.n_codebooks, n = g->n_sound;
+    const size_t k = g->model->info.n_codebooks;
     const int32_t *said = g->prompt.codes + g->n_prompt * k;
     int32_t *codes = malloc((n * k + 1) * sizeof *codes);
     float *samples = malloc((n * g->model->info.frame_samples + 1) * sizeof *samples);
@@ -119,7 +120,8 @@ static csm_status hear_again(const csm_generation *g, struct csm_mimi_stream *st
     return st;
 }
 
-static csm_status take_sound(csm_generation *g, csm_error *err)
+/* Native's codec, which has heard n frames. */
+static csm_status take_sound(csm_generation *g, size_t n, csm_error *err)
 {
     struct csm_mimi_stream stream = {0};
     csm_model *m = g->model;
@@ -129,7 +131,7 @@ static csm_status take_sound(csm_generation *g, csm_error *err)
     if (st == CSM_OK)
         st = csm_mimi_decoder_open(&m->scheduler.fallback->mimi, CSM_MIMI_PIECE, &stream, err);
     if (st == CSM_OK)
-        st = hear_again(g, &stream, err);
+        st = hear_again(g, n, &stream, err);
     if (st != CSM_OK) {
         csm_mimi_stream_close(&stream);
         return st;
@@ -142,14 +144,14 @@ static csm_status take_sound(csm_generation *g, csm_error *err)
 csm_status csm_move_sound(csm_generation *g, csm_status failed, csm_error *err)
 {
     const csm_error first = *err;
-    if (take_sound(g, err) != CSM_OK) {
+    if (take_sound(g, g->sounding, err) != CSM_OK) {
         const csm_error second = *err;
         return csm_fail(err, failed, "%s; native could not take its place: %s", first.text,
                         second.text);
     }
     snprintf(g->work.fallback, sizeof g->work.fallback,
              "codec on engine %s: %.420s; native took its place at frame %zu",
-             g->model->codec.mimi.engine->ops->name, first.text, g->n_sound);
+             g->model->codec.mimi.engine->ops->name, first.text, g->sounding);
     return CSM_OK;
 }
 
@@ -175,7 +177,7 @@ csm_status csm_fall_back(csm_generation *g, csm_status failed, csm_error *err)
         st = csm_drawing_start(g, NULL, 0, err);
     }
     if (st == CSM_OK && is_lost && csm_can_move_sound(g, failed))
-        st = take_sound(g, err);
+        st = take_sound(g, g->n_sound, err);
     if (st != CSM_OK) {
         const csm_error second = *err;
         return csm_fail(err, failed, "%s; %s could not take its place: %s", first.text, other,

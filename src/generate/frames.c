@@ -38,6 +38,12 @@ static void mend(csm_generation *g)
         fail(g, st, &err);
 }
 
+static void settle(struct csm_scratch *x, enum csm_settle what)
+{
+    if (x->settle != NULL)
+        x->settle(x->settle_user, what);
+}
+
 /* ---- reading --------------------------------------------------------------------- */
 
 static void read_alone(struct csm_host *host, const struct csm_feed *feed, csm_generation *g)
@@ -153,6 +159,7 @@ static void draw_parts(struct csm_host *host, csm_generation **lanes, size_t n,
 {
     for (size_t i = 0; i < n; i++)
         x->sequences[i] = &lanes[i]->sequence;
+    settle(x, CSM_SETTLE_ALL);
     const bool is_guessed = n == 1 && csm_speculation_fits(host, lanes[0]);
     for (size_t k = 0; k < (is_guessed ? 1 : x->n_codebooks); k++)
         if (draw_code(host, lanes, n, k, x) == 0)
@@ -163,8 +170,7 @@ static void draw_parts(struct csm_host *host, csm_generation **lanes, size_t n,
 
 /* ---- sound of many together ------------------------------------------------------------ */
 
-/* The sound of those frames that have some and wait for it begins, in passes. */
-static void begin_sound(csm_generation **lanes, size_t n, struct csm_scratch *x)
+void csm_frames_begin_sound(csm_generation **lanes, size_t n, struct csm_scratch *x)
 {
     csm_error err;
     for (size_t i = 0; i < n;) {
@@ -178,7 +184,7 @@ static void begin_sound(csm_generation **lanes, size_t n, struct csm_scratch *x)
             if (!csm_drawing_hear(g, x->heard + x->n_begun * x->n_codebooks))
                 continue;
             x->streams[x->n_begun] = &g->decoder;
-            x->samples[x->n_begun] = csm_drawing_slot(g)->samples;
+            x->samples[x->n_begun] = csm_drawing_samples(g);
             x->begun[x->n_begun++] = g;
         }
         if (at == 0)
@@ -190,7 +196,7 @@ static void begin_sound(csm_generation **lanes, size_t n, struct csm_scratch *x)
     }
 }
 
-static void finish_sound(struct csm_scratch *x)
+void csm_frames_finish_sound(struct csm_scratch *x)
 {
     csm_error err;
     csm_status st = x->n_begun > 0 ? csm_mimi_finish_together(x->mimi, x->samples, &err) : CSM_OK;
@@ -253,6 +259,10 @@ static void judge_arrived(void *user, size_t n_codes)
     const double from = csm_now_ms();
     job->n_codes = n_codes;
     each(job->x, judge_work, job, job->n, MANY_FRAMES);
+    if (n_codes == 0)
+        settle(job->x, CSM_SETTLE_BEGIN);
+    else if (4 * n_codes >= 3 * job->x->n_codebooks)
+        settle(job->x, CSM_SETTLE_GIVE);
     job->took_ms += csm_now_ms() - from;
 }
 
@@ -272,6 +282,7 @@ static void ask(struct csm_host *host, struct csm_scratch *x, size_t first, size
                                                        &job, err)
                         : engine->ops->frame(engine->ctx, &host->language.parts, frames, n, err);
     const double took = csm_now_ms() - start - job.took_ms;
+    settle(x, CSM_SETTLE_ALL);
     for (size_t i = 0; i < n; i++) {
         lanes[i]->work.depth_ms += took;
         if (st == CSM_OK) {
@@ -288,11 +299,11 @@ static void ask(struct csm_host *host, struct csm_scratch *x, size_t first, size
             ask(host, x, first + i, 1, err);
 }
 
-/* The draws that are left, then the sound of those that are right begins. Who is to be asked for
- * again comes to the front of the list; gives how many. */
+/* The draws that are left. Who is to be asked for again comes to the front of the list; gives how
+ * many. */
 static size_t judge(struct csm_scratch *x, size_t n_asked)
 {
-    size_t n_again = 0, n_right = 0;
+    size_t n_again = 0;
     each(x, judge_work, &(struct judge_job){x, 0, n_asked, x->n_codebooks, 0}, n_asked, MANY_FRAMES);
     for (size_t i = 0; i < n_asked; i++) {
         csm_generation *g = x->asked[i];
@@ -301,11 +312,8 @@ static size_t judge(struct csm_scratch *x, size_t n_asked)
             x->asked[n_again++] = g;
         } else if (g->failed == CSM_OK) {
             csm_drawing_judge(g);
-            x->right[n_right++] = g;
         }
     }
-    if (x->mimi != NULL)
-        begin_sound(x->right, n_right, x);
     return n_again;
 }
 
@@ -393,7 +401,7 @@ static void sound_each(csm_generation **lanes, size_t n, struct csm_scratch *x)
             continue;
         const double from = csm_now_ms();
         csm_status st = csm_mimi_decode(&lanes[i]->decoder, x->heard, 1, x->n_codebooks, NULL,
-                                        csm_drawing_slot(lanes[i])->samples, &err);
+                                        csm_drawing_samples(lanes[i]), &err);
         csm_drawing_heard(lanes[i], from, st, &err);
     }
 }
@@ -415,7 +423,7 @@ static void sound_beside(const struct sound_job *job, size_t first, size_t end, 
         g->decoder.engine.ctx = job->engine->ops->side(job->engine->ctx, (size_t)thread);
         heard[n] = g;
         streams[n] = &g->decoder;
-        samples[n++] = csm_drawing_slot(g)->samples;
+        samples[n++] = csm_drawing_samples(g);
     }
     if (n == 0)
         return;
@@ -447,9 +455,7 @@ static bool has_sides(struct csm_mimi *mimi, size_t n_threads)
     return csm_mimi_beside_open(mimi, n_threads, &err) == CSM_OK;
 }
 
-/* Those of another codec than the model's, one by one and to the end of the list; gives how many
- * are left. */
-static size_t sound_elsewhere(const csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
+size_t csm_frames_sound_elsewhere(const csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
 {
     for (size_t i = 0; i < n;) {
         csm_generation *g = lanes[i];
@@ -467,13 +473,13 @@ static size_t sound_elsewhere(const csm_model *model, csm_generation **lanes, si
 void csm_frames_sound(csm_model *model, csm_generation **lanes, size_t n, struct csm_scratch *x)
 {
     struct csm_mimi *mimi = &model->codec.mimi;
-    n = sound_elsewhere(model, lanes, n, x);
+    n = csm_frames_sound_elsewhere(model, lanes, n, x);
     csm_threads *threads = mimi->engine != NULL && mimi->engine->ops->threads != NULL
                                ? mimi->engine->ops->threads(mimi->engine->ctx)
                                : NULL;
     if (x->mimi != NULL) {
-        begin_sound(lanes, n, x);
-        finish_sound(x);
+        csm_frames_begin_sound(lanes, n, x);
+        csm_frames_finish_sound(x);
         return;
     }
     /* One with all threads, one after the other, unless about as many as there are threads:

@@ -13,7 +13,7 @@ void csm_frames_read(struct csm_host *host, const struct csm_feed *feeds, csm_ge
                      size_t n, csm_error *err);
 
 /* Draw a frame of each, into its slot, and judge its end (csm_drawing_judge). Those that fail are
- * marked. The list is reordered. */
+ * marked. The list is reordered. scratch.settle is called on the way, if n is not 0. */
 void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
                      struct csm_scratch *scratch);
 
@@ -21,5 +21,13 @@ void csm_frames_draw(struct csm_host *host, csm_generation **lanes, size_t n,
  * can, or several at the same time where it has sides, one or two of them to a thread. */
 void csm_frames_sound(csm_model *model, csm_generation **lanes, size_t n,
                       struct csm_scratch *scratch);
+
+/* The same in steps, where streams go through the codec together (scratch.mimi). First those of
+ * another codec than the model's, one by one and to the end of the list; gives how many are left. */
+size_t csm_frames_sound_elsewhere(const csm_model *model, csm_generation **lanes, size_t n,
+                                  struct csm_scratch *scratch);
+/* Then the sound of the others begins, in passes, where it has not; and is read (csm_drawing_heard). */
+void csm_frames_begin_sound(csm_generation **lanes, size_t n, struct csm_scratch *scratch);
+void csm_frames_finish_sound(struct csm_scratch *scratch);
 
 #endif

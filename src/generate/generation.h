@@ -83,6 +83,9 @@ struct csm_generation {
     bool is_leaving, has_room; /* as found at the last border */
     bool is_sound, is_over; /* of the frame at work: to be handed over; the last one */
     bool is_begun;          /* and its sound, with others' */
+    size_t sounding;        /* the frame whose sound is made: the one at work; or, where it is waiting, */
+    bool is_waiting;        /* the one before, which is handed over once its sound is there */
+    bool is_done;           /* that is its last */
     csm_status failed; /* of the frame at work: its draws */
     csm_status unheard; /* and its sound */
     csm_error failure;

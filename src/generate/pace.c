@@ -31,7 +31,7 @@ size_t csm_pace_pending(const csm_generation *g)
 
 bool csm_pace_is_speaking(const csm_generation *g)
 {
-    return g->is_started && g->n_drawn > 0 && csm_pace_pending(g) <= 1;
+    return g->is_started && g->n_drawn > 0 && csm_pace_pending(g) <= 1 && !g->is_done;
 }
 
 /* How many positions of prompts are read now: beside n_speaking frames; in the time of one
@@ -89,9 +89,10 @@ struct csm_budget csm_pace_budget(const struct csm_scheduler *s, const struct cs
  * frame and keep up to one back: of players that take pieces, and of csm_joint. */
 static double lead_of(const struct csm_scheduler *s, const csm_generation *g, double now)
 {
-    return !g->settings.is_live || g->n_sound == 0
+    const size_t n = g->n_sound - g->is_waiting;
+    return !g->settings.is_live || n == 0
                ? 0
-               : (double)(g->n_sound - 1) * s->model->info.frame_ms - (now - g->heard_from_ms);
+               : (double)(n - 1) * s->model->info.frame_ms - (now - g->heard_from_ms);
 }
 
 void csm_pace_let_rest(struct csm_scheduler *s)

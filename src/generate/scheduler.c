@@ -247,7 +247,7 @@ static bool make_room(struct csm_scheduler *s, size_t n, csm_error *err)
         s->lanes = lanes;
         s->n_rooms = n_rooms;
     }
-    return csm_scratch_reserve(&s->scratch, s->model, n, err) == CSM_OK;
+    return csm_scratch_reserve(&s->scratch, s->model, s->n_rooms, err) == CSM_OK;
 }
 
 static csm_generation *pop(struct csm_scheduler *s)
@@ -314,10 +314,11 @@ static bool look(struct csm_scheduler *s)
     for (size_t i = 0; i < s->n_lanes; i++) {
         csm_generation *g = s->lanes[i];
         g->is_leaving = is_gone(s, g);
-        g->has_room = g->n_put - g->n_taken < g->settings.n_ahead;
+        g->has_room = g->n_put + g->is_waiting - g->n_taken < g->settings.n_ahead;
         load->n_paused += !g->has_room;
         load->n_positions += g->sequence.n_positions;
-        has_work = has_work || g->is_leaving || !csm_pace_is_speaking(g) || g->has_room;
+        has_work = has_work || g->is_leaving || !csm_pace_is_speaking(g) || g->has_room ||
+                   g->is_waiting;
     }
     return has_work;
 }
@@ -337,8 +338,8 @@ static size_t gather(struct csm_scheduler *s, struct csm_host *host, size_t n_sp
         for (size_t i = 0; i < s->n_lanes; i++) {
             csm_generation *g = s->lanes[i];
             const bool speaks = csm_pace_is_speaking(g);
-            if (g->host != host || !g->is_started || csm_pace_pending(g) == 0 || speaks != (pass == 0) ||
-                (speaks && (g->whole.is_used || !g->has_room)))
+            if (g->host != host || !g->is_started || g->is_done || csm_pace_pending(g) == 0 ||
+                speaks != (pass == 0) || (speaks && (g->whole.is_used || !g->has_room)))
                 continue;
             size_t rows = csm_pace_pending(g);
             if (!speaks) {
@@ -366,7 +367,7 @@ static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
     size_t n = 0;
     for (size_t i = 0; i < s->n_lanes; i++) {
         csm_generation *g = s->lanes[i];
-        if (g->host != host || !g->is_started || g->failed != CSM_OK || !g->has_room)
+        if (g->host != host || !g->is_started || g->is_done || g->failed != CSM_OK || !g->has_room)
             continue;
         if (csm_pace_pending(g) == 0 || (csm_pace_is_speaking(g) && g->whole.is_used))
             s->scratch->ready[n++] = g;
@@ -391,24 +392,152 @@ static void take(struct csm_scheduler *s, csm_generation *g)
         hear_elsewhere(s, g);
     csm_error err = g->failure;
     csm_status st = g->unheard != CSM_OK ? g->unheard : csm_drawing_take(g, &err);
-    if (st == CSM_OK && g->is_sound)
+    if (st == CSM_OK && g->is_sound) {
+        csm_drawing_watch(g);
         hand_over(s, g);
+    }
     if (st != CSM_OK || g->is_over)
         end(s, g, st, &err);
 }
 
-/* Frames' codes are there: sound, and to their readers. */
+/* The codec, where all streams go through it together: its engine takes them so and has no
+ * sides, on which each thread has some of its own. */
+static struct csm_mimi *together(csm_model *model)
+{
+    struct csm_mimi *mimi = &model->codec.mimi;
+    const struct csm_engine_ops *ops = mimi->engine != NULL ? mimi->engine->ops : NULL;
+    return ops != NULL && ops->conv_lanes != NULL && ops->side == NULL ? mimi : NULL;
+}
+
+/* ---- sound that is made beside the next frame --------------------------------------------- */
+
+/* A frame's codes are there, and its sound is made while the next one is drawn. */
+static void let_wait(struct csm_scheduler *s, csm_generation *g)
+{
+    csm_error err;
+    const csm_status st = csm_drawing_take(g, &err);
+    g->is_waiting = true;
+    s->n_waiting++;
+    if (st != CSM_OK) {
+        g->failed = st;
+        g->failure = err;
+    }
+    g->is_done = g->is_over || st != CSM_OK;
+}
+
+/* What waited for its sound, and has it, goes to its reader. */
+static void give_heard(struct csm_scheduler *s)
+{
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        csm_generation *g = s->lanes[i];
+        if (!g->is_waiting || g->unheard != CSM_OK || (g->is_done && g->failed != CSM_OK))
+            continue;
+        csm_drawing_watch(g);
+        g->is_done = g->is_done || g->is_over;
+        g->is_waiting = false;
+        s->n_waiting--;
+        hand_over(s, g);
+    }
+}
+
+static void begin_waiting(struct csm_scheduler *s)
+{
+    struct csm_scratch *x = s->scratch; /* another than before, where there was no room for all */
+    size_t n = 0;
+    x->mimi = together(s->model);
+    for (size_t i = 0; i < s->n_lanes; i++)
+        if (s->lanes[i]->is_waiting)
+            x->waiting[n++] = s->lanes[i];
+    csm_frames_begin_sound(x->waiting, n, x);
+    s->has_begun = true;
+}
+
+/* csm_scratch's. While the engine is at work, those wait on whose sound failed. */
+static void settle(void *user, enum csm_settle what)
+{
+    struct csm_scheduler *s = user;
+    if (s->n_waiting == 0)
+        return;
+    if (!s->has_begun)
+        begin_waiting(s);
+    if (what == CSM_SETTLE_BEGIN)
+        return;
+    csm_frames_finish_sound(s->scratch);
+    give_heard(s);
+    if (what == CSM_SETTLE_GIVE || s->n_waiting == 0)
+        return;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        csm_generation *g = s->lanes[i];
+        if (g->is_waiting && g->unheard != CSM_OK && csm_can_move_sound(g, g->unheard))
+            hear_elsewhere(s, g);
+    }
+    give_heard(s);
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        csm_generation *g = s->lanes[i];
+        if (!g->is_waiting)
+            continue;
+        g->failed = g->unheard != CSM_OK ? g->unheard : g->failed;
+        g->is_done = true;
+        g->is_waiting = false;
+    }
+    s->n_waiting = 0;
+}
+
+/* Those whose last frame has been handed over, or could not be. */
+static void end_done(struct csm_scheduler *s)
+{
+    for (size_t i = s->n_lanes; i-- > 0;) {
+        csm_generation *g = s->lanes[i];
+        const csm_error err = g->failure;
+        if (g->is_done && !g->is_waiting)
+            end(s, g, g->failed, &err);
+    }
+}
+
+/* Nothing waits any more. */
+static void settle_all(struct csm_scheduler *s)
+{
+    if (s->n_waiting == 0)
+        return;
+    settle(s, CSM_SETTLE_ALL);
+    end_done(s);
+}
+
+/* ---- frames ------------------------------------------------------------------------------------ */
+
+/* Frames' codes are there: sound, and to their readers. Of many streams that go through the codec
+ * together, sound is made beside their next frames. */
 static void take_all(struct csm_scheduler *s, csm_generation **ready, size_t n)
 {
+    enum { MANY = 8 };
+    struct csm_scratch *x = s->scratch;
     size_t n_right = 0;
-    for (size_t i = 0; i < n; i++)
-        if (ready[i]->failed != CSM_OK)
+    for (size_t i = 0; i < n; i++) {
+        const csm_error err = ready[i]->failure;
+        if (ready[i]->is_done) { /* the frame before was the last: the guard's doing, or its sound failed */
+            ready[i]->work.has_ended = false;
+            end(s, ready[i], ready[i]->failed, &err);
+        } else if (ready[i]->failed != CSM_OK) {
             give_up(s, ready[i]);
-        else
+        } else {
             ready[n_right++] = ready[i];
-    csm_frames_sound(s->model, ready, n_right, s->scratch);
-    for (size_t i = 0; i < n_right; i++)
-        take(s, ready[i]);
+        }
+    }
+    if (x->mimi == NULL || n_right < MANY) {
+        csm_frames_sound(s->model, ready, n_right, x);
+        for (size_t i = 0; i < n_right; i++)
+            take(s, ready[i]);
+        return;
+    }
+    const size_t n_together = csm_frames_sound_elsewhere(s->model, ready, n_right, x);
+    s->has_begun = false;
+    for (size_t i = 0; i < n_right; i++) {
+        csm_generation *g = ready[i];
+        if (i < n_together && g->is_sound && g->settings.has_sound)
+            let_wait(s, g);
+        else
+            take(s, g);
+    }
 }
 
 /* Threads for what is done for each of many generations: an engine's, or where none has any,
@@ -427,15 +556,6 @@ static csm_threads *find_threads(struct csm_scheduler *s, const struct csm_host 
     return s->threads;
 }
 
-/* The codec, where all streams go through it together: its engine takes them so and has no
- * sides, on which each thread has some of its own. */
-static struct csm_mimi *together(csm_model *model)
-{
-    struct csm_mimi *mimi = &model->codec.mimi;
-    const struct csm_engine_ops *ops = mimi->engine != NULL ? mimi->engine->ops : NULL;
-    return ops != NULL && ops->conv_lanes != NULL && ops->side == NULL ? mimi : NULL;
-}
-
 static void advance(struct csm_scheduler *s, struct csm_host *host)
 {
     struct csm_scratch *x = s->scratch;
@@ -448,18 +568,24 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     }
     const double from = csm_now_ms();
     const size_t n = gather(s, host, n_speaking, n_present, &n_rows);
+    if (n > 0)
+        settle(s, CSM_SETTLE_ALL); /* reading may take longer than a frame */
     csm_frames_read(host, x->feeds, x->group, n, &err);
     const double read = csm_now_ms();
     if (n_speaking == 0 && n_rows > 0)
         s->alone_ms = csm_pace_usually(s->alone_ms, (read - from) / (double)n_rows);
     const size_t n_ready = find_ready(s, host);
     for (size_t i = 0; i < n; i++)
-        if (x->group[i]->failed != CSM_OK)
+        if (x->group[i]->failed != CSM_OK && !x->group[i]->is_done)
             give_up(s, x->group[i]);
     x->threads = find_threads(s, host, n_ready);
     x->mimi = together(s->model);
+    x->settle = settle;
+    x->settle_user = s;
     csm_frames_draw(host, x->ready, n_ready, x);
+    settle(s, CSM_SETTLE_ALL); /* where nobody was drawn */
     take_all(s, x->ready, n_ready);
+    end_done(s);
     if (n_ready > 0)
         s->draw_ms = csm_pace_usually(s->draw_ms, (csm_now_ms() - read) / (double)n_ready);
     if (n_speaking == n_ready)
@@ -473,6 +599,11 @@ static void work(struct csm_scheduler *s)
 {
     const csm_error cancelled = {"generation: cancelled"};
     struct csm_scratch *x = s->scratch;
+    bool is_leaving = false;
+    for (size_t i = 0; i < s->n_lanes; i++)
+        is_leaving = is_leaving || s->lanes[i]->is_leaving;
+    if (is_leaving)
+        settle_all(s); /* what is computed for them */
     const size_t n = s->n_lanes;
     if (n > 0)
         memcpy(x->lanes, s->lanes, n * sizeof *x->lanes);

@@ -40,6 +40,8 @@ struct csm_scheduler {
     size_t max_lanes;
     csm_generation **lanes; /* [n_lanes] in the order in which they came */
     size_t n_lanes, n_rooms;
+    size_t n_waiting; /* of them: for the sound of a frame, while the next one is drawn */
+    bool has_begun;   /* that sound */
     struct csm_prefixes prefixes;
     struct csm_stand_in *fallback; /* opened once an engine has failed */
     struct csm_scratch *scratch;

@@ -2,7 +2,8 @@
  *
  * Frames drawn whole are those drawn part by part, however badly the engine
  * guesses. The engine here is the native one with a whole-frame operation made of
- * its parts, which can be told to lie. And it can be lost, as a card is: then native goes on. */
+ * its parts, which can be told to lie. And it can be lost, as a card is: then native goes on.
+ * Many at once have their sound made beside their next frames: each is what it is alone. */
 #include "cmocka_all.h"
 
 #include <csm/csm.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/native/native.h"
 #include "generate/model.h"
 #include "generate/warm_up.h"
 
@@ -125,7 +127,7 @@ static csm_status frame(void *ctx, const struct csm_frame_parts *parts, struct c
 {
     const struct csm_engine_ops *ops = &csm_engine_native;
     csm_value *x, *y;
-    is_lost = is_lost || n_calls + 1 == lost_at_frame;
+    is_lost = is_lost || (lost_at_frame > n_calls && lost_at_frame <= n_calls + n);
     if (expect_device(error) != CSM_OK)
         return CSM_ENGINE;
     CHECK(ops->value_new(ctx, &x, &err));
@@ -151,6 +153,41 @@ static csm_status conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
                                           : CSM_ENGINE;
 }
 
+/* Codes four at a time, as a card gives them while it is at work. */
+static csm_status frame_in_pieces(void *ctx, const struct csm_frame_parts *parts, struct csm_frame_lane *lanes,
+                                  size_t n, void (*arrived)(void *user, size_t k), void *user, csm_error *error)
+{
+    arrived(user, 0);
+    csm_status st = frame(ctx, parts, lanes, n, error);
+    for (size_t k = 4; st == CSM_OK && k < parts->n_codebooks; k += 4)
+        arrived(user, k);
+    return st;
+}
+
+static size_t n_together; /* convolutions of several streams */
+
+/* Stream by stream. */
+static csm_status conv_lanes(void *ctx, const struct csm_conv *c, csm_conv_state *const *states, size_t n,
+                             const csm_value *x, csm_value *out, csm_error *error)
+{
+    const struct csm_engine_ops *ops = &csm_engine_native;
+    csm_value *one, *part;
+    const size_t rows = x->rows / n;
+    n_together += n > 1;
+    CHECK(ops->value_new(ctx, &one, &err));
+    CHECK(ops->value_new(ctx, &part, &err));
+    csm_status st = CSM_OK;
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        CHECK(ops->copy_rows(ctx, x, i * rows, rows, one, 0, &err));
+        st = conv(ctx, c, states[i], one, part, error);
+        if (st == CSM_OK)
+            CHECK(ops->copy_rows(ctx, part, 0, part->rows, out, i * part->rows, &err));
+    }
+    ops->value_free(ctx, one);
+    ops->value_free(ctx, part);
+    return st;
+}
+
 static struct csm_traits traits;
 
 static const struct csm_traits *traits_of(void *ctx)
@@ -162,6 +199,8 @@ static const struct csm_traits *traits_of(void *ctx)
 /* ---- */
 
 static csm_strategy strategy = CSM_STRATEGY_EXACT;
+
+static bool is_together; /* the engine takes many at once, too */
 
 static csm_model *open_model(bool is_whole)
 {
@@ -175,6 +214,10 @@ static csm_model *open_model(bool is_whole)
     ops.frame = frame;
     ops.conv = conv;
     ops.side = NULL;
+    if (is_together) {
+        ops.frame_in_pieces = frame_in_pieces;
+        ops.conv_lanes = conv_lanes;
+    }
     ops.traits = traits_of;
     traits = *model->host.traits;
     traits.whole_frame = true;
@@ -350,6 +393,185 @@ static void an_engine_that_is_slow_at_first_is_warmed_up(void **state)
     csm_model_close(model);
 }
 
+/* ---- many at once ------------------------------------------------------------ */
+
+enum { MANY = 12 };
+
+/* Each is of another length, so that some are over while others go on. */
+static csm_generate_options options_of_one(size_t i)
+{
+    csm_generate_options o = options_of(0.9, 0.9);
+    o.without_sound = false;
+    o.seed = i;
+    o.max_frames = 2 + i % FRAMES;
+    return o;
+}
+
+static bool keep_result(void *user, size_t utterance, csm_result *result)
+{
+    ((csm_result **)user)[utterance] = result;
+    return true;
+}
+
+static csm_status speak_many(csm_result **results)
+{
+    csm_generate_options each[MANY], all = options_of(0.9, 0.9);
+    csm_utterance utterances[MANY] = {0};
+    csm_model *model = open_model(true);
+    n_calls = n_sounds = n_together = 0;
+    is_lost = false;
+    for (size_t i = 0; i < MANY; i++) {
+        each[i] = options_of_one(i);
+        utterances[i] = (csm_utterance){.text = "Hello from Sesame.", .seed = i, .options = &each[i]};
+        results[i] = NULL;
+    }
+    all.user = results;
+    csm_status st = csm_generate_batch(model, NULL, 0, utterances, MANY, MANY, &all, keep_result, &err);
+    csm_model_close(model);
+    return st;
+}
+
+static void expect_each(csm_result **results, csm_result **alone, float off)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        const csm_result *a = alone[i], *b = results[i];
+        assert_int_equal(b->n_frames, 2 + i % FRAMES);
+        assert_int_equal(b->n_samples, a->n_samples);
+        assert_memory_equal(b->codes, a->codes, a->n_frames * a->n_codebooks * sizeof *a->codes);
+        for (size_t s = 0; s < a->n_samples; s++)
+            assert_true(fabsf(b->samples[s] - a->samples[s]) <= off);
+        csm_result_close(results[i]);
+    }
+}
+
+static void many_at_once_are_what_each_is_alone(void **state)
+{
+    (void)state;
+    csm_result *alone[MANY], *results[MANY];
+    csm_model *model = open_model(false);
+    for (size_t i = 0; i < MANY; i++) {
+        const csm_generate_options options = options_of_one(i);
+        CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &alone[i], &err));
+    }
+    csm_model_close(model);
+    is_together = true;
+    for (lie_every = 0; lie_every <= 5; lie_every += 5) {
+        CHECK(speak_many(results));
+        assert_true(n_together > 0);
+        expect_each(results, alone, 0.0f);
+    }
+    /* Lost with a frame, or with its sound, while the sound of the frame before waits. */
+    lie_every = 0;
+    strategy = CSM_STRATEGY_AUTO;
+    for (size_t at = MANY + 1; at < 4 * MANY; at += MANY / 2 + 1)
+        for (int of_sound = 0; of_sound < 2; of_sound++) {
+            lost_at_frame = of_sound ? 0 : at;
+            lost_at_sound = of_sound ? at : 0;
+            CHECK(speak_many(results));
+            assert_true(is_lost);
+            expect_each(results, alone, 1e-5f); /* as where one is alone */
+        }
+    lost_at_frame = lost_at_sound = 0;
+    strategy = CSM_STRATEGY_EXACT;
+    is_together = false;
+    for (size_t i = 0; i < MANY; i++)
+        csm_result_close(alone[i]);
+}
+
+/* Frames that a generation has given, as they come; true: that was the last. */
+static bool read_some(csm_generation *g, size_t most, int32_t *codes, float *samples, size_t *n, size_t n_codes)
+{
+    while (*n < most) {
+        const csm_frame *frame;
+        CHECK(csm_generation_next(g, &frame, &err));
+        if (frame == NULL)
+            return true;
+        memcpy(codes + *n * n_codes, frame->codes, n_codes * sizeof *codes);
+        memcpy(samples + *n * frame->n_samples, frame->samples, frame->n_samples * sizeof *samples);
+        ++*n;
+    }
+    return false;
+}
+
+/* Others join while the sound of those that speak waits: more than there was room for. */
+static void many_who_are_joined_are_what_each_is_alone(void **state)
+{
+    (void)state;
+    enum { FIRST = 8, ALL = 40, SAMPLES = 1920, CODES = 8 };
+    static int32_t codes[ALL][(FRAMES + 2) * CODES];
+    static float samples[ALL][(FRAMES + 2) * SAMPLES];
+    csm_generation *all[ALL];
+    size_t n_read[ALL] = {0};
+    is_lost = false;
+    lie_every = 0;
+    is_together = true;
+    csm_model *model = open_model(true);
+    is_together = false;
+    for (size_t i = 0; i < ALL; i++) {
+        if (i == FIRST)
+            for (size_t j = 0; j < FIRST; j++)
+                read_some(all[j], 1, codes[j], samples[j], &n_read[j], CODES);
+        const csm_generate_options options = options_of_one(i % MANY);
+        CHECK(csm_generation_open(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &all[i], &err));
+    }
+    for (size_t i = 0; i < ALL; i++) {
+        assert_true(read_some(all[i], SIZE_MAX, codes[i], samples[i], &n_read[i], CODES));
+        csm_generation_close(all[i]);
+    }
+    csm_model_close(model);
+    model = open_model(false);
+    for (size_t i = 0; i < ALL; i++) {
+        const csm_generate_options options = options_of_one(i % MANY);
+        csm_result *alone;
+        CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &alone, &err));
+        assert_int_equal(n_read[i], alone->n_frames);
+        assert_int_equal(alone->n_samples, alone->n_frames * SAMPLES);
+        assert_memory_equal(codes[i], alone->codes, alone->n_frames * CODES * sizeof(int32_t));
+        assert_memory_equal(samples[i], alone->samples, alone->n_samples * sizeof(float));
+        csm_result_close(alone);
+    }
+    csm_model_close(model);
+}
+
+/* The guard ends a loop by the sound of a frame whose next one is drawn already. */
+static void the_guard_ends_many_where_it_ends_one(void **state)
+{
+    (void)state;
+    enum { LOOP = 60, FEW = 8 };
+    static int32_t forced[LOOP * 8];
+    for (size_t i = 0; i < LOOP * 8; i++)
+        forced[i] = 700;
+    csm_generate_options options = options_of(0.9, 0.9);
+    options.without_sound = false;
+    options.has_guard = true;
+    options.max_frames = options.n_forced = LOOP;
+    options.forced = forced;
+    csm_utterance utterances[FEW];
+    for (size_t i = 0; i < FEW; i++)
+        utterances[i] = (csm_utterance){.text = "Hello from Sesame.", .seed = i};
+    csm_result *alone, *results[FEW];
+    csm_model *model = open_model(false);
+    is_lost = false;
+    CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &alone, &err));
+    csm_model_close(model);
+    assert_true(alone->report->guarded[0] != '\0' && alone->n_frames < LOOP);
+    options.user = results;
+    is_together = true;
+    lie_every = 0;
+    model = open_model(true);
+    CHECK(csm_generate_batch(model, NULL, 0, utterances, FEW, FEW, &options, keep_result, &err));
+    csm_model_close(model);
+    is_together = false;
+    for (size_t i = 0; i < FEW; i++) {
+        assert_string_equal(results[i]->report->guarded, alone->report->guarded);
+        assert_false(results[i]->report->has_ended);
+        assert_int_equal(results[i]->n_frames, alone->n_frames);
+        assert_memory_equal(results[i]->samples, alone->samples, alone->n_samples * sizeof *alone->samples);
+        csm_result_close(results[i]);
+    }
+    csm_result_close(alone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +581,9 @@ int main(void)
         cmocka_unit_test(an_observer_is_shown_the_parts),
         cmocka_unit_test(native_goes_on_where_a_card_was_lost),
         cmocka_unit_test(an_engine_that_is_slow_at_first_is_warmed_up),
+        cmocka_unit_test(many_at_once_are_what_each_is_alone),
+        cmocka_unit_test(many_who_are_joined_are_what_each_is_alone),
+        cmocka_unit_test(the_guard_ends_many_where_it_ends_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -317,6 +317,7 @@ struct context {
     int device = 0;
     cudaDeviceProp properties = {};
     cudaStream_t stream = nullptr;
+    int priority = 0; /* of kernels; frames go before a codec's */
     csm_precision precision = {};
     std::string version;
     csm_traits traits = {};

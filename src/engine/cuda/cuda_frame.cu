@@ -886,8 +886,10 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
 {
     if (n == 0)
         return;
-    if (ctx.frame == nullptr)
+    if (ctx.frame == nullptr) {
         ctx.frame = std::make_unique<frame_state>();
+        check(cudaDeviceGetStreamPriorityRange(nullptr, &ctx.priority), "priorities");
+    }
     frame_state &f = *ctx.frame;
     prepare_model(ctx, p, f);
     for (size_t i = 0; i < n; i++)

@@ -32,16 +32,18 @@ template <class... Parameters, class... Arguments>
 void launch(context &ctx, const char *what, void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared,
             const Arguments &...arguments)
 {
-    cudaLaunchAttribute overlaps = {};
-    overlaps.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlaps.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributePriority;
+    attributes[0].val.priority = ctx.priority;
+    attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[1].val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared;
     config.stream = ctx.stream;
-    config.attrs = &overlaps;
-    config.numAttrs = ctx.properties.major >= 9 ? 1 : 0;
+    config.attrs = attributes;
+    config.numAttrs = ctx.properties.major >= 9 ? 2 : 1;
     check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
 }
 

@@ -14,6 +14,8 @@
 
 #include <event2/thread.h>
 
+#include <csm/experimental.h>
+
 #include "log.h"
 #include "router.h"
 #include "service.h"
@@ -140,6 +142,12 @@ static void open_model(void *job)
     const struct serve_options *o = service->options;
     csm_model_options options = o->model;
     const char *rest = o->model.device;
+    size_t n_devices = 1;
+    for (const char *p = rest; p != NULL && (p = strchr(p, ',')) != NULL; p++)
+        n_devices++;
+    /* Threads of two models would wait for each other by spinning. */
+    if (options.n_threads == 0 && n_devices > 1)
+        options.n_threads = csm_cores() > (int)n_devices ? csm_cores() / (int)n_devices : 1;
     do {
         char device[64];
         if (rest != NULL) {

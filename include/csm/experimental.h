@@ -79,6 +79,10 @@ typedef struct csm_bench_result {
 CSM_API CSM_MUST_USE csm_status csm_bench(const csm_bench_options *options,
                                           csm_bench_result *result, csm_error *err);
 
+/* The cores that this process may use, as its affinity and, on Linux, the limits of its control
+ * groups have them: whole ones, at least 1. What n_threads 0 means in csm_model_options. Any thread. */
+CSM_API int csm_cores(void);
+
 /* ---- MLX's keys ------------------------------------------------------------ */
 
 /* MLX's explicit keys: mx.random.key(seed); mx.random.split(key, n), keys is

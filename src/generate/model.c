@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <csm/experimental.h>
+
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "generate/nothing.h"
@@ -281,4 +284,9 @@ csm_status csm_model_tokenize(const csm_model *model, const char *text, int spea
         return csm_checkpoint_tokenizer(model->checkpoint, NULL, &path, err);
     const bool has_space = csm_checkpoint_config(model->checkpoint)->has_speaker_space;
     return csm_prompt_encode(model->tokenizer, has_space, text, speaker, ids, n_ids, err);
+}
+
+int csm_cores(void)
+{
+    return csm_usable_cores();
 }

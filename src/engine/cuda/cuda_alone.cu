@@ -167,7 +167,8 @@ static bool is_as_begun(const csm_frame_parts &p, const alone_state &a, const cs
     return b.number != 0 && lane.backbone->begun == b.number && lane.feed != nullptr &&
            memcmp(lane.feed, b.feed, k * sizeof(int32_t)) == 0 && d.temperature == e.temperature &&
            d.depth_temperature == e.depth_temperature && d.top_k == e.top_k && d.depth_top_k == e.depth_top_k &&
-           d.dtype == e.dtype && d.logits_dtype == e.logits_dtype && d.random == e.random && d.n_known == e.next_n_known &&
+           d.dtype == e.dtype && d.logits_dtype == e.logits_dtype && d.random == e.random &&
+           d.n_known == e.next_n_known &&
            (d.n_known == 0 || memcmp(d.known, b.known, d.n_known * sizeof(int32_t)) == 0) &&
            has_noise(d) == b.has_noise &&
            (b.has_noise ? memcmp(d.noise, b.at->host_noise, k * p.vocab * sizeof(float)) == 0

@@ -146,7 +146,8 @@ __device__ __forceinline__ void attend_page_together(const float *query, const T
     constexpr int N = piece<T>::N, D = 64 * PAIRS;
     int lane = threadIdx.x % 32;
     const float4 *q4 = reinterpret_cast<const float4 *>(query);
-    constexpr int AHEAD = 64 / static_cast<int>(sizeof(neighbours<T>)) / PAIRS; /* slots whose values are asked for early */
+    /* Slots whose values are asked for early. */
+    constexpr int AHEAD = 64 / static_cast<int>(sizeof(neighbours<T>)) / PAIRS;
     neighbours<T> v[AHEAD][PAIRS];
     auto load = [&](int p, neighbours<T> (&pairs)[PAIRS]) {
 #pragma unroll
@@ -220,7 +221,8 @@ __global__ static void __launch_bounds__(256, 2) attend_together_kernel(const __
     extern __shared__ float4 room[];
     float *query = reinterpret_cast<float *>(room); /* [head][D] */
     auto weights = reinterpret_cast<float(*)[PAGE][HEADS]>(query + HEADS * D); /* of each warp */
-    int n = blockIdx.x, kv_head = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
+    int n = blockIdx.x, kv_head = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    int n_warps = blockDim.x / 32;
     await_before();
     attend_row row = job.rows[n];
     int n_pages = row.position / PAGE + 1;

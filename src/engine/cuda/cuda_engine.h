@@ -268,8 +268,8 @@ private:
     std::vector<float *> unused;
 };
 
-/* PAGE positions of all layers, [layer][kv head][keys, values], as key_at has them, float32 or float16 (keeps_half); two
- * lanes that begin alike hold the same. */
+/* PAGE positions of all layers, [layer][kv head][keys, values], as key_at has them, float32 or float16
+ * (keeps_half); two lanes that begin alike hold the same. */
 struct page {
     page_pool &pool;
     float *data;
@@ -295,7 +295,7 @@ struct csm_lane {
     csm_cuda::page_pool *pool;
     uint64_t begun = 0;          /* the frame that was begun for it and stands (cuda_alone.cu); or 0 */
     /* Noise of its next frame that is on the card already: of a frame of many, at a place there
-     * (cuda_frame.cu). */
+     * (cuda_frame_host.cu). */
     uint64_t early_frame = 0;
     const float *early_noise = nullptr;
     size_t early_at = 0;
@@ -306,7 +306,7 @@ struct csm_lane {
 
 namespace csm_cuda {
 
-struct frame_state; /* cuda_frame.cu */
+struct frame_state; /* cuda_frame_state.h */
 
 /* ---- the context -------------------------------------------------------- */
 

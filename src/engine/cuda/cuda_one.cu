@@ -228,11 +228,14 @@ __device__ __noinline__ void feed()
     draw_barrier();
     bool is_float = p.table.kind == weight_view::FLOAT;
     if (p.table.dtype == CSM_DTYPE_BF16)
-        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_BF16>(rows) : sum_rows<weight_view::AFFINE, CSM_DTYPE_BF16>(rows);
+        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_BF16>(rows)
+                 : sum_rows<weight_view::AFFINE, CSM_DTYPE_BF16>(rows);
     else if (p.table.dtype == CSM_DTYPE_F16)
-        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_F16>(rows) : sum_rows<weight_view::AFFINE, CSM_DTYPE_F16>(rows);
+        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_F16>(rows)
+                 : sum_rows<weight_view::AFFINE, CSM_DTYPE_F16>(rows);
     else
-        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_F32>(rows) : sum_rows<weight_view::AFFINE, CSM_DTYPE_F32>(rows);
+        is_float ? sum_rows<weight_view::FLOAT, CSM_DTYPE_F32>(rows)
+                 : sum_rows<weight_view::AFFINE, CSM_DTYPE_F32>(rows);
 }
 
 /* The hidden row that stands, as the input. */

@@ -16,7 +16,7 @@ struct one_frame; /* a model's program on this card */
 std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const csm_frame_parts &parts,
                                                            const float *projected);
 
-/* What cuda_frame.cu's sequence of kernels gives, bit for bit. lane: on the card, `fed` and
+/* What cuda_frame_steps.cu's sequence of kernels gives, bit for bit. lane: on the card, `fed` and
  * `position` of it also here. fed_before: on the card, the codes that are fed, in the place of
  * the lane's; or NULL. codes: [2][n_codebooks], as drawn, then as the model went on with them; then 1 if the frame
  * was given up before it wrote anything else, since the card has no room for all of it. */

@@ -112,7 +112,8 @@ struct one_program {
     /* Words: */
     uint64_t *qkv[2], *attended[2], *o, *h, *down, *logits; /* then the projected hidden row */
     uint32_t *told; /* [n_blocks]: layers begun */
-    uint32_t *roll; /* blocks that have come, in all frames; 2 * the last frame that was settled, + 1 if it was given up */
+    uint32_t *roll; /* blocks that have come, in all frames; 2 * the last frame that was settled, + 1 if it was
+                     * given up */
 };
 
 struct one_call {
@@ -188,7 +189,8 @@ __device__ __forceinline__ void get_pairs(const uint64_t *from, size_t between, 
                          : "memory");
 #pragma unroll
         for (int i = 0; i < N; i++)
-            late |= (static_cast<uint32_t>(word[i][0] >> 32) ^ epoch) | (static_cast<uint32_t>(word[i][1] >> 32) ^ epoch);
+            late |= (static_cast<uint32_t>(word[i][0] >> 32) ^ epoch) |
+                    (static_cast<uint32_t>(word[i][1] >> 32) ^ epoch);
     } while (late != 0);
 #pragma unroll
     for (int i = 0; i < N; i++) {

@@ -121,11 +121,13 @@ static bool take_stack(context &ctx, const csm_attention *attention, const csm_m
     s.o = a.o->matrix;
     s.up = m.up->matrix;
     s.down = m.down->matrix;
-    bool is_good = a.width * (is_depth ? MOST_ROWS : 1) <= MOST_WIDTH && a.width % 64 == 0 && m.hidden % TILE == 0 && a.head_dim % 16 == 0 &&
-                   keeps_half(ctx, a) && fits(s.qkv[0], a.width) && fits(s.qkv[1], a.width) &&
+    bool is_good = a.width * (is_depth ? MOST_ROWS : 1) <= MOST_WIDTH && a.width % 64 == 0 &&
+                   m.hidden % TILE == 0 && a.head_dim % 16 == 0 && keeps_half(ctx, a) && fits(s.qkv[0], a.width) &&
+                   fits(s.qkv[1], a.width) &&
                    fits(s.qkv[2], a.width) && are_alike(s.qkv[0], s.qkv[1]) &&
                    are_alike(s.qkv[0], s.qkv[2]) && fits(s.o, a.n_heads * a.head_dim) && fits(s.up, a.width) &&
-                   fits(s.down, m.hidden) && has_parts(s.o) && has_parts(s.down) && s.up.n_parts() == 1 && s.qkv[0].n_parts() == 1 &&
+                   fits(s.down, m.hidden) && has_parts(s.o) && has_parts(s.down) && s.up.n_parts() == 1 &&
+                   s.qkv[0].n_parts() == 1 &&
                    (s.o.part_steps * STEP % (a.n_heads / a.n_kv_heads * a.head_dim) == 0 || s.o.n_parts() == 1);
     for (size_t l = 0; is_good && l < n_layers; l++) {
         const csm_attention &b = attention[l];
@@ -151,7 +153,8 @@ static size_t part_input_bytes(const matrix &m, int rows)
 
 static bool take_shapes(context &ctx, const csm_frame_parts &p, const float *projected, one_program &o)
 {
-    if (ctx.properties.major < 9 || !take_stack(ctx, p.step.attention, p.step.mlp, p.step.n_layers, false, o.b, o.layers[0]) ||
+    if (ctx.properties.major < 9 ||
+        !take_stack(ctx, p.step.attention, p.step.mlp, p.step.n_layers, false, o.b, o.layers[0]) ||
         !take_stack(ctx, p.attention, p.mlp, p.n_layers, true, o.d, o.layers[1]))
         return false;
     o.first_head = p.first_head->matrix;
@@ -272,7 +275,8 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
         return none;
 
     /* Words, each kind of them from a line on. */
-    size_t width = static_cast<size_t>(std::max(o.b.width, o.d.width)), hidden = static_cast<size_t>(std::max(o.b.hidden, o.d.hidden));
+    size_t width = static_cast<size_t>(std::max(o.b.width, o.d.width));
+    size_t hidden = static_cast<size_t>(std::max(o.b.hidden, o.d.hidden));
     auto qkv_of = [](const stack_shape &s) { return static_cast<size_t>((s.n_heads + 2 * s.n_kv_heads) * s.head_dim); };
     size_t sizes[] = {std::max(qkv_of(o.b), MOST_ROWS * qkv_of(o.d)),
                       std::max(qkv_of(o.b), MOST_ROWS * qkv_of(o.d)),

@@ -30,7 +30,8 @@ __device__ __forceinline__ uint32_t copy_stages(uint32_t item, int n, const void
     if (lane < n) {
         uint32_t stage = stage_of<CODES>(item + lane);
         await(shared_at(&own().empty[stage]), turn_of<CODES>(item + lane) ^ 1);
-        copy_ahead(shared_at(in_stage<CODES, unsigned char>(item + lane)), from, n_bytes, shared_at(&own().full[stage]), policy);
+        copy_ahead(shared_at(in_stage<CODES, unsigned char>(item + lane)), from, n_bytes,
+                   shared_at(&own().full[stage]), policy);
     }
     __syncwarp();
     if (lane == 0)

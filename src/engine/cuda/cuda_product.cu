@@ -159,14 +159,16 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
 
 /* TILES x GROUPS of a block, WARP_TILES x WARP_GROUPS of each of its warps. */
 template <int TILES_, int GROUPS_, int WARP_TILES_, int WARP_GROUPS_, int STAGES_, int BITS_ = 0> struct many_shape {
-    static constexpr int BITS = BITS_, TILE_PIECES = BITS == 0 ? 128 : 8 * BITS + 16; /* of 16 bytes in a stage, at most */
+    static constexpr int BITS = BITS_;
+    static constexpr int TILE_PIECES = BITS == 0 ? 128 : 8 * BITS + 16; /* of 16 bytes in a stage, at most */
     static constexpr int TILES = TILES_, GROUPS = GROUPS_, WARP_TILES = WARP_TILES_, WARP_GROUPS = WARP_GROUPS_;
     static constexpr int STAGES = STAGES_, WARPS_ACROSS = GROUPS / WARP_GROUPS;
     static constexpr int THREADS = TILES / WARP_TILES * WARPS_ACROSS * 32;
     static constexpr int A_WORDS = TILES * TILE_PIECES * 4, B_WORDS = GROUPS * STAGE_STEPS * STEP_WORDS / 2;
     static constexpr int A_PIECES = (A_WORDS / 4 + THREADS - 1) / THREADS, B_PIECES = B_WORDS / 4 / THREADS;
     static constexpr int STAGE_BYTES = (A_WORDS + B_WORDS) * 4;
-    static_assert((BITS != 0 || A_PIECES * THREADS * 4 == A_WORDS) && B_PIECES * THREADS * 4 == B_WORDS, "all of a stage is copied");
+    static_assert((BITS != 0 || A_PIECES * THREADS * 4 == A_WORDS) && B_PIECES * THREADS * 4 == B_WORDS,
+                  "all of a stage is copied");
 };
 
 /* Eight rows of columns of two steps, from this thread's address. */
@@ -213,8 +215,8 @@ __device__ __forceinline__ void multiply_codes(const uint4 *a, uint32_t b, int n
                     continue;
 #pragma unroll
                 for (int t = 0; t < Shape::WARP_TILES; t++) {
-                    add_group(scales_of<Shape::BITS>(a + t * Shape::TILE_PIECES, s + i == 3 ? n_scales - 1 : 0, lane), c[t], o,
-                              slots, &low[t][g], &high[t][g]);
+                    add_group(scales_of<Shape::BITS>(a + t * Shape::TILE_PIECES, s + i == 3 ? n_scales - 1 : 0, lane),
+                              c[t], o, slots, &low[t][g], &high[t][g]);
                     c[t][0] = c[t][1] = c[t][2] = c[t][3] = 0.0f;
                 }
                 o[0] = o[1] = o[2] = o[3] = 0.0f;

@@ -169,7 +169,8 @@ __device__ __forceinline__ void ask(float (&c)[Shape::GROUPS][4], uint4 (&a)[STA
 {
     constexpr int GROUPS = Shape::GROUPS;
     const unsigned char *stage = memory + place * Shape::STAGE_BYTES;
-    const uint4 *from = reinterpret_cast<const uint4 *>(stage + threadIdx.x / 32 * Shape::TILE_BYTES) + threadIdx.x % 32;
+    const uint4 *from =
+        reinterpret_cast<const uint4 *>(stage + threadIdx.x / 32 * Shape::TILE_BYTES) + threadIdx.x % 32;
     uint32_t b = shared_at(stage) + Shape::A_BYTES;
     await(full + place * 8, turn);
 #pragma unroll
@@ -329,7 +330,8 @@ static void launch_wide_of(context &ctx, const product_job &job, int n_tiles, in
 {
     check(cudaFuncSetAttribute(wide_kernel<Shape>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::ROOM),
           "shared memory of a product");
-    dim3 grid((n_tiles + Shape::TILES - 1) / Shape::TILES, (job.x.n_groups + Shape::GROUPS - 1) / Shape::GROUPS, n_parts);
+    dim3 grid((n_tiles + Shape::TILES - 1) / Shape::TILES, (job.x.n_groups + Shape::GROUPS - 1) / Shape::GROUPS,
+              n_parts);
     launch(ctx, "a product", wide_kernel<Shape>, grid, Shape::THREADS, Shape::ROOM, job);
 }
 

@@ -6,7 +6,8 @@
 
 Random bfloat16 weights, 100 positions of a prompt. `csm bench` runs the scheduler that
 users' generations run in; a frame is one of every stream: language model, draws repeated by
-the sampler, Mimi, samples in the reader's memory. Real time is 80 ms a frame. Printed for
+the sampler, Mimi, samples in the reader's memory. Of several streams it counts from one to the
+next, since sound is made beside the next frame. Real time is 80 ms a frame. Printed for
 each: median and 99 of 100, and seconds of speech made a second. 114 of those a second are
 published for this shape on an H100. Draws: of one stream, by the thread that repeats them.
 """

@@ -50,7 +50,7 @@ static inline csm_bench_options csm_bench_defaults(void)
 /* Times are medians over the measured frames, of the wall; a frame of a batch is
  * one of each sentence. */
 typedef struct csm_bench_result {
-    double frame_ms; /* all of it */
+    double frame_ms; /* all of it; of a batch whose sound is made beside the next frame: from one to the next */
     double best_ms;
     double backbone_ms, depth_ms, draw_ms, codec_ms; /* heads with what feeds them */
     double floor_ms;        /* language model only */

@@ -78,6 +78,8 @@ void remark_text(struct speak *w, const struct recite *how, bool is_embedded)
         csm_remark_letters(spoken, &remark))
         warn(&w->warnings, &remark);
     csm_free(spoken);
+    if (w->is_normalized && csm_remark_thoughts(text, &remark))
+        warn(&w->warnings, &remark);
     const bool is_one = w->save_tokens != NULL || (how->script != NULL && how->is_per_turn);
     if (w->is_normalized && is_one && asks_for_pauses(text)) {
         csm_remark_write(&remark, "pauses", "text: its pauses are commas: %s",

@@ -254,7 +254,7 @@ static csm_status attempt(const struct synth *s, const csm_request *request,
 }
 
 /* Codes of remarks about it, as csm generate would tell them. */
-static json_t *warnings_of(const struct synth *s, const char *spoken, int speaker,
+static json_t *warnings_of(const struct synth *s, const char *text, const char *spoken, int speaker,
                            const csm_turn *turns, size_t n_turns, size_t n_samples)
 {
     json_t *list = json_array();
@@ -264,6 +264,8 @@ static json_t *warnings_of(const struct synth *s, const char *spoken, int speake
         json_array_append_new(list, json_string(remark.code));
     if (s->is_embedded && csm_text_unspoken(spoken, &script) > 0)
         json_array_append_new(list, json_string("unspoken-letters"));
+    if (s->what->is_normalized && csm_remark_thoughts(text, &remark))
+        json_array_append_new(list, json_string(remark.code));
     if (s->what->marking.is_on && n_samples > 0 &&
         csm_remark_mark(n_samples, csm_model_describe(s->model)->sample_rate_hz, &remark))
         json_array_append_new(list, json_string(remark.code));
@@ -310,7 +312,7 @@ static csm_status speak_in(const struct synth *s, const struct synth_item *item,
     st = attempt(s, &request, &options, &result, &n_attempts, err);
     if (st == CSM_OK) {
         *line = describe(s, item, spoken, speaker, result, n_attempts);
-        json_t *warnings = warnings_of(s, spoken, speaker, turns, n_turns, result->n_samples);
+        json_t *warnings = warnings_of(s, item->text, spoken, speaker, turns, n_turns, result->n_samples);
         if (json_array_size(warnings) > 0)
             json_object_set(*line, "warnings", warnings);
         json_decref(warnings);

@@ -327,6 +327,8 @@ bool saying_add(struct saying *s, const char *text, bool is_split, struct refusa
     csm_remark remark;
     if (s->service->options->model_path == NULL && csm_remark_letters(text, &remark))
         remark_list_add(&s->remarks, &remark);
+    if (s->request.is_normalized && csm_remark_thoughts(text, &remark))
+        remark_list_add(&s->remarks, &remark);
     if (s->speech != NULL) {
         const csm_status st = speech_add(s->speech, text, is_split, &err);
         if (st != CSM_OK)

@@ -11,6 +11,7 @@
  *     other-speaker     the context has another voice  csm_remark_speaker
  *     unknown-speaker   the model has no such voice    csm_remark_speaker
  *     unspoken-letters  the embedded voice knows none  csm_remark_letters
+ *     unspoken-thoughts a model's reasoning is left out csm_remark_thoughts
  *     no-sound          speech ended before it began   csm_remark_ending
  *     cut               the limit ended it             csm_remark_ending
  *     guarded           the guard ended it             csm_remark_ending
@@ -85,6 +86,10 @@ CSM_API bool csm_speaker_is_named(const csm_model *model, int speaker);
 
 /* Letters in a text, for the embedded voice, that it cannot speak (csm_text_unspoken). */
 CSM_API bool csm_remark_letters(const char *text, csm_remark *remark);
+
+/* A text to be normalized in which something stands between <think> or <thinking> tags, which
+ * csm_text_normalize and csm_text_pieces leave out. */
+CSM_API bool csm_remark_thoughts(const char *text, csm_remark *remark);
 
 /* Marked sound (csm/mark.h) that is too short for its mark to be found again: less than 0.24 s.
  * Of speech, three frames were found in each of 6 tries, two in none. */

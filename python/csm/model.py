@@ -281,7 +281,9 @@ class Model:
                 seed=(first_seed + i) & 0xFFFFFFFFFFFFFFFF, max_frames=most, min_frames=min_frames,
                 guard=guard, logits=logits, **draws)
 
-        remarks = [warn(code, line) for code, line in self._model.remarks(speaker, turns)]
+        told = [*_csm.remark_text(words, is_normalized, self._is_embedded),
+                *self._model.remarks(speaker, turns)]
+        remarks = [warn(code, line) for code, line in told]
         speaking = Speaking(utterances, speaker, info["sample_rate"], begin)
         speaking.warnings += remarks
         return speaking

@@ -93,6 +93,19 @@ remark_recording(const std::string &name, const Samples &samples, int rate_hz, c
     return std::make_pair(std::string(remark.code), std::string(remark.text));
 }
 
+/* (code, text) of each remark on a text to be said. */
+std::vector<std::pair<std::string, std::string>> remark_text(const std::string &text,
+                                                             bool is_normalized, bool is_embedded)
+{
+    std::vector<std::pair<std::string, std::string>> all;
+    csm_remark found;
+    if (is_normalized && csm_remark_thoughts(text.c_str(), &found))
+        all.emplace_back(found.code, found.text);
+    if (is_embedded && csm_remark_letters(text.c_str(), &found))
+        all.emplace_back(found.code, found.text);
+    return all;
+}
+
 } // namespace
 
 void bind_speech(nb::module_ &m)
@@ -102,6 +115,7 @@ void bind_speech(nb::module_ &m)
     m.def("pieces", &pieces, "text"_a, "max_bytes"_a);
     m.def("sentence", &sentence, "text"_a, "max_bytes"_a);
     m.def("resample", &resample, "samples"_a, "from_hz"_a, "to_hz"_a, "is_torchaudio"_a = false);
+    m.def("remark_text", &remark_text, "text"_a, "is_normalized"_a, "is_embedded"_a);
     m.def("remark_recording", &remark_recording, "name"_a, "samples"_a, "rate_hz"_a,
           "text"_a);
 }

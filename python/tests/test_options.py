@@ -87,11 +87,13 @@ def test_the_limit_follows_the_text(model):
 
 
 @pytest.mark.parametrize(("options", "code"), [
-    ({"max_audio_length_ms": 160}, "cut"), ({"speaker": 7}, "unknown-speaker"),
+    ({"max_audio_length_ms": 160}, "cut"), ({"normalize": True}, "unspoken-thoughts"),
+    ({"speaker": 7}, "unknown-speaker"),
     ({"context": [csm.Segment(1, "y", codes=np.zeros((3, 8), int))]}, "other-speaker")])
 def test_what_does_not_come_out_as_asked_is_warned_of(model, options, code):
+    text = "<think>Well.</think>Hi." if "normalize" in options else "Hi."
     with pytest.warns(csm.SpeechWarning) as told:
-        speech = model.speak("Hi.", **{"max_audio_length_ms": 160} | options)
+        speech = model.speak(text, **{"max_audio_length_ms": 160} | options)
     assert code in [w.message.code for w in told] and told[0].filename == __file__
     assert any(line.startswith(code + ": ") for line in speech.report["warnings"])
 

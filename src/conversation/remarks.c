@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 #include <csm/text.h>
 #include <csm/voices.h>
@@ -32,6 +34,30 @@ bool csm_remark_letters(const char *text, csm_remark *remark)
                          "cannot speak them",
                          n, n == 1 ? " is" : "s are", script);
     return n > 0;
+}
+
+/* Where a tag begins; NULL: nowhere. */
+static const char *find_tag(const char *text, const char *tag)
+{
+    for (; (text = strchr(text, '<')) != NULL; text++)
+        if (strncasecmp(text, tag, strlen(tag)) == 0)
+            return text;
+    return NULL;
+}
+
+bool csm_remark_thoughts(const char *text, csm_remark *remark)
+{
+    static const char *const tags[][2] = {{"<think>", "</think>"}, {"<thinking>", "</thinking>"}};
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
+        const char *begin = find_tag(text, tags[i][0]);
+        if (begin != NULL && find_tag(begin, tags[i][1]) != NULL) {
+            csm_remark_write(remark, "unspoken-thoughts",
+                             "text: what stands between %s and %s is not spoken", tags[i][0],
+                             tags[i][1]);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Mean square of the loudest 80 ms, about its mean: a microphone's offset is no sound. */

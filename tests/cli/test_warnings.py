@@ -70,6 +70,14 @@ def test_in_a_batch_each_has_the_limit_of_its_text(csm):
     assert codes_of(done) == ["cut", "cut"]
 
 
+@pytest.mark.parametrize("options, codes", [(["--normalize"], ["unspoken-thoughts"]), ([], [])])
+def test_what_a_model_thought_is_left_out_and_told(csm, options, codes):
+    done = csm(*SAY[:3], "--text", "<think>Well.</think>Yes.", *SAY[5:], *SHORT, *options)
+    assert codes_of(done) == [*codes, "cut"]
+    if codes:
+        assert "<think>" in warned(done, codes[0])
+
+
 @pytest.mark.parametrize("n", [40, 3, 124])
 def test_a_shorter_limit_of_the_model_counts(csm, tmp_path, n):
     for file in CSM_A.iterdir():

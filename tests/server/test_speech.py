@@ -121,6 +121,7 @@ def test_length_limit_is_told(server):
 
 
 REMARKS = [({"max_audio_ms": 400}, ["cut"]), ({"input": "Hello. Привет."}, ["unspoken-letters"]),
+           ({"input": "<think>Let me see.</think>Hello.", "normalize": True}, ["unspoken-thoughts"]),
            ({"speaker": 77, "seed": 1}, ["unknown-speaker"]), ({"voice": "rms"}, []),
            ({"ref_audio": "silent", "ref_text": "Nothing."}, ["silent-recording"]),
            ({"ref_audio": "speech", "ref_text": "Words, " * 12}, ["unlikely-text"]),

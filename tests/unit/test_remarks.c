@@ -67,6 +67,22 @@ static void a_recording_is_short_below_a_frame(void **state)
     assert_true(csm_remark_recording("x", sound, 0, 24000, &remark));
 }
 
+static void what_a_model_thought_is_left_out_and_told(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"<think>Hm.</think>Yes.", "Well. <THINKING>a\nb</Thinking>",
+                                        "<think>a <thinking>b</thinking>"};
+    static const char *const others[] = {"", "Use the <think> tag.", "</think>Yes.", "I think so.",
+                                         "<thinker>Yes.</thinker>", "</think> <think>"};
+    csm_remark remark;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        assert_true(csm_remark_thoughts(texts[i], &remark));
+        assert_string_equal(remark.code, "unspoken-thoughts");
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(csm_remark_thoughts(others[i], &remark));
+}
+
 static void a_speaker_is_one_of_the_context(void **state)
 {
     const csm_turn turns[] = {{.speaker = 3}, {.speaker = 1}, {.speaker = 3}};
@@ -132,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recording_is_silent_below_60_db_where_it_is_loudest),
         cmocka_unit_test(a_recording_is_short_below_a_frame),
+        cmocka_unit_test(what_a_model_thought_is_left_out_and_told),
         cmocka_unit_test(a_speaker_is_one_of_the_context),
         cmocka_unit_test(an_ending_is_told_once),
         cmocka_unit_test(the_limit_follows_the_text_and_the_room),

@@ -97,14 +97,17 @@ static double lead_of(const struct csm_scheduler *s, const csm_generation *g, do
 
 void csm_pace_let_rest(struct csm_scheduler *s)
 {
-    size_t n_speaking = 0;
-    for (size_t i = 0; i < s->n_lanes; i++)
-        n_speaking += csm_pace_is_speaking(s->lanes[i]);
+    size_t n_speaking = 0, n_new = 0;
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        const bool speaks = csm_pace_is_speaking(s->lanes[i]);
+        n_speaking += speaks;
+        n_new += !speaks && !s->lanes[i]->is_done;
+    }
     s->slack_ms = 0;
-    if (n_speaking == 0 || n_speaking == s->n_lanes)
+    if (n_speaking == 0 || n_new == 0)
         return;
     /* A frame of all, newcomers too. */
-    const double frame = s->draw_ms * (double)s->n_lanes, now = csm_now_ms();
+    const double frame = s->draw_ms * (double)(n_speaking + n_new), now = csm_now_ms();
     double least = HUGE_VAL;
     for (size_t i = 0; i < s->n_lanes; i++) {
         csm_generation *g = s->lanes[i];

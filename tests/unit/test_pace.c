@@ -46,11 +46,31 @@ static void who_only_collects_never_rests(void **state)
     assert_true(is_drawn(100, 0, false));
 }
 
+/* Who has had its last frame drawn, and waits for its sound, is no newcomer. */
+static void nobody_rests_for_one_that_is_done(void **state)
+{
+    (void)state;
+    struct csm_model model = {.info = {.frame_ms = 80}};
+    csm_generation done = {.is_started = true, .is_waiting = true, .is_done = true, .n_drawn = 9, .n_sound = 9};
+    csm_generation speaker = {.is_started = true,
+                              .has_room = true,
+                              .n_drawn = 9,
+                              .n_sound = 9,
+                              .heard_from_ms = csm_now_ms(),
+                              .settings = {.is_live = true}};
+    csm_generation *lanes[] = {&speaker, &done};
+    struct csm_scheduler s = {.model = &model, .lanes = lanes, .n_lanes = 2, .n_waiting = 1, .draw_ms = 1};
+    csm_pace_let_rest(&s);
+    assert_true(speaker.has_room);
+    assert_true(s.slack_ms == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_frame_is_no_reserve),
         cmocka_unit_test(who_only_collects_never_rests),
+        cmocka_unit_test(nobody_rests_for_one_that_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

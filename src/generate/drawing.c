@@ -296,10 +296,11 @@ void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const c
     const double sound = csm_now_ms();
     g->unheard = st;
     if (st != CSM_OK)
-        g->failure = *err;
+        g->unheard_why = *err;
     else
-        g->unheard = csm_mimi_check(csm_drawing_samples(g), g->model->info.frame_samples, &g->failure);
+        g->unheard = csm_mimi_check(csm_drawing_samples(g), g->model->info.frame_samples, &g->unheard_why);
     g->work.codec_ms += sound - from_ms;
+    g->work.total_ms = sound - g->opened_ms;
     if (g->sounding == 0)
         g->work.first_sound_ms = sound - g->opened_ms;
 }

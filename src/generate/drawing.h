@@ -82,7 +82,7 @@ void csm_drawing_judge(csm_generation *g);
 
 /* Then the sound of frame `sounding`. Whether some is to be made of it, and of which codes
  * [n_codebooks], as csm_mimi_decode takes them; where; and that it was, or failed, since from_ms.
- * `unheard` and `failure` say how it went. */
+ * `unheard` and `unheard_why` say how it went. */
 bool csm_drawing_hear(csm_generation *g, int32_t *codes);
 float *csm_drawing_samples(const csm_generation *g);
 void csm_drawing_heard(csm_generation *g, double from_ms, csm_status st, const csm_error *err);

@@ -87,8 +87,9 @@ struct csm_generation {
     bool is_waiting;        /* the one before, which is handed over once its sound is there */
     bool is_done;           /* that is its last */
     csm_status failed; /* of the frame at work: its draws */
-    csm_status unheard; /* and its sound */
     csm_error failure;
+    csm_status unheard; /* of `sounding`: its sound; how it ends, if it is done */
+    csm_error unheard_why;
     double heard_from_ms; /* when its first frame was handed over */
 };
 

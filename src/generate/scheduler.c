@@ -378,7 +378,7 @@ static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
 /* Its sound again, from another engine, where the codec's device was lost. */
 static void hear_elsewhere(struct csm_scheduler *s, csm_generation *g)
 {
-    const csm_status st = csm_move_sound(g, g->unheard, &g->failure);
+    const csm_status st = csm_move_sound(g, g->unheard, &g->unheard_why);
     if (st == CSM_OK)
         csm_frames_sound(s->model, &g, 1, s->scratch);
     else
@@ -390,7 +390,7 @@ static void take(struct csm_scheduler *s, csm_generation *g)
 {
     if (csm_can_move_sound(g, g->unheard))
         hear_elsewhere(s, g);
-    csm_error err = g->failure;
+    csm_error err = g->unheard_why;
     csm_status st = g->unheard != CSM_OK ? g->unheard : csm_drawing_take(g, &err);
     if (st == CSM_OK && g->is_sound) {
         csm_drawing_watch(g);
@@ -416,13 +416,13 @@ static void let_wait(struct csm_scheduler *s, csm_generation *g)
 {
     csm_error err;
     const csm_status st = csm_drawing_take(g, &err);
+    if (st != CSM_OK) {
+        end(s, g, st, &err);
+        return;
+    }
     g->is_waiting = true;
     s->n_waiting++;
-    if (st != CSM_OK) {
-        g->failed = st;
-        g->failure = err;
-    }
-    g->is_done = g->is_over || st != CSM_OK;
+    g->is_done = g->is_over;
 }
 
 /* What waited for its sound, and has it, goes to its reader. */
@@ -430,7 +430,7 @@ static void give_heard(struct csm_scheduler *s)
 {
     for (size_t i = 0; i < s->n_lanes; i++) {
         csm_generation *g = s->lanes[i];
-        if (!g->is_waiting || g->unheard != CSM_OK || (g->is_done && g->failed != CSM_OK))
+        if (!g->is_waiting || g->unheard != CSM_OK)
             continue;
         csm_drawing_watch(g);
         g->is_done = g->is_done || g->is_over;
@@ -476,7 +476,7 @@ static void settle(void *user, enum csm_settle what)
         csm_generation *g = s->lanes[i];
         if (!g->is_waiting)
             continue;
-        g->failed = g->unheard != CSM_OK ? g->unheard : g->failed;
+        g->failed = g->unheard; /* nothing more is drawn */
         g->is_done = true;
         g->is_waiting = false;
     }
@@ -488,9 +488,8 @@ static void end_done(struct csm_scheduler *s)
 {
     for (size_t i = s->n_lanes; i-- > 0;) {
         csm_generation *g = s->lanes[i];
-        const csm_error err = g->failure;
         if (g->is_done && !g->is_waiting)
-            end(s, g, g->failed, &err);
+            end(s, g, g->unheard, &g->unheard_why);
     }
 }
 
@@ -513,10 +512,10 @@ static void take_all(struct csm_scheduler *s, csm_generation **ready, size_t n)
     struct csm_scratch *x = s->scratch;
     size_t n_right = 0;
     for (size_t i = 0; i < n; i++) {
-        const csm_error err = ready[i]->failure;
-        if (ready[i]->is_done) { /* the frame before was the last: the guard's doing, or its sound failed */
+        /* The frame before was the last: the guard's doing, or its sound failed. This one counts for nothing. */
+        if (ready[i]->is_done) {
             ready[i]->work.has_ended = false;
-            end(s, ready[i], ready[i]->failed, &err);
+            end(s, ready[i], ready[i]->unheard, &ready[i]->unheard_why);
         } else if (ready[i]->failed != CSM_OK) {
             give_up(s, ready[i]);
         } else {

@@ -10,6 +10,7 @@
 
 #include "unit/request.h"
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -417,6 +418,17 @@ static bool keep_result(void *user, size_t utterance, csm_result *result)
     return true;
 }
 
+/* One after the other, in parts. */
+static void speak_alone(csm_result **alone)
+{
+    csm_model *model = open_model(false);
+    for (size_t i = 0; i < MANY; i++) {
+        const csm_generate_options options = options_of_one(i);
+        CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &alone[i], &err));
+    }
+    csm_model_close(model);
+}
+
 static csm_status speak_many(csm_result **results)
 {
     csm_generate_options each[MANY], all = options_of(0.9, 0.9);
@@ -454,12 +466,7 @@ static void many_at_once_are_what_each_is_alone(void **state)
 {
     (void)state;
     csm_result *alone[MANY], *results[MANY];
-    csm_model *model = open_model(false);
-    for (size_t i = 0; i < MANY; i++) {
-        const csm_generate_options options = options_of_one(i);
-        CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &alone[i], &err));
-    }
-    csm_model_close(model);
+    speak_alone(alone);
     is_together = true;
     for (lie_every = 0; lie_every <= 5; lie_every += 5) {
         CHECK(speak_many(results));
@@ -539,6 +546,73 @@ static void many_who_are_joined_are_what_each_is_alone(void **state)
     csm_model_close(model);
 }
 
+/* Some leave in the middle, as do their readers, and the device is lost meanwhile. What a reader
+ * has been given stays as it is until it asks for more, and is what the generation is alone. */
+static void many_who_leave_change_nothing_for_others(void **state)
+{
+    (void)state;
+    enum { ALL = 24, ROUNDS = 6, SAMPLES = 1920 };
+    csm_result *alone[MANY];
+    csm_model *model;
+    speak_alone(alone);
+    strategy = CSM_STRATEGY_AUTO;
+    is_together = true;
+    lie_every = 7;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        csm_generation *all[ALL];
+        size_t n_read[ALL] = {0}, n_open = ALL;
+        lost_at_frame = round % 3 == 1 ? ALL + 5 * round : 0;
+        lost_at_sound = round % 3 == 2 ? ALL + 5 * round : 0;
+        n_calls = n_sounds = 0;
+        is_lost = false;
+        model = open_model(true);
+        for (size_t i = 0; i < ALL; i++) {
+            csm_generate_options options = options_of_one(i % MANY);
+            options.n_ahead = 1 + i % 3;
+            CHECK(csm_generation_open(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &all[i], &err));
+        }
+        for (size_t turn = 0; n_open > 0; turn++)
+            for (size_t i = 0; i < ALL; i++) {
+                const csm_result *a = alone[i % MANY];
+                const csm_frame *frame;
+                csm_poll found;
+                if (all[i] == NULL)
+                    continue;
+                const bool is_cancelled = i % 5 == 1 && turn == 1 + i % 3;
+                if (is_cancelled)
+                    csm_generation_cancel(all[i]);
+                const csm_status st = csm_generation_poll(all[i], turn % 2 == 0 ? 0 : -1, &found, &frame, &err);
+                if (st == CSM_OK && found == CSM_POLL_FRAME) {
+                    assert_int_equal(frame->index, n_read[i]);
+                    assert_memory_equal(frame->codes, a->codes + n_read[i] * a->n_codebooks,
+                                        a->n_codebooks * sizeof *a->codes);
+                    n_read[i]++;
+                    for (int again = 0; again < 2; again++) { /* others go on beside it */
+                        for (size_t s = 0; s < SAMPLES; s++)
+                            assert_true(fabsf(frame->samples[s] - a->samples[frame->index * SAMPLES + s]) <= 1e-5f);
+                        sched_yield();
+                    }
+                } else if (st == CSM_OK && found == CSM_POLL_END) {
+                    assert_int_equal(n_read[i], a->n_frames);
+                } else if (st != CSM_OK) {
+                    assert_int_equal(st, CSM_CANCELLED);
+                    assert_int_equal(i % 5, 1);
+                }
+                if (st != CSM_OK || found == CSM_POLL_END || (i % 5 == 2 && turn == 2)) {
+                    csm_generation_close(all[i]);
+                    all[i] = NULL;
+                    n_open--;
+                }
+            }
+        csm_model_close(model);
+    }
+    lost_at_frame = lost_at_sound = lie_every = 0;
+    strategy = CSM_STRATEGY_EXACT;
+    is_together = false;
+    for (size_t i = 0; i < MANY; i++)
+        csm_result_close(alone[i]);
+}
+
 /* The guard ends a loop by the sound of a frame whose next one is drawn already. */
 static void the_guard_ends_many_where_it_ends_one(void **state)
 {
@@ -594,6 +668,7 @@ int main(void)
         cmocka_unit_test(an_engine_that_is_slow_at_first_is_warmed_up),
         cmocka_unit_test(many_at_once_are_what_each_is_alone),
         cmocka_unit_test(many_who_are_joined_are_what_each_is_alone),
+        cmocka_unit_test(many_who_leave_change_nothing_for_others),
         cmocka_unit_test(the_guard_ends_many_where_it_ends_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

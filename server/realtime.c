@@ -172,7 +172,8 @@ static void on_sentence(void *owner, size_t sentence, const char *text)
     (void)sentence;
     json_t *delta = place_json(t);
     json_object_set_new(delta, "delta", json_string(text));
-    append(&t->transcript, text);
+    if (!append(&t->transcript, text))
+        send_error(t, "server_error", "out of memory: a sentence is missing in the transcript");
     send_event(t, name_of(t, "response.audio_transcript.delta", "response.output_audio_transcript.delta"),
                delta);
 }
@@ -199,28 +200,35 @@ static void on_failed(void *owner, const struct refusal *why)
     end_response(t, "failed");
 }
 
-static void begin_response(struct realtime *t, struct speech_request *request)
+/* false: `why` tells. */
+static bool begin_response(struct realtime *t, struct speech_request *request, struct refusal *why)
 {
     static const struct saying_hooks hooks = {.has_room = has_room,
                                               .on_sentence = on_sentence,
                                               .on_sound = on_sound,
                                               .on_end = on_end,
                                               .on_failed = on_failed};
-    struct refusal why;
     log_text(t->service, t->session, request->input);
-    if (!saying_begin(t->service, request, &hooks, t, &t->saying, &why)) {
-        send_refusal(t, &why);
-        return;
-    }
+    if (!saying_begin(t->service, request, &hooks, t, &t->saying, why))
+        return false;
     bytes_random_name("resp_", t->response);
     bytes_random_name("item_", t->item);
     send_event(t, "response.created", json_pack("{s:o}", "response", response_json(t, "in_progress")));
     send_event(t, "response.output_item.added",
                json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
                          item_json(t, "in_progress")));
+    return true;
 }
 
 /* ---- what the client sends --------------------------------------------------------------- */
+
+static bool drop_text(struct realtime *t, const char *code, const char *why)
+{
+    free(t->text);
+    t->text = NULL;
+    send_error(t, code, why);
+    return false;
+}
 
 /* Append the texts of an item's content; what has none is told, since it will not be said.
  * false: refused, and nothing is kept. */
@@ -234,14 +242,10 @@ static bool add_content(struct realtime *t, const json_t *item)
         if (text == NULL)
             send_error(t, "unsupported", "an item's content: expected text, which alone is said");
         else if (*text != '\0' && !append(&t->text, text))
-            send_error(t, "server_error", "out of memory");
+            return drop_text(t, "server_error", "out of memory");
     }
-    if (t->text == NULL || strlen(t->text) <= 4 * t->service->limits.max_text)
-        return true;
-    free(t->text);
-    t->text = NULL;
-    send_error(t, "string_above_max_length", "the conversation: too much text before a response");
-    return false;
+    return t->text == NULL || strlen(t->text) <= 4 * t->service->limits.max_text ||
+           drop_text(t, "string_above_max_length", "the conversation: too much text before a response");
 }
 
 static void on_item(struct realtime *t, const json_t *message)
@@ -359,9 +363,17 @@ static void on_response(struct realtime *t, const json_t *message)
         send_refusal(t, &why);
         return;
     }
+    /* Of a conversation; who asks again brings the response's own input once more. */
+    char *kept = t->text != NULL ? strdup(t->text) : NULL;
+    if (t->text != NULL && kept == NULL) {
+        speech_request_empty(&request);
+        send_error(t, "server_error", "out of memory");
+        return;
+    }
     for (size_t i = 0; i < json_array_size(input); i++)
         if (!add_content(t, json_array_get(input, i))) {
             speech_request_empty(&request);
+            free(kept);
             return;
         }
     if (t->text == NULL) {
@@ -371,7 +383,15 @@ static void on_response(struct realtime *t, const json_t *message)
     }
     request.input = t->text;
     t->text = NULL;
-    begin_response(t, &request);
+    if (begin_response(t, &request, &why)) {
+        free(kept);
+        return;
+    }
+    send_refusal(t, &why);
+    if (why.status == 503)
+        t->text = kept; /* for when there is room */
+    else
+        free(kept);
 }
 
 static void on_text(void *owner, const char *text, size_t n)

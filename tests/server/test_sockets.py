@@ -361,6 +361,36 @@ def test_realtime_text_has_its_limit_in_an_item_and_in_a_response(server):
             assert s.next()["error"]["message"].startswith("a response: nothing"), kind
 
 
+def test_realtime_text_that_a_full_queue_refused_is_still_there(start):
+    """But not what the response brought itself, since who asks again brings it again."""
+    server = start("--max-streams", 1, "--queue", 1)
+
+    def item(text):
+        return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+
+    slow, waiting = server.socket(), server.socket()
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        s.send("conversation.item.create", item=item(TEXT))
+        s.until("conversation.item.done")
+        for client in slow, waiting:  # one whose stream fills its buffers, and one behind it
+            body = json.dumps({"input": "Hello there. " * 300, "response_format": "pcm", "stream": True}).encode()
+            client.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s"
+                           % (len(body), body))
+            if client is slow:
+                assert client.recv(12) == b"HTTP/1.1 200"
+        assert wait_until(lambda: server.metric("csm_requests_waiting") == 1)
+        s.send("response.create", response={"input": [item("And more.")]})
+        assert s.next()["error"]["code"] == "queue_full"
+        slow.close()
+        waiting.close()
+        assert wait_until(lambda: server.metric("csm_requests_waiting") == 0)
+        s.send("response.create", response={"input": [item("And less.")]})
+        said = s.until("response.done")
+        assert [m["delta"] for m in said if m["type"] == "response.output_audio_transcript.delta"] == [
+            TEXT, "And less."]
+
+
 def test_realtime_settings_hold_as_long_as_they_should(server):
     """A refused one changes nothing, and a response's is over with the response."""
 

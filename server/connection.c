@@ -309,36 +309,71 @@ static int bound_port(evutil_socket_t fd)
     return atoi(port);
 }
 
+static void set_port(struct addrinfo *a, int port)
+{
+    for (; a != NULL; a = a->ai_next)
+        if (a->ai_family == AF_INET)
+            ((struct sockaddr_in *)a->ai_addr)->sin_port = htons((uint16_t)port);
+        else if (a->ai_family == AF_INET6)
+            ((struct sockaddr_in6 *)a->ai_addr)->sin6_port = htons((uint16_t)port);
+}
+
+/* Resolvers may give an address twice, for a name that stands twice in /etc/hosts. */
+static bool came_before(const struct addrinfo *first, const struct addrinfo *a)
+{
+    for (; first != a; first = first->ai_next)
+        if (first->ai_addrlen == a->ai_addrlen && memcmp(first->ai_addr, a->ai_addr, a->ai_addrlen) == 0)
+            return true;
+    return false;
+}
+
+static csm_status listen_at(struct connections *all, const struct listener *how, const struct addrinfo *a,
+                            csm_error *err)
+{
+    char name[INET6_ADDRSTRLEN + 16] = "?", port[16] = "?";
+    getnameinfo(a->ai_addr, a->ai_addrlen, name, sizeof name, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    if (all->n_listeners == MAX_LISTENERS)
+        return csm_fail(err, CSM_BAD_FILE, "%s, port %s: more than %d listening sockets", name, port, MAX_LISTENERS);
+    struct listener *l = &all->listeners[all->n_listeners];
+    *l = *how;
+    l->socket = evconnlistener_new_bind(all->base, on_accept, l,
+                                        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC, 1024,
+                                        a->ai_addr, (int)a->ai_addrlen);
+    if (l->socket == NULL)
+        return csm_fail(err, CSM_BAD_FILE, "%s, port %s: %s", name, port, strerror(errno));
+    evconnlistener_set_error_cb(l->socket, on_accept_error);
+    all->n_listeners++;
+    return CSM_OK;
+}
+
 csm_status connections_listen(struct connections *all, const char *host, int port,
                               void (*accepted)(void *user, struct connection *c), void *user,
-                              int *bound, csm_error *err)
+                              int *bound, csm_error *missed, csm_error *err)
 {
+    const struct listener how = {.on_accept = accepted, .user = user, .all = all};
+    const size_t n_before = all->n_listeners;
     char service[16];
     snprintf(service, sizeof service, "%d", port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    *missed = (csm_error){""};
     const int wrong = getaddrinfo(host, service, &hints, &found);
     if (wrong != 0)
         return csm_fail(err, CSM_BAD_FILE, "%s: %s, expected an address of this machine", host,
                         gai_strerror(wrong));
-    csm_status st = CSM_OK;
-    if (all->n_listeners == MAX_LISTENERS) {
-        st = csm_fail(err, CSM_BAD_FILE, "%s: more than %d listening sockets", host, MAX_LISTENERS);
-    } else {
-        struct listener *l = &all->listeners[all->n_listeners];
-        *l = (struct listener){.on_accept = accepted, .user = user, .all = all};
-        l->socket = evconnlistener_new_bind(
-            all->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC,
-            1024, found->ai_addr, (int)found->ai_addrlen);
-        if (l->socket == NULL) {
-            st = csm_fail(err, CSM_BAD_FILE, "%s:%d: %s", host, port, strerror(errno));
-        } else {
-            evconnlistener_set_error_cb(l->socket, on_accept_error);
-            *bound = bound_port(evconnlistener_get_fd(l->socket));
-            all->n_listeners++;
+    for (struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+        csm_error why;
+        if (came_before(found, a))
+            continue;
+        if (listen_at(all, &how, a, &why) != CSM_OK) {
+            const size_t n = strlen(missed->text);
+            snprintf(missed->text + n, sizeof missed->text - n, "%s%s", n > 0 ? "; " : "", why.text);
+        } else if (all->n_listeners == n_before + 1) {
+            *bound = bound_port(evconnlistener_get_fd(all->listeners[n_before].socket));
+            set_port(found, *bound);
         }
     }
     freeaddrinfo(found);
-    return st;
+    return all->n_listeners > n_before ? CSM_OK : csm_fail(err, CSM_BAD_FILE, "%s: %s", host, missed->text);
 }
 
 csm_status connections_use_tls(struct connections *all, const char *cert, const char *key,

@@ -37,12 +37,13 @@ csm_status connections_new(struct event_base *base, const struct connection_limi
 void connections_free(struct connections *all); /* drops every connection; takes NULL */
 
 /* Listen. on_accept owns the new connection by connection_own, at once.
- *   host   an address or a name; port 0: any free one
- *   bound  receives the port
- * CSM_BAD_FILE with the system's text. */
+ *   host    an address, or a name: at all its addresses; port 0: any free one, the same of all
+ *   bound   receives the port
+ *   missed  receives which of several addresses could not be had; empty: none
+ * CSM_BAD_FILE with the system's text: none could be had. */
 csm_status connections_listen(struct connections *all, const char *host, int port,
                               void (*on_accept)(void *user, struct connection *c), void *user,
-                              int *bound, csm_error *err);
+                              int *bound, csm_error *missed, csm_error *err);
 
 /* Encrypt what is accepted from now on. PEM files. CSM_BAD_FILE. */
 csm_status connections_use_tls(struct connections *all, const char *cert, const char *key,

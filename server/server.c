@@ -57,12 +57,14 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
     char line[512];
     csm_status st = CSM_OK;
     while (st == CSM_OK && fgets(line, sizeof line, file) != NULL) {
-        const size_t n = strcspn(line, " \t\r\n");
-        if (n == 0 || line[0] == '#')
+        const char *begin = line + strspn(line, " \t"); /* pasted with an indentation */
+        const size_t n = strcspn(begin, " \t\r\n");
+        if (strlen(line) == sizeof line - 1 && line[sizeof line - 2] != '\n') { /* its rest would be a key */
+            st = csm_fail(err, CSM_BAD_FORMAT, "%s: a line longer than 510 characters", path);
+            break;
+        }
+        if (n == 0 || *begin == '#')
             continue;
-        if (n == sizeof line - 1)
-            st = csm_fail(err, CSM_BAD_FORMAT, "%s: a key longer than 510 characters", path);
-        line[n] = '\0';
         char **grown = realloc(service->keys, (service->n_keys + 1) * sizeof *grown);
         char *key = malloc(n + 1);
         if (grown != NULL)
@@ -72,7 +74,8 @@ static csm_status read_keys(struct service *service, const char *path, csm_error
             st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
             break;
         }
-        memcpy(key, line, n + 1);
+        memcpy(key, begin, n);
+        key[n] = '\0';
         service->keys[service->n_keys++] = key;
     }
     fclose(file);
@@ -293,17 +296,29 @@ static csm_status open_parts(struct server *server, csm_error *err)
     return st;
 }
 
+/* At a port; what of --host could not be had is told, where some could. */
+static csm_status listen_on(struct service *service, int port,
+                            void (*on_accept)(void *user, struct connection *c), void *user, int *bound,
+                            csm_error *err)
+{
+    csm_error missed;
+    const char *host = service->options->host;
+    const csm_status st =
+        connections_listen(service->connections, host, port, on_accept, user, bound, &missed, err);
+    if (st == CSM_OK && missed.text[0] != '\0')
+        log_line(service, "--host %s: not all its addresses: %s", host, missed.text);
+    return st;
+}
+
 static csm_status listen_all(struct server *server, csm_error *err)
 {
     struct service *service = &server->service;
     const struct serve_options *o = service->options;
-    csm_status st = connections_listen(service->connections, o->host, o->port, http_accept,
-                                       service->http, &server->port, err);
+    csm_status st = listen_on(service, o->port, http_accept, service->http, &server->port, err);
     int port = 0;
     char host[URL_HOST];
     if (st == CSM_OK && o->wyoming_port >= 0)
-        st = connections_listen(service->connections, o->host, o->wyoming_port, wyoming_accept,
-                                service, &port, err);
+        st = listen_on(service, o->wyoming_port, wyoming_accept, service, &port, err);
     if (st == CSM_OK && o->wyoming_port >= 0)
         log_line(service, "Wyoming on tcp://%s:%d", url_host(o->host, host), port);
     return st;

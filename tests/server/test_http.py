@@ -3,7 +3,9 @@
 
 import json
 import re
+import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -203,13 +205,13 @@ def test_models_health_and_metrics(server):
 
 def test_a_key_is_asked_for_and_compared_whole(start, tmp_path):
     keys = tmp_path / "keys"
-    keys.write_text("# ours\nfirst-key\nsecond-key\n")
+    keys.write_text("# ours\nfirst-key\n \tsecond-key \n  # no-key\n")
     s = start("--api-key-file", keys)
     status, headers, answer = s.request("POST", "/v1/audio/speech", BODY)
     assert status == 401 and json.loads(answer)["error"]["code"] == "invalid_api_key"
     assert headers["WWW-Authenticate"] == "Bearer"
     for key, expected in (("first-key", 200), ("second-key", 200), ("first-ke", 401), ("first-keyy", 401),
-                          ("", 401)):
+                          ("no-key", 401), ("#", 401), ("", 401)):
         assert s.request("GET", "/v1/models", headers={"Authorization": "Bearer " + key})[0] == expected
     for public in ("/", "/health", "/openapi.json"):
         assert s.request("GET", public)[0] == 200
@@ -218,10 +220,60 @@ def test_a_key_is_asked_for_and_compared_whole(start, tmp_path):
     assert status_of(s.raw(head(b"Content-Length: 10000000"))) == 401
 
 
+def test_a_line_of_keys_that_is_too_long_is_no_key_and_a_half(csm, tmp_path):
+    keys = tmp_path / "keys"
+    for line in "k" * 511, "#" + "k" * 600:
+        keys.write_text(line + "\n")
+        done = csm("serve", "--api-key-file", keys, "--port", 0, check=False)
+        assert done.returncode == 3 and done.stderr == f"csm: {keys}: a line longer than 510 characters\n"
+
+
 def test_elsewhere_than_on_loopback_a_key_is_demanded(csm):
     done = csm("serve", "--host", "0.0.0.0", "--port", 0, check=False)
     assert done.returncode == 2 and "--api-key-file" in done.stderr and "--no-auth" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+# Addresses of a name, one of them twice, one of another machine, as a resolver gives them.
+RESOLVER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+    static const char *const all[] = {"127.0.0.1", "127.0.0.1", "192.0.2.1", "127.0.0.2"};
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
+        dlsym(RTLD_NEXT, "getaddrinfo");
+    if (host == NULL || strcmp(host, "several.test") != 0)
+        return real(host, service, hints, out);
+    for (int i = 0; i < 4; i++) {
+        const int wrong = real(all[i], service, hints, out);
+        if (wrong != 0)
+            return wrong;
+        out = &(*out)->ai_next;
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of its own, and LD_PRELOAD: Linux")
+def test_a_name_is_listened_to_at_all_its_addresses(start, tmp_path, monkeypatch):
+    (tmp_path / "resolver.c").write_text(RESOLVER)
+    library = tmp_path / "resolver.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "resolver.c", "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("ASAN_OPTIONS", "verify_asan_link_order=0")
+    s = start("--host", "several.test", "--no-auth")
+    monkeypatch.undo()
+    for address in "127.0.0.1", "127.0.0.2":
+        with socket.create_connection((address, s.port), timeout=10) as c:
+            c.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert c.recv(12) == b"HTTP/1.1 200"
+    missed = [line for line in s.log if "not all its addresses" in line]
+    assert len(missed) == 1 and f"192.0.2.1, port {s.port}: " in missed[0] and "127.0.0.1" not in missed[0]
 
 
 def test_pages_of_other_origins_may_not_ask(server, start):

@@ -288,12 +288,12 @@ static bool read_adapter(const json_t *object, const csm_model_info *info,
     return refuse_value(why, "adapter", "a name of the model's adapters (/v1/models)");
 }
 
-/* A text of 19 digits or more, with a sign before them or not: of -2^63 to 2^64 - 1. */
+/* A text of 16 digits or more, with a sign before them or not: of -2^63 to 2^64 - 1. */
 static bool is_long_seed(const char *digits, uint64_t *seed)
 {
     const bool is_negative = *digits == '-';
     digits += is_negative;
-    if (strlen(digits) < 19 || strspn(digits, "0123456789") != strlen(digits))
+    if (strlen(digits) < 16 || strspn(digits, "0123456789") != strlen(digits))
         return false;
     errno = 0;
     const unsigned long long size = strtoull(digits, NULL, 10);
@@ -302,7 +302,8 @@ static bool is_long_seed(const char *digits, uint64_t *seed)
 }
 
 /* As `csm generate --seed` and torch.manual_seed take it: -1 is 2^64 - 1. From 2^63 on it comes
- * as a text of its digits: json_read makes one, and so do clients whose numbers are shorter. */
+ * as a text of its digits: json_read makes one, and so do clients whose numbers are exact up to
+ * 2^53, a number of 16 digits. */
 static bool read_seed(const json_t *object, struct speech_request *out, struct refusal *why)
 {
     const json_t *seed = given(object, "seed");

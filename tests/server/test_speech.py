@@ -296,7 +296,8 @@ def test_what_is_said_is_marked_unless_told_otherwise(csm, tmp_path):
 
 
 @pytest.mark.parametrize("asked,seed", [(2**64 - 1, 2**64 - 1), (-1, 2**64 - 1), (str(2**64 - 1), 2**64 - 1),
-                                        (2**63, 2**63), (-2**63, 2**63), (str(-2**63), 2**63)])
+                                        (2**63, 2**63), (-2**63, 2**63), (str(-2**63), 2**63),
+                                        (str(2**53 + 1), 2**53 + 1), (str(-2**53 - 1), 2**64 - 2**53 - 1)])
 def test_seeds_are_those_of_csm_generate(server, asked, seed):
     """64 bits without a sign, wherever they are told: headers, events, batches."""
     _, headers, sound = server.request("POST", "/v1/audio/speech",

@@ -158,16 +158,17 @@ static bool is_plain_http(struct bufferevent *bev, const struct connection *c)
 }
 
 /* To http:// on a port with TLS: past the TLS, which has nothing to send. What is unread would
- * reset the connection, and take the answer with it. */
+ * reset the connection, and take the answer with it; who sends on and on does not keep the loop. */
 static void refuse_plain_http(struct connection *c)
 {
     static const char answer[] =
         "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
         "{\"error\":{\"message\":\"expected https://, not http://: this port has TLS\","
         "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_request\"}}";
+    enum { MOST_AWAY = 64 }; /* pieces: 256 KiB */
     const evutil_socket_t fd = bufferevent_getfd(c->bev);
     char away[4096];
-    while (recv(fd, away, sizeof away, MSG_DONTWAIT) > 0) {
+    for (int i = 0; i < MOST_AWAY && recv(fd, away, sizeof away, MSG_DONTWAIT) > 0; i++) {
     }
     send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);

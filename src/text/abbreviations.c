@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/abbreviations.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -159,4 +160,10 @@ const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n)
         if (strlen(table[i].text) == n && memcmp(table[i].text, word, n) == 0)
             return &table[i];
     return NULL;
+}
+
+const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n)
+{
+    const bool is_star = n == 3 && at >= 4 && strncmp(text + at - 3, "he Sun", 6) == 0;
+    return is_star ? NULL : csm_abbreviation_find(text + at, n);
 }

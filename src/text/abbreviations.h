@@ -20,4 +20,7 @@ struct csm_abbreviation {
 /* The abbreviation that is the word [n], or NULL; case counts. */
 const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n);
 
+/* The same of text[at] .. text[at + n - 1]: the Sun is no day. */
+const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n);
+
 #endif

@@ -83,18 +83,11 @@ static bool digit_groups(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* Call 911, or 112: not nine hundred. */
+/* Call 911 or 112: not nine hundred. */
 static bool short_number(struct csm_builder *out, const struct csm_found *found)
 {
-    const char *at = csm_group(found, 0).p;
-    const size_t before = (size_t)(at - found->text) < 40 ? (size_t)(at - found->text) : 40;
-    const char *near = at - before;
-    bool is_dialled = false;
-    for (const char *p = near; p < at; p++)
-        is_dialled = is_dialled || strncmp(p, "all ", 4) == 0 || strncmp(p, "ial ", 4) == 0;
-    if (is_dialled)
-        csm_say_digit_groups(out, at, 3);
-    return is_dialled;
+    csm_say_digit_groups(out, csm_group(found, 0).p, 3);
+    return true;
 }
 
 /* 0x1F */
@@ -163,11 +156,13 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT, "(?<![\\w.])\\d{3}-\\d{2}-\\d{4}(?![\\w-])", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d+(?:-\\d+){3,}(?![\\w-])", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.-])(?:\\d{2,3}|0\\d{3})-\\d{3,4}-\\d{4}(?![\\w-])", telephone, NULL}, /* 135-4567-8900 */
-    {AT_DIGIT, "(?<=[Cc]all |[Dd]ial |or )(?:911|112|999|988|311|411|211|811)(?!\\w|[.,]\\d)",
+    {AT_DIGIT,
+     "(?<=\\b[Cc]all |\\b[Dd]ial |\\b(?:[Cc]all|[Dd]ial) \\d{3} or )"
+     "(?:911|112|999|988|311|411|211|811)(?!\\w|[.,]\\d| [a-z]{3,}s\\b)",
      short_number, NULL},
     {AT_DIGIT,
      "(?<=[Zz]ip code |ZIP code |ZIP Code |[Pp]ostcode |[Pp]ostal code |code is |[Zz]ip |ZIP )"
-     "\\d{4,6}(?:-\\d{4})?(?!\\w|[.,]\\d)",
+     "\\d{4,6}(?:-\\d{4})?(?!\\w|[.,]\\d| [a-z]{3,}s\\b)", /* but not of 4500 lines */
      digit_groups, NULL},
     {AT_WORD, "(?<=, )(" STATE ") (\\d{5}(?:-\\d{4})?)(?!\\w)", zip_code, NULL},
     {0}};

@@ -275,7 +275,7 @@ const struct csm_say_rule csm_say_dates[] = {
      day_first, NULL},
     {AT_WORD, "(?<!\\w)(?!May)" MONTH "[ -]" YEAR "(?!\\w|[.,]\\d)", month_and_year, NULL},
     {AT_WORD,
-     "(?<!\\w)(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH
+     "(?<!\\w|[Tt]he )(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH
      " \\d)",
      weekday, NULL},
     {AT_WORD, "(?<!\\w)(" DAY "|" MONTH_NAME ")\\.?" DASH "(" DAY "|" MONTH_NAME ")(?!\\w)",

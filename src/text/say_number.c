@@ -290,6 +290,8 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
 static bool say_spaced(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group all = csm_group(found, 0);
+    if (csm_group(found, 1).n > 0)
+        csm_builder_add_word(out, "minus");
     char digits[32];
     size_t n = 0;
     for (size_t i = 0; i < all.n && n + 1 < sizeof digits; i++)
@@ -302,7 +304,9 @@ static bool say_spaced(struct csm_builder *out, const struct csm_found *found)
 }
 
 const struct csm_say_rule csm_say_numbers[] = {
-    {AT_DIGIT, "(?<![\\w.,]|\\d )[1-9]\\d{0,2}(?: \\d{3}){0,3}? 000(?: \\d{3}){0,3}(?! ?\\d|[\\w]|[.,]\\d)",
+    {AT_DIGIT | AT_SIGN,
+     "(?<![\\w.,]|\\d )(?:(?<![)-])([-\\x{2212}]))?[1-9]\\d{0,2}(?: \\d{3}){0,3}? 000(?: \\d{3}){0,3}"
+     "(?! ?\\d|\\w|[.,]\\d)",
      say_spaced, NULL},
     {AT_DIGIT,
      "(?<![\\w.])(\\d{1,3}(?:\\.\\d+)?) ?\\x{B0} ?(?:(\\d{1,2}(?:\\.\\d+)?) ?['\\x{2032}\\x{2019}] "

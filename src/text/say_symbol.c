@@ -351,7 +351,7 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
     {AT_SIGN, "(?<=[\\w.)\"'])/(?=[\\w(\"'])", apart, NULL},
     {AT_SIGN, "/+", slash, NULL},
-    {AT_SIGN, "^-(?=[A-Z][a-z]|[a-z]{3})|(?<=[.!?,] )-(?=[A-Za-z][a-z])|(?<=[.!?,])-$", nothing, NULL}, /* - she said */
+    {AT_SIGN, "^-(?=[A-Z][a-z]|[a-z]{3})|(?<=[.!?] )-(?=[A-Za-z][a-z])|(?<=[.!?,])-$", nothing, NULL}, /* - she said */
     {AT_SIGN, "(?<=[\\s\"'(=]|^)(-{1,2})(?=[A-Za-z])", flag, NULL},
     {AT_SIGN, NULL, NULL, symbol},
     {AT_SIGN, NULL, NULL, pause},

@@ -7,14 +7,19 @@
 #include "text/abbreviations.h"
 #include "text/number.h"
 
-/* Whether the word before text[at] begins with a capital: Oak Dr., not the Dr. */
+/* Whether the word before text[at] is a name by its capital: Oak Dr., not the Dr. or My Dr. */
 static bool follows_name(const char *text, size_t at)
 {
+    static const char *const others[] = {"The ",  "My ",   "Our ",  "Your ", "His ",  "Her ", "Their ",
+                                         "This ", "That ", "Dear ", "And ",  "But ",  "Is ",  "Ask ",
+                                         "Call ", "See ",  "Any ",  "No ",   "Every "};
     size_t begin = at > 0 && text[at - 1] == ' ' ? at - 1 : 0;
     while (begin > 0 && csm_is_letter(text[begin - 1]))
         begin--;
-    return isupper((unsigned char)text[begin]) && begin + 2 < at &&
-           strncmp(text + begin, "The ", 4) != 0;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strncmp(text + begin, others[i], strlen(others[i])) == 0)
+            return false;
+    return isupper((unsigned char)text[begin]) && begin + 2 < at;
 }
 
 /* Dr. Smith, 10 a.m.; the full stop goes, unless a sentence may end there. */
@@ -26,7 +31,7 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
     size_t n = 0;
     while (csm_is_letter(p[n]) || (p[n] == '.' && csm_is_letter(p[n + 1])))
         n++;
-    const struct csm_abbreviation *found = p[n] == '.' ? csm_abbreviation_find(p, n) : NULL;
+    const struct csm_abbreviation *found = p[n] == '.' ? csm_abbreviation_at(text, at, n) : NULL;
     if (found == NULL)
         return 0;
     const char *after = p + n + 1, *next = after + strspn(after, " \n");

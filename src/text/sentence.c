@@ -46,7 +46,7 @@ static bool is_abbreviation(const char *text, size_t dot, char next, bool *may_e
         *may_end = false;
         return true;
     }
-    const struct csm_abbreviation *found = csm_abbreviation_find(text + start, n);
+    const struct csm_abbreviation *found = csm_abbreviation_at(text, start, n);
     *may_end = found != NULL && found->use == CSM_ABBREVIATION_MAY_END;
     return found != NULL &&
            (found->use != CSM_ABBREVIATION_BEFORE_NUMBER || (next >= '0' && next <= '9'));

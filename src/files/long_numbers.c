@@ -38,8 +38,9 @@ char *csm_json_quote_long(const char *json, size_t n, const char *key, size_t *n
             while (i + sign + length < n && isdigit((unsigned char)json[i + sign + length]))
                 length++;
         }
+        const bool is_fraction = i > 0 && json[i - 1] == '.' && sign == 0;
         const char after = i + sign + length < n ? json[i + sign + length] : ' ';
-        const bool is_long = length >= LONG_DIGITS && strchr(".eE", after) == NULL &&
+        const bool is_long = length >= LONG_DIGITS && !is_fraction && strchr(".eE", after) == NULL &&
                              (key == NULL || is_of_key(json, i, key));
         const size_t n_token = length > 0 ? sign + length : 1;
         if (is_long)

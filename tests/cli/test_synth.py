@@ -73,6 +73,14 @@ def test_each_item_has_files_and_a_line_in_its_order(corpus):
     assert (lines[4]["seed"], lines[4]["speaker"], lines[7]["speaker"]) == (-1, 1, 1)
 
 
+def test_a_fraction_of_twenty_digits_is_a_number(synth, tmp_path):
+    manifest = tmp_path / "in.jsonl"
+    manifest.write_text('{"id": "a", "text": "Yes.", "duration": 1.12345678901234567890,'
+                        ' "offset": -0.69999999999999995559e1, "seed": 18446744073709551615}\n')
+    synth(tmp_path / "o", manifest=manifest)
+    assert [line["seed"] for line in told(tmp_path / "o")] == ["18446744073709551615"]
+
+
 def test_a_seed_is_made_of_the_id_as_the_page_says(synth, tmp_path):
     """xxhash.xxh3_64_intdigest(id, seed=N) >> 12, by the Python package xxhash 3."""
     items = write(tmp_path / "in.jsonl", [{"id": "a", "text": "No."}, {"id": "b/../c", "text": "No."}])

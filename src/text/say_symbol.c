@@ -273,8 +273,9 @@ static size_t pause(struct csm_builder *out, const char *text, size_t at)
     const size_t n = pause_sign(text + at);
     if (n == 0)
         return 0;
+    enum { MOST_SIGNS = 64 }; /* of a run that are looked behind, at each of them */
     const char *after = text + at + n, *next = after;
-    while (*next == ' ' || pause_sign(next) > 0)
+    for (int i = 0; i < MOST_SIGNS && (*next == ' ' || pause_sign(next) > 0); i++)
         next += *next == ' ' ? 1 : pause_sign(next);
     while (out->length > 0 && !out->has_failed && out->text[out->length - 1] == ' ')
         out->text[--out->length] = '\0';

@@ -111,8 +111,7 @@ csm_status csm_session_add(csm_session *session, const csm_turn *turn, csm_error
                                 "session: frame %zu, codebook %zu: code %d, expected 0..%zu",
                                 i / info->n_codebooks, i % info->n_codebooks, (int)turn->codes[i],
                                 info->vocab - 1);
-        return append(session, turn->text, turn->speaker, turn->codes, turn->n_frames,
-                                  err);
+        return append(session, turn->text, turn->speaker, turn->codes, turn->n_frames, err);
     }
     if (turn->samples == NULL || turn->n_samples == 0)
         return csm_fail(err, CSM_BAD_ARG, "session: a turn has no sound, samples or codes");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/tokenizer_beside.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,7 +147,8 @@ static csm_status append_added(json_t *out, const json_t *added, const json_t *o
     const char *content;
     json_t *id;
     json_object_foreach((json_t *)added, content, id) {
-        if (status == CSM_OK && !json_is_number(id))
+        if (status == CSM_OK &&
+            !(json_number_value(id) >= 0 && json_number_value(id) <= INT32_MAX && json_is_number(id)))
             status = csm_fail(err, CSM_BAD_FORMAT, "added_tokens.json: %s: expected an id", content);
         bool is_special = is_in_list(extra_of(settings), content), is_owned = false;
         for (size_t i = 0; i < N_NAMED; i++) {

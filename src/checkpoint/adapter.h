@@ -53,6 +53,9 @@ struct csm_adapters {
     struct csm_tensor_set **sets; /* the files, for tensors kept whole */
     size_t n;
     struct csm_patch *patches;
+    /* Pairs of modules that PEFT's adapter_config.json does not name, which PEFT leaves out. */
+    size_t n_unnamed;
+    char unnamed[256]; /* the first one's module */
 };
 
 /* Whether a directory holds an adapter: an adapter_config.json. */

@@ -50,11 +50,17 @@ static bool is_projection(const struct csm_patch *patch)
     return false;
 }
 
-/* What is kept beside the base is a low-rank pair; the rest changes the weight itself. */
+/* What is kept beside the base is a low-rank pair; the rest changes the weight itself. What a
+ * model that is opened would tell of, nobody can be told here. */
 static csm_status check(const struct csm_kept_adapter *kept, const struct csm_patch *patch,
                         csm_error *err)
 {
     const char *what = NULL;
+    if (kept->adapters.n_unnamed > 0)
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "adapter %s: it has a pair of %s, which its target_modules do not name: PEFT "
+                        "leaves it out",
+                        kept->path, kept->adapters.unnamed);
     if (csm_part_is_codec(patch->part))
         what = "a pair of the codec";
     else if (patch->whole.data != NULL)

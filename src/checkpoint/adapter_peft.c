@@ -26,14 +26,15 @@ struct settings {
     bool is_rslora, is_dora;
 };
 
-/* Whether Python's re.match("(.*\\.)?(PATTERN)$", module) matches. */
-static bool matches(const char *pattern, const char *module)
+/* Whether a pattern of Python's matches all of a module's name, or where `has_front` its end from
+ * a dot on. `otherwise`: of one that cannot be compiled. */
+static bool matches(const char *pattern, bool has_front, const char *module, bool otherwise)
 {
     const size_t size = strlen(pattern) + 16;
     char *whole = malloc(size);
     if (whole == NULL)
-        return false;
-    snprintf(whole, size, "(.*\\.)?(%s)$", pattern);
+        return otherwise;
+    snprintf(whole, size, "%s(%s)$", has_front ? "(.*\\.)?" : "", pattern);
     int code;
     PCRE2_SIZE at;
     pcre2_code *compiled =
@@ -41,7 +42,7 @@ static bool matches(const char *pattern, const char *module)
                       PCRE2_UTF | PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
     free(whole);
     if (compiled == NULL)
-        return false;
+        return otherwise;
     pcre2_match_data *found = pcre2_match_data_create_from_pattern(compiled, NULL);
     const bool is_match =
         found != NULL && pcre2_match(compiled, (PCRE2_SPTR)module, strlen(module), 0, 0, found,
@@ -57,7 +58,7 @@ static double by_pattern(const json_t *patterns, const char *module, double fall
     const char *pattern;
     json_t *value;
     json_object_foreach((json_t *)patterns, pattern, value)
-        if (json_is_number(value) && matches(pattern, module))
+        if (json_is_number(value) && matches(pattern, true, module, false))
             return json_number_value(value);
     return fallback;
 }
@@ -189,6 +190,83 @@ static bool module_name(const struct csm_config *config, enum csm_part part, enu
     return true;
 }
 
+/* Whether the names are a pattern of the module's, or a list of which one is its end. */
+static bool is_among(const json_t *names, const char *module)
+{
+    if (json_is_string(names))
+        return strcmp(json_string_value(names), "all-linear") == 0 ||
+               matches(json_string_value(names), false, module, true);
+    const size_t n = strlen(module);
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        const size_t n_name = name != NULL ? strlen(name) : n + 1;
+        if (n_name <= n && strcmp(module + n - n_name, name) == 0 &&
+            (n_name == n || module[n - n_name - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
+/* Whether a list (or a value alone) has a text, or a number. */
+static bool is_in(const json_t *list, const json_t *value)
+{
+    bool is_there = json_equal(list, value);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        is_there = is_there || json_equal(json_array_get(list, i), value);
+    return is_there;
+}
+
+/* The number of a module's layer, the last in its name, and what stands before it; NULL: none. */
+static json_t *layer_of(const char *module, const json_t *patterns)
+{
+    for (const char *end = strrchr(module, '.'); end != NULL && end > module;) {
+        const char *begin = end;
+        while (begin > module && begin[-1] != '.')
+            begin--;
+        const char *before = begin > module ? begin - 1 : module;
+        while (before > module && before[-1] != '.')
+            before--;
+        const bool is_number = begin < end && strspn(begin, "0123456789") == (size_t)(end - begin);
+        if (is_number && before > module) {
+            json_t *name = json_stringn(before, (size_t)(begin - 1 - before));
+            const bool is_layer = json_is_null(patterns) || patterns == NULL ||
+                                  (json_is_array(patterns) && json_array_size(patterns) == 0) ||
+                                  is_in(patterns, name);
+            json_decref(name);
+            if (is_layer)
+                return json_integer(strtol(begin, NULL, 10));
+        }
+        end = begin > module ? begin - 1 : NULL;
+    }
+    return NULL;
+}
+
+/* Whether PEFT has a place for a module's pair: tuners_utils.py, check_target_module_exists. */
+static bool is_named(const json_t *config, const char *module)
+{
+    const json_t *targets = json_object_get(config, "target_modules");
+    const json_t *layers = json_object_get(config, "layers_to_transform");
+    if (!json_is_string(targets) && !json_is_array(targets))
+        return true;
+    if (is_among(json_object_get(config, "exclude_modules"), module) || !is_among(targets, module))
+        return false;
+    if (is_off(layers) || layers == NULL || json_is_string(targets))
+        return true;
+    json_t *layer = layer_of(module, json_object_get(config, "layers_pattern"));
+    const bool is_there = layer != NULL && is_in(layers, layer);
+    json_decref(layer);
+    return is_there;
+}
+
+static void check_named(struct csm_adapter_reader *reader, const char *module)
+{
+    struct csm_adapters *adapters = reader->adapters;
+    if (is_named(reader->config, module))
+        return;
+    if (adapters->n_unnamed++ == 0)
+        snprintf(adapters->unnamed, sizeof adapters->unnamed, "%s", module);
+}
+
 /* The pair of one weight, if the adapter has it. */
 static csm_status read_pair(struct csm_adapter_reader *reader, const struct settings *settings,
                             const char *module, struct csm_patch *patch, bool is_table,
@@ -253,6 +331,9 @@ static csm_status read_role(struct csm_adapter_reader *reader, const struct sett
     struct csm_set_tensor *table_b = find(reader, module, ".lora_embedding_B", "");
     if (whole == NULL && a == NULL && b == NULL && table_a == NULL && table_b == NULL)
         return CSM_OK;
+    const bool is_heads = part == CSM_DEPTH && role == CSM_ROLE_HEAD; /* of target_parameters */
+    if (!is_heads && (a != NULL || table_a != NULL))
+        check_named(reader, module);
     struct csm_patch *patch;
     csm_status st = csm_adapter_begin(reader, part, role, index, whole, false, &patch);
     if (st == CSM_OK && (a != NULL || b != NULL))

@@ -132,7 +132,13 @@ csm_status csm_checkpoint_adapt(csm_checkpoint *checkpoint, const csm_adapter *a
             return csm_fail(err, CSM_BAD_ARG, "adapter %s: scale %g, expected a number",
                             adapters[i].path != NULL ? adapters[i].path : "without a path",
                             adapters[i].scale);
+        merged->n_unnamed = 0;
         st = csm_adapters_add(merged, checkpoint, adapters[i].path, adapters[i].scale, err);
+        if (st == CSM_OK && merged->n_unnamed > 0)
+            st = csm_notes_add(&checkpoint->notes, true, err,
+                               "adapter %s: %zu pairs are of modules that its target_modules do not "
+                               "name, the first is %s: merged all the same, while PEFT leaves them out",
+                               adapters[i].path, merged->n_unnamed, merged->unnamed);
     }
     if (st != CSM_OK || n == 0)
         return st;

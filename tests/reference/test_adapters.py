@@ -166,6 +166,32 @@ def test_a_peft_adapter_over_sesames_and_mlxs_rows(csm, bases, tmp_path):
         assert torch.equal(speak(csm, bases / layout, "--adapter", adapter)[0], want)
 
 
+@pytest.mark.parametrize("settings, n_told", [
+    ({}, 0),
+    ({"target_modules": ["k_proj"]}, 1),
+    ({"target_modules": ["j_proj"]}, 2),
+    ({"target_modules": ["roj"]}, 2),
+    ({"target_modules": ["self_attn.q_proj", "layers.0.self_attn.k_proj"]}, 0),
+    ({"target_modules": "all-linear"}, 0),
+    ({"target_modules": r".*\.(q|k)_proj"}, 0),
+    ({"target_modules": "q_proj"}, 2),
+    ({"target_modules": None}, 0),
+    ({"exclude_modules": ["q_proj"]}, 1),
+    ({"exclude_modules": r"depth_decoder\..*"}, 1),
+    ({"layers_to_transform": [0, 1]}, 0),
+    ({"layers_to_transform": [0]}, 1),
+    ({"layers_to_transform": 1}, 1),
+    ({"layers_to_transform": [0], "layers_pattern": "layers"}, 1),
+    ({"layers_to_transform": [0], "layers_pattern": ["h"]}, 2),
+])
+def test_pairs_of_modules_that_the_settings_do_not_name_are_told(csm, bases, tmp_path, settings,
+                                                                 n_told):
+    adapter = peft_adapter(tmp_path / "a", settings)
+    _, said = speak(csm, bases / "hf", "--adapter", adapter)
+    assert (f"{n_told} pairs are of modules" in said) == (n_told > 0), said
+    assert said.count("are of modules") == (n_told > 0)
+
+
 def test_two_adapters_add_up_and_a_scale_of_zero_is_the_base(csm, bases, tmp_path):
     adapter = peft_adapter(tmp_path / "a")
     base, _ = speak(csm, bases / "hf")

@@ -115,6 +115,28 @@ def tokens(model, base, temperature, seed):
                           **{f"depth_decoder_{k}": v for k, v in settings.items()})[0]
 
 
+@pytest.mark.parametrize("kind, change", [("lora 1, all linear", {}), ("tables", {}),
+    ("lora 4", {"target_modules": ["q_proj", "self_attn.v_proj"]}),
+    ("lora 4", {"target_modules": r"backbone_model\..*_proj"}),
+    ("lora 4", {"target_modules": ATTENTION, "exclude_modules": r"depth_decoder\..*"}),
+    ("lora 4", {"target_modules": ATTENTION, "exclude_modules": ["v_proj"]}),
+    ("lora 4", {"target_modules": ATTENTION, "layers_to_transform": [0]}),
+    ("lora 4", {"target_modules": ATTENTION, "layers_to_transform": 1, "layers_pattern": "layers"}),
+])
+def test_pairs_that_peft_leaves_out_are_told(csm, base, tmp_path, kind, change):
+    adapter = tmp_path / "adapter"
+    make(base, adapter, kind)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(settings | change))
+    places = {name.replace(".default", "") for name, _ in reference(base, adapter, 1).named_parameters()}
+    pairs = {name for name in load_file(adapter / "adapter_model.safetensors") if ".lora_A." in name}
+    n_left_out = len(pairs - places)
+    said = csm("generate", "--model-path", base, "--text", "Hello", "--max-audio-length-ms", 80,
+               "--output", "none", "--adapter", adapter).stderr
+    assert (f"{n_left_out} pairs are of modules" if change else "") in said
+    assert (n_left_out > 0) == bool(change) == ("are of modules" in said)
+
+
 # All of them take minutes: tests/long/adapters.
 SOME = ("lora 4", "rslora 8", "dora 6", "modules kept whole", "ranks and alphas by pattern")
 

@@ -87,9 +87,9 @@ static void take_cast(struct text_socket *t, const struct cast *cast)
     t->next = (struct speech_request){0};
     t->is_configured = true;
     text_send_json(t, json_pack("{s:s, s:s, s:s, s:b, s:s}", "type", "session.configured", "session_id",
-                           t->id, "response_format", speech_format_name(t->config.format),
-                           "stream_audio", (int)t->config.is_streamed, "split_granularity",
-                           names[t->granularity]));
+                                t->id, "response_format", speech_format_name(t->config.format),
+                                "stream_audio", (int)t->config.is_streamed, "split_granularity",
+                                names[t->granularity]));
 }
 
 static void refuse_config(struct text_socket *t, const struct refusal *why)

@@ -31,7 +31,7 @@ void text_send_json(struct text_socket *t, json_t *object)
 void text_send_refusal(struct text_socket *t, const struct refusal *why)
 {
     text_send_json(t, json_pack("{s:s, s:s, s:o}", "type", "error", "message", why->message, "error",
-                           refusal_json(why)));
+                                refusal_json(why)));
 }
 
 void text_send_error(struct text_socket *t, const char *message)
@@ -58,13 +58,13 @@ static void on_sentence(void *owner, size_t sentence, const char *text)
     t->n_bytes = 0;
     const bool is_whole = t->granularity == BY_UTTERANCE;
     text_send_json(t, json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:i, s:I}", "type", "audio.start",
-                           "id", t->id, "utterance_index", (json_int_t)t->n_utterances,
-                           "sentence_index", (json_int_t)(is_whole ? 0 : sentence), "sentence_text",
-                           text, "format", speech_format_name(t->config.format), "sample_rate",
-                           t->config.rate_hz > 0 ? t->config.rate_hz
-                                                 : t->service->info->sample_rate_hz,
-                           "channels", 1, "seed",
-                           (json_int_t)saying_report(t->saying).seed));
+                                "id", t->id, "utterance_index", (json_int_t)t->n_utterances,
+                                "sentence_index", (json_int_t)(is_whole ? 0 : sentence), "sentence_text",
+                                text, "format", speech_format_name(t->config.format), "sample_rate",
+                                t->config.rate_hz > 0 ? t->config.rate_hz
+                                                      : t->service->info->sample_rate_hz,
+                                "channels", 1, "seed",
+                                (json_int_t)saying_report(t->saying).seed));
 }
 
 static void on_sound(void *owner, const void *bytes, size_t n)
@@ -78,9 +78,9 @@ static void send_done(struct text_socket *t, size_t sentence, bool has_failed)
 {
     t->has_started = false;
     text_send_json(t, json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "type", "audio.done", "id", t->id,
-                           "utterance_index", (json_int_t)t->n_utterances, "sentence_index",
-                           (json_int_t)sentence, "total_bytes", (json_int_t)t->n_bytes, "error",
-                           (int)has_failed));
+                                "utterance_index", (json_int_t)t->n_utterances, "sentence_index",
+                                (json_int_t)sentence, "total_bytes", (json_int_t)t->n_bytes, "error",
+                                (int)has_failed));
 }
 
 static void on_sentence_end(void *owner, size_t sentence)
@@ -104,9 +104,9 @@ static void end_utterance(struct text_socket *t)
     saying_close(t->saying);
     t->saying = NULL;
     text_send_json(t, json_pack("{s:s, s:s, s:o, s:I, s:I}", "type", "session.done", "session_id", t->id,
-                           "remarks", remark_list_json(&remarks),
-                           "utterance_index", (json_int_t)t->n_utterances, "total_sentences",
-                           (json_int_t)n_sounds));
+                                "remarks", remark_list_json(&remarks),
+                                "utterance_index", (json_int_t)t->n_utterances, "total_sentences",
+                                (json_int_t)n_sounds));
     t->n_utterances++;
     t->is_flushed = t->is_failed = false;
     websocket_set_deadline(t->ws, TEXT_IDLE_MS);

@@ -56,10 +56,9 @@ CSM_API bool csm_remark_recording(const char *name, const float *samples, size_t
 /* A file of sound that csm_audio_read reads in part: a WAV file shorter than its header says by a
  * frame (80 ms) or more, but for the lengths of 2 GiB and more that streams write; an Ogg file
  * (Vorbis, Opus) without its last page, with a damaged one, or with another recording behind the
- * first; an AIFF, AU or
- * Wave64 file, or an MP3 file with Xing's frame, shorter by 1 % or more. False of what cannot be
- * looked at twice, "-" and pipes: csm_audio_read_told. FLAC that breaks off is refused when it is
- * read.
+ * first; an AIFF, AU or Wave64 file, or an MP3 file with Xing's frame, shorter by 1 % or more. False
+ * of what cannot be looked at twice, "-" and pipes: csm_audio_read_told. FLAC that breaks off is
+ * refused when it is read.
  *
  *   path  the text begins with it */
 CSM_API bool csm_remark_file(const char *path, csm_remark *remark);

@@ -30,7 +30,8 @@ typedef struct csm_text_piece {
  * said), emphasis, code, tables (a row is a sentence), links (their text), images (theirs),
  * quotes, rules, footnotes, task lists, strikethrough. HTML and SSML: tags go, but for
  * <break>, which is a pause (at most 10 s), <sub alias>, <say-as> characters, and script, style,
- * <think> and <thinking> with an end, whose content goes, too; entities are what they stand for. Formulas of LaTeX are read as far as they can.
+ * <think> and <thinking> with an end, whose content goes, too; entities are what they stand for.
+ * Formulas of LaTeX are read as far as they can.
  *
  * Numbers (1,234  3.14  -5  21st  1990s  5K), years, dates (2025-03-21, 03/21/2025,
  * 21.03.2025, 21 March), times and zones, money ($5.20, $3M, 1.234,56 EUR), units (5 km,

@@ -272,6 +272,7 @@ def test_a_name_is_listened_to_at_all_its_addresses(start, tmp_path, monkeypatch
         with socket.create_connection((address, s.port), timeout=10) as c:
             c.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert c.recv(12) == b"HTTP/1.1 200"
+    assert s.stop() == 0  # and its log is whole
     missed = [line for line in s.log if "not all its addresses" in line]
     assert len(missed) == 1 and f"192.0.2.1, port {s.port}: " in missed[0] and "127.0.0.1" not in missed[0]
 

@@ -1,5 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a refusal is: exit code 3, one clear line, no output left behind."""
+"""A small valid model, a copy of it to be spoiled, and what a refusal is: exit code 3, one clear
+line, no output left behind. Fixtures are imported by name: a second conftest.py would hide the
+first one's names from tests that run with these."""
+
+import shutil
+
+import pytest
+
+import small_model
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("good")
+    small_model.write(directory)
+    return directory
+
+
+@pytest.fixture
+def model(good, tmp_path):
+    return shutil.copytree(good, tmp_path / "model")
 
 
 def speak(csm, model, *more):

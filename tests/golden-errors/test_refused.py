@@ -10,7 +10,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from refusal import assert_refused, speak  # noqa: E402
+from refusal import assert_refused, good, model, speak  # noqa: E402, F401
 from small_model import read_safetensors, replace_tensor, write_safetensors, zeros  # noqa: E402
 
 WK = "backbone_model.layers.1.self_attn.k_proj.weight"

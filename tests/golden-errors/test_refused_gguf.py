@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "reference"))
 import gguf_files  # noqa: E402
 import small_model  # noqa: E402
 from gguf_bytes import ARRAY, STRING, Gguf, text  # noqa: E402
-from refusal import assert_refused  # noqa: E402
+from refusal import assert_refused, good, model  # noqa: E402, F401
 
 WK, NORM = "backbone.blk.1.attn_k.weight", "backbone.output_norm.weight"
 WORD = "backbone.blk.0.ffn_up.weight"

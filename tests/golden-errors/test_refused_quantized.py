@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 sys.path.insert(0, os.path.dirname(__file__))
-from refusal import assert_refused, speak  # noqa: E402
+from refusal import assert_refused, good, model, speak  # noqa: E402, F401
 from small_model import read_safetensors, write_safetensors  # noqa: E402
 
 WK = "backbone_model.layers.1.self_attn.k_proj."

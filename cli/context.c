@@ -57,6 +57,9 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     else if (st == CSM_OK && csm_remark_transcript(o->audio.items[i], turn.text, turn.n_samples,
                                                    info->sample_rate_hz, &remark))
         warn(warnings, &remark);
+    if (st == CSM_OK &&
+        csm_remark_clipping(o->audio.items[i], samples, turn.n_samples, &remark))
+        warn(warnings, &remark);
     if (st == CSM_OK)
         st = csm_session_add(context->session, &turn, err);
     csm_free(samples);

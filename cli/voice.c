@@ -51,6 +51,8 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
     if (st == CSM_OK && csm_remark_transcript(a->audio, a->text, turn.n_samples,
                                               info->sample_rate_hz, &remark))
         fprintf(stderr, "csm: %s\n", remark.text);
+    if (st == CSM_OK && csm_remark_clipping(a->audio, samples, turn.n_samples, &remark))
+        fprintf(stderr, "csm: %s\n", remark.text);
     csm_free(samples);
     return st;
 }

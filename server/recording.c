@@ -67,6 +67,8 @@ csm_status recording_encode(csm_model *model, const void *bytes, size_t n, const
     if (csm_remark_recording("the recording", samples, n_samples, info->sample_rate_hz, &remark) ||
         csm_remark_transcript("the recording", text, n_samples, info->sample_rate_hz, &remark))
         remark_list_add(remarks, &remark);
+    if (csm_remark_clipping("the recording", samples, n_samples, &remark))
+        remark_list_add(remarks, &remark);
     const double length_s = (double)n_samples / info->sample_rate_hz;
     const size_t frames = (n_samples + info->frame_samples - 1) / info->frame_samples;
     int32_t *made = NULL;

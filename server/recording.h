@@ -15,7 +15,7 @@
  *   codes      receives [n_frames, n_codebooks], to be freed
  *   seconds    receives how long the sound is; may be NULL
  *   remarks    receives what is wrong with it besides: cut-recording, silent-recording,
- *              short-recording, unlikely-text
+ *              short-recording, clipped-recording, unlikely-text
  *
  * Returns CSM_OK; CSM_BAD_FORMAT (no sound, too long); CSM_BAD_FILE (no room for a
  * temporary file); CSM_ENGINE, CSM_NO_MEMORY. */

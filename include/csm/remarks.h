@@ -6,6 +6,7 @@
  *
  *     silent-recording  a recording without sound      csm_remark_recording
  *     short-recording   shorter than a frame (80 ms)   csm_remark_recording
+ *     clipped-recording cut off at full scale          csm_remark_clipping
  *     cut-recording     a file that is not all there   csm_remark_file, csm_audio_read_told
  *     unlikely-text     too short or long for it       csm_remark_transcript
  *     other-speaker     the context has another voice  csm_remark_speaker
@@ -52,6 +53,16 @@ CSM_API void csm_remark_write(csm_remark *remark, const char *code, const char *
  *   samples  [n_samples] mono at rate_hz */
 CSM_API bool csm_remark_recording(const char *name, const float *samples, size_t n_samples,
                                   int rate_hz, csm_remark *remark);
+
+/* A recording that was too loud for its microphone or file: at least 4 % of its samples lie at
+ * full scale (0.999 and more; resampled, 0.999 to 1.5, which is about half of those that were cut
+ * off). Loud speech that a limiter made has some 1 %, a sine that just fits 2.9 %. The voice that
+ * follows is as harsh.
+ *
+ *   name     of the recording, the text begins with it
+ *   samples  [n_samples] mono */
+CSM_API bool csm_remark_clipping(const char *name, const float *samples, size_t n_samples,
+                                 csm_remark *remark);
 
 /* A file of sound that csm_audio_read reads in part: a WAV file shorter than its header says by a
  * frame (80 ms) or more, but for the lengths of 2 GiB and more that streams write; an Ogg file

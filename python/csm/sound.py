@@ -101,6 +101,6 @@ def as_sound(name: str, audio: Any, sampling_rate: int | None, rate_hz: int,
     return _csm.resample(values, own_hz, rate_hz, is_torchaudio)
 
 
-def warn_of_recording(name: str, samples: np.ndarray, rate_hz: int, text: str) -> str | None:
-    found = _csm.remark_recording(name, samples, rate_hz, text)
-    return None if found is None else warn(*found)
+def warn_of_recording(name: str, samples: np.ndarray, rate_hz: int, text: str) -> None:
+    for remark in _csm.remark_recording(name, samples, rate_hz, text):
+        warn(*remark)

@@ -6,7 +6,6 @@
 #include <csm/audio.h>
 #include <csm/remarks.h>
 #include <csm/text.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -81,16 +80,19 @@ nb::ndarray<nb::numpy, float> resample(const Samples &samples, int from_hz, int 
     return numpy_array(std::move(values), {n});
 }
 
-/* (code, text), or None; `text` is what is said in it */
-std::optional<std::pair<std::string, std::string>>
+/* (code, text) of each remark on a recording; `text` is what is said in it. */
+std::vector<std::pair<std::string, std::string>>
 remark_recording(const std::string &name, const Samples &samples, int rate_hz, const std::string &text)
 {
+    std::vector<std::pair<std::string, std::string>> all;
     csm_remark remark;
     const size_t n = samples.shape(0);
-    if (!csm_remark_recording(name.c_str(), samples.data(), n, rate_hz, &remark) &&
-        !csm_remark_transcript(name.c_str(), text.c_str(), n, rate_hz, &remark))
-        return std::nullopt;
-    return std::make_pair(std::string(remark.code), std::string(remark.text));
+    if (csm_remark_recording(name.c_str(), samples.data(), n, rate_hz, &remark) ||
+        csm_remark_transcript(name.c_str(), text.c_str(), n, rate_hz, &remark))
+        all.emplace_back(remark.code, remark.text);
+    if (csm_remark_clipping(name.c_str(), samples.data(), n, &remark))
+        all.emplace_back(remark.code, remark.text);
+    return all;
 }
 
 /* (code, text) of each remark on a text to be said. */

@@ -85,7 +85,7 @@ def test_what_is_no_sound_is_refused_by_name(model, audio, says):
 @pytest.mark.parametrize(("audio", "text", "code"), [
     (np.zeros(48000), "y", "silent-recording"), (X * 1e-3, "y", "silent-recording"),
     (np.full(4000, 5e-4), "y", "silent-recording"), (X[:1919], "y", "short-recording"),
-    (X[:10], "y", "short-recording"), (X, "Words, " * 100, "unlikely-text")])
+    (X[:10], "y", "short-recording"), (np.sign(X), "Words.", "clipped-recording"), (X, "Words, " * 100, "unlikely-text")])
 def test_a_recording_without_a_voice_is_warned_of(model, audio, text, code):
     with pytest.warns(csm.SpeechWarning) as told:
         model.generate("Hi.", context=[csm.Segment(0, text, audio)], max_audio_length_ms=160)

@@ -102,6 +102,27 @@ bool csm_remark_recording(const char *name, const float *samples, size_t n_sampl
     return true;
 }
 
+bool csm_remark_clipping(const char *name, const float *samples, size_t n_samples,
+                         csm_remark *remark)
+{
+    const float full = 0.999f, highest = 1.5f; /* resampling swings so far, floats may go on */
+    const double most = 0.04;
+    size_t n = 0;
+    float peak = 0;
+    for (size_t i = 0; i < n_samples; i++) {
+        const float height = fabsf(samples[i]);
+        n += height >= full;
+        peak = height > peak ? height : peak;
+    }
+    if (peak > highest || (double)n < most * (double)n_samples || n == 0)
+        return false;
+    csm_remark_write(remark, "clipped-recording",
+                     "%s: %.0f %% of its samples are at full scale: it was recorded too loud, and the "
+                     "voice will be as harsh",
+                     name, 100.0 * (double)n / (double)n_samples);
+    return true;
+}
+
 bool csm_remark_transcript(const char *name, const char *text, size_t n_samples, int rate_hz,
                            csm_remark *remark)
 {

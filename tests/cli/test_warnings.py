@@ -164,6 +164,18 @@ def test_a_context_without_the_speaker_is_told(csm, spoken, asked):
     assert codes_of(csm(*SAY, *SHORT, *context, "--speaker", spoken[0])) == ["cut"]
 
 
+def test_a_recording_that_was_too_loud_is_told_and_is_a_voice(csm, tmp_path):
+    write_wav(tmp_path / "a.wav", np.clip(tone(gain=4), -1, 32767 / 32768))
+    write_wav(tmp_path / "b.wav", tone(gain=1))
+    for name, is_told in ("a.wav", True), ("b.wav", False):
+        context = ["--context-audio", tmp_path / name, "--context-text", "How are you?"]
+        done = csm(*SAY, *SHORT, *context)
+        assert ("at full scale" in done.stderr) == is_told, done.stderr
+        done = csm("voice", "add", name[0], "--audio", tmp_path / name, "--text", "How are you?",
+                   env={"CSM_VOICES": str(tmp_path / "voices")})
+        assert ("at full scale" in done.stderr) == is_told, done.stderr
+
+
 QUIET = {"zeros": 0 * tone(), "hiss": np.random.default_rng(1).normal(0, 3e-4, RATE),
          "faint": tone(gain=1e-3), "one click": np.eye(1, RATE, 500)[0] * 0.01,
          "an offset": 0 * tone() + 0.4}

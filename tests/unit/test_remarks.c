@@ -4,6 +4,7 @@
 #include "unit/cmocka_all.h"
 
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include <csm/remarks.h>
@@ -65,6 +66,34 @@ static void a_recording_is_short_below_a_frame(void **state)
     assert_true(csm_remark_recording("x", sound, 639, 8000, &remark));
     assert_false(csm_remark_recording("x", sound, 640, 8000, &remark));
     assert_true(csm_remark_recording("x", sound, 0, 24000, &remark));
+}
+
+/* A sine; cut off at 1. */
+static void a_tone(float height)
+{
+    for (size_t i = 0; i < 48000; i++) {
+        const float x = height * sinf(0.05f * (float)i);
+        sound[i] = x > 1 ? 1 : x < -1 ? -1 : x;
+    }
+}
+
+static void a_recording_is_clipped_where_many_samples_are_at_full_scale(void **state)
+{
+    (void)state;
+    csm_remark remark;
+    a_tone(1); /* 2.9 % of them */
+    assert_false(csm_remark_clipping("x.wav", sound, 48000, &remark));
+    a_tone(1.01f); /* 9 % */
+    assert_true(csm_remark_clipping("x.wav", sound, 48000, &remark));
+    assert_string_equal(remark.code, "clipped-recording");
+    assert_non_null(strstr(remark.text, "x.wav: 9 % of"));
+    sound[0] = 1.6f; /* floats that go on beyond 1 are loud, not cut off */
+    assert_false(csm_remark_clipping("x.wav", sound, 48000, &remark));
+    one_loud_frame(1); /* 4 % */
+    assert_true(csm_remark_clipping("x.wav", sound, 48000, &remark));
+    sound[1920] = 0;
+    assert_false(csm_remark_clipping("x.wav", sound, 48000, &remark));
+    assert_false(csm_remark_clipping("x.wav", sound, 0, &remark));
 }
 
 static void what_a_model_thought_is_left_out_and_told(void **state)
@@ -148,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recording_is_silent_below_60_db_where_it_is_loudest),
         cmocka_unit_test(a_recording_is_short_below_a_frame),
+        cmocka_unit_test(a_recording_is_clipped_where_many_samples_are_at_full_scale),
         cmocka_unit_test(what_a_model_thought_is_left_out_and_told),
         cmocka_unit_test(a_speaker_is_one_of_the_context),
         cmocka_unit_test(an_ending_is_told_once),

@@ -114,19 +114,20 @@ static uint64_t promised_of_mp3(const struct csm_mapped *file)
     return 0;
 }
 
-/* The bytes of a file by its own header; 0: it does not say. */
+/* The bytes of a file by its own header; 0: it does not say. Who streams promises much: SoX
+ * 0x7F000000 of AIFF, FFmpeg all ones of Wave64. */
 static uint64_t promised_bytes(const struct csm_mapped *file)
 {
-    enum { HEADER = 28 };
+    enum { HEADER = 28, STREAMED = 0x7F000000 };
     const unsigned char *p = file->data;
     if (file->size < HEADER)
         return 0;
     if (is_at(file, 0, "FORM") && is_at(file, 8, "AIF"))
-        return 8 + (uint64_t)be32(p + 4);
+        return be32(p + 4) >= STREAMED ? 0 : 8 + (uint64_t)be32(p + 4);
     if (is_at(file, 0, ".snd"))
         return be32(p + 8) == UINT32_MAX /* unknown */ ? 0 : (uint64_t)be32(p + 4) + be32(p + 8);
     if (is_at(file, 0, "riff"))
-        return u64(p + 16);
+        return u64(p + 16) > INT64_MAX ? 0 : u64(p + 16);
     return is_at(file, 0, "ID3") || (p[0] == 0xFF && p[1] >= 0xE0) ? promised_of_mp3(file) : 0;
 }
 

@@ -221,6 +221,18 @@ def test_a_recording_that_breaks_off_is_told(csm, build_dir, sound, tmp_path, en
         assert "several recordings" in csm(*encode).stderr
 
 
+@pytest.mark.parametrize("ending, at, length", [
+    ("aiff", 4, "7f000050"), ("w64", 16, "ffffffffffffffff"), ("w64", 16, "0000000000000000"),
+    ("au", 8, "ffffffff"), ("wav", 4, "ffffffff")])
+def test_lengths_of_who_streams_promise_nothing(csm, sound, tmp_path, ending, at, length):
+    """SoX writes AIFF's, FFmpeg Wave64's, AU's and WAV's into a pipe."""
+    path = tmp_path / f"a.{ending}"
+    data = bytearray(whole(path, sound, ending))
+    data[at:at + len(length) // 2] = bytes.fromhex(length)
+    path.write_bytes(data)
+    assert csm("codec", "encode", path, tmp_path / "o.st").stderr == ""
+
+
 @pytest.mark.parametrize("how", ["cut", "damaged"])
 def test_flac_that_is_not_whole_is_refused(csm, sound, tmp_path, how):
     """libsndfile gives what was good, and tells it once: what the next read does not find is forgotten."""

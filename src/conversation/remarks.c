@@ -36,12 +36,12 @@ bool csm_remark_letters(const char *text, csm_remark *remark)
     return n > 0;
 }
 
-/* Where a tag begins; NULL: nowhere. */
+/* Where a tag begins; NULL: nowhere. One in backquotes is spoken of. */
 static const char *find_tag(const char *text, const char *tag)
 {
-    for (; (text = strchr(text, '<')) != NULL; text++)
-        if (strncasecmp(text, tag, strlen(tag)) == 0)
-            return text;
+    for (const char *at = text; (at = strchr(at, '<')) != NULL; at++)
+        if (strncasecmp(at, tag, strlen(tag)) == 0 && (at == text || at[-1] != '`'))
+            return at;
     return NULL;
 }
 

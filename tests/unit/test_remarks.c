@@ -102,7 +102,8 @@ static void what_a_model_thought_is_left_out_and_told(void **state)
     static const char *const texts[] = {"<think>Hm.</think>Yes.", "Well. <THINKING>a\nb</Thinking>",
                                         "<think>a <thinking>b</thinking>"};
     static const char *const others[] = {"", "Use the <think> tag.", "</think>Yes.", "I think so.",
-                                         "<thinker>Yes.</thinker>", "</think> <think>"};
+                                         "<thinker>Yes.</thinker>", "</think> <think>",
+                                         "Put it between `<think>` and `</think>` tags."};
     csm_remark remark;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_true(csm_remark_thoughts(texts[i], &remark));

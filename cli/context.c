@@ -51,15 +51,12 @@ static csm_status add_recording(const struct context_options *o, size_t i, csm_m
     turn.samples = samples;
     if (st == CSM_OK && remark.code[0] != '\0')
         warn(warnings, &remark);
-    if (st == CSM_OK && csm_remark_recording(o->audio.items[i], samples, turn.n_samples,
-                                             info->sample_rate_hz, &remark))
-        warn(warnings, &remark);
-    else if (st == CSM_OK && csm_remark_transcript(o->audio.items[i], turn.text, turn.n_samples,
-                                                   info->sample_rate_hz, &remark))
-        warn(warnings, &remark);
-    if (st == CSM_OK &&
-        csm_remark_clipping(o->audio.items[i], samples, turn.n_samples, &remark))
-        warn(warnings, &remark);
+    csm_remark heard[CSM_REFERENCE_REMARKS];
+    const size_t n_heard = st == CSM_OK ? csm_remark_reference(o->audio.items[i], turn.text, samples, turn.n_samples,
+                                                               info->sample_rate_hz, heard)
+                                        : 0;
+    for (size_t k = 0; k < n_heard; k++)
+        warn(warnings, &heard[k]);
     if (st == CSM_OK)
         st = csm_session_add(context->session, &turn, err);
     csm_free(samples);

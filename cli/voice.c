@@ -48,11 +48,12 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
         st = csm_voice_add(model, name, &turn, err);
     if (st == CSM_OK && whole.code[0] != '\0')
         fprintf(stderr, "csm: %s\n", whole.text);
-    if (st == CSM_OK && csm_remark_transcript(a->audio, a->text, turn.n_samples,
-                                              info->sample_rate_hz, &remark))
-        fprintf(stderr, "csm: %s\n", remark.text);
-    if (st == CSM_OK && csm_remark_clipping(a->audio, samples, turn.n_samples, &remark))
-        fprintf(stderr, "csm: %s\n", remark.text);
+    csm_remark heard[CSM_REFERENCE_REMARKS];
+    const size_t n_heard = st == CSM_OK ? csm_remark_reference(a->audio, a->text, samples, turn.n_samples,
+                                                               info->sample_rate_hz, heard)
+                                        : 0;
+    for (size_t i = 0; i < n_heard; i++)
+        fprintf(stderr, "csm: %s\n", heard[i].text);
     csm_free(samples);
     return st;
 }

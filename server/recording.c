@@ -37,11 +37,11 @@ static csm_status read_sound(const csm_model_info *info, const void *bytes, size
     char path[32];
     snprintf(path, sizeof path, "/dev/fd/%d", fileno(file));
     const bool is_sesame = strcmp(info->layout, "hf") != 0;
-    const csm_status st = csm_audio_read_within(
-        path, info->sample_rate_hz, is_sesame ? CSM_RESAMPLER_TORCHAUDIO : CSM_RESAMPLER_SOXR,
-        longest_s, samples, n_samples, err);
     csm_remark remark;
-    if (st == CSM_OK && csm_remark_file(path, &remark)) {
+    const csm_status st = csm_audio_read_told(
+        path, info->sample_rate_hz, is_sesame ? CSM_RESAMPLER_TORCHAUDIO : CSM_RESAMPLER_SOXR,
+        longest_s, samples, n_samples, &remark, err);
+    if (st == CSM_OK && remark.code[0] != '\0') {
         rename_sound(remark.text, sizeof remark.text, path);
         remark_list_add(remarks, &remark);
     }
@@ -63,12 +63,11 @@ csm_status recording_encode(csm_model *model, const void *bytes, size_t n, const
     csm_status st = read_sound(info, bytes, n, longest_s, &samples, &n_samples, remarks, err);
     if (st != CSM_OK)
         return st;
-    csm_remark remark;
-    if (csm_remark_recording("the recording", samples, n_samples, info->sample_rate_hz, &remark) ||
-        csm_remark_transcript("the recording", text, n_samples, info->sample_rate_hz, &remark))
-        remark_list_add(remarks, &remark);
-    if (csm_remark_clipping("the recording", samples, n_samples, &remark))
-        remark_list_add(remarks, &remark);
+    csm_remark heard[CSM_REFERENCE_REMARKS];
+    const size_t n_heard =
+        csm_remark_reference("the recording", text, samples, n_samples, info->sample_rate_hz, heard);
+    for (size_t i = 0; i < n_heard; i++)
+        remark_list_add(remarks, &heard[i]);
     const double length_s = (double)n_samples / info->sample_rate_hz;
     const size_t frames = (n_samples + info->frame_samples - 1) / info->frame_samples;
     int32_t *made = NULL;

@@ -83,6 +83,18 @@ CSM_API bool csm_remark_file(const char *path, csm_remark *remark);
 CSM_API bool csm_remark_transcript(const char *name, const char *text, size_t n_samples,
                                    int rate_hz, csm_remark *remark);
 
+enum { CSM_REFERENCE_REMARKS = 2 /* that csm_remark_reference writes at most */ };
+
+/* A recording as a voice, and what is said in it: csm_remark_recording, or else
+ * csm_remark_transcript; and csm_remark_clipping.
+ *
+ *   name     of the recording, the texts begin with it
+ *   remarks  receives [at most CSM_REFERENCE_REMARKS]
+ *
+ * Returns how many there are. */
+CSM_API size_t csm_remark_reference(const char *name, const char *text, const float *samples,
+                                    size_t n_samples, int rate_hz, csm_remark *remarks);
+
 /* A speaker for whom nothing gives a voice: the context has turns, and none is the
  * speaker's; or it has none, and the model names its speakers (voices.json), this one not. A
  * model that names none may know any.
@@ -97,8 +109,7 @@ CSM_API bool csm_speaker_is_named(const csm_model *model, int speaker);
 /* Letters in a text, for the embedded voice, that it cannot speak (csm_text_unspoken). */
 CSM_API bool csm_remark_letters(const char *text, csm_remark *remark);
 
-/* A text to be normalized in which something stands between <think> or <thinking> tags, which
- * csm_text_normalize and csm_text_pieces leave out. */
+/* A text to be normalized, of which something is left out (csm_text_thoughts). */
 CSM_API bool csm_remark_thoughts(const char *text, csm_remark *remark);
 
 /* Marked sound (csm/mark.h) that is too short for its mark to be found again: less than 0.24 s.

@@ -84,6 +84,10 @@ CSM_API CSM_MUST_USE csm_status csm_text_normalize(const char *text, char **out,
  * Returns how many there are in the text; 0 for one that is not UTF-8 from its beginning. */
 CSM_API size_t csm_text_unspoken(const char *text, const char **script);
 
+/* The tags between which csm_text_pieces and csm_text_normalize leave out what a model was
+ * thinking: "think" or "thinking" (static), as the first of them is called; NULL: there are none. */
+CSM_API const char *csm_text_thoughts(const char *text);
+
 /* Where the sentence at the beginning of a text ends.
  *
  *   text       UTF-8, not starting with white space

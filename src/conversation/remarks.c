@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
 
 #include <csm/text.h>
 #include <csm/voices.h>
@@ -36,28 +34,13 @@ bool csm_remark_letters(const char *text, csm_remark *remark)
     return n > 0;
 }
 
-/* Where a tag begins; NULL: nowhere. One in backquotes is spoken of. */
-static const char *find_tag(const char *text, const char *tag)
-{
-    for (const char *at = text; (at = strchr(at, '<')) != NULL; at++)
-        if (strncasecmp(at, tag, strlen(tag)) == 0 && (at == text || at[-1] != '`'))
-            return at;
-    return NULL;
-}
-
 bool csm_remark_thoughts(const char *text, csm_remark *remark)
 {
-    static const char *const tags[][2] = {{"<think>", "</think>"}, {"<thinking>", "</thinking>"}};
-    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
-        const char *begin = find_tag(text, tags[i][0]);
-        if (begin != NULL && find_tag(begin, tags[i][1]) != NULL) {
-            csm_remark_write(remark, "unspoken-thoughts",
-                             "text: what stands between %s and %s is not spoken", tags[i][0],
-                             tags[i][1]);
-            return true;
-        }
-    }
-    return false;
+    const char *tag = csm_text_thoughts(text);
+    if (tag != NULL)
+        csm_remark_write(remark, "unspoken-thoughts",
+                         "text: what stands between <%s> and </%s> is not spoken", tag, tag);
+    return tag != NULL;
 }
 
 /* Mean square of the loudest 80 ms, about its mean: a microphone's offset is no sound. */
@@ -149,6 +132,15 @@ bool csm_remark_mark(size_t n_samples, int rate_hz, csm_remark *remark)
                      "%.2f s or more",
                      seconds, shortest_s);
     return true;
+}
+
+size_t csm_remark_reference(const char *name, const char *text, const float *samples,
+                            size_t n_samples, int rate_hz, csm_remark *remarks)
+{
+    size_t n = csm_remark_recording(name, samples, n_samples, rate_hz, remarks) ||
+               csm_remark_transcript(name, text, n_samples, rate_hz, remarks);
+    n += csm_remark_clipping(name, samples, n_samples, remarks + n);
+    return n;
 }
 
 /* "0, 2 and 3" of speakers, each once, as far as there is room. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <csm/text.h>
 #include <pcre2.h>
 
 #include "base/builder.h"
@@ -32,6 +33,9 @@
     "tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr|speak|break|emphasis|prosody|voice|lang|"  \
     "say-as|phoneme|paragraph|sentence|think|thinking|answer"
 
+/* What a model was thinking; its tag is group 2. */
+#define THOUGHTS "(?i)<(think|thinking)>(?:[^<]++|<(?!/?think))*+</\\2>"
+
 static const struct {
     const char *pattern, *with; /* groups are counted from 2 */
 } changes[] = {
@@ -49,7 +53,7 @@ static const struct {
     {"(?<![\\w=])==(?=\\w)([^=\\n]{1,200}?)(?<=\\S)==(?![\\w=])", "$2"},
     {"(?<![\\w+])\\+\\+(?=\\w)([^+\\n]{1,200}?)(?<=\\S)\\+\\+(?![\\w+])", "$2"},
     {"</?[A-Za-z][\\w-]{0,20}:[\\w-]{1,40}(?:\\s[^<>]{0,200})?>", ""}, /* of a name space */
-    {"(?i)<(think|thinking)>(?:[^<]++|<(?!/?think))*+</\\2>", "\n\n"}, /* what they were thinking */
+    {THOUGHTS, "\n\n"},
     {"</[A-Za-z]\\w{0,20}_\\w{1,40}>|(?s)<([A-Za-z]\\w{0,20}_\\w{1,40})>(?=[^<]{0,8000}</\\2>)", ""}, /* <tool_call> */
     /* a space that was left out */
     {"(?<=[a-z]{2}[?!])(?=[A-Z][a-z']* )", " "},
@@ -148,17 +152,31 @@ static void add_plain(struct csm_builder *out, const char *text)
     }
 }
 
+/* A pattern that matches outside of code; NULL: out of memory. */
+static pcre2_code *compile(const char *pattern)
+{
+    char whole[1024];
+    int code = 0;
+    PCRE2_SIZE offset;
+    whole[0] = '\0';
+    strcat(strcat(whole, NOT_IN_CODE), pattern); /* both are constants of this file, and fit */
+    return pcre2_compile((PCRE2_SPTR)whole, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &offset, NULL);
+}
+
+static pcre2_match_context *limits_new(void)
+{
+    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    if (limits != NULL)
+        pcre2_set_match_limit(limits, 1000000);
+    return limits;
+}
+
 /* Change all places of a pattern; what PCRE2 gives up on stays as it is. */
 static csm_status change(char **text, const char *pattern, const char *with,
                          pcre2_match_context *limits, csm_error *err)
 {
-    char whole[1024];
-    int code = 0;
-    PCRE2_SIZE offset, n = strlen(*text) + 64;
-    whole[0] = '\0';
-    strcat(strcat(whole, NOT_IN_CODE), pattern); /* both are constants of this file, and fit */
-    pcre2_code *compiled =
-        pcre2_compile((PCRE2_SPTR)whole, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &offset, NULL);
+    PCRE2_SIZE n = strlen(*text) + 64;
+    pcre2_code *compiled = compile(pattern);
     if (compiled == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
     csm_status status = CSM_OK;
@@ -206,12 +224,10 @@ csm_status csm_markup_prepare(const char *text, char **out, csm_error *err)
     struct csm_builder plain = {0};
     add_plain(&plain, text);
     char *made = csm_builder_take(&plain);
-    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    pcre2_match_context *limits = limits_new();
     csm_status status = made != NULL && limits != NULL
                             ? CSM_OK
                             : csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
-    if (limits != NULL)
-        pcre2_set_match_limit(limits, 1000000);
     for (size_t i = 0; status == CSM_OK && i < sizeof changes / sizeof *changes; i++)
         status = change(&made, changes[i].pattern, changes[i].with, limits, err);
     pcre2_match_context_free(limits);
@@ -220,4 +236,23 @@ csm_status csm_markup_prepare(const char *text, char **out, csm_error *err)
     else
         free(made);
     return status;
+}
+
+const char *csm_text_thoughts(const char *text)
+{
+    const char *tag = NULL;
+    if (strchr(text, '<') == NULL)
+        return NULL;
+    pcre2_code *compiled = compile(THOUGHTS);
+    pcre2_match_context *limits = limits_new();
+    pcre2_match_data *match = compiled != NULL ? pcre2_match_data_create_from_pattern(compiled, NULL) : NULL;
+    if (limits != NULL && match != NULL &&
+        pcre2_match(compiled, (PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, 0, 0, match, limits) > 0) {
+        const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match);
+        tag = at[5] - at[4] == strlen("think") ? "think" : "thinking";
+    }
+    pcre2_match_data_free(match);
+    pcre2_match_context_free(limits);
+    pcre2_code_free(compiled);
+    return tag;
 }

@@ -131,9 +131,6 @@ nb::dict report_dict(const csm_report &r)
     return d;
 }
 
-/* What csm/remarks.h tells: (code, text) each. */
-using Remarks = std::vector<std::pair<std::string, std::string>>;
-
 /* A copy of what the library lends until its next call; empty for NULL. */
 template <typename T> std::vector<T> copied(const T *data, size_t n)
 {
@@ -231,10 +228,7 @@ public:
         csm_remark found[CSM_ENDING_REMARKS];
         const size_t n =
             csm_remark_ending(&report, csm_model_describe(handle_->model)->frame_ms, found);
-        Remarks all;
-        for (size_t i = 0; i < n; i++)
-            all.emplace_back(found[i].code, found[i].text);
-        return all;
+        return remarks_of(found, n);
     }
 
 private:
@@ -443,9 +437,9 @@ public:
         const std::shared_ptr<Handle> handle = opened(handle_);
         const std::vector<csm_turn> turns = views(context);
         csm_remark found;
-        if (!csm_remark_speaker(handle->model, speaker, turns.data(), turns.size(), &found))
-            return {};
-        return {{found.code, found.text}};
+        const size_t n =
+            csm_remark_speaker(handle->model, speaker, turns.data(), turns.size(), &found);
+        return remarks_of(&found, n);
     }
 
     /* A voice by name: the speaker, and its turns as (text, speaker, codes). */

@@ -7,8 +7,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <string>
+#include <utility>
 #include <vector>
 
+#include <csm/remarks.h>
 #include <csm/status.h>
 #include <csm/tensors.h>
 
@@ -46,6 +49,17 @@ private:
 struct Seed {
     uint64_t value;
 };
+
+/* What csm/remarks.h tells: (code, text) each. */
+using Remarks = std::vector<std::pair<std::string, std::string>>;
+
+inline Remarks remarks_of(const csm_remark *remarks, size_t n)
+{
+    Remarks all;
+    for (size_t i = 0; i < n; i++)
+        all.emplace_back(remarks[i].code, remarks[i].text);
+    return all;
+}
 
 /* A NumPy array that owns `values`. */
 template <typename T>

@@ -80,32 +80,21 @@ nb::ndarray<nb::numpy, float> resample(const Samples &samples, int from_hz, int 
     return numpy_array(std::move(values), {n});
 }
 
-/* (code, text) of each remark on a recording; `text` is what is said in it. */
-std::vector<std::pair<std::string, std::string>>
-remark_recording(const std::string &name, const Samples &samples, int rate_hz, const std::string &text)
+/* `text` is what is said in the recording. */
+Remarks remark_recording(const std::string &name, const Samples &samples, int rate_hz, const std::string &text)
 {
-    std::vector<std::pair<std::string, std::string>> all;
-    csm_remark remark;
-    const size_t n = samples.shape(0);
-    if (csm_remark_recording(name.c_str(), samples.data(), n, rate_hz, &remark) ||
-        csm_remark_transcript(name.c_str(), text.c_str(), n, rate_hz, &remark))
-        all.emplace_back(remark.code, remark.text);
-    if (csm_remark_clipping(name.c_str(), samples.data(), n, &remark))
-        all.emplace_back(remark.code, remark.text);
-    return all;
+    csm_remark found[CSM_REFERENCE_REMARKS];
+    const size_t n = csm_remark_reference(name.c_str(), text.c_str(), samples.data(), samples.shape(0),
+                                          rate_hz, found);
+    return remarks_of(found, n);
 }
 
-/* (code, text) of each remark on a text to be said. */
-std::vector<std::pair<std::string, std::string>> remark_text(const std::string &text,
-                                                             bool is_normalized, bool is_embedded)
+Remarks remark_text(const std::string &text, bool is_normalized, bool is_embedded)
 {
-    std::vector<std::pair<std::string, std::string>> all;
-    csm_remark found;
-    if (is_normalized && csm_remark_thoughts(text.c_str(), &found))
-        all.emplace_back(found.code, found.text);
-    if (is_embedded && csm_remark_letters(text.c_str(), &found))
-        all.emplace_back(found.code, found.text);
-    return all;
+    csm_remark found[2];
+    size_t n = is_normalized && csm_remark_thoughts(text.c_str(), found);
+    n += is_embedded && csm_remark_letters(text.c_str(), found + n);
+    return remarks_of(found, n);
 }
 
 } // namespace

@@ -33,7 +33,10 @@
  * defaults; they may grow, and callers that know fewer members go on as they are.
  *
  * Threads: a model is used by any number of threads at once (generate.h). Status and
- * error: status.h. */
+ * error: status.h.
+ *
+ * Rounding mode, flushed denormals, traps and locale of the calling thread are put aside
+ * while the library computes, and put back: draws and sound are those of any other host. */
 #ifndef CSM_CSM_H
 #define CSM_CSM_H
 

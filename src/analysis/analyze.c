@@ -4,11 +4,11 @@
 #include "analysis/stream_stats.h"
 #include "analysis/two_sample.h"
 #include "analysis/verdict.h"
+#include "base/arithmetic.h"
 #include "base/error.h"
 
-csm_status csm_analyze_distributions(const csm_tokens *a, const csm_tokens *b,
-                                     const csm_analyze_options *options, csm_analysis **out,
-                                     csm_error *err)
+static csm_status analyze(const csm_tokens *a, const csm_tokens *b,
+                          const csm_analyze_options *options, csm_analysis **out, csm_error *err)
 {
     const csm_analyze_options defaults = {0};
     if (options == NULL)
@@ -31,6 +31,16 @@ csm_status csm_analyze_distributions(const csm_tokens *a, const csm_tokens *b,
     }
     *out = analysis;
     return CSM_OK;
+}
+
+csm_status csm_analyze_distributions(const csm_tokens *a, const csm_tokens *b,
+                                     const csm_analyze_options *options, csm_analysis **out,
+                                     csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = analyze(a, b, options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 void csm_analysis_close(csm_analysis *analysis)

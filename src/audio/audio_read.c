@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "audio/whole.h"
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "files/mapped.h"
 
@@ -40,9 +41,9 @@ csm_status csm_audio_read_within(const char *path, int rate_hz, csm_resampler re
     return csm_audio_read_told(path, rate_hz, resampler, longest_s, samples, n_samples, NULL, err);
 }
 
-csm_status csm_audio_read_told(const char *path, int rate_hz, csm_resampler resampler,
-                               double longest_s, float **samples, size_t *n_samples,
-                               csm_remark *remark, csm_error *err)
+static csm_status read_told(const char *path, int rate_hz, csm_resampler resampler,
+                            double longest_s, float **samples, size_t *n_samples,
+                            csm_remark *remark, csm_error *err)
 {
     float *own = NULL;
     size_t n_own = 0;
@@ -55,4 +56,15 @@ csm_status csm_audio_read_told(const char *path, int rate_hz, csm_resampler resa
         status = csm_fail(err, CSM_BAD_FORMAT, "%s: %d Hz, expected 1 to 768000", path, own_hz);
     free(own);
     return status;
+}
+
+csm_status csm_audio_read_told(const char *path, int rate_hz, csm_resampler resampler,
+                               double longest_s, float **samples, size_t *n_samples,
+                               csm_remark *remark, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = read_told(path, rate_hz, resampler, longest_s, samples, n_samples,
+                                    remark, err);
+    csm_arithmetic_end(&host);
+    return st;
 }

@@ -9,6 +9,7 @@
 
 #include "audio/format.h"
 #include "audio/resample_stream.h"
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -164,8 +165,9 @@ static csm_status open_all(csm_encoder *e, int rate_hz, const csm_audio_options 
     return status;
 }
 
-csm_status csm_encoder_open(csm_audio_format format, int rate_hz, const csm_audio_options *options,
-                            const csm_encoder_target *target, csm_encoder **out, csm_error *err)
+static csm_status open_encoder(csm_audio_format format, int rate_hz,
+                               const csm_audio_options *options, const csm_encoder_target *target,
+                               csm_encoder **out, csm_error *err)
 {
     const struct csm_format *row = csm_format_row(format);
     if (row == NULL || target == NULL || target->write == NULL)
@@ -183,6 +185,15 @@ csm_status csm_encoder_open(csm_audio_format format, int rate_hz, const csm_audi
     else
         *out = e;
     return status;
+}
+
+csm_status csm_encoder_open(csm_audio_format format, int rate_hz, const csm_audio_options *options,
+                            const csm_encoder_target *target, csm_encoder **out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = open_encoder(format, rate_hz, options, target, out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 /* ---- pushing ----------------------------------------------------------------- */
@@ -206,7 +217,7 @@ static csm_status pass(csm_encoder *e, const float *samples, size_t n, bool is_l
     return status;
 }
 
-csm_status csm_encoder_push(csm_encoder *e, const float *samples, size_t n_samples, csm_error *err)
+static csm_status push(csm_encoder *e, const float *samples, size_t n_samples, csm_error *err)
 {
     float piece[AT_ONCE];
     e->n_pushed += n_samples;
@@ -222,7 +233,15 @@ csm_status csm_encoder_push(csm_encoder *e, const float *samples, size_t n_sampl
     return status;
 }
 
-csm_status csm_encoder_finish(csm_encoder *e, csm_error *err)
+csm_status csm_encoder_push(csm_encoder *e, const float *samples, size_t n_samples, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = push(e, samples, n_samples, err);
+    csm_arithmetic_end(&host);
+    return st;
+}
+
+static csm_status finish(csm_encoder *e, csm_error *err)
 {
     if (e->n_promised != 0 && e->n_promised != e->n_pushed)
         return csm_fail(err, CSM_BAD_ARG,
@@ -230,6 +249,14 @@ csm_status csm_encoder_finish(csm_encoder *e, csm_error *err)
                         (unsigned long long)e->n_pushed, (unsigned long long)e->n_promised);
     csm_status status = e->resample != NULL ? pass(e, NULL, 0, true, err) : CSM_OK;
     return status == CSM_OK ? e->format->kind->finish(e->state, err) : status;
+}
+
+csm_status csm_encoder_finish(csm_encoder *e, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = finish(e, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 void csm_encoder_close(csm_encoder *e)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 
 struct csm_joint {
@@ -70,8 +71,8 @@ csm_status csm_joint_push(csm_joint *joint, const float *samples, size_t n_sampl
     return CSM_OK;
 }
 
-csm_status csm_joint_pause(csm_joint *joint, int pause_ms, const float **out, size_t *n_out,
-                           csm_error *err)
+static csm_status pause_after(csm_joint *joint, int pause_ms, const float **out, size_t *n_out,
+                              csm_error *err)
 {
     const size_t n = joint->n_held;
     const size_t n_silent = pause_ms > 0 ? joint->rate_hz * (size_t)pause_ms / 1000 : 0;
@@ -87,6 +88,15 @@ csm_status csm_joint_pause(csm_joint *joint, int pause_ms, const float **out, si
     *out = joint->given;
     *n_out = n + n_silent;
     return CSM_OK;
+}
+
+csm_status csm_joint_pause(csm_joint *joint, int pause_ms, const float **out, size_t *n_out,
+                           csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = pause_after(joint, pause_ms, out, n_out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 void csm_joint_close(csm_joint *joint)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "audio/resample_stream.h"
+#include "base/arithmetic.h"
 #include "base/error.h"
 
 enum { MAX_HZ = 768000 };
@@ -82,8 +83,8 @@ static csm_status resample_torchaudio(const float *x, size_t n_x, int from_hz, i
     return CSM_OK;
 }
 
-csm_status csm_audio_resample(csm_resampler resampler, const float *samples, size_t n_samples,
-                              int from_hz, int to_hz, float **out, size_t *n_out, csm_error *err)
+static csm_status resample(csm_resampler resampler, const float *samples, size_t n_samples,
+                           int from_hz, int to_hz, float **out, size_t *n_out, csm_error *err)
 {
     if (from_hz < 1 || from_hz > MAX_HZ || to_hz < 1 || to_hz > MAX_HZ)
         return csm_fail(err, CSM_BAD_ARG, "resampling %d to %d Hz: expected 1 to %d Hz", from_hz,
@@ -108,6 +109,15 @@ csm_status csm_audio_resample(csm_resampler resampler, const float *samples, siz
     *out = result;
     *n_out = n;
     return CSM_OK;
+}
+
+csm_status csm_audio_resample(csm_resampler resampler, const float *samples, size_t n_samples,
+                              int from_hz, int to_hz, float **out, size_t *n_out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = resample(resampler, samples, n_samples, from_hz, to_hz, out, n_out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 uint64_t csm_resampled_count(uint64_t n, int from_hz, int to_hz)

@@ -10,20 +10,25 @@
 #include <xlocale.h>
 #endif
 
-/* The C locale for this thread, until end(). */
+#include "base/arithmetic.h"
+
+/* The C locale for this thread, until end(), and C's rounding of decimals. */
 struct c_locale {
     locale_t own, before;
+    fenv_t host;
 };
 
 static struct c_locale begin(void)
 {
-    struct c_locale c = {.own = newlocale(LC_ALL_MASK, "C", (locale_t)0)};
+    struct c_locale c = {.own = newlocale(LC_ALL_MASK, "C", (locale_t)0),
+                         .host = csm_arithmetic_begin()};
     c.before = c.own != (locale_t)0 ? uselocale(c.own) : (locale_t)0;
     return c;
 }
 
 static void end(struct c_locale c)
 {
+    csm_arithmetic_end(&c.host);
     if (c.own == (locale_t)0) /* no memory for one */
         return;
     uselocale(c.before);

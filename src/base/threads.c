@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/arithmetic.h"
 #include "base/clock.h"
 #include "base/cores.h"
 #include "base/error.h"
@@ -145,6 +146,7 @@ static void *worker_main(void *argument)
 {
     struct worker *w = argument;
     uint64_t turn = 0;
+    csm_arithmetic_of_thread();
     while (wait_for_work(w->pool, &turn))
         take_part(w->pool, w->index);
     return NULL;

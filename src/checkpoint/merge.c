@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "checkpoint/model_writer.h"
@@ -137,8 +138,8 @@ static csm_status write_model(const csm_checkpoint *checkpoint, const char *out_
     return st;
 }
 
-csm_status csm_merge(const char *in_dir, const csm_adapter *adapters, size_t n,
-                     const char *out_dir, csm_error *err)
+static csm_status merge(const char *in_dir, const csm_adapter *adapters, size_t n,
+                        const char *out_dir, csm_error *err)
 {
     csm_checkpoint *checkpoint = NULL;
     csm_status st = check_out_dir(out_dir, err);
@@ -156,5 +157,14 @@ csm_status csm_merge(const char *in_dir, const csm_adapter *adapters, size_t n,
     if (st == CSM_OK)
         st = write_model(checkpoint, out_dir, err);
     csm_checkpoint_close(checkpoint);
+    return st;
+}
+
+csm_status csm_merge(const char *in_dir, const csm_adapter *adapters, size_t n,
+                     const char *out_dir, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = merge(in_dir, adapters, n, out_dir, err);
+    csm_arithmetic_end(&host);
     return st;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/affine.h"
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "base/fp_blocks.h"
 #include "base/numbers.h"
@@ -346,8 +347,8 @@ static csm_status choose_mode(const char *mode, struct job *job, csm_error *err)
     return CSM_OK;
 }
 
-csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mode, int bits,
-                        int group, bool replace, csm_quantize_report *report, csm_error *err)
+static csm_status quantize(const char *in_dir, const char *out_dir, const char *mode, int bits,
+                           int group, bool replace, csm_quantize_report *report, csm_error *err)
 {
     struct job job = {.bits = bits, .group = group};
     csm_checkpoint *checkpoint = NULL;
@@ -390,5 +391,14 @@ csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mod
     list_free(&job.list);
     csm_threads_free(job.threads);
     csm_checkpoint_close(checkpoint);
+    return st;
+}
+
+csm_status csm_quantize(const char *in_dir, const char *out_dir, const char *mode, int bits,
+                        int group, bool replace, csm_quantize_report *report, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = quantize(in_dir, out_dir, mode, bits, group, replace, report, err);
+    csm_arithmetic_end(&host);
     return st;
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "generate/model.h"
@@ -34,8 +35,8 @@ void csm_codec_release(csm_codec *codec)
     codec->is_bound = false;
 }
 
-csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm_codec **out,
-                          csm_error *err)
+static csm_status open_codec(const char *dir, const csm_model_options *options, csm_codec **out,
+                             csm_error *err)
 {
     csm_model_options known = csm_model_defaults();
     char voice[4096];
@@ -71,6 +72,15 @@ csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm
     }
     *out = codec;
     return CSM_OK;
+}
+
+csm_status csm_codec_open(const char *dir, const csm_model_options *options, csm_codec **out,
+                          csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = open_codec(dir, options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 void csm_codec_close(csm_codec *codec)
@@ -135,8 +145,8 @@ static csm_status encode(csm_codec *codec, const float *samples, size_t n_sample
     return st;
 }
 
-csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_samples,
-                            size_t n_codebooks, int32_t *codes, csm_error *err)
+static csm_status encode_checked(csm_codec *codec, const float *samples, size_t n_samples,
+                                 size_t n_codebooks, int32_t *codes, csm_error *err)
 {
     csm_status st = check_codebooks(codec, n_codebooks, err);
     for (size_t i = 0; st == CSM_OK && i < n_samples; i++)
@@ -152,6 +162,15 @@ csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_sam
         csm_encoded_keep(&codec->encoded, samples, n_samples, codes,
                          (n_samples + frame - 1) / frame, n_codebooks);
     }
+    return st;
+}
+
+csm_status csm_codec_encode(csm_codec *codec, const float *samples, size_t n_samples,
+                            size_t n_codebooks, int32_t *codes, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = encode_checked(codec, samples, n_samples, n_codebooks, codes, err);
+    csm_arithmetic_end(&host);
     return st;
 }
 
@@ -188,8 +207,8 @@ csm_status csm_decoder_open(csm_codec *codec, csm_decoder **out, csm_error *err)
     return CSM_OK;
 }
 
-csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n_frames,
-                            size_t n_codebooks, float *samples, csm_error *err)
+static csm_status push(csm_decoder *decoder, const int32_t *codes, size_t n_frames,
+                       size_t n_codebooks, float *samples, csm_error *err)
 {
     csm_status st = check_codebooks(decoder->codec, n_codebooks, err);
     size_t n_entries = decoder->codec->info.n_entries;
@@ -207,6 +226,15 @@ csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n
     }
     if (st == CSM_OK)
         st = csm_mimi_check(samples, n_frames * frame, err);
+    return st;
+}
+
+csm_status csm_decoder_push(csm_decoder *decoder, const int32_t *codes, size_t n_frames,
+                            size_t n_codebooks, float *samples, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = push(decoder, codes, n_frames, n_codebooks, samples, err);
+    csm_arithmetic_end(&host);
     return st;
 }
 

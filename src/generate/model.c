@@ -6,6 +6,7 @@
 
 #include <csm/experimental.h>
 
+#include "base/arithmetic.h"
 #include "base/cores.h"
 #include "base/error.h"
 #include "base/sized.h"
@@ -198,9 +199,8 @@ void csm_model_options_init(csm_model_options *options)
     csm_sized_write(options, &defaults, sizeof defaults);
 }
 
-csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoint,
-                                     const csm_model_options *options, csm_model **out,
-                                     csm_error *err)
+static csm_status open_model(const char *path, csm_checkpoint *checkpoint,
+                             const csm_model_options *options, csm_model **out, csm_error *err)
 {
     csm_model_options known = csm_model_defaults();
     if (options != NULL) {
@@ -227,6 +227,16 @@ csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoin
     }
     *out = m;
     return CSM_OK;
+}
+
+csm_status csm_model_open_checkpoint(const char *path, csm_checkpoint *checkpoint,
+                                     const csm_model_options *options, csm_model **out,
+                                     csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = open_model(path, checkpoint, options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 csm_status csm_model_open(const char *dir, const csm_model_options *options, csm_model **out,

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 
 enum { FRAMES = 3 };
@@ -46,6 +47,7 @@ static csm_status fill(csm_noise_ahead *noise, float *frame, csm_error *err)
 static void *run(void *argument)
 {
     csm_noise_ahead *noise = argument;
+    csm_arithmetic_of_thread();
     pthread_mutex_lock(&noise->mutex);
     while (!noise->is_stopping && noise->status == CSM_OK) {
         if (noise->n_filled > noise->n_taken + FRAMES - 2) {

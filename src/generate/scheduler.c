@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/sized.h"
@@ -620,6 +621,7 @@ static void work(struct csm_scheduler *s)
 static void *run(void *argument)
 {
     struct csm_scheduler *s = argument;
+    csm_arithmetic_of_thread();
     pthread_mutex_lock(&s->lock);
     for (;;) {
         s->is_awake = false;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "mark/chips.h"
 #include "mark/mark_options.h"
@@ -112,7 +113,7 @@ static csm_status look(csm_detector *d, csm_error *err)
 
 /* ---- the stream ------------------------------------------------------------------ */
 
-csm_status csm_detector_open(const csm_mark_options *options, csm_detector **out, csm_error *err)
+static csm_status open_detector(const csm_mark_options *options, csm_detector **out, csm_error *err)
 {
     csm_mark_options o;
     csm_status status = csm_mark_options_settle(options, &o, err);
@@ -131,6 +132,14 @@ csm_status csm_detector_open(const csm_mark_options *options, csm_detector **out
     return CSM_OK;
 }
 
+csm_status csm_detector_open(const csm_mark_options *options, csm_detector **out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = open_detector(options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
+}
+
 static csm_status take_step(csm_detector *d, csm_error *err)
 {
     csm_mark_whiten_step(&d->whiten, d->samples, d->white + d->n_white);
@@ -145,7 +154,7 @@ static csm_status take_step(csm_detector *d, csm_error *err)
     return status;
 }
 
-csm_status csm_detector_push(csm_detector *d, const float *samples, size_t n, csm_error *err)
+static csm_status push(csm_detector *d, const float *samples, size_t n, csm_error *err)
 {
     if (d->is_done)
         return csm_fail(err, CSM_BAD_ARG, "detector: samples after the result, expected a new one");
@@ -156,6 +165,14 @@ csm_status csm_detector_push(csm_detector *d, const float *samples, size_t n, cs
             status = take_step(d, err);
     }
     return status;
+}
+
+csm_status csm_detector_push(csm_detector *d, const float *samples, size_t n, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = push(d, samples, n, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 /* The last steps, filled with silence, bring out what the filters still hold. */
@@ -171,8 +188,8 @@ static csm_status drain(csm_detector *d, csm_error *err)
     return status;
 }
 
-csm_status csm_detector_result(csm_detector *d, const csm_mark_found **found, size_t *n_found,
-                               double *p_value, csm_error *err)
+static csm_status give_result(csm_detector *d, const csm_mark_found **found, size_t *n_found,
+                              double *p_value, csm_error *err)
 {
     if (!d->is_done) {
         csm_status status = drain(d, err);
@@ -198,6 +215,15 @@ csm_status csm_detector_result(csm_detector *d, const csm_mark_found **found, si
     if (p_value != NULL)
         *p_value = d->lowest_p;
     return CSM_OK;
+}
+
+csm_status csm_detector_result(csm_detector *d, const csm_mark_found **found, size_t *n_found,
+                               double *p_value, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = give_result(d, found, n_found, p_value, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 void csm_detector_close(csm_detector *d)

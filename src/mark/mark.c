@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "mark/chips.h"
 #include "mark/mark_options.h"
@@ -178,7 +179,7 @@ static inline void push_step(csm_mark *m, size_t factor, const float *samples, f
     csm_mark_shape_take(&m->shape, above);
 }
 
-csm_status csm_mark_open(const csm_mark_options *options, csm_mark **out, csm_error *err)
+static csm_status open_mark(const csm_mark_options *options, csm_mark **out, csm_error *err)
 {
     csm_mark_options o;
     csm_status status = csm_mark_options_settle(options, &o, err);
@@ -195,7 +196,15 @@ csm_status csm_mark_open(const csm_mark_options *options, csm_mark **out, csm_er
     return CSM_OK;
 }
 
-void csm_mark_push(csm_mark *m, const float *samples, size_t n, float *out)
+csm_status csm_mark_open(const csm_mark_options *options, csm_mark **out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = open_mark(options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
+}
+
+static void push(csm_mark *m, const float *samples, size_t n, float *out)
 {
     const size_t factor = m->rate.factor, whole = N_STEP * factor;
     while (n > 0) {
@@ -210,6 +219,13 @@ void csm_mark_push(csm_mark *m, const float *samples, size_t n, float *out)
         out += n_now;
         n -= n_now;
     }
+}
+
+void csm_mark_push(csm_mark *m, const float *samples, size_t n, float *out)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    push(m, samples, n, out);
+    csm_arithmetic_end(&host);
 }
 
 void csm_mark_close(csm_mark *m)

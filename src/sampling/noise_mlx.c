@@ -12,6 +12,7 @@
  *               second is used
  *   uniform     bits / 2^32 in float32, below 1 by one step of the dtype at
  *               least; 16-bit types round that (since 0.26.5) */
+#include "base/arithmetic.h"
 #include "sampling/exact_math.h"
 #include "sampling/noise.h"
 
@@ -82,17 +83,31 @@ float csm_mlx_uniform_of(uint32_t word, csm_dtype dtype)
     return csm_round_to(dtype, u < below_one ? u : below_one);
 }
 
-void csm_mlx_uniform(const uint32_t key[2], size_t n, float *uniform)
+static void make_uniform(const uint32_t key[2], size_t n, float *uniform)
 {
     for (size_t i = 0; i < n; i++)
         uniform[i] = csm_mlx_uniform_of(word_of(key, n, i), CSM_DTYPE_F32);
 }
 
-void csm_mlx_gumbel(const uint32_t key[2], size_t n, float *gumbel)
+void csm_mlx_uniform(const uint32_t key[2], size_t n, float *uniform)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    make_uniform(key, n, uniform);
+    csm_arithmetic_end(&host);
+}
+
+static void make_gumbel(const uint32_t key[2], size_t n, float *gumbel)
 {
     csm_mlx_uniform(key, n, gumbel);
     for (size_t i = 0; i < n; i++)
         gumbel[i] = -csm_libm_logf(-csm_libm_logf(gumbel[i]));
+}
+
+void csm_mlx_gumbel(const uint32_t key[2], size_t n, float *gumbel)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    make_gumbel(key, n, gumbel);
+    csm_arithmetic_end(&host);
 }
 
 static void next_key(struct noise_mlx *noise)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "sampling/noise.h"
@@ -333,8 +334,8 @@ static void spread_probabilities(csm_sampler *s, size_t vocab, float *probs)
         probs[s->index[i]] = s->left[i];
 }
 
-csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
-                            int32_t *tokens, float *margins, float *probs, csm_error *err)
+static csm_status draw(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                       int32_t *tokens, float *margins, float *probs, csm_error *err)
 {
     csm_status st = prepare(s, logits, rows, vocab, err);
     if (st != CSM_OK)
@@ -352,8 +353,17 @@ csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, si
     return CSM_OK;
 }
 
-csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
-                                    size_t n_samples, int32_t *tokens, csm_error *err)
+csm_status csm_sampler_draw(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                            int32_t *tokens, float *margins, float *probs, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = draw(s, logits, rows, vocab, tokens, margins, probs, err);
+    csm_arithmetic_end(&host);
+    return st;
+}
+
+static csm_status draw_several(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                               size_t n_samples, int32_t *tokens, csm_error *err)
 {
     if (s->config.sampler != CSM_SAMPLER_TRANSFORMERS)
         return csm_fail(err, CSM_BAD_ARG, "several samples with sampler %s, expected transformers",
@@ -384,8 +394,17 @@ csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t 
     return CSM_OK;
 }
 
-csm_status csm_draw_greedy(const float *logits, size_t rows, size_t vocab, int32_t *tokens,
-                           float *margins, csm_error *err)
+csm_status csm_sampler_draw_several(csm_sampler *s, const float *logits, size_t rows, size_t vocab,
+                                    size_t n_samples, int32_t *tokens, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = draw_several(s, logits, rows, vocab, n_samples, tokens, err);
+    csm_arithmetic_end(&host);
+    return st;
+}
+
+static csm_status draw_greedy(const float *logits, size_t rows, size_t vocab, int32_t *tokens,
+                              float *margins, csm_error *err)
 {
     if (rows == 0 || vocab == 0 || vocab > INT32_MAX)
         return csm_fail(err, CSM_BAD_ARG, "logits: shape [%zu, %zu], expected at least one entry",
@@ -411,6 +430,15 @@ csm_status csm_draw_greedy(const float *logits, size_t rows, size_t vocab, int32
             margins[row] = best - second;
     }
     return CSM_OK;
+}
+
+csm_status csm_draw_greedy(const float *logits, size_t rows, size_t vocab, int32_t *tokens,
+                           float *margins, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = draw_greedy(logits, rows, vocab, tokens, margins, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 bool csm_draw_is_certain(float margin, float logit_error)

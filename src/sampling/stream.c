@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/error.h"
 #include "sampling/noise.h"
 
@@ -216,8 +217,8 @@ bool csm_noise_may_vanish(const csm_stream *stream, size_t first, size_t n)
     }
 }
 
-csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, size_t cols,
-                           float *noise, csm_error *err)
+static csm_status fill(csm_stream *stream, csm_dtype dtype, size_t rows, size_t cols, float *noise,
+                       csm_error *err)
 {
     if (dtype != CSM_DTYPE_F32 && dtype != CSM_DTYPE_BF16 && dtype != CSM_DTYPE_F16)
         return csm_fail(err, CSM_BAD_ARG, "noise: dtype %s, expected F32, BF16 or F16",
@@ -235,4 +236,13 @@ csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, siz
     else
         csm_noise_fill(stream, dtype, 0, n, noise);
     return CSM_OK;
+}
+
+csm_status csm_stream_fill(csm_stream *stream, csm_dtype dtype, size_t rows, size_t cols,
+                           float *noise, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = fill(stream, dtype, rows, cols, noise, err);
+    csm_arithmetic_end(&host);
+    return st;
 }

@@ -3,6 +3,7 @@
  * realtime.c - WS /v1/realtime: OpenAI's events as far as speech out goes. What is added
  * to the conversation as text is what the next response says; nothing listens, and no
  * language model answers. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +24,13 @@ struct realtime {
     bool is_beta; /* events have the names that they had before OpenAI's release */
     struct speech_request config;
     char session[36], response[36], item[36];
+    const char *asked; /* the id of the event that is being read; NULL: it has none, or none is */
 
-    char *text; /* added and not yet said; NULL: none */
+    char *text;      /* added and not yet said; NULL: none */
+    char *last_item; /* the id of the conversation's last item; NULL: it has none */
     struct saying *saying; /* of the response under way; NULL: none */
     char *transcript;      /* of it */
+    json_t *metadata;      /* the client's own words for it; NULL: none */
 };
 
 /* ---- events ------------------------------------------------------------------------- */
@@ -44,9 +48,12 @@ static void send_event(struct realtime *t, const char *type, json_t *event)
     free(text);
 }
 
+/* It names the event that it answers: clients find by that what did not happen. */
 static void send_refusal(struct realtime *t, const struct refusal *why)
 {
-    send_event(t, "error", json_pack("{s:o}", "error", refusal_json(why)));
+    json_t *error = refusal_json(why);
+    json_object_set_new(error, "event_id", t->asked != NULL ? json_string(t->asked) : json_null());
+    send_event(t, "error", json_pack("{s:o}", "error", error));
 }
 
 static void send_error(struct realtime *t, const char *code, const char *message)
@@ -66,12 +73,21 @@ static json_t *session_json(const struct realtime *t)
                      "audio/pcm", "rate", t->service->info->sample_rate_hz);
 }
 
+/* The one part of an item: its sound, with the words of it so far. */
+static json_t *part_json(const struct realtime *t, const char *type)
+{
+    return json_pack("{s:s, s:s}", "type", type, "transcript",
+                     t->transcript != NULL ? t->transcript : "");
+}
+
+/* An item begins without its part, which is told by an event of its own. */
 static json_t *item_json(const struct realtime *t, const char *status)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:[{s:s, s:s}]}", "id", t->item, "object",
-                     "realtime.item", "type", "message", "status", status, "role", "assistant",
-                     "content", "type", t->is_beta ? "audio" : "output_audio", "transcript",
-                     t->transcript != NULL ? t->transcript : "");
+    json_t *content = json_array();
+    if (strcmp(status, "in_progress") != 0)
+        json_array_append_new(content, part_json(t, t->is_beta ? "audio" : "output_audio"));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "id", t->item, "object", "realtime.item",
+                     "type", "message", "status", status, "role", "assistant", "content", content);
 }
 
 /* Of a response that is over. */
@@ -80,20 +96,24 @@ static const char *item_status(const char *status)
     return strcmp(status, "completed") == 0 ? "completed" : "incomplete";
 }
 
+/* Its metadata are the client's, whose values are texts; when it is over the seed is there, too. */
 static json_t *response_json(const struct realtime *t, const char *status)
 {
-    json_t *response = json_pack("{s:s, s:s, s:s, s:[]}", "id", t->response, "object",
-                                 "realtime.response", "status", status, "output");
+    json_t *metadata = t->metadata != NULL ? json_deep_copy(t->metadata) : json_object();
+    json_t *response = json_pack("{s:s, s:s, s:s, s:[], s:o}", "id", t->response, "object",
+                                 "realtime.response", "status", status, "output", "metadata", metadata);
     if (t->saying == NULL || strcmp(status, "in_progress") == 0)
         return response;
     const struct saying_report r = saying_report(t->saying);
+    char seed[24];
+    snprintf(seed, sizeof seed, "%" PRIu64, r.seed);
+    json_object_set_new(metadata, "seed", json_string(seed));
     json_array_append_new(json_object_get(response, "output"), item_json(t, item_status(status)));
     json_object_set_new(response, "usage",
                         json_pack("{s:I, s:I, s:I}", "input_tokens",
                                   (json_int_t)(r.n_text + r.n_prompt), "output_tokens",
                                   (json_int_t)r.n_frames, "total_tokens",
                                   (json_int_t)(r.n_text + r.n_prompt + r.n_frames)));
-    json_object_set_new(response, "metadata", json_pack("{s:I}", "seed", (json_int_t)r.seed));
     const struct remark_list remarks = saying_remarks(t->saying);
     json_object_set_new(response, "remarks", remark_list_json(&remarks));
     return response;
@@ -106,9 +126,34 @@ static json_t *place_json(const struct realtime *t)
                      "output_index", 0, "content_index", 0);
 }
 
+/* The part of a response's item, and where it is. */
+static json_t *placed_part_json(const struct realtime *t)
+{
+    json_t *part = place_json(t);
+    json_object_set_new(part, "part", part_json(t, "audio"));
+    return part;
+}
+
 static const char *name_of(const struct realtime *t, const char *beta, const char *now)
 {
     return t->is_beta ? beta : now;
+}
+
+/* An item joins the conversation, behind the last one. */
+static void send_item_added(struct realtime *t, json_t *item)
+{
+    const char *id = json_string_value(json_object_get(item, "id"));
+    send_event(t, name_of(t, "conversation.item.created", "conversation.item.added"),
+               json_pack("{s:s?, s:O}", "previous_item_id", t->last_item, "item", item));
+    free(t->last_item);
+    t->last_item = id != NULL ? strdup(id) : NULL;
+}
+
+/* Nothing of it is still to come; before OpenAI's release nobody was told. */
+static void send_item_done(struct realtime *t, json_t *item)
+{
+    if (!t->is_beta)
+        send_event(t, "conversation.item.done", json_pack("{s:O}", "item", item));
 }
 
 static void realtime_free(struct realtime *t)
@@ -117,7 +162,9 @@ static void realtime_free(struct realtime *t)
     saying_close(t->saying);
     speech_request_empty(&t->config);
     free(t->text);
+    free(t->last_item);
     free(t->transcript);
+    json_decref(t->metadata);
     free(t);
 }
 
@@ -145,14 +192,18 @@ static void end_response(struct realtime *t, const char *status)
                         json_string(t->transcript != NULL ? t->transcript : ""));
     send_event(t, name_of(t, "response.audio_transcript.done", "response.output_audio_transcript.done"),
                transcript);
+    send_event(t, "response.content_part.done", placed_part_json(t));
+    json_t *item = item_json(t, item_status(status));
+    send_item_done(t, item);
     send_event(t, "response.output_item.done",
-               json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
-                         item_json(t, item_status(status))));
+               json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item", item));
     send_event(t, "response.done", json_pack("{s:o}", "response", response_json(t, status)));
     saying_close(t->saying);
     t->saying = NULL;
     free(t->transcript);
     t->transcript = NULL;
+    json_decref(t->metadata);
+    t->metadata = NULL;
     websocket_set_deadline(t->ws, IDLE_MS);
     if (t->service->is_ending) {
         websocket_close(t->ws, WEBSOCKET_GOING_AWAY, "the server is ending");
@@ -214,9 +265,12 @@ static bool begin_response(struct realtime *t, struct speech_request *request, s
     bytes_random_name("resp_", t->response);
     bytes_random_name("item_", t->item);
     send_event(t, "response.created", json_pack("{s:o}", "response", response_json(t, "in_progress")));
+    json_t *item = item_json(t, "in_progress");
     send_event(t, "response.output_item.added",
-               json_pack("{s:s, s:i, s:o}", "response_id", t->response, "output_index", 0, "item",
-                         item_json(t, "in_progress")));
+               json_pack("{s:s, s:i, s:O}", "response_id", t->response, "output_index", 0, "item", item));
+    send_item_added(t, item);
+    json_decref(item);
+    send_event(t, "response.content_part.added", placed_part_json(t));
     return true;
 }
 
@@ -265,10 +319,8 @@ static void on_item(struct realtime *t, const json_t *message)
         bytes_random_name("item_", id);
         json_object_set_new(added, "id", json_string(id));
     }
-    send_event(t, name_of(t, "conversation.item.created", "conversation.item.added"),
-               json_pack("{s:O}", "item", added));
-    if (!t->is_beta)
-        send_event(t, "conversation.item.done", json_pack("{s:O}", "item", added));
+    send_item_added(t, added);
+    send_item_done(t, added);
     json_decref(added);
 }
 
@@ -352,7 +404,7 @@ static void on_session(struct realtime *t, const json_t *message)
 static void on_response(struct realtime *t, const json_t *message)
 {
     const json_t *settings = json_object_get(message, "response");
-    const json_t *input = json_object_get(settings, "input");
+    const json_t *input = json_object_get(settings, "input"), *metadata = json_object_get(settings, "metadata");
     struct speech_request request; /* its settings are its own: the session keeps those it has */
     struct refusal why;
     if (t->saying != NULL) {
@@ -383,10 +435,14 @@ static void on_response(struct realtime *t, const json_t *message)
     }
     request.input = t->text;
     t->text = NULL;
+    if (json_is_object(metadata))
+        t->metadata = json_deep_copy(metadata);
     if (begin_response(t, &request, &why)) {
         free(kept);
         return;
     }
+    json_decref(t->metadata);
+    t->metadata = NULL;
     send_refusal(t, &why);
     if (why.status == 503)
         t->text = kept; /* for when there is room */
@@ -400,6 +456,12 @@ static void on_text(void *owner, const char *text, size_t n)
     json_error_t error;
     json_t *message = json_read(text, n, JSON_REJECT_DUPLICATES, &error);
     const char *type = json_string_value(json_object_get(message, "type"));
+    if (t->saying != NULL && type != NULL && strcmp(type, "response.cancel") == 0) {
+        json_decref(message);
+        end_response(t, "cancelled"); /* of a server that ends it is the end */
+        return;
+    }
+    t->asked = json_string_value(json_object_get(message, "event_id"));
     if (type == NULL)
         send_error(t, "invalid_json", "an event: expected a JSON object with a type");
     else if (strcmp(type, "session.update") == 0)
@@ -408,14 +470,13 @@ static void on_text(void *owner, const char *text, size_t n)
         on_item(t, message);
     else if (strcmp(type, "response.create") == 0)
         on_response(t, message);
-    else if (strcmp(type, "response.cancel") == 0 && t->saying != NULL)
-        end_response(t, "cancelled");
     else if (strcmp(type, "response.cancel") == 0)
         send_error(t, "response_cancel_not_active", "no response is being said");
     else if (strncmp(type, "input_audio_buffer.", 19) == 0)
         send_error(t, "unsupported", "this server speaks; it does not listen");
     else
         send_error(t, "unsupported", "an event of no type that is known here");
+    t->asked = NULL;
     json_decref(message);
 }
 

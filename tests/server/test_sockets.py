@@ -316,9 +316,39 @@ def test_openai_realtime_client_hears_what_it_adds(server):
                 assert event.response.status == "completed"
                 seed = event.response.metadata["seed"]
                 break
-    assert kinds[:5] == ["conversation.item.added", "conversation.item.done", "response.created",
-                         "response.output_item.added", "response.output_audio_transcript.delta"]
+    assert list(dict.fromkeys(kinds)) == [
+        "conversation.item.added", "conversation.item.done", "response.created", "response.output_item.added",
+        "response.content_part.added", "response.output_audio_transcript.delta", "response.output_audio.delta",
+        "response.output_audio.done", "response.output_audio_transcript.done", "response.content_part.done",
+        "response.output_item.done", "response.done"]
     assert len(sound) > 3840 and sound == server.speak(seed=int(seed), voice="slt")
+
+
+@pytest.mark.parametrize("is_beta", [True, False])
+def test_realtime_items_are_there_before_what_belongs_to_them(server, is_beta):
+    """OpenAI's own client keeps items by id, in a conversation, and their parts by index: what names
+    one that was not added, or a part that has no text to add to, is an exception there."""
+    headers = {"OpenAI-Beta": "realtime=v1"} if is_beta else {}
+    with Socket(server, "/v1/realtime", additional_headers=headers) as s:
+        s.next()
+        s.send("conversation.item.create", item={"id": "mine", "type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": TEXT}]})
+        s.send("response.create", response={"metadata": {"client_event_id": "1"}})
+        items, told = {}, s.until("response.done")
+        for event in told:
+            if event["type"] in ("conversation.item.created", "conversation.item.added"):
+                assert event["previous_item_id"] == next(reversed(items), None)
+                items[event["item"]["id"]] = event["item"]
+            if event["type"] == "response.content_part.added":
+                items[event["item_id"]]["content"].append(event["part"])
+            if event["type"].endswith("transcript.delta"):
+                items[event["item_id"]]["content"][event["content_index"]]["transcript"] += event["delta"]
+            if event["type"] in ("response.created", "response.done"):
+                assert event["response"]["metadata"]["client_event_id"] == "1"
+        mine, its = items.values()
+        assert mine["id"] == "mine" and [part["transcript"] for part in its["content"]] == [TEXT]
+        assert [e["part"]["transcript"] for e in told if e["type"] == "response.content_part.done"] == [TEXT]
+        assert told[-1]["response"]["output"][0]["id"] == its["id"]
 
 
 def test_realtime_cancels_refuses_and_goes_on(server):
@@ -335,14 +365,14 @@ def test_realtime_cancels_refuses_and_goes_on(server):
         assert s.next()["type"] == "conversation.item.created"
         s.send("response.create")
         s.until("response.audio.delta")
-        s.send("response.create")
-        s.until("error")
+        s.send("response.create", event_id="mine")
+        assert s.until("error")[-1]["error"]["event_id"] == "mine"
         s.send("response.cancel")
         told = s.until("response.done")
         assert told[-1]["response"]["status"] == "cancelled"
         # Its parts are over, too, as OpenAI has it, and the item is not whole.
-        assert [m["type"] for m in told[-4:-1]] == ["response.audio.done", "response.audio_transcript.done",
-                                                    "response.output_item.done"]
+        assert [m["type"] for m in told[-5:-1]] == ["response.audio.done", "response.audio_transcript.done",
+                                                    "response.content_part.done", "response.output_item.done"]
         assert told[-2]["item"]["status"] == told[-1]["response"]["output"][0]["status"] == "incomplete"
         s.send("response.create", response={"input": [{"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": TEXT}]}]})
@@ -430,7 +460,7 @@ def test_what_a_realtime_response_does_not_say_is_told(server):
         s.next()
         s.send("response.create", response={"input": [{"content": [{"type": "input_text", "text": TEXT}]}]})
         response = s.until("response.done")[-1]["response"]
-        assert response["metadata"]["seed"] == 2**64 - 1
+        assert response["metadata"]["seed"] == str(2**64 - 1)
         assert [r["code"] for r in response["remarks"]] == ["unknown-speaker"]
 
 

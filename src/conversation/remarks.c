@@ -6,10 +6,10 @@
 #include <stdio.h>
 
 #include <csm/text.h>
-#include <csm/voices.h>
 
 #include "base/numbers.h"
 #include "base/utf8.h"
+#include "conversation/speakers.h"
 
 static const double silent_power = 1e-6; /* mean square: -60 dB */
 
@@ -164,11 +164,9 @@ static bool is_named(const csm_model *model, int speaker, char *all, size_t size
     size_t n = 0, at = 0;
     bool is_there = false;
     all[0] = '\0';
-    if (csm_voices_list(model, &voices, &n, NULL) != CSM_OK)
+    if (csm_speakers_list(model, &voices, &n, NULL) != CSM_OK)
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (voices[i].path[0] != '\0') /* a recording */
-            continue;
         is_there = is_there || voices[i].speaker == speaker;
         if (at < size)
             at += (size_t)snprintf(all + at, size - at, "%s%d", at > 0 ? ", " : "",

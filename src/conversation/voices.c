@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/place.h"
 #include "conversation/session.h"
+#include "conversation/speakers.h"
 #include "files/json_file.h"
 #include "files/path.h"
 
@@ -37,10 +38,7 @@ static csm_status check_name(const char *name, csm_error *err)
 
 /* ---- speakers of the model ----------------------------------------------- */
 
-/* voices.json of the model: {"voices": [{"name": "anna", "speaker": 0}, ...]}. A
- * model without the file has no named speakers. */
-static csm_status read_speakers(const csm_model *model, csm_voice **voices, size_t *n,
-                                csm_error *err)
+csm_status csm_speakers_list(const csm_model *model, csm_voice **voices, size_t *n, csm_error *err)
 {
     char path[4200];
     snprintf(path, sizeof path, "%s/voices.json", csm_model_describe(model)->path);
@@ -163,7 +161,7 @@ csm_status csm_voices_list(const csm_model *model, csm_voice **voices, size_t *n
 {
     csm_voice *found;
     size_t n_found;
-    csm_status status = read_speakers(model, &found, &n_found, err);
+    csm_status status = csm_speakers_list(model, &found, &n_found, err);
     if (status == CSM_OK)
         status = read_recordings(&found, &n_found, err);
     if (status != CSM_OK) {
@@ -200,7 +198,7 @@ static csm_status check_free(const csm_model *model, const char *name, csm_error
 {
     csm_voice *speakers;
     size_t n;
-    csm_status status = read_speakers(model, &speakers, &n, err);
+    csm_status status = csm_speakers_list(model, &speakers, &n, err);
     if (status != CSM_OK)
         return status;
     for (size_t i = 0; status == CSM_OK && i < n; i++)

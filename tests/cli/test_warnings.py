@@ -141,7 +141,9 @@ def test_a_least_length_makes_it_speak(csm, silent_model):
 
 
 @pytest.mark.parametrize("speaker", [4, 7, 1000000])
-def test_a_speaker_that_the_voice_has_not_is_told(csm, speaker):
+def test_a_speaker_that_the_voice_has_not_is_told(csm, speaker, monkeypatch, tmp_path):
+    (tmp_path / "no-directory").write_bytes(b"")
+    monkeypatch.setenv("CSM_VOICES", str(tmp_path / "no-directory"))  # recordings are no speakers
     done = csm("generate", "--text", "Hi.", "--speaker", speaker, "--output", "none", "--json",
                "--quiet", *SHORT)
     assert "0, 1, 2, 3" in warned(done, "unknown-speaker")

@@ -36,6 +36,9 @@ struct connection {
     void *owner;
     enum phase phase;
     bool is_idle;
+    bool is_ended;        /* the client sends no more */
+    bool ends_by_reset;   /* unless all was sent */
+    bool is_broken;       /* not all will be */
     char peer[64];
     TAILQ_ENTRY(connection) entry;
 };
@@ -118,13 +121,31 @@ static void lose(struct connection *c)
         on_gone(owner);
 }
 
+/* Closed at once, a socket of this kind is reset; the system does it for a process that died, too. */
+static void set_reset(struct connection *c, bool is_set)
+{
+    const struct linger how = {.l_onoff = is_set};
+    setsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_LINGER, &how, sizeof how);
+    c->ends_by_reset = is_set;
+}
+
+/* All is sent. */
 static void linger(struct connection *c)
 {
+    if (c->ends_by_reset && c->is_broken) {
+        die(c);
+        return;
+    }
+    if (c->ends_by_reset)
+        set_reset(c, false);
     c->phase = LINGERING;
     if (c->all->tls != NULL)
         SSL_shutdown(bufferevent_openssl_get_ssl(c->bev));
     shutdown(bufferevent_getfd(c->bev), SHUT_WR);
-    connection_set_deadline(c, LINGER_MS);
+    if (c->is_ended) /* nothing comes that would have to be read away */
+        die(c);
+    else
+        connection_set_deadline(c, LINGER_MS);
 }
 
 static void on_read(struct bufferevent *bev, void *user)
@@ -174,6 +195,17 @@ static void refuse_plain_http(struct connection *c)
     shutdown(fd, SHUT_WR);
 }
 
+/* The end of what a client sends is the end of the client where it has to wait for an answer: who
+ * has left looks the same. What is answered at once goes out all the same. */
+static void end_input(struct connection *c)
+{
+    c->is_ended = true;
+    if (c->phase == OPEN && c->hooks.on_end != NULL)
+        c->hooks.on_end(c->owner, bufferevent_get_input(c->bev));
+    if (c->phase != FLUSHING)
+        lose(c);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *user)
 {
     struct connection *c = user;
@@ -183,9 +215,10 @@ static void on_event(struct bufferevent *bev, short what, void *user)
         refuse_plain_http(c);
     while (ERR_get_error() != 0) {
     }
-    /* The end of what the client sends is taken as the end of the client: nobody who
-     * waits for an answer shuts its sending half. */
-    lose(c);
+    if ((what & BEV_EVENT_EOF) != 0 && c->all->tls == NULL)
+        end_input(c);
+    else
+        lose(c);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *user)
@@ -396,6 +429,7 @@ csm_status connections_use_tls(struct connections *all, const char *cert, const 
         return csm_fail(err, CSM_BAD_FILE, "%s: %s, expected PEM: a certificate and its key", wrong,
                         reason != NULL ? reason : "not usable");
     }
+    SSL_CTX_free(all->tls); /* those that have it keep it */
     all->tls = tls;
     return CSM_OK;
 }
@@ -466,6 +500,17 @@ void connection_poke(struct connection *c)
 const char *connection_peer(const struct connection *c)
 {
     return c->peer;
+}
+
+void connection_end_by_reset(struct connection *c)
+{
+    set_reset(c, true);
+}
+
+void connection_break(struct connection *c)
+{
+    c->is_broken = true;
+    connection_close(c);
 }
 
 void connection_close(struct connection *c)

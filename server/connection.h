@@ -20,6 +20,9 @@ struct connection;
 /* What a protocol hears of its connection. After on_gone the connection is no more. */
 struct connection_hooks {
     void (*on_input)(void *owner, struct evbuffer *input);
+    /* The client sends no more than this input. It may still read: what is answered at once, and
+     * closed, it gets; of a connection that is still open then it is gone. NULL: it is gone. */
+    void (*on_end)(void *owner, struct evbuffer *input);
     void (*on_drained)(void *owner);  /* less than CONNECTION_LOW_WATER waits to be sent */
     void (*on_gone)(void *owner);     /* the client left, stalled, or the deadline passed */
     void (*on_deadline)(void *owner); /* NULL: the connection is dropped */
@@ -45,7 +48,7 @@ csm_status connections_listen(struct connections *all, const char *host, int por
                               void (*on_accept)(void *user, struct connection *c), void *user,
                               int *bound, csm_error *missed, csm_error *err);
 
-/* Encrypt what is accepted from now on. PEM files. CSM_BAD_FILE. */
+/* Encrypt what is accepted from now on. PEM files. CSM_BAD_FILE: all is as it was. */
 csm_status connections_use_tls(struct connections *all, const char *cert, const char *key,
                                csm_error *err);
 
@@ -67,8 +70,14 @@ size_t connection_waiting(const struct connection *c);    /* bytes not yet taken
 void connection_poke(struct connection *c); /* on_input once more, later, for what is there */
 const char *connection_peer(const struct connection *c); /* the client's address */
 
-/* Forget the owner; send what waits, then close (connection_drop: close at once). */
+/* The client takes the close for the end of what it gets, which has no length of its own: from now
+ * on whatever ends the connection before connection_close has sent all resets it, a crash, too. */
+void connection_end_by_reset(struct connection *c);
+
+/* Forget the owner; send what waits, then close (connection_drop: close at once;
+ * connection_break: as the connection ends where not all was sent). */
 void connection_close(struct connection *c);
+void connection_break(struct connection *c);
 void connection_drop(struct connection *c);
 
 #endif

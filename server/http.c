@@ -151,6 +151,31 @@ static void on_input(void *owner, struct evbuffer *input)
         t->is_reading = false;
 }
 
+/* Requests that are whole are handed over now, in their order: the first that has no answer at
+ * once is the last one, and its client gone. */
+static void on_end(void *owner, struct evbuffer *input)
+{
+    struct turn *t = owner;
+    t->is_reading = true;
+    do {
+        if (t->is_asked) {
+            TAILQ_REMOVE(&t->http->asked, t, asked);
+            t->is_asked = false;
+            t->http->handlers.on_request(t->http->handlers.user, &t->request);
+        }
+        while (t->c != NULL && turn_read_step(t, input)) {
+        }
+    } while (t->c != NULL && t->is_asked);
+    t->is_reading = false;
+    struct connection *c = t->c;
+    if (c == NULL) {
+        turn_free(t);
+    } else if (t->state == IN_HEAD && connection_waiting(c) > 0) { /* answered; nothing else was asked */
+        turn_release(t);
+        connection_close(c);
+    }
+}
+
 void turn_forget(struct turn *t, bool has_ended)
 {
     if (t->http->n_pending > 0 && t->request.began_us != 0) {
@@ -198,7 +223,11 @@ static void on_deadline(void *owner)
     turn_break(t, 408, "the request did not come in time");
 }
 
-static const struct connection_hooks hooks = {on_input, on_drained, on_gone, on_deadline};
+static const struct connection_hooks hooks = {.on_input = on_input,
+                                              .on_end = on_end,
+                                              .on_drained = on_drained,
+                                              .on_gone = on_gone,
+                                              .on_deadline = on_deadline};
 
 void http_accept(void *user, struct connection *c)
 {

@@ -110,6 +110,8 @@ void http_begin(struct http_request *r, int status, const char *type, const char
     struct evbuffer *out = connection_output(t->c);
     if (t->is_chunked)
         evbuffer_add_printf(out, "Transfer-Encoding: chunked\r\n");
+    else
+        connection_end_by_reset(t->c);
     if (t->is_chunked && *trailers != '\0')
         evbuffer_add_printf(out, "Trailer: %s\r\n", trailers);
     evbuffer_add(out, "\r\n", 2);
@@ -143,7 +145,7 @@ void http_break(struct http_request *r)
     struct connection *c = t->c;
     turn_forget(t, false);
     turn_release(t);
-    connection_close(c); /* without the last chunk */
+    connection_break(c); /* without the last chunk, or with a reset */
 }
 
 size_t http_waiting(const struct http_request *r)

@@ -143,8 +143,10 @@ static void on_deadline(void *user)
         ws->hooks.on_deadline(ws->owner);
 }
 
-static const struct connection_hooks connection_events = {on_input, on_drained, on_gone,
-                                                          on_deadline};
+static const struct connection_hooks connection_events = {.on_input = on_input,
+                                                          .on_drained = on_drained,
+                                                          .on_gone = on_gone,
+                                                          .on_deadline = on_deadline};
 
 /* RFC 6455, 4.2.2: the key and this name, digested, show that the request was understood. */
 static char *accept_key(const char *key)

@@ -409,6 +409,17 @@ static void on_input(void *owner, struct evbuffer *input)
     }
 }
 
+/* Who is being spoken to and sends no more has left. */
+static void on_input_end(void *owner, struct evbuffer *input)
+{
+    (void)input;
+    struct wyoming *w = owner;
+    if (w->saying != NULL)
+        return;
+    connection_close(w->c);
+    wyoming_free(w);
+}
+
 static void on_gone(void *owner)
 {
     wyoming_free(owner);
@@ -435,7 +446,8 @@ static void on_ending(void *owner)
 
 void wyoming_accept(void *user, struct connection *c)
 {
-    static const struct connection_hooks hooks = {on_input, on_drained, on_gone, NULL};
+    static const struct connection_hooks hooks = {
+        .on_input = on_input, .on_end = on_input_end, .on_drained = on_drained, .on_gone = on_gone};
     struct service *service = user;
     struct wyoming *w = calloc(1, sizeof *w);
     if (w == NULL) {

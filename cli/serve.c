@@ -64,7 +64,8 @@ static const char help[] =
     "  --log-format text|json   of the lines on standard error\n"
     "  --log-text               log what is said, too\n\n"
     "One line \"listening on http://HOST:PORT\" on standard output when it can answer.\n"
-    "SIGTERM and SIGINT: what is being said is finished, nothing new is taken, exit 0.\n";
+    "SIGTERM and SIGINT: what is being said is finished, nothing new is taken, exit 0.\n"
+    "SIGHUP: the files of --api-key-file, --tls-cert and --tls-key are read again.\n";
 
 struct arguments {
     struct serve_options serve;

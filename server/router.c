@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "bytes.h"
 #include "log.h"
 #include "reply.h"
 #include "routes.h"
@@ -109,10 +108,7 @@ static bool has_key(const struct service *service, const struct http_request *r)
         given += 7 + strspn(given + 7, " ");
     else
         given = r->head.is_websocket ? key_of_subprotocol(r, key, sizeof key) : NULL;
-    bool is_known = false;
-    for (size_t i = 0; i < service->n_keys; i++) /* all of them, whichever is right */
-        is_known = bytes_same_secret(given != NULL ? given : "", service->keys[i]) || is_known;
-    return is_known && given != NULL;
+    return keys_have(&service->keys, given);
 }
 
 /* The server's own page. Where no key is asked for, its name must be this machine's: a
@@ -124,7 +120,7 @@ static bool is_own_origin(const struct service *service, const struct http_reque
     const char *name = strstr(origin, "://");
     if (host == NULL || name == NULL || strcasecmp(name + 3, host) != 0)
         return false;
-    if (service->n_keys > 0 || service->options->is_open)
+    if (service->keys.n > 0 || service->options->is_open)
         return true;
     char plain[64];
     const bool is_v6 = *host == '[';
@@ -215,7 +211,7 @@ static void on_head(void *user, struct http_request *r)
     } else if (route == NULL)
         reply_error(r, 404, "", "not_found", "there is no route %s; GET /openapi.json has them",
                     strlen(r->head.path) < 200 ? r->head.path : "of that name");
-    else if ((route->flags & PUBLIC) == 0 && service->n_keys > 0 && !has_key(service, r))
+    else if ((route->flags & PUBLIC) == 0 && service->keys.n > 0 && !has_key(service, r))
         reply_error(r, 401, "", "invalid_api_key",
                     "expected Authorization: Bearer with a key of this server");
     else if ((route->flags & WITHOUT_MODEL) == 0 && !service_is_ready(service))

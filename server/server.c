@@ -4,13 +4,13 @@
  * serves, and at a signal finishes what is being said. */
 #include "server.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/thread.h>
 
@@ -40,49 +40,14 @@ enum {
 /* What the loop of one server has besides what its routes share. */
 struct server {
     struct service service;
-    struct event *interrupt, *terminate, *ending;
+    struct event *interrupt, *terminate, *hangup, *ending;
+    bool has_terminal; /* it was begun at one */
     int port;
     csm_status status; /* of opening the model */
     csm_error error;
 };
 
-/* ---- keys ------------------------------------------------------------------------- */
-
-static csm_status read_keys(struct service *service, const char *path, csm_error *err)
-{
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return csm_fail(err, CSM_BAD_FILE, "%s: %s, expected a file with a key a line", path,
-                        strerror(errno));
-    char line[512];
-    csm_status st = CSM_OK;
-    while (st == CSM_OK && fgets(line, sizeof line, file) != NULL) {
-        const char *begin = line + strspn(line, " \t"); /* pasted with an indentation */
-        const size_t n = strcspn(begin, " \t\r\n");
-        if (strlen(line) == sizeof line - 1 && line[sizeof line - 2] != '\n') { /* its rest would be a key */
-            st = csm_fail(err, CSM_BAD_FORMAT, "%s: a line longer than 510 characters", path);
-            break;
-        }
-        if (n == 0 || *begin == '#')
-            continue;
-        char **grown = realloc(service->keys, (service->n_keys + 1) * sizeof *grown);
-        char *key = malloc(n + 1);
-        if (grown != NULL)
-            service->keys = grown;
-        if (grown == NULL || key == NULL) {
-            free(key);
-            st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
-            break;
-        }
-        memcpy(key, begin, n);
-        key[n] = '\0';
-        service->keys[service->n_keys++] = key;
-    }
-    fclose(file);
-    if (st == CSM_OK && service->n_keys == 0)
-        st = csm_fail(err, CSM_BAD_FORMAT, "%s: no key, expected one a line", path);
-    return st;
-}
+/* ---- options ----------------------------------------------------------------------- */
 
 /* What a browser can send as Origin; another is never equal to one. */
 static bool is_origin(const char *text)
@@ -255,6 +220,63 @@ static void on_signal(evutil_socket_t signal_number, short what, void *user)
     on_ending(-1, 0, server);
 }
 
+/* ---- SIGHUP ------------------------------------------------------------------------------ */
+
+static bool has_terminal(void)
+{
+    const int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* What may change while it runs: keys, and certificates, which last for months. What cannot be
+ * read is told, and what was there stays. */
+static void read_again(struct service *service)
+{
+    const struct serve_options *o = service->options;
+    struct keys keys;
+    csm_error err;
+    if (o->api_key_file != NULL && keys_read(o->api_key_file, &keys, &err) == CSM_OK) {
+        keys_free(&service->keys);
+        service->keys = keys;
+        log_line(service, "%s: read again", o->api_key_file);
+    } else if (o->api_key_file != NULL) {
+        log_line(service, "%s: the keys of before are kept", err.text);
+    }
+    if (o->tls_cert == NULL)
+        return;
+    if (connections_use_tls(service->connections, o->tls_cert, o->tls_key, &err) == CSM_OK)
+        log_line(service, "%s: read again", o->tls_cert);
+    else
+        log_line(service, "%s: the certificate of before is kept", err.text);
+}
+
+/* It means that the terminal is gone, or that an administrator asks. */
+static void on_hangup(evutil_socket_t signal_number, short what, void *user)
+{
+    struct server *server = user;
+    if (server->service.is_ending) /* shells and the system may both send it */
+        return;
+    if (server->has_terminal && !has_terminal())
+        on_signal(signal_number, what, user);
+    else
+        read_again(&server->service);
+}
+
+/* Under nohup it is ignored, and stays so. */
+static csm_status watch_hangup(struct server *server, csm_error *err)
+{
+    struct sigaction now;
+    server->has_terminal = has_terminal();
+    if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+        return CSM_OK;
+    server->hangup = evsignal_new(server->service.base, SIGHUP, on_hangup, server);
+    if (server->hangup == NULL || event_add(server->hangup, NULL) != 0)
+        return csm_fail(err, CSM_NO_MEMORY, "serve: no events");
+    return CSM_OK;
+}
+
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 static csm_status open_parts(struct server *server, csm_error *err)
@@ -284,13 +306,15 @@ static csm_status open_parts(struct server *server, csm_error *err)
     if (server->interrupt == NULL || server->terminate == NULL || server->ending == NULL ||
         event_add(server->interrupt, NULL) != 0 || event_add(server->terminate, NULL) != 0)
         return csm_fail(err, CSM_NO_MEMORY, "serve: no events");
-    csm_status st = connections_new(service->base, &connection_limits, &service->connections, err);
+    csm_status st = watch_hangup(server, err);
+    if (st == CSM_OK)
+        st = connections_new(service->base, &connection_limits, &service->connections, err);
     if (st == CSM_OK)
         st = workers_new(service->base, N_WORKERS, &service->workers, err);
     if (st == CSM_OK)
         st = http_new(service->base, &http_limits, &handlers, &service->http, err);
     if (st == CSM_OK && o->api_key_file != NULL)
-        st = read_keys(service, o->api_key_file, err);
+        st = keys_read(o->api_key_file, &service->keys, err);
     if (st == CSM_OK && o->tls_cert != NULL)
         st = connections_use_tls(service->connections, o->tls_cert, o->tls_key, err);
     return st;
@@ -335,9 +359,9 @@ static void close_parts(struct server *server)
         csm_model_close(service->models[i]);
     http_free(service->http);
     metrics_free(service->metrics);
-    for (size_t i = 0; i < service->n_keys; i++)
-        free(service->keys[i]);
-    free(service->keys);
+    keys_free(&service->keys);
+    if (server->hangup != NULL)
+        event_free(server->hangup);
     if (server->interrupt != NULL)
         event_free(server->interrupt);
     if (server->terminate != NULL)

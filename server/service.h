@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "http.h"
+#include "keys.h"
 #include "metrics.h"
 #include "server.h"
 #include "speech.h"
@@ -32,8 +33,7 @@ struct service {
     struct workers *workers;
     struct metrics *metrics;
     struct guest_list guests;
-    char **keys; /* [n_keys] */
-    size_t n_keys;
+    struct keys keys;
     bool is_ending;
 
     /* NULL until the model is open, on every device. */

@@ -3,7 +3,9 @@
 
 import json
 import re
+import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -130,6 +132,27 @@ def test_expect_continue_is_answered_before_the_body(server):
         assert s.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         s.sendall(BODY)
         assert s.recv(20).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_who_asks_and_sends_no_more_is_answered_at_once(server):
+    """As `nc -N` does: all requests that came whole, in their order; speech is drawn for nobody."""
+
+    def answers(sent, port=server.port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+            s.sendall(sent)
+            s.shutdown(socket.SHUT_WR)
+            received = b""
+            while piece := s.recv(65536):
+                received += piece
+        return received
+
+    page = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    whole = server.request("GET", "/")[2]
+    assert answers(page * 5).count(whole) == 5
+    assert status_of(answers(head(b"Content-Length: 1") + b"{")) == 400
+    assert answers(head(b"Content-Length: %d" % len(BODY)) + BODY) == b"" == answers(page[:-2])
+    assert wait_until(lambda: server.metric("csm_requests_running") == 0)
+    assert json.loads(answers(b'{"type": "describe"}\n', server.wyoming_port).split(b"\n")[0])["type"] == "info"
 
 
 def test_requests_follow_each_other_on_one_connection(server):
@@ -328,6 +351,40 @@ def test_tls(start, tmp_path):
     assert done.stdout == generate(TEXT, 1)
     answer = s.raw(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
     assert status_of(answer) == 400 and "https://" in error_of(answer)["message"]
+    assert s.stop() == 0
+
+
+def test_keys_and_a_certificate_are_read_again(start, tmp_path):
+    """At SIGHUP, for those who come then; a file that cannot be read changes nothing."""
+    keys, cert, key = tmp_path / "keys", tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def certify(name):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}"], check=True, capture_output=True)
+
+    def told(what):
+        s.process.send_signal(signal.SIGHUP)
+        assert wait_until(lambda: any(what in line for line in s.log)), s.log
+        s.log.clear()
+
+    def status(given):
+        return int(subprocess.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", s.base + "/v1/models", "-H",
+                                   f"Authorization: Bearer {given}"], capture_output=True, check=True).stdout)
+
+    keys.write_text("old\n")
+    certify("old")
+    s = start("--api-key-file", keys, "--tls-cert", cert, "--tls-key", key)
+    assert (status("old"), status("new")) == (200, 401)
+    first = ssl.get_server_certificate(("127.0.0.1", s.port))
+    keys.write_text("new\n")
+    certify("new")
+    told(f"{cert}: read again")
+    assert (status("old"), status("new")) == (401, 200)
+    assert ssl.get_server_certificate(("127.0.0.1", s.port)) == cert.read_text() != first
+    keys.write_text("# none\n")
+    cert.write_text("none")
+    told("the certificate of before is kept")
+    assert (status("old"), status("new")) == (401, 200)
     assert s.stop() == 0
 
 

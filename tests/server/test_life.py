@@ -3,12 +3,17 @@
 
 import concurrent.futures
 import json
+import os
+import pty
+import re
 import signal
 import socket
 import threading
 import time
 
-from conftest import TEXT, dechunk, generate, wait_until
+import pytest
+
+from conftest import CSM, TEXT, dechunk, generate, wait_until
 
 LONG = "This is a long text. " * 60
 SHORTER = "This is a long text. " * 12
@@ -100,6 +105,48 @@ def is_refused(s):
     except OSError:
         return True
     return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_half_a_sound_without_length_or_chunks_is_no_whole(start, how):
+    """HTTP/1.0 has the close alone to tell the end: one that comes too early is a reset."""
+    s = start()
+    with s.socket() as client:
+        client.sendall(asked().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert client.recv(12) == b"HTTP/1.1 200"
+        s.process.send_signal(how)
+        assert wait_until(lambda: is_refused(s))
+        s.process.send_signal(how)  # the second SIGTERM ends it at once
+        with pytest.raises(ConnectionResetError):
+            while client.recv(65536):
+                pass
+
+
+def test_a_terminal_that_is_gone_ends_the_server(tmp_path):
+    """As a shell and the system tell it; under nohup it goes on."""
+
+    def begin(ignored):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            if ignored:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            os.execv(CSM, [CSM, "serve", "--port", "0", "--voices-dir", str(tmp_path)])
+        told = b""
+        while not (found := re.search(rb"listening on http://.*:(\d+)", told)):
+            told += os.read(terminal, 1000)
+        os.close(terminal)
+        return pid, int(found[1])
+
+    def ended(pid):
+        found = os.waitpid(pid, os.WNOHANG)
+        return found if found[0] == pid else None
+
+    pid, _ = begin(ignored=False)
+    assert wait_until(lambda: ended(pid)) == (pid, 0)
+    pid, port = begin(ignored=True)
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    os.kill(pid, signal.SIGTERM)
+    assert wait_until(lambda: ended(pid)) == (pid, 0)
 
 
 def test_sigint_ends_an_idle_server_at_once(start):

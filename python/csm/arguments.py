@@ -9,6 +9,8 @@ from typing import Any
 
 def integer(name: str, value: Any, lowest: int = -(2**31), highest: int = 2**31 - 1) -> int:
     try:
+        if isinstance(value, bool):  # sampling_rate=True would be 1 Hz
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name}: expected an integer, not {type(value).__name__}") from None
@@ -19,7 +21,7 @@ def integer(name: str, value: Any, lowest: int = -(2**31), highest: int = 2**31 
 
 def real(name: str, value: Any) -> float:
     try:
-        if isinstance(value, (str, bytes, bytearray)):  # float() would read them
+        if isinstance(value, (bool, str, bytes, bytearray)):  # float() would read them
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):

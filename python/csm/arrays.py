@@ -33,7 +33,7 @@ def _library(name: str, array: Any) -> Any:
 def _on_cpu(name: str, tensor: Any, as_float: bool = False) -> Any:
     """A torch tensor's values on the CPU, row after row; as_float: as float32."""
     try:
-        tensor = tensor.detach().cpu().contiguous()
+        tensor = tensor.detach().cpu().resolve_neg().contiguous()
         if as_float and tensor.is_floating_point():
             tensor = tensor.float()
         tensor.data_ptr()  # nested and wrapped ones have none
@@ -97,7 +97,7 @@ def _of_numpy(array: np.ndarray) -> tuple[np.ndarray, str]:
     dtype = _dtype(array.dtype.name)
     if dtype == "bf16":  # ml_dtypes'; the C module knows NumPy's own
         array = array.astype(np.float32)
-    return np.asarray(array, order="C"), dtype
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C"), dtype
 
 
 def as_floats(name: str, array: Any) -> np.ndarray:

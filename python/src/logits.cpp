@@ -15,11 +15,20 @@ csm_dtype dtype_of(const nb::dlpack::dtype &type)
     throw nb::type_error("logits: dtype must be float32, bfloat16 or float16");
 }
 
+/* torch's tensors may be views whose numbers count with the other sign (x.conj().imag), which
+ * torch leaves out where it hands them over by DLPack (findings/torch-dlpack-loses-the-sign.sh). */
+nb::object with_own_sign(nb::handle object)
+{
+    if (PyObject_CheckBuffer(object.ptr()) || !nb::hasattr(object, "resolve_neg"))
+        return nb::borrow(object);
+    return object.attr("resolve_neg")();
+}
+
 } // namespace
 
 Logits::Logits(nb::handle object)
 {
-    if (!nb::try_cast(object, array))
+    if (!nb::try_cast(with_own_sign(object), array))
         throw nb::type_error("logits: expected an array on the CPU, contiguous, of float32, "
                              "bfloat16 or float16");
     if (array.ndim() != 1 && array.ndim() != 2)

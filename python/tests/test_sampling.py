@@ -122,8 +122,19 @@ def test_a_strided_array_is_read_right():
     logits = random_logits(100, 6, 6).T
     expected = mlx_sample_exact(logits.contiguous(), 50, 0.9, seed=5)
     assert torch.equal(mlx_sample_exact(logits, 50, 0.9, seed=5), expected)
-    of_numpy = mlx_sample_exact(logits.numpy(), 50, 0.9, seed=5)
-    assert np.array_equal(of_numpy, expected.numpy())
+    for of_numpy in logits.numpy(), logits.numpy().astype(">f4"):
+        assert np.array_equal(mlx_sample_exact(of_numpy, 50, 0.9, seed=5), expected.numpy())
+
+
+def test_a_view_of_torchs_with_the_other_sign_is_read_so():
+    logits = random_logits(100, 6, 6)
+    other = torch.complex(logits, -logits).conj().imag
+    for view in other, torch._neg_view(-logits):
+        assert view.is_neg() and torch.equal(view, logits)
+        assert torch.equal(mlx_sample_exact(view, 5, 0.9, seed=5),
+                           mlx_sample_exact(logits, 5, 0.9, seed=5))
+    drawn = [csm.Sampler(seed=5).draw(each)[0] for each in (logits, torch._neg_view(-logits))]
+    assert np.array_equal(*drawn)
 
 
 @pytest.mark.parametrize(("arguments", "error", "names"), [
@@ -134,11 +145,12 @@ def test_a_strided_array_is_read_right():
     (dict(logits=np.zeros((1, 1, 4), np.float32)), ValueError, "logits"),
     (dict(logits=np.zeros((0, 4), np.float32)), ValueError, "logits"),
     (dict(logits=np.float32(3)), ValueError, "logits"),
-    (dict(logits=np.zeros((1, 8), ">f4")), TypeError, "logits"),
     (dict(logits=torch.zeros(1, 4, device="meta")), ValueError, "logits.*meta"),
     (dict(logits=torch.zeros(1, 4).to_sparse()), ValueError, "logits.*sparse"),
     (dict(logits=np.zeros((1, 4), np.float32), topk=0), ValueError, "topk"),
     (dict(logits=np.zeros((1, 4), np.float32), topk=2.5), TypeError, "topk"),
+    (dict(logits=np.zeros((1, 4), np.float32), topk=True), TypeError, "topk"),
+    (dict(logits=np.zeros((1, 4), np.float32), topk=2, temperature=True), TypeError, "temperature"),
     (dict(logits=np.zeros((1, 4), np.float32), topk="2"), TypeError, "topk"),
     (dict(logits=np.zeros((1, 8), np.float32), temperature="1"), TypeError, "temperature"),
     (dict(logits=np.zeros((1, 8), np.float32), seed=1.5), TypeError, "seed"),

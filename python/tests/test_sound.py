@@ -51,6 +51,7 @@ def test_torch_and_mlx_integers_and_half_floats(model):
     expected = model.encode(integers)
     for array in torch.from_numpy(integers), mx.array(integers):
         assert np.array_equal(model.encode(array), expected)
+    assert np.array_equal(model.encode(torch._neg_view(-torch.from_numpy(integers))), expected)
     half = torch.from_numpy(X).bfloat16()
     assert np.array_equal(model.encode(half), model.encode(half.float().numpy()))
 

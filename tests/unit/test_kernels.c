@@ -82,8 +82,8 @@ static void dots_have_the_same_bits(void **state)
     free(from_brain);
 }
 
-/* Random codes and scales of three tiles, in any of the formats. */
-static void random_tiles(struct affine_tiles *w, unsigned char *data)
+/* Random codes and scales, in any of the formats. */
+static void random_tiles(struct affine_tiles *w, unsigned char *data, size_t n_tiles)
 {
     const size_t code_bytes = csm_code_bytes(w->bits, w->group);
     const bool is_affine = w->format == CSM_WEIGHT_AFFINE;
@@ -91,9 +91,9 @@ static void random_tiles(struct affine_tiles *w, unsigned char *data)
     w->block_bytes = code_bytes + (size_t)(is_affine ? (w->wide_scales ? 128 : 64) : 0);
     w->tile_bytes = is_affine ? w->n_groups * w->block_bytes
                               : csm_scaled_tile_bytes(w->n_groups, code_bytes);
-    for (size_t i = 0; i < 3 * w->tile_bytes; i++)
+    for (size_t i = 0; i < n_tiles * w->tile_bytes; i++)
         data[i] = (unsigned char)(int)(random_float() * 128);
-    for (size_t b = 0; is_affine && b < 3 * w->n_groups; b++)
+    for (size_t b = 0; is_affine && b < n_tiles * w->n_groups; b++)
         for (size_t i = 0; i < 32; i++) {
             unsigned char *scales = data + b * w->block_bytes + code_bytes;
             float scale = random_float();
@@ -104,7 +104,7 @@ static void random_tiles(struct affine_tiles *w, unsigned char *data)
                 memcpy(scales + 2 * i, &half, 2);
         }
     /* Powers of two whose products float32 holds, and the smallest. */
-    for (size_t i = 0; w->format == CSM_WEIGHT_MXFP4 && i < 3 * w->n_groups * CSM_TILE; i++) {
+    for (size_t i = 0; w->format == CSM_WEIGHT_MXFP4 && i < n_tiles * w->n_groups * CSM_TILE; i++) {
         unsigned char *tile = data + i / (w->n_groups * CSM_TILE) * w->tile_bytes;
         const size_t g = i / CSM_TILE % w->n_groups;
         unsigned char *scale = tile + csm_scales_at(g, code_bytes) + i % CSM_TILE;
@@ -129,6 +129,21 @@ static struct digits tiles_of(const struct kernels *k, const struct digits *rows
                        tiles.planes + csm_digit_tile(n_groups, group, t, i % n_groups));
     }
     return tiles;
+}
+
+/* y of all rows, the digits as the table wants them. */
+static void dots_of(const struct kernels *k, const struct affine_tiles *w, size_t tile, size_t n_rows,
+                    const struct digits *digits, size_t n_x, float *y, size_t ldy)
+{
+    if (k->wants_tiles == NULL || !k->wants_tiles(w, n_x)) {
+        k->dots_affine(w, tile, n_rows, digits, n_x, y, ldy);
+        return;
+    }
+    struct digits tiles = tiles_of(k, digits, w->n_groups, (size_t)w->group, n_x);
+    k->dots_affine(w, tile, n_rows, &tiles, n_x, y, ldy);
+    free(tiles.planes);
+    free(tiles.steps);
+    free(tiles.sums);
 }
 
 static void affine_products_have_the_same_bits(void **state)
@@ -158,7 +173,7 @@ static void affine_products_have_the_same_bits(void **state)
                                      .bits = formats[f].bits,
                                      .group = group,
                                      .wide_scales = i % 2 != 0};
-            random_tiles(&w, data);
+            random_tiles(&w, data, 3);
             for (size_t t = 0; t < N_X; t++)
                 truth->to_digits(x + t * COLS, w.n_groups, (size_t)group,
                                  planes + t * COLS * CSM_PLANES, steps + t * w.n_groups,
@@ -177,15 +192,7 @@ static void affine_products_have_the_same_bits(void **state)
                 for (size_t n = 0; n < sizeof n_x / sizeof *n_x; n++) {
                     const struct kernels *k = csm_kernels_fast(table);
                     memset(y, 0, N_X * ROWS * 4);
-                    if (k->wants_tiles != NULL && k->wants_tiles(&w, n_x[n])) {
-                        struct digits tiles = tiles_of(k, &digits, w.n_groups, (size_t)group, n_x[n]);
-                        k->dots_affine(&w, 1, 32 - 11, &tiles, n_x[n], y, ROWS);
-                        free(tiles.planes);
-                        free(tiles.steps);
-                        free(tiles.sums);
-                    } else {
-                        k->dots_affine(&w, 1, 32 - 11, &digits, n_x[n], y, ROWS);
-                    }
+                    dots_of(k, &w, 1, 32 - 11, &digits, n_x[n], y, ROWS);
                     for (size_t t = 0; t < n_x[n]; t++)
                         equal_all(y + t * ROWS, expected + t * ROWS, 21);
                 }
@@ -198,6 +205,37 @@ static void affine_products_have_the_same_bits(void **state)
     free(planes);
     free(steps);
     free(sums);
+}
+
+/* More of both than a table does at a time; what lies beside y stays. */
+static void many_rows_of_matrix_and_x_have_the_same_bits(void **state)
+{
+    (void)state;
+    enum { COLS = 192, GROUP = 64, N_GROUPS = COLS / GROUP, ROWS = 555, LD = 560, N_X = 75, TILES = 36 };
+    unsigned char *data = aligned_alloc(64, 1 << 18);
+    float *x = random_floats(N_X * COLS), *y = malloc(N_X * LD * 4), *expected = malloc(N_X * LD * 4);
+    struct digits digits = {malloc(N_X * COLS * CSM_PLANES), malloc(N_X * N_GROUPS * 4),
+                            malloc(N_X * N_GROUPS * 4), false};
+    for (int bits = 4; bits <= 8; bits += 4) {
+        struct affine_tiles w = {.n_groups = N_GROUPS, .format = CSM_WEIGHT_AFFINE, .bits = bits,
+                                 .group = GROUP};
+        random_tiles(&w, data, TILES);
+        truth->to_digits(x, N_X * N_GROUPS, GROUP, digits.planes, digits.steps, digits.sums);
+        memset(expected, 85, N_X * LD * 4);
+        truth->dots_affine(&w, 1, ROWS, &digits, N_X, expected, LD);
+        for (size_t table = 0; csm_kernels_fast(table) != NULL; table++) {
+            memset(y, 85, N_X * LD * 4);
+            dots_of(csm_kernels_fast(table), &w, 1, ROWS, &digits, N_X, y, LD);
+            assert_memory_equal(y, expected, N_X * LD * 4);
+        }
+    }
+    free(data);
+    free(x);
+    free(y);
+    free(expected);
+    free(digits.planes);
+    free(digits.steps);
+    free(digits.sums);
 }
 
 /* Sums of 6 bits' largest codes and digits, which 16 bits of a table would not hold. */
@@ -472,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_have_the_same_bits),
         cmocka_unit_test(affine_products_have_the_same_bits),
+        cmocka_unit_test(many_rows_of_matrix_and_x_have_the_same_bits),
         cmocka_unit_test(the_largest_codes_and_digits_have_the_same_bits),
         cmocka_unit_test(products_of_mxfp8_have_the_same_bits),
         cmocka_unit_test(tiled_products_have_the_same_bits),

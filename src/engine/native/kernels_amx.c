@@ -9,12 +9,12 @@
  * columns of each row in 4 bytes, which is how blocks of 8 bits lie and how those of 4 bits
  * are unpacked.
  *
- * The sums of a group take as long to become floats as its product does, and what was just
- * stored is slow to load. So four groups are under way at a time, each in a step of four:
- * the codes of one are unpacked, one is multiplied, the sums of one are stored, and those
- * stored a step ago are added. Two matrix tiles go through together, which share the tiles,
- * steps and sums of x. Memory is asked for codes two pairs before. All of a strip of
- * columns is done before the next one, so that what is used again stays in the first caches.
+ * Two matrix tiles go through together, up to X_TILES tiles of x at a time, group after group: a
+ * group's codes are unpacked and loaded once for all of these rows, and what is worked with stays
+ * in the first cache, which two threads of a core share. A step is one group and one tile of x.
+ * Its sums take as long to become floats as its product does, and what was just stored is slow to
+ * load. So several steps are under way: one is multiplied, the sums of the one before are stored,
+ * those of the second before are added, and codes of the second group after are unpacked.
  *
  * TDPBSUD, TILELOADD, ...: Intel 64 and IA-32 Architectures SDM, volume 2, and the
  * Architecture Instruction Set Extensions reference, chapter 3. */
@@ -36,12 +36,14 @@ enum {
     TILE_X = CSM_DIGIT_ROWS,
     LINE = CSM_DIGIT_COLUMNS, /* bytes; columns of a tile */
     TILE_BYTES = 1 << 10,
-    PAIR = 2,           /* matrix tiles that are multiplied together */
-    STRIP = 1024,       /* columns that are done at a time */
-    STRIP_OF_ONE = 256, /* the same for one tile of x, whose codes are not unpacked for others */
-    SLOTS = 4,          /* groups whose sums are kept */
-    AHEAD = 3,          /* groups that are unpacked before they are multiplied */
-    PAIRS_AHEAD = 2,    /* memory is asked for codes so many pairs before */
+    PAIR = 2,        /* matrix tiles that are multiplied together */
+    X_TILES = 4,     /* tiles of x that are done together */
+    PAIRS_OF_X = 8,  /* pairs that are done with some rows of x before the next rows */
+    SLOTS = 2,       /* steps whose sums are kept */
+    DELAY = 2,       /* steps from a product to the adding of its sums */
+    RING = 4,        /* groups whose codes are kept unpacked */
+    AHEAD = 2,       /* groups that are unpacked before they are multiplied */
+    PAIRS_AHEAD = 2, /* memory is asked for codes so many pairs before */
     PAGE = 1 << 12,
 };
 
@@ -134,29 +136,27 @@ void csm_tile_digits_amx(const int8_t *planes, size_t group, size_t row, int8_t 
 
 /* What one call works with, a thread's.
  *
- * A load waits for a store before it whose address ends in the same 12 bits. With tiles of 1 KB
- * x and the codes of group g begin g, g and g + 1 KB into a page, its sums g and g + 1. A step
- * stores sums of the group before its own and codes of the third after it: what the next step
- * loads lies elsewhere. */
+ * A load waits for a store before it whose address ends in the same 12 bits. The sums of a step
+ * are 2 KB, so those that are loaded lie in the other half of a page than those stored a step
+ * before. In groups of 64, codes that are unpacked lie 2 KB after those multiplied meanwhile. */
 struct work {
-    _Alignas(PAGE) unsigned char unpacked[PAIR][CSM_TILE * STRIP + TILE_BYTES];
-    unsigned char apart[PAIR * TILE_BYTES];
-    unsigned char sums[PAIR][(SLOTS + 1) * TILE_BYTES];
+    _Alignas(PAGE) unsigned char sums[SLOTS][PAIR][TILE_BYTES];
+    float y[X_TILES][PAIR][TILE_X][CSM_TILE];
+    unsigned char codes[PAIR][RING * CSM_TILE * CSM_MOST_GROUP + TILE_BYTES];
     const struct affine_tiles *w;
 };
 
-/* A strip of a pair of matrix tiles and up to TILE_X rows of x. */
-struct strip {
+/* A pair of matrix tiles and up to X_TILES tiles of x. */
+struct pair {
     const unsigned char *blocks[PAIR]; /* the first of each */
-    const unsigned char *asked[PAIR];  /* those to ask memory for, n_asked of each */
-    size_t n_groups, n_asked;
-    bool is_packed;            /* its codes are not all unpacked yet */
-    const int8_t *tiles;       /* of x */
-    const float *steps, *sums; /* of x, those of a row ld after those of the one before */
-    size_t ld;
+    const unsigned char *asked[PAIR];  /* those to ask memory for, NULL: none */
+    __mmask16 masks[PAIR];             /* rows that the matrix has */
+    size_t n_x, n_tiles;               /* rows of x, tiles of them */
+    const int8_t *tiles;               /* of x */
+    const float *steps, *sums;         /* of x */
 };
 
-/* Ask memory for a block. */
+/* Ask memory for a block, into the second cache. */
 __attribute__((always_inline)) static inline void ask(const struct affine_tiles *w,
                                                       const unsigned char *block, size_t code_bytes)
 {
@@ -164,6 +164,13 @@ __attribute__((always_inline)) static inline void ask(const struct affine_tiles 
         _mm_prefetch((const char *)block + b, _MM_HINT_T1);
     if (w->wide_scales)
         _mm_prefetch((const char *)block + code_bytes + LINE, _MM_HINT_T1);
+}
+
+/* The same for a group's digits, into the first cache. */
+__attribute__((always_inline)) static inline void ask_x(const int8_t *tile, size_t n_bytes)
+{
+    for (size_t b = 0; b < n_bytes; b += LINE)
+        _mm_prefetch((const char *)tile + b, _MM_HINT_T0);
 }
 
 /* Make the codes of a block ready to be loaded as tiles. */
@@ -201,199 +208,207 @@ add_affine(__m512 acc, const unsigned char *sums, size_t row, __m512 step, __m51
     return _mm512_fmadd_ps(bias, sum, acc);
 }
 
-#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+/* A step: a group and a tile of x. */
+struct place {
+    size_t g, t;
+};
 
-/* The products of group g begin. */
-#define MULTIPLY(A, B, X, g)                                                                       \
+static inline void go_on(struct place *at, size_t n_tiles)
+{
+    if (++at->t == n_tiles) {
+        at->t = 0;
+        at->g++;
+    }
+}
+
+/* Where the codes of group g of tile j are loaded from, and their unpacking. */
+#define CODES_OF(j, g)                                                                             \
+    (bits == 8 ? p->blocks[j] + (g) * w->block_bytes                                               \
+               : work->codes[j] + (g) % RING * CSM_TILE * group)
+#define UNPACK(g)                                                                                  \
+    for (size_t j = 0; bits == 4 && j < PAIR && (g) < w->n_groups; j++)                            \
+        unpack(p->blocks[j] + (g) * w->block_bytes, code_bytes,                                    \
+               work->codes[j] + (g) % RING * CSM_TILE * group)
+
+/* The products of step `now` begin. Codes of one tile of bytes stay for all t. */
+#define MULTIPLY(A, B, X)                                                                          \
     do {                                                                                           \
-        const int8_t *x_at = s->tiles + (g) * CSM_PLANES * TILE_X * group;                         \
-        const unsigned char *a = codes[0] + (g) * apart, *b = codes[1] + (g) * apart;              \
+        const int8_t *x_at = p->tiles + now.t * x_apart + now.g * x_bytes;                         \
+        const unsigned char *a = CODES_OF(0, now.g), *b = CODES_OF(1, now.g);                      \
+        const bool is_kept = group <= LINE && now.t > 0;                                           \
         _tile_zero(A);                                                                             \
         _tile_zero(B);                                                                             \
         for (size_t c = 0; c < group; c += width) {                                                \
             _tile_loadd(X, x_at + CSM_PLANES * TILE_X * c, width);                                 \
-            _tile_loadd(CODES0, a + CSM_TILE * c, LINE);                                           \
+            if (!is_kept) {                                                                        \
+                _tile_loadd(CODES0, a + CSM_TILE * c, LINE);                                       \
+                _tile_loadd(CODES1, b + CSM_TILE * c, LINE);                                       \
+            }                                                                                      \
             _tile_dpbsud(A, X, CODES0);                                                            \
-            _tile_loadd(CODES1, b + CSM_TILE * c, LINE);                                           \
             _tile_dpbsud(B, X, CODES1);                                                            \
         }                                                                                          \
     } while (0)
 
 #define ADD_ROW(i)                                                                                 \
     {                                                                                              \
-        const __m512 step = _mm512_set1_ps(steps[(i) * s->ld]);                                    \
-        const __m512 sum = _mm512_set1_ps(x_sums[(i) * s->ld]);                                    \
-        a##i = add_affine(a##i, at_a, i, step, sum, scale_a, bias_a);                              \
-        b##i = add_affine(b##i, at_b, i, step, sum, scale_b, bias_b);                              \
+        const __m512 step = _mm512_set1_ps(steps[(i) * w->n_groups]);                              \
+        const __m512 sum = _mm512_set1_ps(x_sums[(i) * w->n_groups]);                              \
+        __m512 of_a = _mm512_load_ps(to[0][i]), of_b = _mm512_load_ps(to[1][i]);                   \
+        _mm512_store_ps(to[0][i], add_affine(of_a, from[0], i, step, sum, scale_a, bias_a));       \
+        _mm512_store_ps(to[1][i], add_affine(of_b, from[1], i, step, sum, scale_b, bias_b));       \
     }
 
-/* The sums of group g, which were stored, are added. */
-#define ADD(g)                                                                                     \
+/* The sums of a step, which were stored, are added: group g and tile t of x of `added`. */
+#define ADD(slot)                                                                                  \
     do {                                                                                           \
-        const unsigned char *at_a = work->sums[0] + ((g) % SLOTS) * TILE_BYTES;                    \
-        const unsigned char *at_b = work->sums[1] + ((g) % SLOTS) * TILE_BYTES;                    \
-        const unsigned char *of_a = s->blocks[0] + (g) * w->block_bytes + code_bytes;              \
-        const unsigned char *of_b = s->blocks[1] + (g) * w->block_bytes + code_bytes;              \
-        const __m512 scale_a = load_scales(of_a, is_wide), scale_b = load_scales(of_b, is_wide);   \
-        const __m512 bias_a = load_scales(of_a + (is_wide ? 64 : 32), is_wide);                    \
-        const __m512 bias_b = load_scales(of_b + (is_wide ? 64 : 32), is_wide);                    \
-        const float *steps = s->steps + (g), *x_sums = s->sums + (g);                              \
-        EACH_ROW(ADD_ROW)                                                                          \
+        unsigned char(*from)[TILE_BYTES] = work->sums[slot];                                       \
+        float(*to)[TILE_X][CSM_TILE] = work->y[added.t];                                           \
+        const unsigned char *a = p->blocks[0] + added.g * w->block_bytes + code_bytes;             \
+        const unsigned char *b = p->blocks[1] + added.g * w->block_bytes + code_bytes;             \
+        const __m512 scale_a = load_scales(a, is_wide), scale_b = load_scales(b, is_wide);         \
+        const __m512 bias_a = load_scales(a + (is_wide ? 64 : 32), is_wide);                       \
+        const __m512 bias_b = load_scales(b + (is_wide ? 64 : 32), is_wide);                       \
+        const size_t at = added.t * TILE_X * w->n_groups + added.g;                                \
+        const float *steps = p->steps + at, *x_sums = p->sums + at;                                \
+        ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)                                                \
+        ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)                                                \
     } while (0)
 
-#define STORE(SUMS, i, g) _tile_stored(SUMS, work->sums[i] + ((g) % SLOTS) * TILE_BYTES, LINE)
+#define STORE(SUMS, j) _tile_stored(SUMS, work->sums[(i - 1) % SLOTS][j], LINE)
 
-/* Group g begins, the sums of the one before are stored, those of the one before that are
- * added, and the third after it is unpacked; as far as there are such. None waits for another. */
-#define STEP(A, B, OF_A, OF_B, X, g)                                                               \
+/* Step i begins, the sums of the second before are added, those of the one before are stored, as
+ * far as there are such. None waits for another. */
+#define STEP(A, B, OF_A, OF_B, X)                                                                  \
     do {                                                                                           \
-        if ((g) < n_groups)                                                                        \
-            MULTIPLY(A, B, X, g);                                                                  \
-        if ((g) > 0 && (g) <= n_groups) {                                                          \
-            STORE(OF_A, 0, (g)-1);                                                                 \
-            STORE(OF_B, 1, (g)-1);                                                                 \
+        if (i < n_steps)                                                                           \
+            MULTIPLY(A, B, X);                                                                     \
+        if (i >= DELAY && i < n_steps + DELAY) {                                                   \
+            ADD((i - DELAY) % SLOTS);                                                              \
+            go_on(&added, p->n_tiles);                                                             \
         }                                                                                          \
-        if (s->is_packed && (g) + AHEAD < n_groups) {                                              \
-            unpack(s->blocks[0] + ((g) + AHEAD) * w->block_bytes, code_bytes,                      \
-                   work->unpacked[0] + ((g) + AHEAD) * apart);                                     \
-            unpack(s->blocks[1] + ((g) + AHEAD) * w->block_bytes, code_bytes,                      \
-                   work->unpacked[1] + ((g) + AHEAD) * apart);                                     \
+        if (i > 0 && i <= n_steps) {                                                               \
+            STORE(OF_A, 0);                                                                        \
+            STORE(OF_B, 1);                                                                        \
         }                                                                                          \
-        if ((g) < s->n_asked) {                                                                    \
-            ask(w, s->asked[0] + (g) * w->block_bytes, code_bytes);                                \
-            ask(w, s->asked[1] + (g) * w->block_bytes, code_bytes);                                \
+        if (i < n_steps) {                                                                         \
+            ask_x(p->tiles + now.t * x_apart + (now.g + 1) * x_bytes, x_bytes);                    \
+            if (now.t == 0) {                                                                      \
+                UNPACK(now.g + AHEAD);                                                             \
+                for (size_t j = 0; j < PAIR && p->asked[j] != NULL; j++)                           \
+                    ask(w, p->asked[j] + now.g * w->block_bytes, code_bytes);                      \
+            }                                                                                      \
+            go_on(&now, p->n_tiles);                                                               \
         }                                                                                          \
-        if ((g) > 1 && (g) <= n_groups + 1)                                                        \
-            ADD((g)-2);                                                                            \
+        i++;                                                                                       \
         memory_is_written();                                                                       \
     } while (0)
 
-/* n_x rows of y, to which a strip adds; is_first: it is the matrix's first. */
+/* A pair's rows of y. */
 __attribute__((always_inline)) static inline void
-do_strip(struct work *work, const struct strip *s, const int bits, const size_t group,
-         bool is_first, size_t n_x, float *y, size_t ldy, const __mmask16 masks[PAIR])
+do_pair(struct work *work, const struct pair *p, const int bits, const size_t group, float *y,
+        size_t ldy)
 {
     const struct affine_tiles *w = work->w;
-    const size_t width = group < LINE ? group : LINE, n_groups = s->n_groups;
+    const size_t width = group < LINE ? group : LINE, n_steps = w->n_groups * p->n_tiles;
     const size_t code_bytes = csm_code_bytes(bits, (int)group);
-    const size_t apart = bits == 8 ? w->block_bytes : CSM_TILE * group;
+    const size_t x_bytes = CSM_PLANES * TILE_X * group, x_apart = w->n_groups * x_bytes;
     const bool is_wide = w->wide_scales;
-    const unsigned char *codes[] = {bits == 8 ? s->blocks[0] : work->unpacked[0],
-                                    bits == 8 ? s->blocks[1] : work->unpacked[1]};
-#define BEGIN_ROW(i)                                                                               \
-    const bool has##i = (i) < n_x;                                                                 \
-    const __mmask16 of_a##i = has##i && !is_first ? masks[0] : 0;                                  \
-    const __mmask16 of_b##i = has##i && !is_first ? masks[1] : 0;                                  \
-    __m512 a##i = _mm512_maskz_loadu_ps(of_a##i, y + (i) * ldy);                                   \
-    __m512 b##i = _mm512_maskz_loadu_ps(of_b##i, y + (i) * ldy + CSM_TILE);
-    EACH_ROW(BEGIN_ROW)
-    for (size_t i = 0; s->is_packed && i < AHEAD && i < n_groups; i++) {
-        unpack(s->blocks[0] + i * w->block_bytes, code_bytes, work->unpacked[0] + i * apart);
-        unpack(s->blocks[1] + i * w->block_bytes, code_bytes, work->unpacked[1] + i * apart);
-    }
+    struct place now = {0}, added = {0};
+    memset(work->y, 0, p->n_tiles * sizeof work->y[0]);
+    for (size_t g = 0; g < AHEAD; g++)
+        UNPACK(g);
     memory_is_written();
-    for (size_t g = 0; g <= n_groups + 1; g += 2) {
-        STEP(SUMS0, SUMS1, SUMS2, SUMS3, X0, g);
-        STEP(SUMS2, SUMS3, SUMS0, SUMS1, X1, g + 1);
+    for (size_t i = 0; i < n_steps + DELAY;) {
+        STEP(SUMS0, SUMS1, SUMS2, SUMS3, X0);
+        STEP(SUMS2, SUMS3, SUMS0, SUMS1, X1);
     }
-#define END_ROW(i)                                                                                 \
-    if ((i) < n_x) {                                                                               \
-        _mm512_mask_storeu_ps(y + (i) * ldy, masks[0], a##i);                                      \
-        _mm512_mask_storeu_ps(y + (i) * ldy + CSM_TILE, masks[1], b##i);                           \
-    }
-    EACH_ROW(END_ROW)
+    for (size_t t = 0; t < p->n_x; t++)
+        for (size_t j = 0; j < PAIR; j++)
+            _mm512_mask_storeu_ps(y + t * ldy + j * CSM_TILE, p->masks[j],
+                                  _mm512_load_ps(work->y[t / TILE_X][j][t % TILE_X]));
 }
 
-typedef void (*strip_of_format)(struct work *work, const struct strip *s, bool is_first, size_t n_x,
-                                float *y, size_t ldy, const __mmask16 masks[PAIR]);
+typedef void (*pair_of_format)(struct work *work, const struct pair *p, float *y, size_t ldy);
 
 /* A function for each format, so that its numbers are constants. */
-#define DEFINE_STRIP(name, bits, group)                                                            \
-    static void name(struct work *work, const struct strip *s, bool is_first, size_t n_x,          \
-                     float *y, size_t ldy, const __mmask16 masks[PAIR])                            \
+#define DEFINE_PAIR(name, bits, group)                                                             \
+    static void name(struct work *work, const struct pair *p, float *y, size_t ldy)                \
     {                                                                                              \
-        do_strip(work, s, bits, group, is_first, n_x, y, ldy, masks);                              \
+        do_pair(work, p, bits, group, y, ldy);                                                     \
     }
-DEFINE_STRIP(strip_4_of_32, 4, 32)
-DEFINE_STRIP(strip_4_of_64, 4, 64)
-DEFINE_STRIP(strip_4_of_128, 4, 128)
-DEFINE_STRIP(strip_8_of_32, 8, 32)
-DEFINE_STRIP(strip_8_of_64, 8, 64)
-DEFINE_STRIP(strip_8_of_128, 8, 128)
+DEFINE_PAIR(pair_4_of_32, 4, 32)
+DEFINE_PAIR(pair_4_of_64, 4, 64)
+DEFINE_PAIR(pair_4_of_128, 4, 128)
+DEFINE_PAIR(pair_8_of_32, 8, 32)
+DEFINE_PAIR(pair_8_of_64, 8, 64)
+DEFINE_PAIR(pair_8_of_128, 8, 128)
 
-static strip_of_format strip_of(int bits, int group)
+static pair_of_format pair_of(int bits, int group)
 {
     if (bits == 4)
-        return group == 32 ? strip_4_of_32 : (group == 64 ? strip_4_of_64 : strip_4_of_128);
-    return group == 32 ? strip_8_of_32 : (group == 64 ? strip_8_of_64 : strip_8_of_128);
+        return group == 32 ? pair_4_of_32 : (group == 64 ? pair_4_of_64 : pair_4_of_128);
+    return group == 32 ? pair_8_of_32 : (group == 64 ? pair_8_of_64 : pair_8_of_128);
 }
 
-/* A call's pairs of matrix tiles, strip by strip. */
-struct pairs {
-    const unsigned char *first; /* block of the first tile */
-    size_t n_rows, n_tiles, n_each; /* n_each: groups of a strip */
+/* A call's matrix tiles. */
+struct call {
+    const struct affine_tiles *w;
+    const unsigned char *first; /* block of the first */
+    size_t n_rows, n_tiles;
 };
 
-/* Where pair i begins, and what the matrix has of its rows. */
-static void find_pair(const struct affine_tiles *w, const struct pairs *p, size_t i,
-                      const unsigned char *blocks[PAIR], __mmask16 masks[PAIR])
+/* Ask memory for a whole pair. */
+static void ask_pair(const struct call *c, size_t pair)
 {
-    const size_t n_pairs = (p->n_tiles + 1) / PAIR, strip = i / n_pairs;
-    for (size_t j = 0; j < PAIR; j++) {
-        const size_t tile = i % n_pairs * PAIR + j;
-        const bool is_there = tile < p->n_tiles; /* else its partner once more, for nobody */
-        const size_t at = is_there ? tile : tile - j, left = p->n_rows - at * CSM_TILE;
-        blocks[j] = p->first + at * w->tile_bytes + strip * p->n_each * w->block_bytes;
-        masks[j] = !is_there ? 0 : left < CSM_TILE ? (__mmask16)((1u << left) - 1) : 0xffff;
-    }
+    const struct affine_tiles *w = c->w;
+    for (size_t tile = pair * PAIR; tile < (pair + 1) * PAIR && tile < c->n_tiles; tile++)
+        for (size_t g = 0; g < w->n_groups; g++)
+            ask(w, c->first + tile * w->tile_bytes + g * w->block_bytes,
+                csm_code_bytes(w->bits, w->group));
 }
 
-static size_t groups_of(const struct affine_tiles *w, const struct pairs *p, size_t strip)
+/* Matrix tiles of a pair, and those to ask for meanwhile. After the call's last tile comes what its
+ * thread most likely takes next. */
+static void find_pair(const struct call *c, size_t pair, bool asks, struct pair *out)
 {
-    const size_t left = w->n_groups - strip * p->n_each;
-    return left < p->n_each ? left : p->n_each;
+    for (size_t j = 0; j < PAIR; j++) {
+        const size_t tile = pair * PAIR + j;
+        const bool is_there = tile < c->n_tiles; /* else its partner once more, for nobody */
+        const size_t at = is_there ? tile : tile - j, left = c->n_rows - at * CSM_TILE;
+        out->blocks[j] = c->first + at * c->w->tile_bytes;
+        out->asked[j] = asks ? c->first + (tile + PAIRS_AHEAD * PAIR) * c->w->tile_bytes : NULL;
+        out->masks[j] = !is_there         ? 0
+                        : left < CSM_TILE ? (__mmask16)((1u << left) - 1)
+                                          : 0xffff;
+    }
 }
 
 void csm_dots_affine_amx(const struct affine_tiles *w, size_t tile, size_t n_rows,
                          const struct digits *x, size_t n_x, float *y, size_t ldy)
 {
     struct work work;
-    const size_t group = (size_t)w->group, code_bytes = csm_code_bytes(w->bits, w->group);
-    const strip_of_format strip_of_this = strip_of(w->bits, w->group);
-    const struct pairs p = {.first = w->data + tile * w->tile_bytes,
-                            .n_rows = n_rows,
-                            .n_tiles = (n_rows + CSM_TILE - 1) / CSM_TILE,
-                            .n_each = (n_x <= TILE_X ? STRIP_OF_ONE : STRIP) / group};
-    const size_t n_pairs = (p.n_tiles + 1) / PAIR;
-    const size_t n_all = (w->n_groups + p.n_each - 1) / p.n_each * n_pairs;
-    __mmask16 masks[PAIR];
+    const size_t group = (size_t)w->group, most = X_TILES * TILE_X;
+    const pair_of_format pair_of_this = pair_of(w->bits, w->group);
+    const struct call c = {.w = w,
+                           .first = w->data + tile * w->tile_bytes,
+                           .n_rows = n_rows,
+                           .n_tiles = (n_rows + CSM_TILE - 1) / CSM_TILE};
+    const size_t n_pairs = (c.n_tiles + 1) / PAIR;
     work.w = w;
     configure(group < LINE ? group : LINE);
-    for (size_t i = 0; i < PAIRS_AHEAD && i < n_all; i++) {
-        const unsigned char *blocks[PAIR];
-        find_pair(w, &p, i, blocks, masks);
-        for (size_t g = 0; g < groups_of(w, &p, i / n_pairs); g++)
-            for (size_t j = 0; j < PAIR; j++)
-                ask(w, blocks[j] + g * w->block_bytes, code_bytes);
-    }
-    for (size_t i = 0; i < n_all; i++) {
-        const size_t from = i / n_pairs * p.n_each, row = i % n_pairs * PAIR * CSM_TILE;
-        struct strip s = {.n_groups = groups_of(w, &p, i / n_pairs),
-                          .is_packed = w->bits == 4,
-                          .ld = w->n_groups};
-        if (i + PAIRS_AHEAD < n_all) {
-            find_pair(w, &p, i + PAIRS_AHEAD, s.asked, masks);
-            s.n_asked = groups_of(w, &p, (i + PAIRS_AHEAD) / n_pairs);
+    for (size_t i = 0; i < PAIRS_AHEAD; i++)
+        ask_pair(&c, i);
+    for (size_t first = 0; first < n_pairs; first += PAIRS_OF_X)
+        for (size_t t = 0; t < n_x; t += most) {
+            struct pair p = {.n_x = n_x - t < most ? n_x - t : most,
+                             .tiles = x->planes + csm_digit_tile(w->n_groups, group, t, 0),
+                             .steps = x->steps + t * w->n_groups,
+                             .sums = x->sums + t * w->n_groups};
+            p.n_tiles = (p.n_x + TILE_X - 1) / TILE_X;
+            for (size_t i = first; i < first + PAIRS_OF_X && i < n_pairs; i++) {
+                find_pair(&c, i, t == 0, &p);
+                pair_of_this(&work, &p, y + t * ldy + i * PAIR * CSM_TILE, ldy);
+            }
         }
-        find_pair(w, &p, i, s.blocks, masks);
-        for (size_t t = 0; t < n_x; t += TILE_X) {
-            s.tiles = x->planes + csm_digit_tile(w->n_groups, group, t, from);
-            s.steps = x->steps + t * w->n_groups + from;
-            s.sums = x->sums + t * w->n_groups + from;
-            strip_of_this(&work, &s, from == 0, n_x - t, y + t * ldy + row, ldy, masks);
-            s.n_asked = 0;
-            s.is_packed = false;
-        }
-    }
     _tile_release();
 }

@@ -56,7 +56,7 @@ static const char *type_of(const json_t *object)
     return type != NULL ? type : "of no type";
 }
 
-/* The "type" and, of a Sequence, the parts under `key`. */
+/* The parts of a Sequence under `key`, and those of Sequences in it; else the object itself. */
 static csm_status for_parts(csm_tokenizer *t, const char *path, const json_t *object,
                             const char *key,
                             csm_status (*read)(csm_tokenizer *, const char *, const json_t *,
@@ -70,7 +70,7 @@ static csm_status for_parts(csm_tokenizer *t, const char *path, const json_t *ob
     const json_t *parts = json_object_get(object, key);
     csm_status status = CSM_OK;
     for (size_t i = 0; status == CSM_OK && i < json_array_size(parts); i++)
-        status = read(t, path, json_array_get(parts, i), err);
+        status = for_parts(t, path, json_array_get(parts, i), key, read, err);
     return status;
 }
 
@@ -192,7 +192,7 @@ static csm_status read_added(csm_tokenizer *t, const char *path, const json_t *r
     json_t *more = NULL;
     csm_status status = CSM_OK;
     if (beside != NULL)
-        status = csm_beside_tokens(beside, own, &more, err);
+        status = csm_beside_tokens(beside, own, json_object_get(root, "padding"), &more, err);
     if (status == CSM_OK)
         status = csm_added_read(path, own, more, beside == NULL || !csm_beside_splits(beside), t->bpe,
                                 t->added, err);

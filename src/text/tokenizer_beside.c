@@ -110,23 +110,41 @@ static bool is_in_list(const json_t *list, const char *content)
     return false;
 }
 
-/* The named tokens and lists of both files: special_tokens_map.json goes before. */
-static json_t *settings_of(const struct csm_tokenizer_beside *beside, bool has_decoder)
+static const char extra_key[] = "extra_special_tokens", older_key[] = "additional_special_tokens";
+
+static bool is_empty(const json_t *tokens)
+{
+    return json_array_size(tokens) == 0 && json_object_size(tokens) == 0;
+}
+
+/* The named tokens and lists of both files: special_tokens_map.json goes before, but the list of
+ * tokenizer_config.json has its newer key by then. NULL: no memory. */
+static json_t *settings_of(const struct csm_tokenizer_beside *beside, const json_t *padding,
+                           bool has_decoder)
 {
     json_t *settings = beside->config != NULL ? json_copy(beside->config) : json_object();
-    if (settings != NULL && !has_decoder && beside->special_map != NULL &&
-        json_object_update(settings, beside->special_map) != 0) {
+    json_t *pad = json_object_get(padding, "pad_token");
+    json_t *older = json_object_get(settings, older_key);
+    bool is_good = settings != NULL;
+    if (is_good && !is_empty(older) && is_empty(json_object_get(settings, extra_key)))
+        is_good = json_object_set(settings, extra_key, older) == 0;
+    if (is_good && !has_decoder && beside->special_map != NULL)
+        is_good = json_object_update(settings, beside->special_map) == 0;
+    if (is_good && pad != NULL && json_object_get(settings, "pad_token") == NULL)
+        is_good = json_object_set(settings, "pad_token", pad) == 0;
+    if (!is_good) {
         json_decref(settings);
         settings = NULL;
     }
     return settings;
 }
 
-static const json_t *extra_of(const json_t *settings)
+/* The list of further special tokens: under its older key where names of the model's own have taken
+ * the newer one, as an object. */
+static const json_t *extra_list(const json_t *settings)
 {
-    const json_t *extra = json_object_get(settings, "extra_special_tokens");
-    const bool is_there = json_array_size(extra) > 0 || json_object_size(extra) > 0;
-    return is_there ? extra : json_object_get(settings, "additional_special_tokens");
+    const json_t *extra = json_object_get(settings, extra_key);
+    return json_array_size(extra) > 0 ? extra : json_object_get(settings, older_key);
 }
 
 static bool is_named(const char *key)
@@ -150,7 +168,7 @@ static csm_status append_added(json_t *out, const json_t *added, const json_t *o
         if (status == CSM_OK &&
             !(json_number_value(id) >= 0 && json_number_value(id) <= INT32_MAX && json_is_number(id)))
             status = csm_fail(err, CSM_BAD_FORMAT, "added_tokens.json: %s: expected an id", content);
-        bool is_special = is_in_list(extra_of(settings), content), is_owned = false;
+        bool is_special = is_in_list(extra_list(settings), content), is_owned = false;
         for (size_t i = 0; i < N_NAMED; i++) {
             const char *one = content_of(json_object_get(settings, named[i]));
             is_special = is_special || (one != NULL && strcmp(one, content) == 0);
@@ -180,7 +198,7 @@ static csm_status append_settings(json_t *out, const json_t *own, const json_t *
                                   csm_error *err)
 {
     csm_status status = CSM_OK;
-    const json_t *extra = extra_of(settings);
+    const json_t *extra = extra_list(settings);
     const char *key;
     json_t *value;
     for (size_t i = 0; i < N_NAMED && status == CSM_OK; i++)
@@ -191,20 +209,19 @@ static csm_status append_settings(json_t *out, const json_t *own, const json_t *
         if (status == CSM_OK && !is_named(key) && n > 6 && strcmp(key + n - 6, "_token") == 0)
             status = append_special(out, own, value, err);
     }
-    if (json_is_object(extra))
-        json_object_foreach((json_t *)extra, key, value)
-            if (status == CSM_OK)
-                status = append_special(out, own, value, err);
+    json_object_foreach(json_object_get(settings, extra_key), key, value)
+        if (status == CSM_OK)
+            status = append_special(out, own, value, err);
     for (size_t i = 0; i < json_array_size(extra) && status == CSM_OK; i++)
         status = append_special(out, own, json_array_get(extra, i), err);
     return status;
 }
 
 csm_status csm_beside_tokens(const struct csm_tokenizer_beside *beside, const json_t *own,
-                             json_t **out, csm_error *err)
+                             const json_t *padding, json_t **out, csm_error *err)
 {
     const json_t *decoder = json_object_get(beside->config, "added_tokens_decoder");
-    json_t *tokens = json_array(), *settings = settings_of(beside, decoder != NULL);
+    json_t *tokens = json_array(), *settings = settings_of(beside, padding, decoder != NULL);
     csm_status status = tokens != NULL && settings != NULL ? CSM_OK : refuse_memory(err);
     if (status == CSM_OK && decoder != NULL)
         status = append_decoder(tokens, decoder, err);

@@ -24,12 +24,15 @@ void csm_beside_free(struct csm_tokenizer_beside *beside); /* releases the objec
 /* The tokens in the order in which they are added, in the form of tokenizer.json's
  * "added_tokens" without ids. Some may be there already.
  *
- *   own  these; may be NULL
- *   out  receives an array to be released with json_decref
+ *   own      these; may be NULL
+ *   padding  tokenizer.json's, whose token is the one for padding where no file says another; may
+ *            be NULL
+ *   out      receives an array to be released with json_decref
  *
  * Returns CSM_OK; CSM_BAD_FORMAT; CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_beside_tokens(const struct csm_tokenizer_beside *beside,
-                                          const json_t *own, json_t **out, csm_error *err);
+                                          const json_t *own, const json_t *padding, json_t **out,
+                                          csm_error *err);
 
 /* Whether special tokens in a text are taken for text (split_special_tokens). */
 bool csm_beside_splits(const struct csm_tokenizer_beside *beside);

@@ -159,6 +159,19 @@ def test_gpt2_style_with_leading_space(build_dir, tmp_path):
     compare(build_dir, tokenizer, path, texts(3000, rng))
 
 
+def test_sequences_within_sequences(build_dir, tmp_path):
+    rng = random.Random(SEED + 10)
+    inner = pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "isolated"),
+                                     pre_tokenizers.Split(Regex(LLAMA3), "isolated")])
+    tokenizer = base(1200, rng, ignore_merges=False, pre_tokenizer=pre_tokenizers.Sequence([
+        inner, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]))
+    tokenizer.post_processor = processors.Sequence([processors.Sequence(
+        [processors.ByteLevel(trim_offsets=False), tokenizer.post_processor])])
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    compare(build_dir, tokenizer, path, texts(1000, rng), template=True)
+
+
 def smollm2(rng, individual=True):
     """SmolLM2's pipeline: digits by themselves, then GPT-2's pattern; nothing around a text."""
     tokenizer = base(1500, rng, ignore_merges=False, pre_tokenizer=pre_tokenizers.Sequence([

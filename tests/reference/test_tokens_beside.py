@@ -38,13 +38,17 @@ def grown(tmp_path_factory):
 
 
 def compare(csm, grown, tmp_path, files, text=TEXT):
-    """files: by name, contents; "added": appended to tokenizer.json's added tokens."""
+    """files: by name, contents; "added": appended to tokenizer.json's added tokens; "padding": the
+    token of its padding, as tokenizers' enable_padding leaves it."""
     model = tmp_path / "model"
     model.mkdir()
     for name in "config.json", "model.safetensors":
         (model / name).symlink_to(grown.dir / name)
     tokenizer = json.loads((grown.dir / "tokenizer.json").read_text())
     tokenizer["added_tokens"] += [FLAGS | t for t in files.pop("added", [])]
+    if "padding" in files:
+        tokenizer["padding"] = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None,
+                                "pad_id": 0, "pad_type_id": 0, "pad_token": files.pop("padding")}
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))
     for name, content in files.items():
         (model / name).write_text(json.dumps(content))
@@ -89,6 +93,13 @@ DECODER = {str(540 + i): FLAGS | {"content": c} for i, c in enumerate(["<sigh>",
      "added_tokens.json": {"there": 530}},
     {"tokenizer_config.json": CLASS | {"additional_special_tokens": ["<sigh>", "<laugh>"]}},
     {"tokenizer_config.json": CLASS | {"extra_special_tokens": {"sigh_token": "<sigh>"}}},
+    {"tokenizer_config.json": CLASS | {"extra_special_tokens": {"sigh_token": "<sigh>"},
+                                       "additional_special_tokens": ["<laugh>"]}},
+    {"tokenizer_config.json": CLASS | {"additional_special_tokens": ["<laugh>"]},
+     "special_tokens_map.json": {"additional_special_tokens": ["<sigh>", "<laugh>"]}},
+    {"tokenizer_config.json": CLASS | {"additional_special_tokens": ["<laugh>", "<sigh>"]}, "padding": "[PAD]"},
+    {"tokenizer_config.json": CLASS | {"additional_special_tokens": ["<laugh>"], "pad_token": "<sigh>"},
+     "padding": "[PAD]"},
     {"tokenizer_config.json": CLASS | {"sound_token": "<sigh>", "pad_token": "<laugh>"}},
     {"tokenizer_config.json": CLASS, "special_tokens_map.json": {
         "unk_token": {"content": "<laugh>", "lstrip": True, "rstrip": False, "normalized": False,

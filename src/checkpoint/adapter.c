@@ -114,10 +114,12 @@ csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader, struct csm_pa
                               .rank = rank,
                               .is_by_column = is_by_column};
     const size_t n_magnitude = is_by_column ? delta.cols : delta.rows;
-    if (!csm_dtype_is_float(left->tensor.dtype) || !csm_dtype_is_float(right->tensor.dtype) ||
-        (magnitude != NULL && !csm_dtype_is_float(magnitude->tensor.dtype)))
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: expected F32, F16 or BF16",
-                        reader->directory, left->tensor.name);
+    const struct csm_set_tensor *const all[] = {left, right, magnitude};
+    for (size_t i = 0; i < 3; i++)
+        if (all[i] != NULL && !csm_is_float(all[i]->tensor.dtype))
+            return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: dtype %s, expected F64, F32, F16 or BF16",
+                            reader->directory, all[i]->tensor.name,
+                            csm_dtype_name(all[i]->tensor.dtype));
     const size_t last_left = of_left.at + (delta.rows - 1) * of_left.line +
                              (rank - 1) * of_left.rank;
     const size_t last_right = of_right.at + (delta.cols - 1) * of_right.line +
@@ -165,7 +167,7 @@ static csm_status add_whole(struct csm_adapter_reader *reader, struct csm_patch 
     whole->is_bound = true;
     const struct csm_shape shape = csm_role_shape(csm_checkpoint_config(reader->checkpoint),
                                                   patch->part, patch->role, patch->index);
-    if (!csm_dtype_is_float(whole->tensor.dtype))
+    if (!csm_dtype_is_weight(whole->tensor.dtype))
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: dtype %s, expected F32, F16 or BF16",
                         reader->directory, whole->tensor.name,
                         csm_dtype_name(whole->tensor.dtype));
@@ -201,9 +203,25 @@ csm_status csm_adapter_begin(struct csm_adapter_reader *reader, enum csm_part pa
     return whole != NULL ? add_whole(reader, *patch, whole, has_pairs) : CSM_OK;
 }
 
-/* The file beside the configuration. */
-static csm_status find_file(const char *directory, bool is_peft, const char **name,
-                            csm_error *err)
+/* The first of the shards that save_pretrained makes of a large adapter; NULL: none. */
+static char *find_shard(const char *directory)
+{
+    static const char stem[] = "adapter_model";
+    struct csm_listing listing;
+    char *found = NULL;
+    size_t n_stem;
+    if (csm_listing_read(directory, &listing, NULL) != CSM_OK)
+        return NULL;
+    for (size_t i = 0; i < listing.n && found == NULL; i++)
+        if (csm_is_shard(listing.names[i], &n_stem, NULL) && n_stem == sizeof stem - 1 &&
+            strncmp(listing.names[i], stem, n_stem) == 0)
+            found = strdup(listing.names[i]);
+    csm_listing_free(&listing);
+    return found;
+}
+
+/* The file beside the configuration, to be freed. */
+static csm_status find_file(const char *directory, bool is_peft, char **name, csm_error *err)
 {
     static const char *const peft[] = {"adapter_model.safetensors"};
     static const char *const mlx[] = {"adapters.safetensors", "adapter.safetensors"};
@@ -211,8 +229,10 @@ static csm_status find_file(const char *directory, bool is_peft, const char **na
     for (size_t i = 0; i < (is_peft ? 1u : 2u) && *name == NULL; i++) {
         const char *candidate = is_peft ? peft[i] : mlx[i];
         if (csm_path_has(directory, candidate))
-            *name = candidate;
+            *name = strdup(candidate);
     }
+    if (*name == NULL && is_peft)
+        *name = find_shard(directory);
     if (*name != NULL)
         return CSM_OK;
     if (csm_path_has(directory, "adapter_model.bin"))
@@ -292,10 +312,11 @@ static csm_status read_adapter(struct csm_adapter_reader *reader)
                         "%s/adapter_config.json: expected peft_type (PEFT) or lora_parameters "
                         "(csm-mlx, mlx-lm)",
                         directory);
-    const char *name;
+    char *name;
     st = find_file(directory, is_peft, &name, err);
     if (st == CSM_OK)
         st = csm_tensor_files_open(&(struct csm_folder){.path = directory}, name, &reader->set, err);
+    free(name);
     if (st != CSM_OK)
         return st;
     struct csm_adapters *adapters = reader->adapters;
@@ -308,7 +329,8 @@ static csm_status read_adapter(struct csm_adapter_reader *reader)
     adapters->sets = grown;
     adapters->sets[adapters->n_sets++] = reader->set;
     if (reader->set->n == 0)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s/%s: no tensor, expected an adapter's", directory, name);
+        return csm_fail(err, CSM_BAD_FORMAT, "%s/%s: no tensor, expected an adapter's", directory,
+                        reader->set->name);
     st = is_peft ? csm_adapter_read_peft(reader) : csm_adapter_read_mlx(reader);
     return st == CSM_OK ? refuse_rest(reader) : st;
 }

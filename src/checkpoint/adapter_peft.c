@@ -63,13 +63,15 @@ static double by_pattern(const json_t *patterns, const char *module, double fall
     return fallback;
 }
 
-/* Keys that say how it was trained, or whose effect the tensors show. */
+/* Keys that say how it was trained, or whose effect the tensors show; fan_in_fan_out is of layers
+ * that no CSM has. */
 static bool is_neutral(const char *key)
 {
     static const char *const keys[] = {"auto_mapping",
                                        "base_model_name_or_path",
                                        "eva_config",
                                        "exclude_modules",
+                                       "fan_in_fan_out",
                                        "inference_mode",
                                        "layers_pattern",
                                        "layers_to_transform",
@@ -133,9 +135,6 @@ static void read_settings(struct csm_json_reader *json, const json_t *config,
     };
     check_numbers(json, "rank_pattern", settings->ranks);
     check_numbers(json, "alpha_pattern", settings->alphas);
-    const char *bias = csm_json_text(json, config, "bias", "none");
-    if (strcmp(bias, "none") != 0)
-        csm_json_refuse(json, "bias", "%s, expected none: a CSM has no biases to train", bias);
     /* These begin from another base than the one on disk. */
     const json_t *begun = json_object_get(config, "init_lora_weights");
     const char *how = json_string_value(begun);
@@ -190,21 +189,27 @@ static bool module_name(const struct csm_config *config, enum csm_part part, enu
     return true;
 }
 
+/* Whether a list has a name, or the end of it from a dot on. */
+static bool has_end(const json_t *names, const char *name)
+{
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *one = json_string_value(json_array_get(names, i));
+        const size_t n_one = one != NULL ? strlen(one) : n + 1;
+        if (n_one <= n && strcmp(name + n - n_one, one) == 0 &&
+            (n_one == n || name[n - n_one - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
 /* Whether the names are a pattern of the module's, or a list of which one is its end. */
 static bool is_among(const json_t *names, const char *module)
 {
     if (json_is_string(names))
         return strcmp(json_string_value(names), "all-linear") == 0 ||
                matches(json_string_value(names), false, module, true);
-    const size_t n = strlen(module);
-    for (size_t i = 0; i < json_array_size(names); i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        const size_t n_name = name != NULL ? strlen(name) : n + 1;
-        if (n_name <= n && strcmp(module + n - n_name, name) == 0 &&
-            (n_name == n || module[n - n_name - 1] == '.'))
-            return true;
-    }
-    return false;
+    return has_end(names, module);
 }
 
 /* Whether a list (or a value alone) has a text, or a number. */
@@ -267,10 +272,12 @@ static void check_named(struct csm_adapter_reader *reader, const char *module)
         snprintf(adapters->unnamed, sizeof adapters->unnamed, "%s", module);
 }
 
-/* The pair of one weight, if the adapter has it. */
+/* The pair of one weight, if the adapter has it.
+ *
+ *   target  the name that patterns are of: the module's, or of target_parameters the weight's */
 static csm_status read_pair(struct csm_adapter_reader *reader, const struct settings *settings,
-                            const char *module, struct csm_patch *patch, bool is_table,
-                            struct csm_set_tensor *a, struct csm_set_tensor *b)
+                            const char *module, const char *target, struct csm_patch *patch,
+                            bool is_table, struct csm_set_tensor *a, struct csm_set_tensor *b)
 {
     csm_error *err = reader->err;
     struct csm_set_tensor *m = find(reader, module, ".lora_magnitude_vector", "");
@@ -288,8 +295,8 @@ static csm_status read_pair(struct csm_adapter_reader *reader, const struct sett
     a->is_bound = b->is_bound = true;
     if (m != NULL)
         m->is_bound = true;
-    const double rank = by_pattern(settings->ranks, module, (double)settings->rank);
-    const double alpha = by_pattern(settings->alphas, module, settings->alpha);
+    const double rank = by_pattern(settings->ranks, target, (double)settings->rank);
+    const double alpha = by_pattern(settings->alphas, target, settings->alpha);
     /* A stack of n matrices has the pairs of all in one: of A one after the other, of B
      * in turns. */
     const bool is_heads = patch->part == CSM_DEPTH && patch->role == CSM_ROLE_HEAD;
@@ -331,15 +338,16 @@ static csm_status read_role(struct csm_adapter_reader *reader, const struct sett
     struct csm_set_tensor *table_b = find(reader, module, ".lora_embedding_B", "");
     if (whole == NULL && a == NULL && b == NULL && table_a == NULL && table_b == NULL)
         return CSM_OK;
-    const bool is_heads = part == CSM_DEPTH && role == CSM_ROLE_HEAD; /* of target_parameters */
-    if (!is_heads && (a != NULL || table_a != NULL))
+    const bool is_parameter = has_end(json_object_get(reader->config, "target_parameters"), name);
+    const char *target = is_parameter ? name : module;
+    if (!is_parameter && (a != NULL || table_a != NULL))
         check_named(reader, module);
     struct csm_patch *patch;
     csm_status st = csm_adapter_begin(reader, part, role, index, whole, false, &patch);
     if (st == CSM_OK && (a != NULL || b != NULL))
-        st = read_pair(reader, settings, module, patch, false, a, b);
+        st = read_pair(reader, settings, module, target, patch, false, a, b);
     if (st == CSM_OK && (table_a != NULL || table_b != NULL))
-        st = read_pair(reader, settings, module, patch, true, table_a, table_b);
+        st = read_pair(reader, settings, module, target, patch, true, table_a, table_b);
     return st;
 }
 

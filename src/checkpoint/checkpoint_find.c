@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/numbers.h"
 #include "checkpoint/checkpoint_parts.h"
 
 /* "[512, 1024]" */
@@ -36,9 +37,9 @@ csm_status csm_refuse_shape(const csm_tensor *tensor, const struct csm_shape *ex
                     shape_text(expected->size, expected->rank).text, file);
 }
 
-bool csm_dtype_is_float(csm_dtype dtype)
+bool csm_dtype_is_weight(csm_dtype dtype)
 {
-    return dtype == CSM_DTYPE_F32 || dtype == CSM_DTYPE_F16 || dtype == CSM_DTYPE_BF16;
+    return csm_is_float(dtype) && dtype != CSM_DTYPE_F64;
 }
 
 bool csm_has_shape(const csm_tensor *tensor, const struct csm_shape *shape)
@@ -175,7 +176,7 @@ csm_status csm_find_stored(const struct csm_checkpoint *checkpoint, enum csm_par
         if (status != CSM_OK)
             return status;
     } else {
-        if (!csm_dtype_is_float(tensor->dtype))
+        if (!csm_dtype_is_weight(tensor->dtype))
             return csm_fail(err, CSM_BAD_FORMAT, "%s: dtype %s, expected F32, F16 or BF16 (%s)",
                             tensor->name, csm_dtype_name(tensor->dtype), found->file);
         if (!csm_has_shape(tensor, &shape))

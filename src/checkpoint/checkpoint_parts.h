@@ -78,7 +78,8 @@ csm_status csm_find_mlx_quantized(const struct csm_checkpoint *checkpoint,
 csm_status csm_refuse_foreign_config(const char *directory, const json_t *root, csm_error *err);
 csm_status csm_refuse_foreign_tensors(const struct csm_tensor_set *set, csm_error *err);
 
-bool csm_dtype_is_float(csm_dtype dtype); /* F32, F16 or BF16 */
+/* F32, F16 or BF16: what engines hold. */
+bool csm_dtype_is_weight(csm_dtype dtype);
 bool csm_has_shape(const csm_tensor *tensor, const struct csm_shape *shape);
 csm_status csm_refuse_shape(const csm_tensor *tensor, const struct csm_shape *expected,
                             const char *file, csm_error *err);

@@ -264,6 +264,25 @@ static struct draw read_draw(struct csm_json_reader *reader, const json_t *root,
 static const char *const depth_lengths[] = {"depth_decoder_min_new_tokens",
                                             "depth_decoder_max_new_tokens"};
 
+/* Where no mask is given transformers masks what equals pad_token_id, unless that ends speech, too:
+ * of the depth decoder's ids, which are a place holder, 0, for the backbone's state, and the first
+ * code. */
+static void check_depth_pad(struct csm_json_reader *reader, const json_t *root)
+{
+    static const char key[] = "depth_decoder_pad_token_id";
+    enum { N_CODES = 2048 }; /* of Mimi; a frame begins with none beyond */
+    const json_t *pad = json_object_get(root, key), *end = json_object_get(root, "depth_decoder_eos_token_id");
+    const json_int_t value = json_is_integer(pad) ? json_integer_value(pad) : -1;
+    bool is_end = json_equal(end, pad);
+    for (size_t i = 0; i < json_array_size(end); i++)
+        is_end = is_end || json_equal(json_array_get(end, i), pad);
+    if (value >= 0 && value < N_CODES && !is_end)
+        csm_json_refuse(reader, key,
+                        "%lld masks %s in transformers, which is not done by this program: expected "
+                        "null",
+                        (long long)value, value == 0 ? "what the backbone says" : "that first code");
+}
+
 /* The depth decoder draws the other codes of a frame, never fewer or more. */
 static void check_depth_length(struct csm_json_reader *reader, const json_t *root,
                                size_t n_codebooks)
@@ -302,8 +321,10 @@ void csm_config_generation(struct csm_json_reader *reader, const json_t *root, s
     /* Of a file that transformers made of config.json it keeps no key but its own class's. */
     const bool is_made = csm_json_bool(reader, root, "_from_model_config", false);
     json_t *none = is_made ? json_object() : NULL;
-    if (none == NULL)
+    if (none == NULL) {
         check_depth_length(reader, root, n_codebooks);
+        check_depth_pad(reader, root);
+    }
     const struct draw depth =
         read_draw(reader, none != NULL ? none : root, of_depth, names, sizeof names);
     json_decref(none);

@@ -92,7 +92,7 @@ csm_status csm_find_mlx_quantized(const struct csm_checkpoint *checkpoint,
                             "(%s)",
                             tensor->name, module, file);
         biases = &used[2]->tensor;
-        if (!csm_dtype_is_float(scales->dtype) || biases->dtype != scales->dtype)
+        if (!csm_dtype_is_weight(scales->dtype) || biases->dtype != scales->dtype)
             return csm_fail(err, CSM_BAD_FORMAT,
                             "%s.scales and .biases: dtypes %s and %s, expected one of F32, F16, "
                             "BF16 (%s)",

@@ -17,6 +17,7 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from safetensors.torch import save_file as save_torch
 
 from transformers_frames import random_model, text_ids
 
@@ -50,6 +51,11 @@ KINDS = {
                                target_modules=["inputs_embeds_projector", "lm_head"]),
     "the depth decoder's heads": dict(r=3, lora_alpha=6, target_modules=["q_proj"],
                                       target_parameters=["codebooks_head.weight"]),
+    "parameters by pattern": dict(
+        r=3, lora_alpha=6, target_modules=["v_proj"],
+        target_parameters=["codebooks_head.weight", "q_proj.weight"],
+        rank_pattern={"codebooks_head": 2, r"layers\.1\..*q_proj\.weight": 5},
+        alpha_pattern={"codebooks_head.weight": 9}),
 }
 
 
@@ -116,6 +122,7 @@ def tokens(model, base, temperature, seed):
 
 
 @pytest.mark.parametrize("kind, change", [("lora 1, all linear", {}), ("tables", {}),
+    ("parameters by pattern", {}),
     ("lora 4", {"target_modules": ["q_proj", "self_attn.v_proj"]}),
     ("lora 4", {"target_modules": r"backbone_model\..*_proj"}),
     ("lora 4", {"target_modules": ATTENTION, "exclude_modules": r"depth_decoder\..*"}),
@@ -137,8 +144,50 @@ def test_pairs_that_peft_leaves_out_are_told(csm, base, tmp_path, kind, change):
     assert (n_left_out > 0) == bool(change) == ("are of modules" in said)
 
 
+def shards(tensors, directory):
+    """As transformers' save_pretrained cuts a large adapter."""
+    names = sorted(tensors)
+    for i, part in enumerate((names[::2], names[1::2]), 1):
+        save_torch({n: tensors[n] for n in part}, directory / f"adapter_model-0000{i}-of-00002.safetensors")
+
+
+def one_file(tensors, directory):
+    save_torch(tensors, directory / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("write, rename, dtype, settings", [
+    (shards, "base_model.model.", torch.float32, {}),
+    (one_file, "", torch.float64, {}), # save_peft_format=False
+    (one_file, "base_model.model.base_model.model.", torch.float32, {"bias": "lora_only"}),
+    (one_file, "base_model.model._orig_mod.", torch.float32, {"fan_in_fan_out": True, "bias": "all"})])
+def test_the_same_adapter_in_other_forms(csm, base, tmp_path, write, rename, dtype, settings):
+    make(base, tmp_path / "one", "lora 4")
+    other = tmp_path / "other"
+    other.mkdir()
+    tensors = load_file(tmp_path / "one" / "adapter_model.safetensors")
+    write({n.replace("base_model.model.", rename): t.to(dtype) for n, t in tensors.items()}, other)
+    config = json.loads((tmp_path / "one" / "adapter_config.json").read_text())
+    (other / "adapter_config.json").write_text(json.dumps(config | settings))
+    codes = [generate(csm, base, tmp_path, "--temperature", 0, "--adapter", a)["codes"]
+             for a in (tmp_path / "one", other)]
+    assert torch.equal(*codes)
+    assert not torch.equal(codes[0], generate(csm, base, tmp_path, "--temperature", 0)["codes"])
+
+
+def test_what_is_no_number_of_an_adapter_is_refused(csm, base, tmp_path):
+    make(base, tmp_path / "one", "lora 4")
+    path = tmp_path / "one" / "adapter_model.safetensors"
+    name, tensors = min(load_file(path)), load_file(path)
+    save_torch(tensors | {name: tensors[name].to(torch.int8)}, path)
+    done = csm("generate", "--model-path", base, "--text", "Hello", "--output", "none", "--adapter",
+               tmp_path / "one", check=False)
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"{name}: dtype I8, expected F64, F32, F16 or BF16\n")
+
+
 # All of them take minutes: tests/long/adapters.
-SOME = ("lora 4", "rslora 8", "dora 6", "modules kept whole", "ranks and alphas by pattern")
+SOME = ("lora 4", "rslora 8", "dora 6", "modules kept whole", "ranks and alphas by pattern",
+        "parameters by pattern")
 
 
 @pytest.mark.parametrize("kind", KINDS if os.environ.get("CSM_ALL_ADAPTERS") else SOME)

@@ -74,6 +74,9 @@ FILES = {
     "the depth decoder's end is never drawn": {"depth_decoder_eos_token_id": list(range(800))},
     "what transformers made of config.json has no keys of the depth decoder": FULL | {
         "_from_model_config": True, "depth_decoder_top_p": 0.3},
+    "padding that no frame begins with": FULL | {"depth_decoder_pad_token_id": 2050},
+    "padding that ends speech, too": FULL | {"depth_decoder_pad_token_id": 0,
+                                             "depth_decoder_eos_token_id": [3, 0]},
     "forced ids are never forced": {"forced_bos_token_id": None, "suppress_tokens": []},
 }
 # A prompt of as many positions as a frame has codes: begin_suppress_tokens of transformers
@@ -103,6 +106,8 @@ REFUSED = {
     "watermarking_config": {"watermarking_config": {"greenlist_ratio": 0.25}},
     "depth_decoder_max_new_tokens": {"depth_decoder_max_new_tokens": 5},
     "do_sample": {"do_sample": "yes"},
+    "depth_decoder_pad_token_id": FULL | {"depth_decoder_pad_token_id": 0},
+    "depth_decoder_pad_token_id ": {"depth_decoder_pad_token_id": 7, "depth_decoder_eos_token_id": 3},
 }
 
 

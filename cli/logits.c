@@ -15,8 +15,6 @@ static csm_status convert(const char *path, const csm_tensor *t, struct logits *
 {
     if (t->rank == 0)
         return refuse(err, path, t->name, "the rank is 0; expected [rows, vocab]");
-    if (t->dtype != CSM_DTYPE_F32 && t->dtype != CSM_DTYPE_BF16 && t->dtype != CSM_DTYPE_F16)
-        return refuse(err, path, t->name, "the dtype is not F32, BF16 or F16");
     size_t rows = 1;
     for (size_t i = 0; i + 1 < t->rank; i++)
         rows *= t->shape[i];
@@ -26,7 +24,11 @@ static csm_status convert(const char *path, const csm_tensor *t, struct logits *
     float *values = calloc(rows, vocab * sizeof *values);
     if (values == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "%s: %s: out of memory", path, t->name);
-    (void)csm_tensor_floats(t, 0, rows * vocab, values);
+    if (!csm_tensor_floats(t, 0, rows * vocab, values)) {
+        free(values);
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: the dtype is %s; expected F64, F32, BF16 or F16", path,
+                        t->name, csm_dtype_name(t->dtype));
+    }
     *logits = (struct logits){values, rows, vocab};
     return CSM_OK;
 }

@@ -13,7 +13,7 @@ struct logits {
     size_t rows, vocab;
 };
 
-/* Read a tensor of F32, BF16 or F16, [vocab] or [..., vocab], whose rows are in the order of
+/* Read a tensor of F64, F32, BF16 or F16, [vocab] or [..., vocab], whose rows are in the order of
  * memory; name NULL: the one that the file holds. */
 csm_status logits_read(const char *path, const char *name, struct logits *logits, csm_error *err);
 

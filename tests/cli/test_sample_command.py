@@ -46,6 +46,17 @@ def test_a_file_holds_its_numbers_in_any_dtype(csm, tmp_path, logits, sampler, d
 
 @pytest.mark.parametrize("sampler", STREAMS)
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_64_bits_are_rounded_as_torch_rounds_them(csm, tmp_path, logits, sampler, dtype):
+    wide = logits.double() * (1 + 2**-40)
+    save_file({"x": wide}, tmp_path / "wide")
+    save_file({"x": wide.to(DTYPES[dtype])}, tmp_path / "rounded")
+    drawn = [csm("sample", tmp_path / name, *options(sampler, dtype), "--rounds", 3).stdout
+             for name in ("wide", "rounded")]
+    assert drawn[0] == drawn[1] and len(drawn[0].splitlines()) == 18
+
+
+@pytest.mark.parametrize("sampler", STREAMS)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_one_dimension_is_one_row(csm, tmp_path, logits, sampler, dtype):
     x = logits.to(DTYPES[dtype])
     save_file({"x": x[0].clone()}, tmp_path / "one")

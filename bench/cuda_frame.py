@@ -152,7 +152,7 @@ def main():
         print(f"{'ms a frame':44} {'median':>8} {'best':>8}")
         run = args.csm, directory, args.device
         if args.csm_only:
-            show_csm(run, engines)
+            show_csm(run, engines, n_rounds=1 if args.short else 3)
         else:
             beside_transformers(run, engines, args.frames, 1 if args.short else 2)
         if not args.short:

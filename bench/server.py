@@ -89,19 +89,21 @@ def burst(port, n_streams, n_requests):
 
 
 def real_time(port, n_streams, seconds):
-    """Clients that need a frame each 80 ms from their first on: (late, frames, the latest in ms).
-    A text that ends is followed by the next. Some clients a process: threads of one Python wait
+    """Clients that need a frame each 80 ms from their first on: (late, frames, the latest in ms,
+    {second of the run: late ones in it}). A text that ends is followed by the next. Some clients a process: threads of one Python wait
     for each other, 256 of them for longer than a frame."""
     with multiprocessing.Pool((n_streams + CLIENTS - 1) // CLIENTS) as pool:
         done = pool.starmap(real_time_some, [(port, range(first, min(first + CLIENTS, n_streams)), seconds)
                                              for first in range(0, n_streams, CLIENTS)], chunksize=1)
     late, frames, worst = zip(*done)
-    return sum(late), sum(frames), max(worst)
+    seconds = [int(at) for some in late for at in some]
+    return len(seconds), sum(frames), max(worst), {at: seconds.count(at) for at in sorted(set(seconds))}
 
 
 def real_time_some(port, clients, seconds):
-    late, frames, worst, lock = [0], [0], [0.0], threading.Lock()
-    end = time.perf_counter() + seconds
+    late, frames, worst, lock = [], [0], [0.0], threading.Lock()
+    start = time.perf_counter()
+    end = start + seconds
 
     def client(i):
         seed = i * 1000
@@ -116,7 +118,8 @@ def real_time_some(port, clients, seconds):
                 behind = now - (began + (n - 1) * FRAME_S)
                 with lock:
                     frames[0] += 1
-                    late[0] += behind > 0.0005
+                    if behind > 0.0005:
+                        late.append(now - start)
                     worst[0] = max(worst[0], behind)
                 if behind < 0:
                     time.sleep(-behind)
@@ -127,7 +130,7 @@ def real_time_some(port, clients, seconds):
         t.start()
     for t in threads:
         t.join()
-    return late[0], frames[0], worst[0] * 1e3
+    return late, frames[0], worst[0] * 1e3
 
 
 def mutexed(n, options):
@@ -160,9 +163,9 @@ def main():
             print(f"{n:4d} streams: first byte p50 {percentile(firsts, 0.5) * 1e3:7.1f} ms, "
                   f"p99 {percentile(firsts, 0.99) * 1e3:7.1f} ms; {rate:6.1f} s of sound a second", flush=True)
         for n in map(int, a.real_time_streams.split(",")) if a.real_time > 0 else []:
-            late, frames, worst = real_time(port, n, a.real_time)
+            late, frames, worst, when = real_time(port, n, a.real_time)
             print(f"{n:4d} clients in real time for {a.real_time:g} s: {late} of {frames} frames late, "
-                  f"the latest by {worst:.1f} ms", flush=True)
+                  f"the latest by {worst:.1f} ms" + (f"; late in seconds {when}" if when else ""), flush=True)
         if a.mutexed > 0:
             alone = mutexed(a.mutexed, model)
             print(f"csm generate, one after another: {alone:.1f} s of sound a second; the server: "

@@ -335,15 +335,12 @@ static void expect_arrived(void *user, size_t k)
     }
 }
 
-static void compare_mixes(size_t n_mixes)
+/* n lanes alone, then at their beginning again. */
+static void record_lanes(struct record *records, struct lane *lanes, size_t n)
 {
-    size_t k = language.n_codebooks, n_bytes = k * language.vocab * sizeof(float);
-    static struct record records[MIX_LANES];
-    static struct lane lanes[MIX_LANES];
-    size_t at[MIX_LANES] = {0};
-    bool has_pieces = false;
+    size_t n_bytes = language.n_codebooks * language.vocab * sizeof(float);
     srand(1);
-    for (size_t i = 0; i < MIX_LANES; i++) {
+    for (size_t i = 0; i < n; i++) {
         struct record *r = &records[i];
         r->n_prompt = 1 + (size_t)rand() % 200;
         restart(&lanes[i], r->n_prompt, i);
@@ -358,6 +355,32 @@ static void compare_mixes(size_t n_mixes)
         close_lane(&lanes[i]);
         restart(&lanes[i], r->n_prompt, i);
     }
+}
+
+static void forget_lanes(struct record *records, struct lane *lanes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        close_lane(&lanes[i]);
+        for (size_t f = 0; f < MIX_FRAMES; f++)
+            free(records[i].logits[f]);
+    }
+}
+
+static void expect_record(const struct lane *x, const struct record *r, size_t f)
+{
+    size_t k = language.n_codebooks;
+    assert_memory_equal(x->logits, r->logits[f], k * language.vocab * sizeof(float));
+    assert_memory_equal(x->codes, r->codes[f], k * sizeof(int32_t));
+}
+
+static void compare_mixes(size_t n_mixes)
+{
+    size_t n_bytes = language.n_codebooks * language.vocab * sizeof(float);
+    static struct record records[MIX_LANES];
+    static struct lane lanes[MIX_LANES];
+    size_t at[MIX_LANES] = {0};
+    bool has_pieces = false;
+    record_lanes(records, lanes, MIX_LANES);
     for (size_t mix = 0; mix < n_mixes; mix++) {
         struct csm_frame_lane asked[MIX_LANES];
         size_t who[MIX_LANES], n = 0, wanted = 1 + (size_t)rand() % MIX_LANES;
@@ -382,17 +405,93 @@ static void compare_mixes(size_t n_mixes)
         has_pieces = has_pieces || m.n_arrived > 0;
         for (size_t j = 0; j < n; j++) {
             size_t i = who[j];
-            assert_memory_equal(lanes[i].logits, records[i].logits[at[i]], n_bytes);
-            assert_memory_equal(lanes[i].codes, records[i].codes[at[i]], k * sizeof(int32_t));
+            expect_record(&lanes[i], &records[i], at[i]);
             at[i]++;
         }
     }
     assert_true(has_pieces);
-    for (size_t i = 0; i < MIX_LANES; i++) {
-        close_lane(&lanes[i]);
-        for (size_t f = 0; f < MIX_FRAMES; f++)
-            free(records[i].logits[f]);
+    forget_lanes(records, lanes, MIX_LANES);
+}
+
+/* The lane's own noise is where frame f begins. */
+static void rewind_noise(struct lane *x, uint64_t seed, size_t f)
+{
+    engine.ops->random_free(engine.ctx, x->random);
+    CHECK(engine.ops->random_new(engine.ctx, seed, f * language.n_codebooks, language.vocab, &x->random, &err));
+}
+
+/* Frame f of n lanes, by turns of the list; each may go on. known: what they are made to go on with. */
+static void ask_many(struct lane *lanes, const size_t *who, size_t n, const struct record *records, const size_t *at,
+                     const bool *is_again, const int32_t *known)
+{
+    struct csm_frame_lane asked[MIX_LANES];
+    for (size_t j = 0; j < n; j++) {
+        size_t i = who[j];
+        asked[j] = ask(&lanes[i], at[i] > 0 && !is_again[i] ? records[i].codes[at[i] - 1] : NULL);
+        lanes[i].draw.may_go_on = true;
+        lanes[i].draw.known = known;
+        lanes[i].draw.n_known = known != NULL ? language.n_codebooks : 0;
     }
+    CHECK(engine.ops->frame(engine.ctx, &parts, asked, n, &err));
+}
+
+/* The card takes the next frame's step of many lanes ahead, with the codes that it drew. In all that may
+ * come between: lanes that go on, that rest, that leave for another in their place, that were cut, that went
+ * on with other codes at first, and some that are asked for again while the others' steps stand. */
+static void a_step_taken_ahead_is_what_it_would_have_been(void **state)
+{
+    (void)state;
+    if (!has_card)
+        skip();
+    enum { AHEAD_LANES = 14, ROUNDS = 120 };
+    static struct record records[AHEAD_LANES];
+    static struct lane lanes[AHEAD_LANES];
+    size_t at[AHEAD_LANES] = {0};
+    int32_t others[MOST];
+    record_lanes(records, lanes, AHEAD_LANES);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        size_t who[AHEAD_LANES], n = 0, some[AHEAD_LANES], n_some = 0;
+        bool is_again[AHEAD_LANES] = {false};
+        for (size_t i = 0; i < AHEAD_LANES; i++) {
+            if (rand() % 8 == 0)
+                continue;
+            who[n++] = i;
+            if (at[i] == MIX_FRAMES) {
+                close_lane(&lanes[i]);
+                restart(&lanes[i], records[i].n_prompt, i);
+                at[i] = 0;
+            }
+            if (rand() % 3 == 0)
+                some[n_some++] = i;
+            else if (rand() % 16 == 0)
+                CHECK(engine.ops->lane_truncate(engine.ctx, lanes[i].backbone,
+                                                records[i].n_prompt + (at[i] > 0 ? at[i] - 1 : 0), &err));
+        }
+        for (size_t k = 0; k < language.n_codebooks; k++)
+            others[k] = (int32_t)((round * 7 + k * 13) % language.vocab);
+        if (round % 3 == 1 && n_some > 1) {
+            ask_many(lanes, some, n_some, records, at, is_again, others);
+            for (size_t j = 0; j < n_some; j++) {
+                rewind_noise(&lanes[some[j]], some[j], at[some[j]]);
+                is_again[some[j]] = true;
+            }
+        }
+        ask_many(lanes, who, n, records, at, is_again, NULL);
+        for (size_t j = 0; j < n; j++)
+            expect_record(&lanes[who[j]], &records[who[j]], at[who[j]]);
+        if (round % 3 == 2 && n_some > 1) {
+            for (size_t j = 0; j < n_some; j++) {
+                rewind_noise(&lanes[some[j]], some[j], at[some[j]]);
+                is_again[some[j]] = true;
+            }
+            ask_many(lanes, some, n_some, records, at, is_again, NULL);
+            for (size_t j = 0; j < n_some; j++)
+                expect_record(&lanes[some[j]], &records[some[j]], at[some[j]]);
+        }
+        for (size_t j = 0; j < n; j++)
+            at[who[j]]++;
+    }
+    forget_lanes(records, lanes, AHEAD_LANES);
 }
 
 static void three_hundred_random_mixes_have_each_lanes_bits(void **state)
@@ -868,6 +967,7 @@ int main(void)
         cmocka_unit_test(a_lane_has_the_same_bits_alone_beside_others_and_composed),
         cmocka_unit_test(a_forked_lane_goes_on_as_its_first_does),
         cmocka_unit_test(a_frame_begun_ahead_is_what_it_would_have_been),
+        cmocka_unit_test(a_step_taken_ahead_is_what_it_would_have_been),
         cmocka_unit_test(two_models_on_one_card_have_the_bits_of_one),
         cmocka_unit_test(three_hundred_random_mixes_have_each_lanes_bits),
         cmocka_unit_test(lanes_of_codes_have_their_bits_too),

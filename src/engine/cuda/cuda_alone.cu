@@ -121,13 +121,14 @@ static void launch(context &ctx, const csm_frame_parts &p, one_frame &one, alone
     out.pages = of.lane->table.as<float *>();
     out.n_pages = static_cast<int>(of.lane->n_table);
     out.position = static_cast<int>(of.position);
-    out.fed = of.feed != nullptr || of.fed_before != nullptr ? 0 : -1;
+    bool is_fed = of.feed != nullptr || of.fed_before != nullptr;
+    out.fed = nullptr;
     out.hidden = of.hidden;
     check(cudaMemcpyAsync(s.lane.as<lane_frame>(), s.host_lane, sizeof out, cudaMemcpyHostToDevice, a.copies),
           "a frame's lane");
     check(cudaEventRecord(s.told, a.copies), "a frame's lane");
     check(cudaStreamWaitEvent(ctx.stream, s.told, 0), "a frame's lane");
-    run_one(ctx, one, s.lane.as<lane_frame>(), of.fed_before, out.fed == 0, out.position, s.codes.as<int32_t>(),
+    run_one(ctx, one, s.lane.as<lane_frame>(), of.fed_before, is_fed, out.position, s.codes.as<int32_t>(),
             s.logits.as<float>());
     check(cudaEventRecord(s.computed, ctx.stream), "a frame");
 }

@@ -175,7 +175,7 @@ void truncate(csm_lane &lane, size_t n_positions)
 {
     if (n_positions != 0 && lane.window != 0)
         throw declined(shaped("a lane with a window cut to %zu positions", n_positions));
-    lane.begun = 0;
+    lane.begun = lane.ahead_step = 0;
     for (size_t &length : lane.lengths)
         length = n_positions < length ? n_positions : length;
     size_t kept = (n_positions + PAGE - 1) / PAGE;
@@ -427,7 +427,7 @@ void attention(context &ctx, const csm_attention &a, size_t layer, const csm_row
     for (size_t i = 0; i < n_lanes; i++) {
         csm_lane &lane = *lanes[i].lane;
         size_t length = lane.lengths[layer];
-        lane.begun = 0;
+        lane.begun = lane.ahead_step = 0;
         grow(ctx, lane, length, length + lanes[i].n);
         for (size_t t = 0; t < lanes[i].n; t++)
             rows.push_back({lane.table.as<float *>(), static_cast<int>(lane.n_table),

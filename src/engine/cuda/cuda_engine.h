@@ -299,6 +299,10 @@ struct csm_lane {
     uint64_t early_frame = 0;
     const float *early_noise = nullptr;
     size_t early_at = 0;
+    /* The codes that its last frame goes on with have been fed: by a step of many, as a row there
+     * (cuda_frame_ahead.cu); 0: or not. */
+    uint64_t ahead_step = 0;
+    size_t ahead_at = 0, ahead_position = 0;
     std::vector<size_t> lengths; /* of each layer */
     std::vector<std::shared_ptr<csm_cuda::page>> pages;
     csm_cuda::memory table; /* float *[n_table], on the card */

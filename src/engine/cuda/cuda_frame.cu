@@ -95,7 +95,7 @@ static void move_on(const csm_frame_parts &p, const csm_frame_lane &lane)
 
 /* Lanes, or fed rows, that the kernels are given for n: so few numbers that a graph is there for
  * each soon, while speakers come and go. Those that are nobody's are idle. */
-static size_t with_idle(size_t n)
+size_t with_idle(size_t n)
 {
     size_t step = n <= 8 ? 1 : n <= 64 ? 8 : n <= 256 ? 16 : 32;
     return (n + step - 1) / step * step;
@@ -115,79 +115,79 @@ static void prepare_idle(context &ctx, const csm_lane &like, size_t width, frame
           "idle lanes");
 }
 
-/* Lanes from n on, and rows from n_fed on, as many as the key has. */
-static void describe_idle(const csm_frame_parts &p, const frame_key &key, size_t n, size_t n_fed, frame_state &f)
+/* Lanes from n on, as many as the key has. */
+static void describe_idle(const csm_frame_parts &p, const frame_key &key, size_t n, frame_state &f)
 {
     for (size_t i = n; i < key.n; i++) {
         lane_frame &out = f.host_lanes[i];
         out = {};
-        out.fed = -1;
         out.hidden = f.idle_hidden.as<float>();
         out.dtype = out.logits_dtype = CSM_DTYPE_F32;
         for (size_t k = 0; k < p.n_codebooks; k++)
             out.known[k] = -1;
     }
-    for (size_t i = n_fed; i < key.n_fed; i++)
-        f.host_rows[i] = {f.idle_table.as<float *>(), 1, 0};
 }
 
 static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, frame_state &f,
                       const listener &to)
 {
-    frame_key key;
-    key.model = p.first_head;
-    key.n = with_idle(n);
+    frame_key feed, codes;
+    feed.of = frame_key::FEED;
+    codes.of = frame_key::CODES;
+    feed.model = codes.model = p.first_head;
+    codes.n = with_idle(n);
     size_t room = f.room;
-    prepare_room(ctx, p, key.n, f);
-    if (f.room != room || f.depth_rows_of != key.n) {
-        tell_depth_rows(ctx, p, key.n, f);
-        f.depth_rows_of = key.n;
+    prepare_room(ctx, p, codes.n, f);
+    if (f.room != room || f.depth_rows_of != codes.n) {
+        tell_depth_rows(ctx, p, codes.n, f);
+        f.depth_rows_of = codes.n;
     }
     f.n_many++;
     check(cudaStreamWaitEvent(ctx.stream, f.told, 0), "noise");
 
     size_t width = p.step.attention[0].width, most_pages = 1, n_fed = 0;
+    bool goes_on = false;
     prepare_idle(ctx, *lanes[0].backbone, width, f);
     for (size_t i = 0; i < n; i++) {
         lane_frame &out = f.host_lanes[i];
-        if (lanes[i].feed != nullptr)
-            lanes[i].hidden->shape(1, width);
-        describe(ctx, p, lanes[i], i, out, f);
-        out.fed = -1;
-        out.position = 0;
-        if (lanes[i].feed == nullptr)
-            continue;
         csm_lane &b = *lanes[i].backbone;
         size_t at = b.lengths[0];
-        b.begun = 0;
-        grow(ctx, b, at, at + 1);
-        f.host_rows[n_fed] = {b.table.as<float *>(), static_cast<int>(b.n_table), static_cast<int>(at)};
-        out.pages = b.table.as<float *>();
-        out.n_pages = static_cast<int>(b.n_table);
-        out.position = static_cast<int>(at);
-        out.fed = static_cast<int>(n_fed++);
-        size_t pages = pages_seen(b, at + 1);
-        most_pages = pages > most_pages ? pages : most_pages;
+        out.fed = nullptr;
+        if (lanes[i].feed != nullptr) {
+            goes_on = true;
+            lanes[i].hidden->shape(1, width);
+            b.begun = 0;
+            if (is_fed_ahead(p, lanes[i], f)) {
+                out.fed = f.ahead.hidden.as<float>() + b.ahead_at * width;
+            } else {
+                grow(ctx, b, at, at + 1);
+                size_t pages = tell_row(b, at, n_fed, i, f.fed);
+                most_pages = pages > most_pages ? pages : most_pages;
+                out.fed = f.fed.hidden.as<float>() + n_fed++ * width;
+            }
+        }
+        describe(ctx, p, lanes[i], i, out, f);
     }
-    key.n_fed = with_idle(n_fed) < key.n ? with_idle(n_fed) : key.n;
-    describe_idle(p, key, n, n_fed, f);
-    enum { PAGES_STEP = 16 }; /* a graph lasts for so many pages */
-    key.most_pages = key.n_fed == 0 ? 0 : (most_pages + PAGES_STEP - 1) / PAGES_STEP * PAGES_STEP;
-    check(cudaMemcpyAsync(f.lanes.as<lane_frame>(), f.host_lanes, key.n * sizeof(lane_frame),
+    describe_idle(p, codes, n, f);
+    check(cudaMemcpyAsync(f.lanes.as<lane_frame>(), f.host_lanes, codes.n * sizeof(lane_frame),
                           cudaMemcpyHostToDevice, ctx.stream),
           "a frame's lanes");
-    if (key.n_fed > 0)
-        check(cudaMemcpyAsync(f.backbone_rows.as<attend_row>(), f.host_rows,
-                              key.n_fed * sizeof(attend_row), cudaMemcpyHostToDevice, ctx.stream),
-              "a frame's rows");
+    if (n_fed > 0) {
+        tell_rows(ctx, n_fed, most_pages, feed, f.fed, f);
+        replay(ctx, p, feed, f);
+    }
     for (int i = 0; i < MOST_CODEBOOKS; i++)
         f.host_arrived[i] = 0;
-    replay(ctx, p, key, f);
+    replay(ctx, p, codes, f);
     if (to.arrived != nullptr)
         to.arrived(to.user, 0);
     grow_ahead(ctx, lanes, n);
     send_ahead(p, lanes, n, f);
+    if (goes_on) /* else it is asked for again, and the others' next rows stand */
+        feed_ahead(ctx, p, lanes, n, f);
     collect(ctx, p, lanes, n, f, to);
+    if (goes_on)
+        note_fed(p, lanes, n, f);
 }
 
 void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, const listener &to)

@@ -17,11 +17,12 @@ enum { NOISE_ADVANCE = 4 };
 
 /* A lane's frame, on the card. */
 struct lane_frame {
-    float *const *pages; /* of the backbone's lane */
+    /* Of a lane alone: the backbone's pages, and the position that a feed becomes. */
+    float *const *pages;
     int n_pages;
-    int position;  /* that a feed becomes */
-    int fed;       /* its row among those fed; -1: not fed */
-    float *hidden; /* [width] */
+    int position;
+    float *hidden;      /* [width] */
+    const float *fed;   /* the row that becomes it; NULL: it stands */
     /* The draws: of codebook 0, and of the others. */
     float temperature[2];
     int top_k[2];

@@ -126,10 +126,7 @@ void collect(context &ctx, const csm_frame_parts &p, const csm_frame_lane *lanes
         if (!ends_piece(p, n, k))
             continue;
         bool is_last = k + 1 == p.n_codebooks;
-        if (is_last)
-            check(cudaStreamSynchronize(ctx.stream), "a frame");
-        else
-            wait_for(ctx, f.host_arrived[k]);
+        wait_for(ctx, f.host_arrived[k]); /* not for all that the card was given: the next frame's step is behind it */
         std::atomic_thread_fence(std::memory_order_acquire);
         hand_out job = {lanes, f.host_codes, f.host_logits, first, k + 1, p.n_codebooks, p.vocab};
         each_lane(f, hand_out_work, &job, n);

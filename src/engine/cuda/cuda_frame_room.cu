@@ -52,6 +52,7 @@ void prepare_model(context &ctx, const csm_frame_parts &p, frame_state &f)
                               p.n_codebooks, p.vocab, MOST_CODEBOOKS, MOST_VOCAB));
     f.forget_graphs();
     f.room = 0;
+    f.n_ahead++;
     prepare_stack(ctx, p.step.attention, p.step.mlp, p.step.n_layers);
     prepare_stack(ctx, p.attention, p.mlp, p.n_layers);
     product_form(ctx, own(p.first_head));
@@ -85,7 +86,7 @@ void prepare_room(context &ctx, const csm_frame_parts &p, size_t n, frame_state 
     size_t width = p.step.attention[0].width, depth = p.attention[0].width, k = p.n_codebooks;
     f.lanes.reserve(n * sizeof(lane_frame));
     f.x.reserve(n * width * sizeof(float));
-    f.hidden.reserve(2 * n * width * sizeof(float));
+    f.hidden.reserve(n * width * sizeof(float));
     f.depth_x.reserve(2 * n * depth * sizeof(float));
     f.codes.reserve(n * k * sizeof(int32_t));
     f.logits.reserve(n * k * p.vocab * sizeof(float));
@@ -95,12 +96,13 @@ void prepare_room(context &ctx, const csm_frame_parts &p, size_t n, frame_state 
     if (f.copies == nullptr) {
         for (cudaStream_t *stream : {&f.copies, &f.results})
             check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "a stream");
-        for (cudaEvent_t *event : {&f.told, &f.drawn, &f.sent})
+        for (cudaEvent_t *event : {&f.told, &f.drawn, &f.sent, &f.ahead_told})
             check(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "an event");
         f.is_there.reserve(sizeof(int32_t));
         check(cudaMemset(f.is_there.as<void>(), 1, sizeof(int32_t)), "a word");
     }
     f.n_many++; /* what was there early has gone */
+    f.n_ahead++;
     pinned(f.host_lanes, n);
     pinned(f.host_codes, n * k);
     pinned(f.host_logits, n * k * p.vocab);
@@ -108,8 +110,13 @@ void prepare_room(context &ctx, const csm_frame_parts &p, size_t n, frame_state 
     int32_t *arrived;
     pinned(arrived, MOST_CODEBOOKS);
     f.host_arrived = arrived;
-    pinned(f.host_rows, n);
-    f.backbone_rows.reserve(n * sizeof(attend_row));
+    for (fed_rows *rows : {&f.fed, &f.ahead}) {
+        pinned(rows->host_rows, n);
+        pinned(rows->host_lanes, n);
+        rows->rows.reserve(n * sizeof(attend_row));
+        rows->lanes.reserve(n * sizeof(int));
+        rows->hidden.reserve(n * width * sizeof(float));
+    }
     f.depth_rows.reserve(n * (k + 1) * sizeof(attend_row));
 
     /* The depth decoder's keys and values: as many pages a lane as a frame has positions. */

@@ -14,14 +14,24 @@ extern "C" {
 
 namespace csm_cuda {
 
-/* Which sequence of kernels: what is in their arguments. */
+/* Which sequence of kernels: what is in their arguments. A frame is the backbone's step of those
+ * lanes that are fed, then the codes of all; the step of the next frame may come behind it. */
 struct frame_key {
+    enum sequence { FEED, CODES, FEED_AHEAD } of = CODES;
     const csm_weight *model = nullptr;
-    size_t n = 0, n_fed = 0, most_pages = 0;
+    size_t n = 0, most_pages = 0; /* rows fed, or lanes; pages that a row fed sees */
     bool operator==(const frame_key &o) const
     {
-        return model == o.model && n == o.n && n_fed == o.n_fed && most_pages == o.most_pages;
+        return of == o.of && model == o.model && n == o.n && most_pages == o.most_pages;
     }
+};
+
+/* Rows for a step of the backbone, and the lanes that they are of. */
+struct fed_rows {
+    attend_row *host_rows = nullptr; /* pinned */
+    int *host_lanes = nullptr;       /* pinned; -1: nobody's */
+    memory rows, lanes;
+    memory hidden; /* [n, width], what comes of them */
 };
 
 struct frame_graph {
@@ -40,7 +50,11 @@ struct frame_state {
     std::unique_ptr<page> idle_page;
     size_t room = 0;  /* lanes that all that follows has room for */
     memory lanes, x, hidden, depth_x, planes_a, planes_b, qkv, parts, depth_pages, depth_table;
-    memory backbone_rows, depth_rows, codes, logits, noise;
+    memory depth_rows, codes, logits, noise;
+    fed_rows fed, ahead; /* of this frame, of the next one */
+    uint64_t n_ahead = 0, fed_ahead = 0; /* steps ahead so far; the last one whose codes came */
+    cudaEvent_t ahead_told = nullptr;
+    std::vector<int32_t> ahead_codes; /* [its rows, n_codebooks] */
     /* Noise of frames to come goes to the card while it computes: of frame n, in turn. */
     memory early_noise[2];
     cudaStream_t copies = nullptr;
@@ -52,7 +66,6 @@ struct frame_state {
     lane_frame *host_lanes = nullptr; /* pinned, as are: */
     int32_t *host_codes = nullptr;
     float *host_logits = nullptr, *host_noise = nullptr;
-    attend_row *host_rows = nullptr;
     volatile int32_t *host_arrived = nullptr; /* [MOST_CODEBOOKS]: not 0 where a piece ends that is there */
     size_t depth_rows_of = 0;         /* lanes that depth_rows is for */
     csm_threads *copiers = nullptr;   /* that hand many lanes' logits out */
@@ -63,7 +76,7 @@ struct frame_state {
         forget_graphs();
         free_host();
         csm_threads_free(copiers);
-        for (cudaEvent_t event : {told, drawn, sent})
+        for (cudaEvent_t event : {told, drawn, sent, ahead_told})
             if (event != nullptr)
                 cudaEventDestroy(event);
         for (cudaStream_t stream : {copies, results})
@@ -83,14 +96,18 @@ struct frame_state {
         cudaFreeHost(host_codes);
         cudaFreeHost(host_logits);
         cudaFreeHost(host_noise);
-        cudaFreeHost(host_rows);
+        for (fed_rows *rows : {&fed, &ahead}) {
+            cudaFreeHost(rows->host_rows);
+            cudaFreeHost(rows->host_lanes);
+            rows->host_rows = nullptr;
+            rows->host_lanes = nullptr;
+        }
         cudaFreeHost(const_cast<int32_t *>(host_arrived));
         host_arrived = nullptr;
         host_noise = nullptr;
         host_lanes = nullptr;
         host_codes = nullptr;
         host_logits = nullptr;
-        host_rows = nullptr;
     }
 };
 
@@ -112,8 +129,25 @@ void tell_depth_rows(context &ctx, const csm_frame_parts &parts, size_t n, frame
 /* Whether codebooks of n lanes go to the host once k has been drawn. Of many lanes they go in fours,
  * and the last one goes alone: so little is left to be done after the card. */
 bool ends_piece(const csm_frame_parts &parts, size_t n, size_t k);
-/* The sequence of that key is put on the stream: as a graph from its second time on. */
+/* The sequence of that key is put on the stream: as a graph from its second time on. What it needs of
+ * lanes and rows has been told. */
 void replay(context &ctx, const csm_frame_parts &parts, const frame_key &key, frame_state &frame);
+
+/* ---- cuda_frame.cu ---- */
+/* Rows that the kernels are given for n of them. */
+size_t with_idle(size_t n);
+
+/* ---- cuda_frame_ahead.cu ---- */
+/* Rows from n on, as many as the sequence has, are nobody's. */
+void tell_rows(context &ctx, size_t n, size_t most_pages, frame_key &key, fed_rows &rows, frame_state &frame);
+/* Row n of a step: the lane's next position, which it has room for; gives the pages that it sees. */
+size_t tell_row(const csm_lane &lane, size_t position, size_t n, size_t of, fed_rows &rows);
+/* The lane's feed is what the last step ahead fed it. */
+bool is_fed_ahead(const csm_frame_parts &parts, const csm_frame_lane &lane, const frame_state &frame);
+/* The step of the next frame, of lanes that have one, behind the frame that the card has. */
+void feed_ahead(context &ctx, const csm_frame_parts &parts, csm_frame_lane *lanes, size_t n, frame_state &frame);
+/* That frame's codes have come: they are what was fed. */
+void note_fed(const csm_frame_parts &parts, const csm_frame_lane *lanes, size_t n, frame_state &frame);
 
 /* ---- cuda_frame_host.cu ---- */
 /* Lanes take their next page before they need it, each at another position: it takes a while, and

@@ -17,31 +17,36 @@ namespace csm_cuda {
 
 /* A block a lane and stretch of columns: what was fed goes to the lane's hidden row, and all
  * hidden rows come together. */
-__global__ static void hidden_kernel(const lane_frame *lanes, const float *fed, float *all, int width)
+__global__ static void hidden_kernel(const lane_frame *lanes, float *all, int width)
 {
     await_before();
     const lane_frame &lane = lanes[blockIdx.y];
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= width)
         return;
-    if (lane.fed >= 0)
-        lane.hidden[c] = fed[static_cast<size_t>(lane.fed) * width + c];
+    if (lane.fed != nullptr)
+        lane.hidden[c] = lane.fed[c];
     all[static_cast<size_t>(blockIdx.y) * width + c] = lane.hidden[c];
 }
 
-__global__ static void feed_kernel(const lane_frame *lanes, weight_view table, int n_ids, float *out)
+/* A block a row and stretch of columns. codes: of all lanes, as drawn, which their frames go on with
+ * where nothing else is known; NULL: what the lanes are told to feed. */
+__global__ static void feed_kernel(const lane_frame *lanes, const int *lane_of, const int32_t *codes, int vocab,
+                                   weight_view table, int n_ids, float *out)
 {
     await_before();
-    const lane_frame &lane = lanes[blockIdx.y];
-    int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (lane.fed < 0 || c >= table.cols)
+    int i = lane_of[blockIdx.y], c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < 0 || c >= table.cols)
         return;
+    const lane_frame &lane = lanes[i];
     float sum = 0.0f;
     for (int j = 0; j < n_ids; j++) {
-        float v = weight_value(table, lane.feed[j], c);
+        int row = codes == nullptr ? lane.feed[j]
+                                   : j * vocab + (lane.known[j] >= 0 ? lane.known[j] : codes[i * n_ids + j]);
+        float v = weight_value(table, row, c);
         sum = j == 0 ? v : sum + v;
     }
-    out[static_cast<size_t>(lane.fed) * table.cols + c] = sum;
+    out[static_cast<size_t>(blockIdx.y) * table.cols + c] = sum;
 }
 
 struct draw_job {
@@ -151,27 +156,25 @@ static void run_layer(context &ctx, const csm_attention &a, const csm_mlp &m, si
     r.n_parts = down.n_parts();
 }
 
-static void run_step(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
+/* The backbone's step of key.n rows. */
+static void run_feed(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
 {
+    fed_rows &fed = key.of == frame_key::FEED ? f.fed : f.ahead;
     size_t width = p.step.attention[0].width;
-    if (key.n_fed > 0) {
-        weight_view table = table_form(ctx, own(p.step.codes));
-        dim3 grid(static_cast<unsigned>((width + 127) / 128), static_cast<unsigned>(key.n));
-        launch(ctx, "a frame's feed", feed_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), table,
-               static_cast<int>(p.n_codebooks), f.x.as<float>());
-        layer_rows r = {f.backbone_rows.as<attend_row>(), static_cast<int>(key.n_fed),
-                        f.x.as<float>(), static_cast<int>(key.most_pages), true,
-                        keeps_half(ctx, p.step.attention[0]), 0};
-        for (size_t l = 0; l < p.step.n_layers; l++)
-            run_layer(ctx, p.step.attention[l], p.step.mlp[l], l,
-                      frequencies_of(ctx, p.step.attention[l].rope, p.step.attention[l].head_dim), r, f);
-        rows_job last = norm_rows(r, p.step.norm, width, f);
-        last.out = f.hidden.as<float>();
-        launch_rows(ctx, last);
-    }
+    weight_view table = table_form(ctx, own(p.step.codes));
     dim3 grid(static_cast<unsigned>((width + 127) / 128), static_cast<unsigned>(key.n));
-    launch(ctx, "hidden rows", hidden_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), f.hidden.as<float>(),
-           f.hidden.as<float>() + f.room * width, static_cast<int>(width));
+    launch(ctx, "a frame's feed", feed_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), fed.lanes.as<int>(),
+           key.of == frame_key::FEED ? nullptr : f.codes.as<int32_t>(), static_cast<int>(p.vocab), table,
+           static_cast<int>(p.n_codebooks), f.x.as<float>());
+    layer_rows r = {fed.rows.as<attend_row>(), static_cast<int>(key.n),
+                    f.x.as<float>(), static_cast<int>(key.most_pages), true,
+                    keeps_half(ctx, p.step.attention[0]), 0};
+    for (size_t l = 0; l < p.step.n_layers; l++)
+        run_layer(ctx, p.step.attention[l], p.step.mlp[l], l,
+                  frequencies_of(ctx, p.step.attention[l].rope, p.step.attention[l].head_dim), r, f);
+    rows_job last = norm_rows(r, p.step.norm, width, f);
+    last.out = fed.hidden.as<float>();
+    launch_rows(ctx, last);
 }
 
 static void run_draw(context &ctx, const csm_frame_parts &p, const frame_key &key, size_t k,
@@ -239,12 +242,14 @@ static void run_head(context &ctx, const csm_frame_parts &p, const frame_key &ke
     send_codes(ctx, p, key, k, f);
 }
 
-static void run_frame(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
+/* All codes of key.n lanes. */
+static void run_codes(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
 {
     size_t width = p.step.attention[0].width, depth = p.attention[0].width, n = key.n;
-    run_step(ctx, p, key, f);
-    const float *hidden = f.hidden.as<float>() + f.room * width;
-    rows_job in = plain_rows(hidden, n, width);
+    dim3 grid(static_cast<unsigned>((width + 127) / 128), static_cast<unsigned>(n));
+    launch(ctx, "hidden rows", hidden_kernel, grid, 128, 0, f.lanes.as<lane_frame>(), f.hidden.as<float>(),
+           static_cast<int>(width));
+    rows_job in = plain_rows(f.hidden.as<float>(), n, width);
     run_head(ctx, p, key, 0, in, f);
     const matrix &projector = p.projector->matrix;
     in.to = room_for_planes(ctx, f.planes_b, n, width, slots_of(projector.n_planes));
@@ -276,6 +281,14 @@ static void run_frame(context &ctx, const csm_frame_parts &p, const frame_key &k
     }
 }
 
+static void run_sequence(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
+{
+    if (key.of == frame_key::CODES)
+        run_codes(ctx, p, key, f);
+    else
+        run_feed(ctx, p, key, f);
+}
+
 /* ---- as a graph --------------------------------------------------------- */
 
 void replay(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
@@ -290,7 +303,7 @@ void replay(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_
             cudaGraph_t graph = nullptr;
             check(cudaStreamBeginCapture(ctx.stream, cudaStreamCaptureModeThreadLocal), "recording a frame");
             try {
-                run_frame(ctx, p, key, f);
+                run_sequence(ctx, p, key, f);
             } catch (...) {
                 cudaStreamEndCapture(ctx.stream, &graph);
                 cudaGraphDestroy(graph);
@@ -318,7 +331,7 @@ void replay(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_
         return std::vector<void *>{f.planes_a.as<void>(), f.planes_b.as<void>(), f.qkv.as<void>(), f.parts.as<void>()};
     };
     auto before = rooms();
-    run_frame(ctx, p, key, f);
+    run_sequence(ctx, p, key, f);
     if (rooms() != before)
         f.forget_graphs(); /* they are of rooms that are gone */
     frame_graph seen;

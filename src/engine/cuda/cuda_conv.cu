@@ -235,6 +235,10 @@ static void grouped(context &ctx, const csm_conv &c, const float *input, size_t 
     launch(ctx, "a grouped convolution", grouped_kernel, grid, 256, 0, job);
 }
 
+/* Sound of many streams is made beside their next frame. Its blocks would keep places that the frame's kernels, which
+ * go first, could have, while they wait for the kernel before. */
+enum { MANY = 8 };
+
 void conv(context &ctx, const csm_conv &c, csm_conv_state *const *states, size_t n, const csm_value &x, csm_value &out)
 {
     check_conv(c);
@@ -246,6 +250,7 @@ void conv(context &ctx, const csm_conv &c, csm_conv_state *const *states, size_t
     for (size_t i = 0; states != nullptr && i < n; i++)
         if (states[i]->n_past != n_past || states[i]->in != in)
             throw declined(shaped("%s: a past of another convolution", name));
+    ctx.is_eager = n < MANY;
     size_t rows = x.rows / n, phases = c.transposed ? c.stride : 1, out_rows = phases * c.out;
     size_t n_steps = (rows + hop - 1) / hop, n_padding = n_steps * hop - rows;
     out.shape(n * n_steps * phases, c.out);

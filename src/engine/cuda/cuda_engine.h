@@ -322,6 +322,7 @@ struct context {
     cudaDeviceProp properties = {};
     cudaStream_t stream = nullptr;
     int priority = 0; /* of kernels; frames go before a codec's */
+    bool is_eager = true; /* kernels take their places while the one before ends (cuda_launch.cuh) */
     csm_precision precision = {};
     std::string version;
     csm_traits traits = {};

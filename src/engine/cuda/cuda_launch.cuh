@@ -43,7 +43,7 @@ void launch(context &ctx, const char *what, void (*kernel)(Parameters...), dim3 
     config.dynamicSmemBytes = shared;
     config.stream = ctx.stream;
     config.attrs = attributes;
-    config.numAttrs = ctx.properties.major >= 9 ? 2 : 1;
+    config.numAttrs = ctx.properties.major >= 9 && ctx.is_eager ? 2 : 1;
     check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
 }
 

@@ -90,8 +90,8 @@ def burst(port, n_streams, n_requests):
 
 def real_time(port, n_streams, seconds):
     """Clients that need a frame each 80 ms from their first on: (late, frames, the latest in ms,
-    {second of the run: late ones in it}). A text that ends is followed by the next. Some clients a process: threads of one Python wait
-    for each other, 256 of them for longer than a frame."""
+    {second of the run: late ones in it}). A text that ends is followed by the next. Some clients a
+    process: threads of one Python wait for each other, 256 of them for longer than a frame."""
     with multiprocessing.Pool((n_streams + CLIENTS - 1) // CLIENTS) as pool:
         done = pool.starmap(real_time_some, [(port, range(first, min(first + CLIENTS, n_streams)), seconds)
                                              for first in range(0, n_streams, CLIENTS)], chunksize=1)

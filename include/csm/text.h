@@ -31,10 +31,11 @@ typedef struct csm_text_piece {
  * quotes, rules, footnotes, task lists, strikethrough. HTML and SSML: tags go, but for
  * <break>, which is a pause (at most 10 s), <sub alias>, <say-as> characters, and script, style,
  * <think> and <thinking> with an end, whose content goes, too; entities are what they stand for.
+ * Subtitles of SRT and WebVTT: their numbers, times and names of speakers go, what is said stays.
  * Formulas of LaTeX are read as far as they can.
  *
  * Numbers (1,234  3.14  -5  21st  1990s  5K), years, dates (2025-03-21, 03/21/2025,
- * 21.03.2025, 21 March), times and zones, money ($5.20, $3M, 1.234,56 EUR), units (5 km,
+ * 21.03.2025, 21 March), times and zones, money ($5.20, $3M, 1.234,56 EUR, 10 000 EUR), units (5 km,
  * 10 m/s, 50%), fractions, ranges, powers (10^6), versions, telephone numbers, URLs, e-mail
  * and IP addresses, names of files, @names and #tags, Roman numerals after names (Henry
  * VIII), acronyms without a vowel and known ones (FBI), titles and abbreviations (Dr., etc.)
@@ -96,7 +97,8 @@ CSM_API const char *csm_text_thoughts(const char *text);
  *
  * A sentence ends after . ! ? or ... and closing quotes or brackets, before white
  * space; not after an abbreviation or an initial (Dr. Smith, J. Doe, e.g.), and not
- * before a small letter; and at a blank line. Returns its length in bytes, at least
+ * before a small letter; and at a blank line; and after the full stops, exclamation and question
+ * marks of Chinese, Japanese, Hindi, Arabic and Urdu, whatever follows. Returns its length in bytes, at least
  * 1 unless the text is empty. */
 CSM_API size_t csm_text_sentence(const char *text, size_t max_bytes);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/abbreviations.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ static const struct csm_abbreviation table[] = {
     {"Assoc", "Associate", MIDDLE},
     {"Aug", "August", MIDDLE},
     {"Ave", "Avenue", MAY_END},
+    {"Avg", "average", BEFORE_NUMBER},
     {"B.A", "B A", MAY_END},
     {"B.C", "B C", MAY_END},
     {"B.C.E", "B C E", MAY_END},
@@ -71,10 +73,12 @@ static const struct csm_abbreviation table[] = {
     {"Max", "Maximum", BEFORE_NUMBER},
     {"Messrs", "Messieurs", MIDDLE},
     {"Min", "Minimum", BEFORE_NUMBER},
+    {"Mio", "million", MIDDLE},
     {"Mlle", "Mademoiselle", MIDDLE},
     {"Mme", "Madame", MIDDLE},
     {"Mon", "Monday", BEFORE_NUMBER},
     {"Mr", "Mister", MIDDLE},
+    {"Mrd", "billion", MIDDLE},
     {"Mrs", "Missus", MIDDLE},
     {"Ms", "Miz", MIDDLE},
     {"Mt", "Mount", MIDDLE},
@@ -124,6 +128,7 @@ static const struct csm_abbreviation table[] = {
     {"a.k.a", "A K A", MIDDLE},
     {"a.m", "a m", MAY_END},
     {"al", "al", MAY_END},
+    {"avg", "average", BEFORE_NUMBER},
     {"approx", "approximately", MIDDLE},
     {"c", "circa", BEFORE_NUMBER},
     {"ca", "circa", BEFORE_NUMBER},
@@ -149,6 +154,7 @@ static const struct csm_abbreviation table[] = {
     {"p.m", "p m", MAY_END},
     {"pp", "pages", BEFORE_NUMBER},
     {"tel", "telephone", MIDDLE},
+    {"v", "versus", MIDDLE}, /* csm_abbreviation_at: between names */
     {"ver", "version", BEFORE_NUMBER},
     {"vol", "volume", BEFORE_NUMBER},
     {"vs", "versus", MIDDLE},
@@ -162,8 +168,20 @@ const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n)
     return NULL;
 }
 
+/* Whether the word at text[at] stands between names: Roe v. Wade. */
+static bool is_between_names(const char *text, size_t at, size_t n)
+{
+    size_t before = at > 0 ? at - 1 : 0;
+    while (before > 0 && strchr(" \t\n(\"", text[before - 1]) == NULL && at - before < 64)
+        before--;
+    return at > 1 && isupper((unsigned char)text[before]) && text[at + n] == '.' &&
+           text[at + n + 1] == ' ' && isupper((unsigned char)text[at + n + 2]);
+}
+
 const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n)
 {
+    if (n == 1 && text[at] == 'v' && !is_between_names(text, at, n))
+        return NULL;
     const bool is_star = n == 3 && at >= 4 && strncmp(text + at - 3, "he Sun", 6) == 0;
     return is_star ? NULL : csm_abbreviation_find(text + at, n);
 }

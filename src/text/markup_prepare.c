@@ -33,6 +33,9 @@
     "tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr|speak|break|emphasis|prosody|voice|lang|"  \
     "say-as|phoneme|paragraph|sentence|think|thinking|answer"
 
+/* 00:01:02,345; the hours may be left out. */
+#define CUE_TIME "(?:\\d{1,3}:)?\\d\\d:\\d\\d[.,]\\d{1,3}"
+
 /* What a model was thinking; its tag is group 2. */
 #define THOUGHTS "(?i)<(think|thinking)>(?:[^<]++|<(?!/?think))*+</\\2>"
 
@@ -42,11 +45,16 @@ static const struct {
     /* of chat models */
     {"<\\|[\\w ]{1,40}\\|>", ""},
     {"\\x{3010}[^\\x{3010}\\x{3011}\\n]{0,20}\\x{2020}[^\\x{3010}\\x{3011}\\n]{0,80}\\x{3011}", ""},
+    /* of subtitles, SRT and WebVTT: numbers and times, which nobody says, and who speaks */
+    {"\\AWEBVTT[^\\n]*\\n(?=(?s:.{0,4000}?)-->)", ""},
+    {"(?m)\\s{0,16}^(?:\\d{1,6}[ \\t]*\\r?\\n)?" CUE_TIME "[ \\t]+-->[ \\t]+" CUE_TIME "[^\\n]*$", "\n"},
+    {"<(?:v[. ][^<>\\n]{1,60}|" CUE_TIME ")>|\\{\\\\an\\d\\}", ""},
     /* footnotes */
     {"(?m)^ {0,3}\\[\\^(\\d{1,4})\\]:[ \\t]*", "\nNote $2: "},
     {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote: "},
     {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
     {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
+    {"(?m)^[ \\t]*>(?=\\d)", "\\\\>"}, /* >5 compares */
     /* a line break that was written out, and marks of other dialects */
     {"(?<![\\\\\\w:])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)|(?<=\\w|[.!?:,;])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)",
      "\n"},
@@ -56,7 +64,7 @@ static const struct {
     {THOUGHTS, "\n\n"},
     {"</[A-Za-z]\\w{0,20}_\\w{1,40}>|(?s)<([A-Za-z]\\w{0,20}_\\w{1,40})>(?=[^<]{0,8000}</\\2>)", ""}, /* <tool_call> */
     /* a space that was left out */
-    {"(?<=[a-z]{2}[?!])(?=[A-Z][a-z']* )", " "},
+    {"(?:https?|ftp)://\\S++(*SKIP)(*F)|(?<=[a-z]{2}[?!])(?=[A-Z][a-z']* )", " "},
     {"(?<![\\w.])(Mrs?|Ms|Dr|Prof|St)\\.(?=[A-Z][a-z])", "$2. "},
     {"(?m)^([ \\t]*)\\(?([a-z]|[ivx]{2,4})\\)[ \\t]+(?=\\S)", "$2- $3, "},
     {"(?m)^([ \\t]*)([ivx]{1,4})\\.[ \\t]+(?=\\S)", "$2- $3, "},
@@ -115,6 +123,7 @@ static const char *ligature(uint32_t c)
            : c >= 0x2460 && c <= 0x2469 ? circled[c - 0x2460]
            : c >= 0x2160 && c <= 0x2169 ? roman[c - 0x2160]
            : c == 0x2044                ? "/"
+           : c == 0x2012                ? "\xE2\x80\x93" /* a dash as wide as a digit */
                                         : NULL;
 }
 

@@ -56,6 +56,7 @@ struct csm_number csm_number_read(const char *p)
 {
     struct csm_number n = {0};
     size_t i = 0, n_groups, end;
+    bool has_spaces = false;
     if ((end = point_groups(p, &n_groups)) > 0) {
         for (; i < end; i++)
             if (p[i] != '.')
@@ -83,10 +84,12 @@ struct csm_number csm_number_read(const char *p)
                 csm_count_digits(p + i + gap) != 3)
                 break;
             n.has_groups = true;
+            has_spaces = gap > 1 && strncmp(p + i, "\xE2\x80\x99", 3) != 0;
             i += gap;
         }
     }
-    if (p[i] == '.' && csm_is_digit(p[i + 1])) {
+    const bool has_comma = has_spaces && p[i] == ',' && csm_count_digits(p + i + 1) != 3; /* 10 000,5 */
+    if ((p[i] == '.' || has_comma) && csm_is_digit(p[i + 1])) {
         n.decimals = p + i + 1;
         n.n_decimals = csm_count_digits(n.decimals);
         i += 1 + n.n_decimals;
@@ -135,6 +138,8 @@ const char *csm_magnitude(const char *p, bool with_money, size_t *length)
         {"hundred", "hundred", false, false},   {"lakh", "lakh", false, false},
         {"crore", "crore", false, false},       {"mln", "million", false, false},
         {"mn", "million", false, false},        {"bn", "billion", false, false},
+        {"Bn", "billion", false, true},         {"mm", "million", false, true},
+        {"Mio", "million", false, true},        {"Mrd", "billion", false, true},
         {"tn", "trillion", false, true},        {"mil", "million", false, true},
         {"K", "thousand", true, false},         {"k", "thousand", true, false},
         {"M", "million", true, false},          {"MM", "million", true, true},

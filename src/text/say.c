@@ -44,6 +44,13 @@ bool csm_is_letter(char c)
     return isalpha((unsigned char)c) || (unsigned char)c >= 0x80;
 }
 
+bool csm_follows_letter(const char *text, size_t at)
+{
+    const bool is_sign = (at > 1 && (unsigned char)text[at - 2] == 0xC2) ||
+                         (at > 2 && strncmp(text + at - 3, "\xE2\x80", 2) == 0);
+    return at > 0 && csm_is_letter(text[at - 1]) && !is_sign;
+}
+
 size_t csm_count_digits(const char *p)
 {
     size_t n = 0;

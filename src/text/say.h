@@ -60,6 +60,9 @@ void csm_say_as_written(struct csm_builder *out, const char *p, size_t n);
 
 bool csm_is_digit(char c);
 bool csm_is_letter(char c); /* every byte above 0x7f, too */
+/* Whether a letter stands before text[at]. U+00A0 to U+00BF and U+2000 to U+203F are none: spaces,
+ * quotes, dashes. */
+bool csm_follows_letter(const char *text, size_t at);
 size_t csm_count_digits(const char *p);
 
 /* Whether p begins with the word `suffix`, which ends there. */

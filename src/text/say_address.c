@@ -167,6 +167,14 @@ static bool hashtag(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* #FF5733 */
+static bool color(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, "hash");
+    csm_say_characters(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    return true;
+}
+
 /* :tada: */
 static bool shortcode(struct csm_builder *out, const struct csm_found *found)
 {
@@ -184,13 +192,14 @@ static bool shortcode(struct csm_builder *out, const struct csm_found *found)
 
 const struct csm_say_rule csm_say_addresses[] = {
     {AT_WORD, "(?<!\\w)(?:https?|ftp|wss?|file|ssh|git)://(" PATH ")", url, NULL},
+    {AT_WORD, "(?<!\\w)[a-z][a-z0-9+.-]{1,20}://" PATH, address, NULL}, /* s3://bucket/key */
     {AT_SIGN, "(?<![\\w:/])//(?=[\\w-]+\\.)(" PATH ")", url, NULL},
     {AT_WORD | AT_DIGIT,
      "(?<![\\w.])(?:mailto:)?([A-Za-z0-9][\\w.+%-]{0,63}@(?:" LABEL "\\.)+[A-Za-z]{2,24})(?!\\w)",
      url, NULL},
     {AT_WORD | AT_DIGIT,
-     "(?<![\\w.@/-])((?:" LABEL "\\.){1,8}" TOP "(?::\\d{1,5})?(?:[/?#]" PATH
-     "?)?)(?![\\w@-]|\\.\\w)",
+     "(?<![\\w.@/-])((?:" LABEL "\\.){1,8}" TOP "(?::\\d{1,5})?(?:[/#]" PATH
+     "?|\\?" PATH ")?)(?![\\w@-]|\\.\\w)",
      url, NULL},
     {AT_WORD, "(?<![\\w.])localhost:\\d{1,5}(?:/" PATH "?)?", address, NULL},
     {AT_DIGIT, "(?<![\\w.])(?:\\d{1,3}\\.){3}\\d{1,3}(?:[:/]\\d{1,5})?(?!\\w|\\.\\d)", ip, NULL},
@@ -203,7 +212,7 @@ const struct csm_say_rule csm_say_addresses[] = {
      NULL},
     {AT_DIGIT | AT_WORD, "(?<![\\w:.-])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![\\w:-])", ip,
      NULL},
-    {AT_SIGN, "(?<![\\w/.])(~?(?:/[\\w.+@-]+)+)/?(?![\\w/])", url, NULL}, /* /usr/bin/env */
+    {AT_SIGN, "(?<![\\w/.\\p{L}\\p{No}])(~?(?:/[\\w.+@-]+)+)/?(?![\\w/])", url, NULL}, /* /usr/bin/env */
     {AT_SIGN, "(?<![\\w/.])(\\.{1,2}(?:/[\\w.+@-]+)+)/?", url, NULL},     /* ./run.sh */
     {AT_WORD, "(?<![\\w\\\\])[A-Za-z]:\\\\(?:[\\w. -]+\\\\)*[\\w.-]*\\w", address,
      NULL}, /* C:\Users\me */
@@ -214,6 +223,8 @@ const struct csm_say_rule csm_say_addresses[] = {
      NULL},
     {AT_SIGN, "(?<![\\w.])\\.([A-Za-z]\\w{1,20})(?!\\w)", dot_file, NULL}, /* .NET, .env */
     {AT_SIGN, "(?<![\\w@.])@(\\w[\\w.-]{0,38}\\w|\\w)", mention, NULL},
+    {AT_SIGN, "(?<![\\w&])#(?=\\d*[a-fA-F])(?=[a-fA-F]*\\d)([0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?)(?!\\w)",
+     color, NULL},
     {AT_SIGN, "(?<![\\w&])#(\\d{0,4}[A-Za-z]\\w{0,99})", hashtag, NULL},
     {AT_SIGN, "(?<!\\w):([a-z][a-z0-9_+-]{1,30}):(?!\\w)", shortcode, NULL},
     {0}};

@@ -90,6 +90,57 @@ static bool short_number(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* 3c2919f, d41d8cd98f00b204: letters and digits one by one, a comma after four of a long one. */
+static bool hash(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    const size_t group = all.n > 8 ? 4 : all.n;
+    for (size_t i = 0; i < all.n; i += group) {
+        csm_builder_add_text(out, i > 0 ? "," : "");
+        csm_say_characters(out, all.p + i, all.n - i < group ? all.n - i : group);
+    }
+    return true;
+}
+
+/* GB82 WEST 1234 5698: an account's groups, a comma between them. */
+static bool account(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    for (size_t i = 0, n; i < all.n; i += n + 1) {
+        for (n = 0; i + n < all.n && all.p[i + n] != ' ';)
+            n++;
+        csm_say_characters(out, all.p + i, n);
+        csm_builder_add_text(out, i + n < all.n ? "," : "");
+    }
+    return true;
+}
+
+/* B.1.1.7 */
+static bool lineage(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    csm_say_characters(out, all.p, 1);
+    for (size_t i = 1, n; i < all.n; i += 1 + n) {
+        n = csm_count_digits(all.p + i + 1);
+        csm_builder_add_word(out, "point");
+        csm_spell_cardinal(out, all.p + i + 1, n);
+    }
+    return true;
+}
+
+/* 401(k), 501(c)(3): "four oh one k". */
+static bool tax_plan(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0), part = csm_group(found, 2);
+    csm_spell_digits(out, all.p, 1);
+    csm_builder_add_word(out, "oh");
+    csm_spell_digits(out, all.p + 2, 1);
+    csm_say_characters(out, csm_group(found, 1).p, 1);
+    if (part.n > 0)
+        csm_spell_cardinal(out, part.p, part.n);
+    return true;
+}
+
 /* 0x1F */
 static bool hexadecimal(struct csm_builder *out, const struct csm_found *found)
 {
@@ -142,6 +193,9 @@ const struct csm_say_rule csm_say_codes[] = {
      "(?<=[Vv]ersion |Python |Java |Node |Node\\.js |Ubuntu |PHP |Ruby |CUDA |PyTorch |Rust |Go "
      "|Debian |Fedora |Android |iOS |macOS |Swift |Django |Kotlin )()(\\d+\\.\\d+)()(?!\\w|\\.\\d)",
      version, NULL},
+    {AT_WORD, "(?<![\\w.])[A-Z](?:\\.\\d{1,4}){2,6}(?!\\w|\\.\\w)", lineage, NULL},
+    {AT_DIGIT, "(?<![\\w.])(?:401|403|501)\\(([kbc])\\)(?:\\((\\d{1,2})\\))?(?!\\w)", tax_plan, NULL},
+    {AT_DIGIT, "(?<![\\w.])401([kK])(?!\\w)()", tax_plan, NULL},
     {AT_DIGIT, "(?<!\\w)0[xX][0-9a-fA-F]+(?!\\w)", hexadecimal, NULL},
     {AT_DIGIT | AT_WORD, "(?i)(?<![\\w-])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\\w-])", uuid,
      NULL},
@@ -153,6 +207,16 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4} \\d{3,4} \\d{3,4}(?!\\w)", telephone, NULL},
     {AT_DIGIT, "(?<![\\w.-])00\\d{1,3}(?:[ -]\\d{2,10}){1,4}(?!\\w)", telephone, NULL},
     {AT_DIGIT, "(?<!\\w)[3-6]\\d{3}(?:[ -]\\d{4}){3}(?!\\w)", digit_groups, NULL},
+    {AT_DIGIT, "(?<!\\w)3[47]\\d\\d[ -]\\d{6}[ -]\\d{5}(?!\\w)", digit_groups, NULL},
+    {AT_DIGIT, "(?<![\\w.])0\\d(?:([ .])\\d\\d)(?:\\1\\d\\d){3}(?![\\w.]\\d)", telephone,
+     NULL}, /* 01 23 45 67 89 */
+    {AT_DIGIT, "(?<![\\w.])8 \\(\\d{3,4}\\) \\d{2,3}-\\d\\d-\\d\\d(?![\\w-])", telephone, NULL},
+    {AT_DIGIT, "(?<![\\w.,$-])1[38]00 \\d{3} \\d{3}(?![\\w.,]\\d| \\d)", telephone, NULL},
+    {AT_WORD, "(?<!\\w)[A-Z]{2}\\d\\d(?: [A-Z0-9]{4}){3,7}(?: [A-Z0-9]{1,3})?(?!\\w)", account, NULL},
+    {AT_DIGIT | AT_WORD,
+     "(?<![\\w.#@/:-])(?=\\d*[a-fA-F])(?=[a-fA-F]*\\d)(?!\\d+[eE]\\d+(?!\\w))"
+     "(?:[0-9a-f]{7,128}|[0-9A-F]{7,128})(?![\\w-]|[.,]\\d)",
+     hash, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d{3}-\\d{2}-\\d{4}(?![\\w-])", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d+(?:-\\d+){3,}(?![\\w-])", digit_groups, NULL},
     {AT_DIGIT, "(?<![\\w.-])(?:\\d{2,3}|0\\d{3})-\\d{3,4}-\\d{4}(?![\\w-])", telephone, NULL}, /* 135-4567-8900 */
@@ -161,8 +225,9 @@ const struct csm_say_rule csm_say_codes[] = {
      "(?:911|112|999|988|311|411|211|811)(?!\\w|[.,]\\d| [a-z]{3,}s\\b)",
      short_number, NULL},
     {AT_DIGIT,
-     "(?<=[Zz]ip code |ZIP code |ZIP Code |[Pp]ostcode |[Pp]ostal code |code is |[Zz]ip |ZIP )"
-     "\\d{4,6}(?:-\\d{4})?(?!\\w|[.,]\\d| [a-z]{3,}s\\b)", /* but not of 4500 lines */
+     "(?<=[Zz]ip code |ZIP code |ZIP Code |[Pp]ostcode |[Pp]ostal code |[Cc]ode is |[Zz]ip |ZIP "
+     "|(?:PIN|OTP) |(?:PIN|OTP) is |[Pp]asscode |[Pp]asscode is |[Vv]erification code )"
+     "(?:\\d{4,6}|\\d{3} \\d{3})(?:-\\d{4})?(?!\\w|[.,]\\d| [a-z]{3,}s\\b)", /* but not of 4500 lines */
      digit_groups, NULL},
     {AT_WORD, "(?<=, )(" STATE ") (\\d{5}(?:-\\d{4})?)(?!\\w)", zip_code, NULL},
     {0}};

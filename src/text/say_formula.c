@@ -88,6 +88,16 @@ static bool raised(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* Ca with a raised 2 and plus: a charge. */
+static bool charge(struct csm_builder *out, const struct csm_found *found)
+{
+    char plain[16];
+    if (csm_group(found, 1).n > 0)
+        csm_spell_cardinal(out, plain, lower(csm_group(found, 1), plain));
+    csm_builder_add_word(out, csm_group(found, 2).p[2] == '\xBA' ? "plus" : "minus");
+    return true;
+}
+
 /* 14 before a C: an isotope. */
 static bool raised_alone(struct csm_builder *out, const struct csm_found *found)
 {
@@ -109,6 +119,7 @@ static bool scientific(struct csm_builder *out, const struct csm_found *found)
     } else {
         csm_spell_ordinal(out, exponent.p, exponent.n);
     }
+    *found->n_more = csm_say_unit(out, found->text + found->bounds[1], false);
     return true;
 }
 
@@ -202,7 +213,11 @@ const struct csm_say_rule csm_say_formulas[] = {
     {AT_SIGN,
      "(?<=[\\w)\\]}])\\^(?:\\{(-?[\\w+\\\\ .-]{1,20})\\}|\\(([\\w+-]{1,12})\\)|(-?\\w{1,8}))",
      power, NULL},
-    {AT_SIGN, "(?<=[\\w)\\]])([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}\\x{207B}]{1,8})",
+    {AT_SIGN,
+     "(?<=[A-Za-z\\d])([\\x{B2}\\x{B3}\\x{2074}-\\x{2079}]?)([\\x{207A}\\x{207B}])"
+     "(?![\\x{B2}\\x{B3}\\x{B9}\\x{2070}-\\x{2079}])",
+     charge, NULL},
+    {AT_SIGN, "(?<=[\\w)\\]\\x{370}-\\x{3FF}])([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}\\x{207B}]{1,8})",
      raised, NULL},
     {AT_SIGN, "([\\x{B2}\\x{B3}\\x{B9}\\x{2070}\\x{2074}-\\x{2079}]{1,8})", raised_alone, NULL},
     {AT_WORD, "(?<![\\w'])([fghOPT]|sin|cos|tan|log|ln|exp|sqrt|max|min)\\((?=[\\w-])", function_of,

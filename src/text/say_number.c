@@ -36,13 +36,13 @@ static bool is_screen(const char *p)
     return false;
 }
 
-/* 2.3B, and 7B before what is counted in billions; 2B is else a room. */
-static bool is_billion(const char *p, const struct csm_number *n)
+/* 2.3B, and 7B before what is counted in billions, 1T tokens; 2B is else a room. */
+static bool is_many(const char *p, const char *letter, const struct csm_number *n)
 {
     static const char *const counted[] = {
         "parameter", "parameters", "param", "params", "people", "users",  "tokens",
         "views",     "downloads",  "model", "models", "years",  "dollars"};
-    if (!csm_ends_word(p, "B"))
+    if (!csm_ends_word(p, letter))
         return false;
     for (size_t i = 0; p[1] == ' ' && i < sizeof counted / sizeof *counted; i++)
         if (csm_ends_word(p + 2, counted[i]))
@@ -55,8 +55,8 @@ static size_t say_magnitude(struct csm_builder *out, const char *after, const st
 {
     size_t length = 0;
     const char *magnitude = csm_magnitude(after, false, &length);
-    if (magnitude == NULL && is_billion(after, n)) {
-        magnitude = "billion";
+    if (magnitude == NULL && (is_many(after, "B", n) || is_many(after, "T", n))) {
+        magnitude = *after == 'B' ? "billion" : "trillion";
         length = 1;
     }
     if (magnitude == NULL || (*after == 'K' && is_screen(after + 1)))
@@ -69,13 +69,14 @@ static size_t say_magnitude(struct csm_builder *out, const char *after, const st
 static bool say_height(struct csm_builder *out, const struct csm_found *found)
 {
     const int feet = csm_group_value(csm_group(found, 1), 999);
-    const int inches = csm_group_value(csm_group(found, 2), 11);
+    const int inches = csm_group_value(csm_group(found, 2), 59);
     if (feet < 0 || inches < 0)
         return false;
+    const bool is_time = inches > 11; /* 1'23" */
     csm_say_int(out, feet);
-    csm_builder_add_word(out, feet == 1 ? "foot" : "feet");
+    csm_builder_add_word(out, is_time ? (feet == 1 ? "minute" : "minutes") : feet == 1 ? "foot" : "feet");
     csm_say_int(out, inches);
-    csm_builder_add_word(out, inches == 1 ? "inch" : "inches");
+    csm_builder_add_word(out, is_time ? "seconds" : inches == 1 ? "inch" : "inches");
     return true;
 }
 
@@ -117,12 +118,42 @@ static bool say_angle(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* 6.1" screen */
+/* Whether a " at text[at] ends no quote: none is open in its line, as far as 200 bytes tell. A
+ * quote behind a digit opens none. */
+static bool is_inch(const char *text, size_t at)
+{
+    size_t n_open = 0;
+    for (size_t i = at, n = 0; i > 1 && n < 200 && text[i - 1] != '\n'; i--, n++)
+        n_open += text[i - 1] == '"' && !csm_is_digit(text[i - 2]);
+    return text[at] != '"' || (n_open % 2 == 0 && *text != '"');
+}
+
+/* "by" between 8.5" and x 11"; bytes taken. */
+static size_t say_by(struct csm_builder *out, const char *p)
+{
+    const size_t space = *p == ' ';
+    const size_t sign = p[space] == 'x' ? 1 : strncmp(p + space, "\xC3\x97", 2) == 0 ? 2 : 0;
+    const size_t n = sign > 0 ? space + sign + (p[space + sign] == ' ') : 0;
+    if (n == 0 || !csm_is_digit(p[n]))
+        return 0;
+    csm_builder_add_word(out, "by");
+    return n;
+}
+
+/* 6.1" screen, 6' tall, 2" x 4" */
 static bool say_inches(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_number n = csm_number_read(csm_group(found, 1).p);
+    const struct csm_group mark = csm_group(found, 2);
+    if (!is_inch(found->text, (size_t)(mark.p - found->text)))
+        return false;
+    const bool is_foot = *mark.p == '\'' || strncmp(mark.p, "\xE2\x80\xB2", 3) == 0;
     csm_say_number(out, &n);
-    csm_builder_add_word(out, csm_number_is_one(&n) ? "inch" : "inches");
+    if (csm_number_is_one(&n) || csm_follows_article(found->text, found->bounds[0]))
+        csm_builder_add_word(out, is_foot ? "foot" : "inch");
+    else
+        csm_builder_add_word(out, is_foot ? "feet" : "inches");
+    *found->n_more = say_by(out, found->text + found->bounds[1]);
     return true;
 }
 
@@ -163,7 +194,22 @@ static bool say_fraction(struct csm_builder *out, const struct csm_found *found)
         csm_builder_add_word(out, "and");
     }
     say_parts(out, n, of);
-    say_unit_behind(out, found, whole.n == 0);
+    const char *after = found->text + found->bounds[1];
+    if (*after == '"' && is_inch(found->text, found->bounds[1])) { /* 3/4" */
+        csm_builder_add_word(out, whole.n == 0 ? "inch" : "inches");
+        *found->n_more = 1 + say_by(out, after + 1);
+    } else {
+        say_unit_behind(out, found, whole.n == 0);
+    }
+    return true;
+}
+
+/* 1/250 s: how long a shutter is open. */
+static bool say_part_of_second(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_builder_add_word(out, "one");
+    csm_spell_ordinal(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    csm_builder_add_word(out, "of a second");
     return true;
 }
 
@@ -202,11 +248,14 @@ static bool starts_word(const char *text, size_t at)
 static size_t sign_at(const char *text, size_t at)
 {
     const char *p = text + at;
+    const bool is_apart = at == 0 || text[at - 1] == '(' || text[at - 1] == '\n' ||
+                          (text[at - 1] == ' ' && (at == 1 || !csm_is_digit(text[at - 2])));
     if (!starts_word(text, at))
         return 0;
-    return *p == '-' && csm_is_digit(p[1])                            ? 1
-           : strncmp(p, "\xE2\x88\x92", 3) == 0 && csm_is_digit(p[3]) ? 3
-                                                                      : 0;
+    return *p == '-' && csm_is_digit(p[1])                                        ? 1
+           : strncmp(p, "\xE2\x88\x92", 3) == 0 && csm_is_digit(p[3])             ? 3
+           : strncmp(p, "\xE2\x80\x93", 3) == 0 && csm_is_digit(p[3]) && is_apart ? 3 /* typeset */
+                                                                                  : 0;
 }
 
 /* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
@@ -246,6 +295,76 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
     return 0;
 }
 
+/* Whether a number at text[at] belongs to a name: M5V, i7-13700K. */
+static bool follows_letter(const char *text, size_t at)
+{
+    const bool is_by = at > 1 && strchr("xX", text[at - 1]) != NULL && csm_is_digit(text[at - 2]);
+    if (at > 0 && csm_is_letter(text[at - 1]) && (unsigned char)text[at - 1] < 0x80)
+        return !is_by; /* 4x100m */
+    size_t before = at > 1 && text[at - 1] == '-' ? at - 1 : 0;
+    while (before > 0 && csm_is_digit(text[before - 1]))
+        before--;
+    return before > 0 && csm_is_letter(text[before - 1]);
+}
+
+/* 0,5 and 1,5 km have a comma for their point: a zero or a unit tells. */
+static void read_comma(struct csm_number *n, const char *p)
+{
+    const char *after = p + n->length;
+    const size_t count = *after == ',' && n->n_decimals == 0 && !n->has_groups ? csm_count_digits(after + 1) : 0;
+    const char *end = after + 1 + count;
+    if (count == 0 || (*end == ',' && csm_is_digit(end[1])) || *end == '.')
+        return;
+    struct csm_builder unit = {0};
+    const bool is_zero = n->n_digits == 1 && *n->digits == '0' && count < 7;
+    size_t length;
+    const bool is_so = is_zero || (count < 3 && (csm_say_unit(&unit, end, false) > 0 ||
+                                                 csm_magnitude(end, false, &length) != NULL));
+    csm_builder_clear(&unit);
+    if (!is_so)
+        return;
+    n->decimals = after + 1;
+    n->n_decimals = count;
+    n->length += 1 + count;
+}
+
+/* Whether 45s at text[at] are seconds by the word before them. */
+static bool lasts(const char *text, size_t at, size_t n_digits)
+{
+    static const char *const words[] = {"in ",   "for ",   "after ", "every ", "within ", "took ", "takes ",
+                                        "take ", "lasts ", "wait ",  "lasted ", "In ",    "For ",  "After ",
+                                        "Wait ", "Every "};
+    for (size_t i = 0; n_digits < 4 && i < sizeof words / sizeof *words; i++) {
+        const size_t n = strlen(words[i]);
+        if (at >= n && strncmp(text + at - n, words[i], n) == 0 &&
+            (at == n || !csm_is_letter(text[at - n - 1])))
+            return true;
+    }
+    return false;
+}
+
+/* Whether p begins with what makes a number an ordinal: 1st, 1ST, raised letters; its bytes. */
+static size_t ordinal_ending(const char *p)
+{
+    static const char *const endings[] = {"st", "nd", "rd", "th", "ST", "ND", "RD", "TH",
+                                          "\xCB\xA2\xE1\xB5\x97", "\xE2\x81\xBF\xE1\xB5\x88",
+                                          "\xCA\xB3\xE1\xB5\x88", "\xE1\xB5\x97\xCA\xB0"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (csm_ends_word(p, endings[i]))
+            return strlen(endings[i]);
+    return 0;
+}
+
+/* 120/80 mmHg, BP 120/80 */
+static bool say_pressure(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_spell_cardinal(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    csm_builder_add_word(out, "over");
+    csm_spell_cardinal(out, csm_group(found, 2).p, csm_group(found, 2).n);
+    say_unit_behind(out, found, false);
+    return true;
+}
+
 static size_t number(struct csm_builder *out, const char *text, size_t at)
 {
     const char *p = text + at;
@@ -257,31 +376,32 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
     else if (out->length > 1 && !out->has_failed && out->text[out->length - 1] == '-' &&
              csm_is_letter(out->text[out->length - 2]))
         out->text[out->length - 1] = ' '; /* COVID-19 */
-    const struct csm_number n = csm_number_read(p + sign);
+    struct csm_number n = csm_number_read(p + sign);
+    read_comma(&n, p + sign);
     const char *after = p + sign + n.length;
     size_t taken = sign + n.length;
-    if (n.n_decimals == 0 && (csm_ends_word(after, "st") || csm_ends_word(after, "nd") ||
-                              csm_ends_word(after, "rd") || csm_ends_word(after, "th"))) {
+    const size_t n_ending = n.n_decimals == 0 ? ordinal_ending(after) : 0;
+    if (n_ending > 0) {
         csm_spell_ordinal(out, n.digits, n.n_digits);
-        return taken + 2;
+        return taken + n_ending;
     }
-    if (csm_ends_word(after, "s")) { /* 80s; 9.58s */
-        if (n.n_decimals == 0)
-            say_plural(out, &n);
-        else
+    if (csm_ends_word(after, "s")) { /* 80s; 9.58s; for 45s */
+        const bool is_time = n.n_decimals > 0 || lasts(text, at, n.n_digits);
+        if (is_time)
             csm_say_number(out, &n);
-        if (n.n_decimals > 0)
-            csm_builder_add_word(out, "seconds");
+        else
+            say_plural(out, &n);
+        if (is_time)
+            csm_builder_add_word(out, csm_number_is_one(&n) ? "second" : "seconds");
         return taken + 1;
     }
     csm_say_year_or_number(out, &n);
-    const size_t magnitude = say_magnitude(out, after, &n);
-    const size_t unit = csm_say_unit(out, after + magnitude,
+    const bool is_in_name = follows_letter(text, at);
+    const bool is_code = is_in_name && csm_is_letter(*after) && (unsigned char)*after < 0x80; /* M5V */
+    const size_t magnitude = is_code ? 0 : say_magnitude(out, after, &n);
+    const size_t unit = is_code ? 0 : csm_say_unit(out, after + magnitude,
                                      csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
-    const bool is_in_name =
-        (at > 1 && text[at - 1] == '-' && csm_is_letter(text[at - 2])) ||
-        (at > 0 && csm_is_letter(text[at - 1]) && (unsigned char)text[at - 1] < 0x80);
     return taken +
            say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
 }
@@ -317,10 +437,23 @@ const struct csm_say_rule csm_say_numbers[] = {
     {AT_DIGIT, "(?<![\\w.])(\\d{1,3})\\s?['\xE2\x80\xB2]\\s?(\\d{1,2})\\s?(?:\"|''|\xE2\x80\xB3)",
      say_height, NULL},
     {AT_DIGIT,
-     "(?<![\\w\".])(\\d+(?:\\.\\d+)?)(?:\"|\xE2\x80\xB3)(?= "
-     "?(?:x|by|at|floppy|disk|drive|tall|wide|long|deep|thick|high|"
+     "(?<![\\w\"'.])(\\d+(?:\\.\\d+)?)(\"|'|\xE2\x80\xB3|\xE2\x80\xB2)(?= "
+     "?\\x{D7}| ?x ?\\d| "
+     "?(?:by|at|floppy|disk|drive|tall|wide|long|deep|thick|high|"
      "screen|display|monitor|TV|laptop|tablet|pipe|pizza)\\b)",
      say_inches, NULL},
+    {AT_DIGIT,
+     "(?<=[\"'\\x{2032}\\x{2033}]x|[\"'\\x{2032}\\x{2033}] x |[\"'\\x{2032}\\x{2033}]\\x{D7}|"
+     "[\"'\\x{2032}\\x{2033}] \\x{D7} |[\"'\\x{2032}\\x{2033}] by )"
+     "(\\d+(?:\\.\\d+)?)([\"'\\x{2032}\\x{2033}])(?!\\w)",
+     say_inches, NULL},
+    {AT_DIGIT, "(?<![\\w\"'.])(\\d+(?:\\.\\d+)?)([\"\\x{2033}])(?=[\\s.,;:)]|$)", say_inches, NULL},
+    {AT_DIGIT, "(?<![\\w./])1/(\\d{2,5}) ?(?:s|sec|second)(?!\\w)", say_part_of_second, NULL},
+    {AT_DIGIT, "(?<![\\w./])(\\d{2,3})/(\\d{2,3})(?= ?mm ?Hg)", say_pressure, NULL},
+    {AT_DIGIT,
+     "(?<=BP |BP: |BP is |BP of |pressure |pressure of |pressure is |pressure was )"
+     "(\\d{2,3})/(\\d{2,3})(?![\\w/])",
+     say_pressure, NULL},
     {AT_SIGN, "(?<![\\w.)])([-\\x{2212}]?)\\.(\\d+)(?![\\w.]\\d)", say_below_one, NULL},
     {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)",
      say_fraction, NULL},

@@ -20,6 +20,7 @@ static const struct {
     {"%", "percent"},
     {"#", "number"},
     {"$", "dollar"},
+    {"-->", "to"},
     {"->", "to"},
     {"=>", "to"},
     {"<-", "from"},
@@ -48,6 +49,7 @@ static const struct {
     {"\xE2\x86\x91", "up"},
     {"\xE2\x86\x93", "down"},
     {"\xE2\x88\x9A", "the square root of"},
+    {"\xE2\x88\x9B", "the cube root of"},
     {"\xE2\x88\x9E", "infinity"},
     {"\xE2\x88\x91", "the sum of"},
     {"\xE2\x88\xAB", "the integral of"},
@@ -163,6 +165,28 @@ static bool divided(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+static bool by(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "by");
+    return true;
+}
+
+/* NÂº 5 */
+static bool number_sign(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "number");
+    return true;
+}
+
+static bool over(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "over");
+    return true;
+}
+
 static bool minus(struct csm_builder *out, const struct csm_found *found)
 {
     (void)found;
@@ -246,6 +270,9 @@ static size_t replacement(struct csm_builder *out, const char *text, size_t at)
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
         const size_t n = strlen(replacements[i].from);
         if (strncmp(text + at, replacements[i].from, n) == 0) {
+            const bool closes = strcmp(replacements[i].from, "\xC2\xBB") == 0 && !csm_is_letter(text[at + n]);
+            if (closes && !out->has_failed && out->length > 1 && out->text[out->length - 1] == ' ')
+                out->text[--out->length] = '\0'; /* as in French, a space inside */
             csm_builder_add_text(out, replacements[i].to);
             return n;
         }
@@ -334,8 +361,15 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=[\\w)] )\\*\\*(?= \\d)", to_the_power, NULL},
     {AT_SIGN, "(?<=\\d |\\) |\\W\\w |^\\w )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
     {AT_WORD, "(?<![\\w.])([A-Z])\\.(?=\\d)", letter, NULL}, /* H.264 */
+    {AT_WORD, "(?<!\\w)[Nn][\\x{B0}\\x{BA}](?= ?\\d)", number_sign, NULL},
     {AT_SIGN, "(?<![\\w~])~ ?(?=[$\\x{A3}\\x{20AC}]?\\d)", about, NULL},
     {AT_SIGN, "(?<=\\w)\\x{B7}(?=\\w)", times, NULL},
+    {AT_SIGN,
+     "(?<=\\d{3})\\x{D7}(?=\\d{3,4}(?!\\d))|"
+     "(?<=\\d|\\d )\\x{D7}(?= ?\\d+(?:\\.\\d+)?(?: ?\\x{D7} ?\\d+(?:\\.\\d+)?){0,2} "
+     "?(?:mm|cm|m|km|in|ft|px|inch|inches|feet|pixels|meters|metres)(?!\\w))",
+     by, NULL}, /* 1920 by 1080; 3 by 4 m */
+    {AT_SIGN, "(?<=[\\x{391}-\\x{3C9}])/(?=[\\w(\\x{391}-\\x{3C9}])|(?<=[\\w)])/(?=\\x{2202})", over, NULL},
     {AT_SIGN, "(?<=\\d )/(?= \\d+(?![\\w,.]))", divided, NULL},
     {AT_SIGN, "(?<!\\d) /(?= )| /(?= (?!\\d+(?![\\w,.])))", comma, NULL},
     {AT_SIGN, "(?<=\\d)\\.{2,3}(?=\\d)", to, NULL},

@@ -76,16 +76,60 @@ static bool time_of_day(struct csm_builder *out, const struct csm_found *found)
                            *zone == 'Z' ? 3 : csm_group(found, 5).n);
     say_offset(out, csm_group(found, 6));
     say_offset(out, csm_group(found, 7));
+    const size_t space = *after == ' ';
+    if (csm_ends_word(after + space, "h")) /* 14:30 h */
+        *found->n_more = space + 1;
     return true;
 }
 
-/* 16:9, 3:1: what is no time is a ratio or a score. */
+/* 00:05:12.3, 2:05.31: what lasted so long, hundredths and all. */
+static bool lasted(struct csm_builder *out, const struct csm_found *found)
+{
+    say_count(out, csm_group(found, 1), "hour");
+    say_count(out, csm_group(found, 2), "minute");
+    const struct csm_group whole = csm_group(found, 3), part = csm_group(found, 4);
+    if (csm_group_value(csm_group(found, 2), 59) < 0)
+        return false;
+    say_count(out, whole, "second");
+    if (part.n > 0 && !out->has_failed) {
+        out->length -= csm_group_value(whole, 59) == 1 ? strlen(" second") : strlen(" seconds");
+        out->text[out->length] = '\0';
+        csm_builder_add_word(out, "point");
+        csm_spell_digits(out, part.p, part.n);
+        csm_builder_add_word(out, "seconds");
+    }
+    return true;
+}
+
+/* 0830 hours: as soldiers say it. */
+static bool hours(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group hour = csm_group(found, 1), minutes = csm_group(found, 2);
+    csm_spell_cardinal(out, hour.p, hour.n);
+    if (strncmp(minutes.p, "00", 2) == 0)
+        csm_builder_add_word(out, "hundred");
+    else
+        csm_spell_cardinal(out, minutes.p, minutes.n);
+    csm_builder_add_word(out, "hours");
+    return true;
+}
+
+/* T-10 */
+static bool countdown(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "T minus");
+    return true;
+}
+
+/* 16:9, 2.35:1, 1:50,000: what is no time is a ratio or a score. */
 static bool ratio(struct csm_builder *out, const struct csm_found *found)
 {
-    const struct csm_group a = csm_group(found, 1), b = csm_group(found, 2);
-    csm_spell_cardinal(out, a.p, a.n);
+    const struct csm_number a = csm_number_read(csm_group(found, 1).p);
+    const struct csm_number b = csm_number_read(csm_group(found, 2).p);
+    csm_say_number(out, &a);
     csm_builder_add_word(out, "to");
-    csm_spell_cardinal(out, b.p, b.n);
+    csm_say_number(out, &b);
     return true;
 }
 
@@ -130,7 +174,14 @@ static bool time_range(struct csm_builder *out, const struct csm_found *found)
 
 const struct csm_say_rule csm_say_times[] = {
     {AT_DIGIT,
-     "(?<![A-SU-Za-z0-9_:])(?<!\\d\\.)(\\d{1,2}):(\\d\\d)(?::(\\d\\d)(?:[.,]\\d+)?)?(?!\\d|:\\d)"
+     "(?<![\\w:.T])(?<!\\d )(0?0):([0-5]\\d):([0-5]\\d)(?:[.,](\\d{1,3}))?"
+     "(?![\\w:]|[.,]\\d| ?[apAP]\\.?[mM]| ?[+-]\\d|Z)",
+     lasted, NULL},
+    {AT_DIGIT, "(?<![\\w:.])()(\\d{1,2}):([0-5]\\d)\\.(\\d{1,3})(?![\\w:]|[.,]\\d)", lasted, NULL},
+    {AT_DIGIT, "(?<![\\w:.,])(0\\d|(?<=at )1\\d|(?<=at )2[0-3])([0-5]\\d)(?: (?:hours|hrs)(?!\\w))", hours, NULL},
+    {AT_WORD, "(?<!\\w)T-(?=\\d|minus)", countdown, NULL},
+    {AT_DIGIT,
+     "(?<![A-SU-Za-z0-9_:])(?<!\\d\\.)(\\d{1,2}):(\\d\\d)(?::(\\d\\d)(?:[.,]\\d+)?)?(?!\\d|:\\d|,\\d{3}(?!\\d))"
      "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",
      time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})h([0-5]\\d)()()()()()(?!\\w)", time_of_day, NULL},
@@ -138,7 +189,9 @@ const struct csm_say_rule csm_say_times[] = {
     {AT_DIGIT, "(?<![\\w:.])()(\\d{1,3})m ?([0-5]?\\d)s(?!\\w)", duration, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})\\.([0-5]\\d)()(?=\\s?([apAP]\\.?[mM])(?!\\w))()()()",
      time_of_day, NULL},
-    {AT_DIGIT, "(?<![\\w:.])(\\d{1,4}):(\\d{1,4})(?![\\w:])", ratio, NULL},
+    {AT_DIGIT, "(?<![\\w:.])(\\d{1,4}):(\\d{1,4})(?![\\w:]|,\\d{3}(?!\\d))", ratio, NULL},
+    {AT_DIGIT, "(?<![\\w:.,])(\\d{1,4}):(\\d{1,3}(?:,\\d{3})+)(?![\\w:])", ratio, NULL},
+    {AT_DIGIT, "(?<![\\w:.,])(\\d{1,2}\\.\\d{1,2}):(\\d{1,2})(?![\\w:.])", ratio, NULL},
     {AT_WORD, "(?<=\\d |[apAP][mM] |m\\. )(" ZONE ")(?!\\w)" OFFSET "?", zone, NULL},
     {AT_WORD, "(?<!\\w)(UTC|GMT)" OFFSET "(?!\\w)", zone, NULL},
     {AT_SIGN, "(?<=:\\d\\d) ?[-\\x{2013}] ?(?=\\d{1,2}:\\d\\d)", time_range, NULL},

@@ -2,10 +2,12 @@
  *
  * say_word.c - abbreviations, acronyms that are spelled, Roman numerals after names. */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "text/abbreviations.h"
 #include "text/number.h"
+#include "text/spell.h"
 
 /* Whether the word before text[at] is a name by its capital: Oak Dr., not the Dr. or My Dr. */
 static bool follows_name(const char *text, size_t at)
@@ -26,7 +28,7 @@ static bool follows_name(const char *text, size_t at)
 static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
 {
     const char *p = text + at;
-    if (at > 0 && (csm_is_letter(text[at - 1]) || text[at - 1] == '.'))
+    if (csm_follows_letter(text, at) || (at > 0 && text[at - 1] == '.'))
         return 0;
     size_t n = 0;
     while (csm_is_letter(p[n]) || (p[n] == '.' && csm_is_letter(p[n + 1])))
@@ -42,7 +44,9 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
         return 0; /* "No." is a sentence */
     const bool is_street = strcmp(found->text, "St") == 0;
     const bool is_drive = strcmp(found->text, "Dr") == 0 && follows_name(text, at);
-    if ((is_street || is_drive) && !(is_followed && isupper((unsigned char)*next))) {
+    const bool is_addressed = strncmp(next, "Apt", 3) == 0 || strncmp(next, "Ste", 3) == 0 ||
+                              strncmp(next, "Suite", 5) == 0 || strncmp(next, "Unit", 4) == 0;
+    if ((is_street || is_drive) && !(!is_addressed && is_followed && isupper((unsigned char)*next))) {
         csm_builder_add_word(out, is_street ? "Street" : "Drive");
         return *next == '\0' ? n : n + 1;
     }
@@ -142,19 +146,20 @@ static bool acronym(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* The value of a canonical numeral of I, V, X and L, else 0. */
+/* The value of a canonical numeral, else 0. */
 static int roman_value(struct csm_group g)
 {
     static const struct {
         const char *written;
         int value;
-    } parts[] = {{"XC", 90}, {"L", 50}, {"XL", 40}, {"X", 10},
-                 {"IX", 9},  {"V", 5},  {"IV", 4},  {"I", 1}};
+    } parts[] = {{"M", 1000}, {"CM", 900}, {"D", 500}, {"CD", 400}, {"C", 100},
+                 {"XC", 90},  {"L", 50},   {"XL", 40}, {"X", 10},   {"IX", 9},
+                 {"V", 5},    {"IV", 4},   {"I", 1}};
     int value = 0;
     size_t at = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const size_t n = strlen(parts[i].written);
-        const bool may_repeat = parts[i].value == 10 || parts[i].value == 1;
+        const bool may_repeat = strchr("MCXI", *parts[i].written) != NULL && n == 1;
         for (int times = 0; times < (may_repeat ? 3 : 1); times++) {
             if (at + n > g.n || strncmp(g.p + at, parts[i].written, n) != 0)
                 break;
@@ -232,7 +237,32 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* MMXXIV: a year; what is shorter may be a word. */
+static bool roman_year(struct csm_builder *out, const struct csm_found *found)
+{
+    const int value = roman_value(csm_group(found, 0));
+    if (value < 1100 || value > 2099)
+        return false;
+    char digits[8];
+    snprintf(digits, sizeof digits, "%d", value);
+    csm_spell_year(out, digits);
+    return true;
+}
+
+/* XXI century */
+static bool roman_century(struct csm_builder *out, const struct csm_found *found)
+{
+    const int value = roman_value(csm_group(found, 1));
+    if (value == 0)
+        return false;
+    csm_say_nth(out, value);
+    return true;
+}
+
 const struct csm_say_rule csm_say_words[] = {
+    {AT_WORD, "(?<![\\w-])(?:MM|MC|MD)[MDCLXVI]{3,}(?![\\w-])", roman_year, NULL},
+    {AT_WORD, "(?<![\\w-])([IVX]{1,5})(?:th|st|nd|rd)?(?=[- ][cC]entur(?:y|ies)(?!\\w))",
+     roman_century, NULL},
     {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
     {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form, NULL},

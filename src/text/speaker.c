@@ -128,7 +128,7 @@ static unsigned begins(const char *text, size_t at)
     const char c = text[at];
     if (csm_is_digit(c))
         return AT_DIGIT;
-    const bool starts_word = at == 0 || !csm_is_letter(text[at - 1]) || (unsigned char)c >= 0x80;
+    const bool starts_word = !csm_follows_letter(text, at) || (unsigned char)c >= 0x80;
     if ((unsigned char)c >= 0x80)
         return AT_SIGN | (starts_word ? AT_WORD : 0);
     return !csm_is_letter(c) ? AT_SIGN : starts_word ? AT_WORD : 0;

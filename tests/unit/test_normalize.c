@@ -234,6 +234,19 @@ static void sentences_end_where_people_end_them(void **state)
     check_sentences("No stop here\n\nNew paragraph", 0, "No stop here|New paragraph");
     check_sentences("Chapter One\r\n \r\nIt was", 0, "Chapter One|It was");
     check_sentences("Apples, etc. Then pears.", 0, "Apples, etc.|Then pears.");
+    check_sentences("\xE2\x80\x9C" "Dr. No\xE2\x80\x9D is Roe v. Wade by Smith et al. 2020. In the U.S. $5.", 0,
+                    "\xE2\x80\x9C" "Dr. No\xE2\x80\x9D is Roe v. Wade by Smith et al. 2020.|In the U.S. $5.");
+    check_sentences("The speed is v. The mass is m.", 0, "The speed is v.|The mass is m.");
+}
+
+static void sentences_of_other_scripts_end_without_a_space(void **state)
+{
+    (void)state;
+    check_sentences("\u4F60\u597D\u3002\u300C\u8D70\uFF01\u300D\u518D\u89C1?\u597D", 0,
+                    "\u4F60\u597D\u3002|\u300C\u8D70\uFF01\u300D|\u518D\u89C1?|\u597D");
+    check_sentences("\u0928\u0964 \u0915\u0964", 0, "\u0928\u0964|\u0915\u0964");
+    check_sentences("\u0645\u061F \u0646.", 0, "\u0645\u061F|\u0646.");
+    check_sentences("\u4F60\u597D\uFF0C\u518D\u89C1\u518D\u89C1", 14, "\u4F60\u597D\uFF0C|\u518D\u89C1\u518D\u89C1");
 }
 
 static void a_long_sentence_is_cut_at_a_clause_or_word(void **state)
@@ -305,6 +318,7 @@ int main(void)
         cmocka_unit_test(letters_that_are_not_latin_are_counted),
         cmocka_unit_test(text_that_is_not_utf8_is_refused),
         cmocka_unit_test(sentences_end_where_people_end_them),
+        cmocka_unit_test(sentences_of_other_scripts_end_without_a_space),
         cmocka_unit_test(a_long_sentence_is_cut_at_a_clause_or_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

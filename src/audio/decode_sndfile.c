@@ -83,8 +83,10 @@ static csm_status read_mono(const char *path, SNDFILE *file, const SF_INFO *info
         status = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", path);
     while (status == CSM_OK) {
         sf_count_t n_read = sf_readf_float(file, frames, FRAMES_AT_ONCE);
-        /* Asked at once: the next read, which gives nothing, forgets it. */
-        if (sf_error(file) != SF_ERR_NO_ERROR)
+        /* Asked at once: the next read, which gives nothing, forgets it. Behind the last of the samples
+         * that a header promises stand tags of other formats. */
+        const bool is_all = (sf_count_t)n + n_read >= info->frames && info->frames > 0;
+        if (sf_error(file) != SF_ERR_NO_ERROR && !is_all)
             status = csm_fail(err, CSM_BAD_FORMAT, "%s: damaged sound after %.2f s: %s", path,
                               (double)(n + (size_t)n_read) / info->samplerate, sf_strerror(file));
         if (n_read <= 0 || status != CSM_OK)
@@ -152,9 +154,42 @@ static bool is_cut(const SF_INFO *info, const struct stream *stream)
            stream->at < stream->size - stream->size / 20;
 }
 
+/* Bytes of a tag of ID3v2 at the beginning; 0: none. */
+static size_t tag_size(const unsigned char *p, size_t n)
+{
+    enum { HEADER = 10 };
+    if (n < HEADER || memcmp(p, "ID3", 3) != 0)
+        return 0;
+    const size_t size = HEADER + ((size_t)(p[6] & 0x7F) << 21 | (size_t)(p[7] & 0x7F) << 14 |
+                                  (size_t)(p[8] & 0x7F) << 7 | (size_t)(p[9] & 0x7F)); /* seven bits a byte */
+    return size < n ? size : 0;
+}
+
+/* The encoding of a WAV file that libsndfile does not have; NULL: it is none of these. Numbers: the
+ * register of Microsoft's mmreg.h. */
+static const char *foreign_encoding(const unsigned char *p, size_t n)
+{
+    static const struct {
+        unsigned tag;
+        const char *kind;
+    } kinds[] = {{0x22, "TrueSpeech in WAV"}, {0x42, "G.723.1 in WAV"},
+                 {0x45, "G.726 in WAV"}, {0x64, "G.726 in WAV"}, {0x65, "G.722 in WAV"},
+                 {0xFF, "AAC in WAV"}, {0x160, "Windows Media in WAV"}, {0x161, "Windows Media in WAV"},
+                 {0x162, "Windows Media in WAV"}, {0x1600, "AAC in WAV"}, {0x2000, "AC-3 in WAV"},
+                 {0x2001, "DTS in WAV"}, {0x566F, "Vorbis in WAV"}, {0x674F, "Vorbis in WAV"},
+                 {0x704F, "Opus in WAV"}, {0xF1AC, "FLAC in WAV"}};
+    if (n < 22 || memcmp(p, "RIFF", 4) != 0 || memcmp(p + 8, "WAVEfmt ", 8) != 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].tag == (unsigned)(p[20] | p[21] << 8))
+            return kinds[i].kind;
+    return NULL;
+}
+
 /* Sound that players know and libsndfile does not; NULL: none that is known here. */
 static const char *foreign_kind(const unsigned char *bytes, size_t n)
 {
+    const size_t n_tag = tag_size(bytes, n);
     static const struct {
         const char *kind;
         size_t at, n_magic;
@@ -167,12 +202,20 @@ static const char *foreign_kind(const unsigned char *bytes, size_t n)
         {"FLAC in Ogg", 28, 5, "\x7F""FLAC"},   {"Monkey's Audio", 0, 4, "MAC "},
         {"WavPack", 0, 4, "wvpk"},             {"True Audio", 0, 3, "TTA"},
         {"Musepack", 0, 4, "MPCK"},            {"DSD", 0, 4, "DSD "},
+        {"AAC", 0, 2, "\xFF\xF0"},             {"AAC", 0, 2, "\xFF\xF8"},
+        {"AAC", 0, 4, "ADIF"},                 {"AAC in LATM", 0, 2, "\x56\xE0"},
+        {"Flash video", 0, 3, "FLV"},          {"AVI", 8, 4, "AVI "},
+        {"SILK", 0, 9, "#!SILK_V3"},           {"SILK", 1, 9, "#!SILK_V3"},
+        {"MPEG video", 0, 4, "\0\0\x01\xBA"}, {"Shorten", 0, 4, "ajkg"},
+        {"MIDI", 0, 4, "MThd"},                {"RealMedia", 0, 4, ".RMF"},
     };
+    bytes += n_tag;
+    n -= n_tag;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (n >= kinds[i].at + kinds[i].n_magic &&
             memcmp(bytes + kinds[i].at, kinds[i].magic, kinds[i].n_magic) == 0)
             return kinds[i].kind;
-    return NULL;
+    return foreign_encoding(bytes, n);
 }
 
 csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes, double longest_s,
@@ -185,7 +228,10 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
     struct stream stream = {bytes, (sf_count_t)n_bytes, 0};
     SF_INFO info = {0};
     SNDFILE *file = n_bytes > 0 ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
+    enum { UNSUPPORTED = 4 /* SF_ERR_UNSUPPORTED_ENCODING */ };
     const char *foreign = file == NULL ? foreign_kind(bytes, n_bytes) : NULL;
+    if (file == NULL && foreign == NULL && n_bytes > 0 && sf_error(NULL) == UNSUPPORTED)
+        foreign = "an encoding";
     if (foreign != NULL)
         return csm_fail(err, CSM_BAD_FORMAT,
                         "%s: %s, which libsndfile does not read: convert it first (ffmpeg -i IN "

@@ -97,6 +97,20 @@ static const char *missing_of_ogg(const struct csm_mapped *file)
     return "breaks off: its end is missing";
 }
 
+/* Whether another stream's header follows the first one's. */
+static bool has_two_of_flac(const struct csm_mapped *file)
+{
+    static const char header[] = "fLaC\0\0\0\x22"; /* and a STREAMINFO of 34 bytes, as all have it */
+    enum { HEADER = sizeof header - 1 };
+    const unsigned char *p = file->data + 1, *end = file->data + file->size;
+    while (end - p >= HEADER && (p = memchr(p, 'f', (size_t)(end - p) - HEADER + 1)) != NULL) {
+        if (memcmp(p, header, HEADER) == 0)
+            return true;
+        p++;
+    }
+    return false;
+}
+
 /* The bytes of an MP3 file by its first frame, where an encoder wrote them there; else 0. */
 static uint64_t promised_of_mp3(const struct csm_mapped *file)
 {
@@ -135,6 +149,8 @@ bool csm_remark_sound(const char *name, const struct csm_mapped *file, csm_remar
 {
     const double audible_s = 0.08; /* a frame; sizes are often off by some bytes */
     const char *what = is_at(file, 0, "OggS") ? missing_of_ogg(file) : NULL;
+    if (is_at(file, 0, "fLaC") && has_two_of_flac(file))
+        what = "holds several recordings, of which the first is read";
     const bool is_wav = (is_at(file, 0, "RIFF") || is_at(file, 0, "RF64")) && is_at(file, 8, "WAVE");
     const double missing_s = is_wav ? missing_of_wav(file) : 0.0;
     const double promised = (double)promised_bytes(file), there = (double)file->size;

@@ -246,6 +246,31 @@ def test_flac_that_is_not_whole_is_refused(csm, sound, tmp_path, how):
     assert done.returncode == 3 and "a.flac: damaged sound after " in done.stderr
 
 
+def test_what_follows_the_last_sample_of_flac_is_no_damage(csm, sound, tmp_path):
+    """Tags of MP3 (TAG) and APE are there in many libraries; another FLAC file is told."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, sound, RATE)
+    data = path.read_bytes()
+    encode = ["codec", "encode", path, tmp_path / "o.st"]
+    csm(*encode)
+    codes = (tmp_path / "o.st").read_bytes()
+    for behind, says in (b"TAG" + bytes(125), ""), (data, "several recordings"):
+        path.write_bytes(data + behind)
+        assert says in csm(*encode).stderr and (says or csm(*encode).stderr == "")
+        assert (tmp_path / "o.st").read_bytes() == codes
+
+
+@pytest.mark.parametrize("name, data, says", [
+    ("a.wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x45\0\x01\0\x40\x1f\0\0\xa0\x0f\0\0\x01\0\x04\0data\0\0\0\0", "G.726 in WAV"),
+    ("a.aac", b"ID3\4\0\0\0\0\0\5hello\xff\xf1" + bytes(99), "AAC"),
+    ("a.flv", b"FLV\1\4\0\0\0\x09" + bytes(99), "Flash video"),
+    ("a.silk", b"\2#!SILK_V3" + bytes(99), "SILK")])
+def test_encodings_within_containers_are_named(csm, tmp_path, name, data, says):
+    (tmp_path / name).write_bytes(data)
+    done = csm("codec", "encode", tmp_path / name, tmp_path / "o.st", check=False)
+    assert done.returncode == 3 and f"{name}: {says}, which libsndfile does not read" in done.stderr
+
+
 def test_a_damaged_page_of_ogg_is_told(csm, sound, tmp_path):
     """Its readers leave out what it holds."""
     path = tmp_path / "a.ogg"

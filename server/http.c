@@ -10,6 +10,8 @@
 
 #include "bytes.h"
 
+enum { TURN_US = 1000 };
+
 uint64_t http_now_us(void)
 {
     struct timespec now;
@@ -22,20 +24,25 @@ static void wake(struct http *http)
     evtimer_add(http->next, &(struct timeval){0});
 }
 
-/* One a turn of the loop, so that sound goes out between requests that come together: each takes
- * a millisecond, for its text and its voice. */
+static void turn_hand_over(struct turn *t)
+{
+    TAILQ_REMOVE(&t->http->asked, t, asked);
+    t->is_asked = false;
+    t->http->handlers.on_request(t->http->handlers.user, &t->request);
+}
+
+/* As many a turn of the loop as a millisecond has room for, so that sound goes out between
+ * requests that come together: each takes a part of one, for its text and its voice. */
 static void hand_over(evutil_socket_t fd, short what, void *user)
 {
     (void)fd, (void)what;
     struct http *http = user;
-    struct turn *t = TAILQ_FIRST(&http->asked);
-    if (t == NULL)
-        return;
-    TAILQ_REMOVE(&http->asked, t, asked);
-    t->is_asked = false;
-    if (!TAILQ_EMPTY(&http->asked))
+    const uint64_t until = http_now_us() + TURN_US;
+    struct turn *t;
+    while ((t = TAILQ_FIRST(&http->asked)) != NULL && http_now_us() < until)
+        turn_hand_over(t);
+    if (t != NULL)
         wake(http);
-    http->handlers.on_request(http->handlers.user, &t->request);
 }
 
 csm_status http_new(struct event_base *base, const struct http_limits *limits,
@@ -158,11 +165,8 @@ static void on_end(void *owner, struct evbuffer *input)
     struct turn *t = owner;
     t->is_reading = true;
     do {
-        if (t->is_asked) {
-            TAILQ_REMOVE(&t->http->asked, t, asked);
-            t->is_asked = false;
-            t->http->handlers.on_request(t->http->handlers.user, &t->request);
-        }
+        if (t->is_asked)
+            turn_hand_over(t);
         while (t->c != NULL && turn_read_step(t, input)) {
         }
     } while (t->c != NULL && t->is_asked);

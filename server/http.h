@@ -3,7 +3,7 @@
  * http.h - HTTP/1.1 over a connection: requests in, answers out, one after another.
  *
  * A request is handed over when its head is there (to be refused before its body is read) and
- * again when it is whole, one a turn of the loop. It is answered whole (http_answer), or as the sound
+ * again when it is whole, a few a turn of the loop. It is answered whole (http_answer), or as the sound
  * comes (http_begin, http_push, http_end), at once or later; until the last byte of the
  * answer is handed over, its owner hears when the client takes bytes and when it leaves. */
 #ifndef CSM_SERVER_HTTP_H

@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <csm/text.h>
-
 #include "bytes.h"
 #include "log.h"
 #include "reply.h"
+#include "sentences.h"
 #include "sound.h"
 
 enum { MAX_EARLY = 64 }; /* texts that may come before the voice is there */
@@ -358,21 +357,19 @@ size_t saying_pending(const struct saying *s)
 }
 
 /* Whether anything of a text is left to be said. */
-static bool can_be_said(const struct speech_request *request, struct refusal *why)
+static bool can_be_said(const struct service *service, const struct speech_request *request,
+                        struct refusal *why)
 {
     csm_error err;
-    char *spoken = NULL;
-    csm_status st = CSM_OK;
-    if (request->is_normalized)
-        st = csm_text_normalize(request->input, &spoken, &err);
-    if (st != CSM_OK) {
-        refusal_of_status(st, err.text, why);
-        return false;
-    }
-    const char *text = request->is_normalized ? spoken : request->input;
-    const bool is_empty = text[strspn(text, " \t\r\n")] == '\0';
-    csm_free(spoken);
-    return !is_empty || refuse_silence(why);
+    struct sentences said = {0};
+    const csm_text_rules *rules = request->is_normalized ? speeches_rules(service->speeches) : NULL;
+    const csm_status st = sentences_add(&said, rules, 0, request->input, false, &err);
+    const bool is_empty = said.n == 0;
+    sentences_free(&said);
+    if (st == CSM_OK)
+        return !is_empty || refuse_silence(why);
+    refusal_of_status(st, err.text, why);
+    return false;
 }
 
 bool saying_begin(struct service *service, struct speech_request *request,
@@ -380,7 +377,7 @@ bool saying_begin(struct service *service, struct speech_request *request,
                   struct refusal *why)
 {
     /* Where recordings are to be encoded first, the text is looked at before. */
-    if (request->n_references > 0 && !can_be_said(request, why)) {
+    if (request->n_references > 0 && !can_be_said(service, request, why)) {
         speech_request_empty(request);
         return false;
     }

@@ -10,6 +10,8 @@
 #ifndef CSM_SERVER_SPEECH_H
 #define CSM_SERVER_SPEECH_H
 
+#include <csm/text.h>
+
 #include "prompt.h"
 #include "remark_list.h"
 #include "workers.h"
@@ -73,6 +75,9 @@ csm_status speeches_new(struct event_base *base, csm_model *const *models, size_
                         struct workers *workers, size_t max_streams, size_t max_queue,
                         struct speeches **out, csm_error *err);
 void speeches_free(struct speeches *all); /* none is open; takes NULL */
+
+/* Those by which texts become words; all's own. */
+const csm_text_rules *speeches_rules(const struct speeches *all);
 
 size_t speeches_running(const struct speeches *all);
 size_t speeches_waiting(const struct speeches *all);

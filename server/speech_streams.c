@@ -182,6 +182,11 @@ void speeches_free(struct speeches *all)
     free(all);
 }
 
+const csm_text_rules *speeches_rules(const struct speeches *all)
+{
+    return all->rules;
+}
+
 size_t speeches_running(const struct speeches *all)
 {
     return all->n_running;

@@ -273,7 +273,8 @@ static int take_text(MD_TEXTTYPE type, const MD_CHAR *text, MD_SIZE n, void *use
     return r->has_failed;
 }
 
-csm_status csm_markup_read(const char *text, struct csm_blocks *blocks, csm_error *err)
+csm_status csm_markup_read(const struct csm_markup *markup, const char *text, struct csm_blocks *blocks,
+                           csm_error *err)
 {
     static const MD_PARSER parser = {
         .flags = MD_FLAG_TABLES | MD_FLAG_STRIKETHROUGH | MD_FLAG_TASKLISTS | MD_FLAG_NOHTMLBLOCKS |
@@ -284,7 +285,7 @@ csm_status csm_markup_read(const char *text, struct csm_blocks *blocks, csm_erro
         .leave_span = leave_span,
         .text = take_text};
     char *prepared = NULL;
-    csm_status status = csm_markup_prepare(text, &prepared, err);
+    csm_status status = csm_markup_prepare(markup, text, &prepared, err);
     if (status != CSM_OK)
         return status;
     struct reader reader = {.blocks = blocks};

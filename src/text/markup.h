@@ -21,10 +21,16 @@ struct csm_blocks {
     size_t n, capacity;
 };
 
+/* The patterns that it is read by, compiled once for any number of texts and threads; NULL where
+ * no markup is read. CSM_OK, CSM_NO_MEMORY. */
+struct csm_markup;
+CSM_MUST_USE csm_status csm_markup_open(struct csm_markup **out, csm_error *err);
+void csm_markup_close(struct csm_markup *markup); /* takes NULL */
+
 /* `blocks` is all zero before, and to be freed after, success or not.
  * CSM_OK, CSM_NO_MEMORY. */
-CSM_MUST_USE csm_status csm_markup_read(const char *text, struct csm_blocks *blocks,
-                                        csm_error *err);
+CSM_MUST_USE csm_status csm_markup_read(const struct csm_markup *markup, const char *text,
+                                        struct csm_blocks *blocks, csm_error *err);
 void csm_blocks_free(struct csm_blocks *blocks);
 
 #endif

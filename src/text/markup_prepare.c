@@ -180,14 +180,38 @@ static pcre2_match_context *limits_new(void)
     return limits;
 }
 
+enum { N_CHANGES = sizeof changes / sizeof *changes };
+
+struct csm_markup {
+    pcre2_code *compiled[N_CHANGES];
+};
+
+csm_status csm_markup_open(struct csm_markup **out, csm_error *err)
+{
+    struct csm_markup *markup = calloc(1, sizeof *markup);
+    bool is_whole = markup != NULL;
+    for (size_t i = 0; is_whole && i < N_CHANGES; i++)
+        is_whole = (markup->compiled[i] = compile(changes[i].pattern)) != NULL;
+    if (!is_whole) {
+        csm_markup_close(markup);
+        return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
+    }
+    *out = markup;
+    return CSM_OK;
+}
+
+void csm_markup_close(struct csm_markup *markup)
+{
+    for (size_t i = 0; markup != NULL && i < N_CHANGES; i++)
+        pcre2_code_free(markup->compiled[i]);
+    free(markup);
+}
+
 /* Change all places of a pattern; what PCRE2 gives up on stays as it is. */
-static csm_status change(char **text, const char *pattern, const char *with,
+static csm_status change(char **text, const pcre2_code *compiled, const char *with,
                          pcre2_match_context *limits, csm_error *err)
 {
     PCRE2_SIZE n = strlen(*text) + 64;
-    pcre2_code *compiled = compile(pattern);
-    if (compiled == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
     csm_status status = CSM_OK;
     for (int attempt = 0; attempt < 2; attempt++) {
         char *changed = malloc(n + 1);
@@ -211,7 +235,6 @@ static csm_status change(char **text, const char *pattern, const char *with,
             break;
         n = room;
     }
-    pcre2_code_free(compiled);
     return status;
 }
 
@@ -228,7 +251,7 @@ size_t csm_markup_restore(char *text, size_t n)
     return length;
 }
 
-csm_status csm_markup_prepare(const char *text, char **out, csm_error *err)
+csm_status csm_markup_prepare(const struct csm_markup *markup, const char *text, char **out, csm_error *err)
 {
     struct csm_builder plain = {0};
     add_plain(&plain, text);
@@ -237,8 +260,8 @@ csm_status csm_markup_prepare(const char *text, char **out, csm_error *err)
     csm_status status = made != NULL && limits != NULL
                             ? CSM_OK
                             : csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
-    for (size_t i = 0; status == CSM_OK && i < sizeof changes / sizeof *changes; i++)
-        status = change(&made, changes[i].pattern, changes[i].with, limits, err);
+    for (size_t i = 0; status == CSM_OK && i < N_CHANGES; i++)
+        status = change(&made, markup->compiled[i], changes[i].with, limits, err);
     pcre2_match_context_free(limits);
     if (status == CSM_OK)
         *out = made;

@@ -10,9 +10,12 @@
 
 #include <csm/status.h>
 
+#include "text/markup.h"
+
 /* A new string, to be freed. Code is left as it is; stars and tildes in addresses are hidden.
  * CSM_OK, CSM_NO_MEMORY. */
-CSM_MUST_USE csm_status csm_markup_prepare(const char *text, char **out, csm_error *err);
+CSM_MUST_USE csm_status csm_markup_prepare(const struct csm_markup *markup, const char *text, char **out,
+                                           csm_error *err);
 
 /* Put what is hidden back into [n bytes] that were read, in place; returns how many are left,
  * before a 0. */

@@ -136,7 +136,7 @@ csm_status csm_text_rules_say(const csm_text_rules *rules, const char *text, siz
     struct pieces all = {0};
     struct csm_blocks blocks = {0};
     struct csm_speaker *speaker = NULL;
-    csm_status status = csm_markup_read(text, &blocks, err);
+    csm_status status = csm_markup_read(csm_rules_markup(rules), text, &blocks, err);
     if (status == CSM_OK)
         status = csm_speaker_new(rules, &speaker, err);
     if (status == CSM_OK)

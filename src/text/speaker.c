@@ -29,6 +29,7 @@ struct ready {
 struct csm_text_rules {
     struct ready *items;
     size_t n;
+    struct csm_markup *markup;
 };
 
 struct csm_speaker {
@@ -76,12 +77,13 @@ csm_status csm_text_rules_open(csm_text_rules **out, csm_error *err)
     for (size_t k = 0; is_whole && k < N_KINDS; k++)
         for (const struct csm_say_rule *r = kinds[k]; is_whole && is_rule(r); r++)
             is_whole = make_ready(rules, r);
-    if (!is_whole) {
+    const csm_status status = is_whole ? csm_markup_open(&rules->markup, err)
+                                       : csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
+    if (status == CSM_OK)
+        *out = rules;
+    else
         csm_text_rules_close(rules);
-        return csm_fail(err, CSM_NO_MEMORY, "text: patterns: out of memory");
-    }
-    *out = rules;
-    return CSM_OK;
+    return status;
 }
 
 void csm_text_rules_close(csm_text_rules *rules)
@@ -90,8 +92,14 @@ void csm_text_rules_close(csm_text_rules *rules)
         return;
     for (size_t i = 0; i < rules->n; i++)
         pcre2_code_free(rules->items[i].code);
+    csm_markup_close(rules->markup);
     free(rules->items);
     free(rules);
+}
+
+const struct csm_markup *csm_rules_markup(const csm_text_rules *rules)
+{
+    return rules->markup;
 }
 
 /* ---- one caller's ------------------------------------------------------------- */

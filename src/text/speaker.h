@@ -7,8 +7,12 @@
 #include <csm/text.h>
 
 #include "base/builder.h"
+#include "text/markup.h"
 
 struct csm_speaker;
+
+/* Of rules, which keep it. */
+const struct csm_markup *csm_rules_markup(const csm_text_rules *rules);
 
 /* By rules that outlive it: the memory of one caller's matches. CSM_OK, CSM_NO_MEMORY. */
 CSM_MUST_USE csm_status csm_speaker_new(const csm_text_rules *rules, struct csm_speaker **out,

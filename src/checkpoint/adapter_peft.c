@@ -17,8 +17,6 @@
 #include "checkpoint/checkpoint_parts.h"
 #include "files/json_file.h"
 
-enum { MODULE_MAX = CSM_NAME_MAX + 32 };
-
 struct settings {
     int64_t rank;
     double alpha;
@@ -156,7 +154,7 @@ static struct csm_set_tensor *find(const struct csm_adapter_reader *reader, cons
                                    const char *leaf, const char *ending)
 {
     static const char *const between[] = {"", ".default"};
-    char name[MODULE_MAX + 64];
+    char name[CSM_NAME_MAX + 64];
     for (size_t i = 0; i < 2; i++) {
         snprintf(name, sizeof name, "%s%s%s%s", module, leaf, between[i], ending);
         struct csm_set_tensor *found = csm_tensor_set_find(reader->set, name);
@@ -166,27 +164,19 @@ static struct csm_set_tensor *find(const struct csm_adapter_reader *reader, cons
     return NULL;
 }
 
-/* The module of a weight as it is called in memory: second spelling for Mimi's. */
-static bool module_name(const struct csm_config *config, enum csm_part part, enum csm_role role,
-                        size_t index, int spelling, char name[MODULE_MAX])
+/* The name of a weight as it is stored, or, of Mimi's, as transformers' modules have it. False: there is
+ * none. */
+static bool weight_name(const struct csm_config *config, enum csm_part part, enum csm_role role,
+                        size_t index, bool has_modules, char name[CSM_NAME_MAX])
 {
     const bool is_codec = csm_part_is_codec(part);
-    const struct csm_place place = {.layout = CSM_LAYOUT_HF,
-                                    .prefix = is_codec ? "codec_model." : ""};
+    struct csm_place place = {.layout = CSM_LAYOUT_HF, .prefix = is_codec ? "codec_model." : ""};
     char stored[CSM_NAME_MAX];
     if (!csm_layout_name(&place, part, role, index, &config->codec, stored))
         return false;
-    if (spelling == 0) {
-        snprintf(name, MODULE_MAX, "%s", stored);
-        return true;
-    }
-    const char *rest = stored + strlen(place.prefix);
-    const char *inside = part == CSM_ENCODER ? "encoder" : "decoder";
-    if (!is_codec || strncmp(rest, inside, strlen(inside)) != 0 ||
-        strncmp(rest + strlen(inside), "_transformer.", strlen("_transformer.")) != 0)
-        return false;
-    snprintf(name, MODULE_MAX, "%s%s.%s", place.prefix, inside, rest);
-    return true;
+    place.has_modules = has_modules;
+    return csm_layout_name(&place, part, role, index, &config->codec, name) &&
+           (!has_modules || strcmp(name, stored) != 0);
 }
 
 /* Whether a list has a name, or the end of it from a dot on. */
@@ -325,10 +315,11 @@ static csm_status read_pair(struct csm_adapter_reader *reader, const struct sett
 
 /* All that the adapter has of one weight under one spelling. */
 static csm_status read_role(struct csm_adapter_reader *reader, const struct settings *settings,
-                            enum csm_part part, enum csm_role role, size_t index, int spelling)
+                            enum csm_part part, enum csm_role role, size_t index,
+                            bool has_modules)
 {
-    char name[MODULE_MAX], module[MODULE_MAX];
-    if (!module_name(csm_checkpoint_config(reader->checkpoint), part, role, index, spelling, name))
+    char name[CSM_NAME_MAX], module[CSM_NAME_MAX];
+    if (!weight_name(csm_checkpoint_config(reader->checkpoint), part, role, index, has_modules, name))
         return CSM_OK;
     csm_adapter_module(name, module, sizeof module);
     struct csm_set_tensor *whole = csm_tensor_set_find(reader->set, name);
@@ -369,8 +360,8 @@ csm_status csm_adapter_read_peft(struct csm_adapter_reader *reader)
                 continue;
             const size_t n = csm_role_count(config, part, role);
             for (size_t i = 0; i < n; i++)
-                for (int spelling = 0; spelling < 2; spelling++) {
-                    csm_status st = read_role(reader, &settings, part, role, i, spelling);
+                for (int k = 0; k < 2; k++) {
+                    csm_status st = read_role(reader, &settings, part, role, i, k == 1);
                     if (st != CSM_OK)
                         return st;
                 }

@@ -224,10 +224,22 @@ static void expand(char name[CSM_NAME_MAX], const char *prefix, const char *patt
     }
 }
 
+/* A pattern of Mimi's as transformers' modules have it: all but the quantizer in the encoder or the
+ * decoder. */
+static const char *within_modules(const char *pattern, char out[CSM_NAME_MAX])
+{
+    if (strncmp(pattern, "quantizer.", strlen("quantizer.")) == 0)
+        return pattern;
+    const bool is_seanet = pattern[0] == '@' && pattern[1] == '.';
+    snprintf(out, CSM_NAME_MAX, "@.%s%s", is_seanet ? "@_seanet" : "", pattern + is_seanet);
+    return out;
+}
+
 bool csm_layout_name(const struct csm_place *place, enum csm_part part, enum csm_role role,
                      size_t index, const struct csm_codec_config *config, char name[CSM_NAME_MAX])
 {
     const char *pattern;
+    char within[CSM_NAME_MAX];
     size_t number = index;
     if (part == CSM_BACKBONE || part == CSM_DEPTH) {
         pattern = select(part == CSM_BACKBONE ? backbone : depth, place->layout, role);
@@ -236,6 +248,8 @@ bool csm_layout_name(const struct csm_place *place, enum csm_part part, enum csm
         pattern = special(place->layout, part, role, is_semantic);
         if (pattern == NULL)
             pattern = place->layout == CSM_LAYOUT_HF ? codec[role].hf : codec[role].kyutai;
+        if (pattern != NULL && place->has_modules)
+            pattern = within_modules(pattern, within);
         if (role == CSM_ROLE_EMBED_SUM || role == CSM_ROLE_CLUSTER_USAGE)
             number = is_semantic ? index : index - config->n_semantic;
         else
@@ -304,4 +318,8 @@ void csm_layout_recognise(const struct csm_tensor_set *set, struct csm_place *la
         if (codec_place->layout == CSM_LAYOUT_NONE)
             recognise_codec(name, codec_place);
     }
+    for (size_t i = 0; i < set->n && codec_place->layout == CSM_LAYOUT_HF; i++)
+        if (begins(set->tensors[i].name, codec_place->prefix) &&
+            begins(set->tensors[i].name + strlen(codec_place->prefix), "encoder.encoder_"))
+            codec_place->has_modules = true;
 }

@@ -16,6 +16,9 @@ struct csm_place {
     enum csm_layout layout;
     const char *prefix;
     const struct csm_tensor_set *set;
+    /* A codec of HF's layout has its parts as transformers 5's modules have them, as a state_dict does
+     * that is saved as it is: "encoder.encoder_transformer." for "encoder_transformer.". */
+    bool has_modules;
     /* The configuration leaves what tensors' shapes tell to them (a codec of a GGUF). */
     bool has_sizes_by_shape;
 };

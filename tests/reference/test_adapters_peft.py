@@ -51,6 +51,7 @@ KINDS = {
                                target_modules=["inputs_embeds_projector", "lm_head"]),
     "the depth decoder's heads": dict(r=3, lora_alpha=6, target_modules=["q_proj"],
                                       target_parameters=["codebooks_head.weight"]),
+    "biases of Mimi, trained": dict(r=4, lora_alpha=8, target_modules=ALL, bias="all"),
     "parameters by pattern": dict(
         r=3, lora_alpha=6, target_modules=["v_proj"],
         target_parameters=["codebooks_head.weight", "q_proj.weight"],

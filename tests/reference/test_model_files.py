@@ -296,6 +296,32 @@ def test_an_adapter_in_a_directory_of_its_name_is_told(csm, good, tmp_path):
     assert f"{tmp_path}/out/anna is one" in speak(csm, good, "--adapter", tmp_path / "out", check=False)
 
 
+def sound_of(csm, model, tmp_path):
+    codes = np.random.default_rng(1).integers(0, 512, (6, 4)).astype(np.int32)
+    save_file({"codes": torch.from_numpy(codes)}, tmp_path / "c.safetensors")
+    csm("codec", "decode", tmp_path / "c.safetensors", tmp_path / "c.pcm", "--format", "f32le",
+        "--model-path", model)
+    return (tmp_path / "c.pcm").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["model", "codec"])
+def test_mimi_under_its_names_in_memory(csm, good, tmp_path, part):
+    """As save_file(model.state_dict()), accelerate and save_original_format=False leave it."""
+    whole = transformers.CsmForConditionalGeneration.from_pretrained(good, dtype=torch.float32)
+    saved = whole if part == "model" else whole.codec_model
+    named, small = tmp_path / "named", tmp_path / "small"
+    named.mkdir()
+    save_file({k: v.clone() for k, v in saved.state_dict().items()}, named / "model.safetensors")
+    (named / "config.json").write_text(saved.config.to_json_string())
+    (named / "tokenizer.json").symlink_to(good / "tokenizer.json")
+    heard = sound_of(csm, good, tmp_path)
+    assert sound_of(csm, named, tmp_path) == heard
+    if part == "model":
+        assert torch.equal(speak(csm, named)[0], speak(csm, good)[0])
+        csm("quantize", named, small, "--bits", 8, "--group", 32)
+        assert sound_of(csm, small, tmp_path) == heard
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_codec_that_makes_no_numbers_is_no_silence(csm, model, tmp_path, value):
     tensors = tensors_of(model)

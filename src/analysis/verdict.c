@@ -27,7 +27,10 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         csm_case_decide(c, CSM_VERDICT_SAME, "none", 1);
         csm_print(c->text, "All %zu codes of %zu frames are equal. ",
                 c->out->n_frames * c->out->n_codebooks, c->out->n_frames);
-        if (c->a->n_frames != c->b->n_frames)
+        if (csm_case_keeps_end(c))
+            csm_print(c->text, "%s keeps the frame of zeros that ends speech. ",
+                      c->a->n_frames < c->b->n_frames ? "B" : "A");
+        else if (c->a->n_frames != c->b->n_frames)
             csm_print(c->text, "%s was cut by its length limit there. ",
                     c->a->n_frames < c->b->n_frames ? "A" : "B");
         if (csm_case_logits_differ(&c->logits))

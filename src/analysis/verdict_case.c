@@ -36,6 +36,16 @@ static bool has_ended_early(const struct csm_case *c)
     return c->a->n_frames != c->b->n_frames && stats->ended != CSM_ENDED_BY_LIMIT;
 }
 
+bool csm_case_keeps_end(const struct csm_case *c)
+{
+    const csm_tokens *longer = c->a->n_frames > c->b->n_frames ? c->a : c->b;
+    const size_t n = c->out->n_frames * longer->n_codebooks, n_all = longer->n_frames * longer->n_codebooks;
+    bool is_zero = n > 0 && n_all > n;
+    for (size_t i = n; i < n_all && is_zero; i++)
+        is_zero = longer->codes[i] == 0;
+    return is_zero;
+}
+
 /* The logits of the two candidates; NaN where there are none. */
 static double lead(const csm_tokens *t, const csm_divergence *d, float *row)
 {
@@ -72,7 +82,7 @@ void csm_case_diverge(struct csm_case *c)
                 d->code_a = a->codes[f * a->n_codebooks + k];
                 d->code_b = b->codes[f * b->n_codebooks + k];
             }
-    if (!d->exists && has_ended_early(c)) { /* one drew the frame that ends speech */
+    if (!d->exists && has_ended_early(c) && !csm_case_keeps_end(c)) { /* one drew the frame that ends speech */
         size_t f = c->out->n_frames;
         *d = (csm_divergence){.exists = true, .frame = f};
         d->code_a = f < a->n_frames ? a->codes[f * a->n_codebooks] : -1;

@@ -37,6 +37,10 @@ csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *option
 csm_status csm_case_find_noise(struct csm_case *c, const csm_analyze_options *options,
                                csm_error *err);
 
+/* Whether all that the longer side has beyond the other are frames of zeros: the one that ended
+ * speech, which transformers' sequences keep, and what fills a batch. */
+bool csm_case_keeps_end(const struct csm_case *c);
+
 /* Of streams that were given one history, all draws: out->forced. */
 csm_status csm_case_compare_forced(struct csm_case *c, csm_error *err);
 

@@ -333,6 +333,24 @@ def test_codes_that_were_cut_short_are_no_rounding(csm, drawn, tmp_path):
     assert (report["verdict"], report["cause"], code) == ("sampler", "ending", 1)
 
 
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_frame_that_ends_speech_is_no_difference(csm, drawn, tmp_path, n, turned):
+    """transformers' sequences keep it, and a batch is filled with it; another frame is one."""
+    meta, tensors = drawn
+    codes, meta = tensors["codes"][:20], {**meta, "ended": "true"}
+    cut = {k: v[:20] for k, v in tensors.items()}
+    a = safetensors(tmp_path / "a.safetensors", cut, meta)
+    kept = np.concatenate([codes, np.zeros((n, codes.shape[1]), codes.dtype)])
+    b = safetensors(tmp_path / "b.safetensors", {"codes": kept})
+    report, code = analyzed(csm, *((b, a) if turned else (a, b)))
+    assert (report["verdict"], report["cause"], code) == ("same", "none", 0), report["explanation"]
+    assert f"{'A' if turned else 'B'} keeps the frame of zeros that ends speech" in report["explanation"]
+    kept[-1, -1] = 1
+    report, _ = analyzed(csm, a, safetensors(tmp_path / "c.safetensors", {"codes": kept}))
+    assert report["verdict"] != "same"
+
+
 def test_a_part_of_the_codebooks_is_said_to_be_one(csm, tmp_path):
     a = safetensors(tmp_path / "a.safetensors", {"codes": CODES})
     b = safetensors(tmp_path / "b.safetensors", {"codes": np.ascontiguousarray(CODES[:, :5])})

@@ -59,26 +59,42 @@ bool csm_is_pickle(const unsigned char *bytes, size_t n)
            (n < LENGTH_BYTES + 1 || bytes[LENGTH_BYTES] != '{');
 }
 
+/* A zip whose first file is an array: a .npz. Others are PyTorch's. */
+static bool is_npz(const unsigned char *bytes, size_t n)
+{
+    enum { NAME_LENGTH = 26, NAME = 30 };
+    const size_t length = n >= NAME ? bytes[NAME_LENGTH] | (size_t)bytes[NAME_LENGTH + 1] << 8 : 0;
+    return length >= 4 && length <= n - NAME && memcmp(bytes + NAME + length - 4, ".npy", 4) == 0;
+}
+
+static csm_status refuse_form(const char *path, const char *what, const char *modules,
+                              const char *tensors, csm_error *err)
+{
+    char word[160];
+    return csm_fail(err, CSM_BAD_FORMAT,
+                    "%s: %s, expected safetensors; convert it: python3 -c 'import sys, %s as s; "
+                    "s.save_file(%s, sys.argv[2])' %s model.safetensors",
+                    path, what, modules, tensors, quoted(path, word, sizeof word));
+}
+
 /* The file's first bytes tell what people most often hand over instead. */
 static csm_status refuse_other_formats(const char *path, const unsigned char *bytes, size_t n,
                                        csm_error *err)
 {
-    if (n >= 4 && memcmp(bytes, "PK\3\4", 4) == 0)
-        goto pickle;
-    if (csm_is_pickle(bytes, n))
-        goto pickle;
+    static const char of_numpy[] = "numpy as n, safetensors.numpy";
+    const bool is_zip = n >= 4 && memcmp(bytes, "PK\3\4", 4) == 0;
+    if (is_zip && is_npz(bytes, n))
+        return refuse_form(path, "a .npz of NumPy", of_numpy,
+                           "{k: n.ascontiguousarray(x) for k, x in n.load(sys.argv[1]).items()}", err);
+    if (n >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0)
+        return refuse_form(path, "an array of NumPy", of_numpy,
+                           "{\"x\": n.ascontiguousarray(n.load(sys.argv[1]))}", err);
+    if (is_zip || csm_is_pickle(bytes, n))
+        return refuse_form(path, "a PyTorch pickle (it can run code when read)",
+                           "torch, safetensors.torch", "torch.load(sys.argv[1], weights_only=True)", err);
     if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: a GGUF file, expected safetensors", path);
     return CSM_OK;
-
-pickle:;
-    char word[160];
-    return csm_fail(err, CSM_BAD_FORMAT,
-                    "%s: a PyTorch pickle (it can run code when read), expected safetensors; "
-                    "convert it: python3 -c 'import sys, torch, safetensors.torch as s; "
-                    "s.save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2])' "
-                    "%s model.safetensors",
-                    path, quoted(path, word, sizeof word));
 }
 
 /* Where the header says that a tensor lies, before it is checked. */

@@ -3,6 +3,8 @@
 dimensions, lines and tensors, rounds and batches."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -91,6 +93,19 @@ def test_other_tensors_are_refused(csm, tmp_path, tensors, expected):
     save_file(tensors, tmp_path / "x")
     done = csm("sample", tmp_path / "x", "--tensor", "x", "--output", tmp_path / "o", check=False)
     assert done.returncode == 3 and expected in done.stderr and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("save", [np.save, np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_numpy_are_refused_with_the_command_that_converts_them(csm, tmp_path, logits, save, order):
+    given, made = tmp_path / f"x.{'npy' if save is np.save else 'npz'}", tmp_path / "model.safetensors"
+    save(given, **{("arr" if save is np.save else "x"): np.array(logits.numpy(), order=order)})
+    done = csm("sample", given, check=False)
+    assert done.returncode == 3 and "NumPy, expected safetensors; convert it: " in done.stderr
+    subprocess.run(done.stderr.partition("convert it: ")[2].replace("python3", sys.executable, 1),
+                   shell=True, cwd=tmp_path, check=True)
+    save_file({"x": logits}, tmp_path / "right")
+    assert csm("sample", made).stdout == csm("sample", tmp_path / "right").stdout
 
 
 @pytest.mark.parametrize("seed, same", [(-1, 2**64 - 1), (-2**63, 2**63), (-7, 2**64 - 7),

@@ -284,12 +284,24 @@ static bool drop_text(struct realtime *t, const char *code, const char *why)
     return false;
 }
 
+/* System messages are instructions, and what functions are called with and give is for a
+ * language model. */
+static bool is_to_be_said(const json_t *item)
+{
+    const char *role = json_string_value(json_object_get(item, "role"));
+    const char *type = json_string_value(json_object_get(item, "type"));
+    return (role == NULL || strcmp(role, "system") != 0) &&
+           (type == NULL || strncmp(type, "function_call", 13) != 0);
+}
+
 /* Append the texts of an item's content; what has none is told, since it will not be said.
  * false: refused, and nothing is kept. */
 static bool add_content(struct realtime *t, const json_t *item)
 {
     const json_t *content = json_object_get(item, "content");
-    if (content != NULL && !json_is_null(content) && !json_is_array(content))
+    if (!is_to_be_said(item))
+        return true;
+    if (!json_is_array(content))
         send_error(t, "invalid_value", "an item's content: expected an array");
     for (size_t i = 0; i < json_array_size(content); i++) {
         const char *text = json_string_value(json_object_get(json_array_get(content, i), "text"));
@@ -309,9 +321,7 @@ static void on_item(struct realtime *t, const json_t *message)
         send_error(t, "invalid_value", "item: expected an object");
         return;
     }
-    const char *role = json_string_value(json_object_get(item, "role"));
-    const bool is_instruction = role != NULL && strcmp(role, "system") == 0; /* these are not said */
-    if (!is_instruction && !add_content(t, item))
+    if (!add_content(t, item))
         return;
     json_t *added = json_deep_copy(item);
     if (json_object_get(added, "id") == NULL) {
@@ -387,10 +397,13 @@ static void on_session(struct realtime *t, const json_t *message)
     struct speech_request config;
     struct refusal why;
     const json_t *session = json_object_get(message, "session");
-    const bool is_right =
-        json_is_object(session)
-            ? read_settings(t, session, &config, &why)
-            : refuse(&why, 400, "session", "missing_required_parameter", "session: expected an object");
+    const char *type = json_string_value(json_object_get(session, "type"));
+    bool is_right = json_is_object(session) ||
+                    refuse(&why, 400, "session", "missing_required_parameter", "session: expected an object");
+    is_right = is_right && (type == NULL || strcmp(type, "realtime") == 0 ||
+                            refuse(&why, 400, "session.type", "invalid_value",
+                                   "session.type: expected realtime: this server speaks"));
+    is_right = is_right && read_settings(t, session, &config, &why);
     if (is_right) {
         speech_request_empty(&t->config);
         t->config = config;
@@ -409,6 +422,10 @@ static void on_response(struct realtime *t, const json_t *message)
     struct refusal why;
     if (t->saying != NULL) {
         send_error(t, "conversation_already_has_active_response", "a response is being said");
+        return;
+    }
+    if (input != NULL && !json_is_null(input) && !json_is_array(input)) {
+        send_error(t, "invalid_value", "response.input: expected an array of items");
         return;
     }
     if (!read_settings(t, settings, &request, &why)) {

@@ -456,10 +456,21 @@ def test_what_a_realtime_response_does_not_say_is_told(server):
             s.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
             assert "content" in s.next()["error"]["message"]
             s.until("conversation.item.done")
+        s.send("session.update", session={"type": "transcription"})
+        assert s.next()["error"]["param"] == "session.type"
+        s.send("response.create", response={"input": "Hello."})
+        assert s.next()["error"]["message"] == "response.input: expected an array of items"
+        s.send("response.create", response={"input": [{"type": "item_reference", "id": "x"}]})
+        assert "content" in s.next()["error"]["message"]
+        assert "nothing was added" in s.next()["error"]["message"]
         s.send("session.update", session={"seed": 2**64 - 1, "speaker": 90})
         s.next()
-        s.send("response.create", response={"input": [{"content": [{"type": "input_text", "text": TEXT}]}]})
+        s.send("response.create", response={"input": [
+            {"role": "system", "content": [{"type": "input_text", "text": "Be kind."}]},
+            {"type": "function_call_output", "call_id": "x", "output": "Rain."},
+            {"content": [{"type": "input_text", "text": TEXT}]}]})
         response = s.until("response.done")[-1]["response"]
+        assert response["output"][0]["content"][0]["transcript"] == TEXT
         assert response["metadata"]["seed"] == str(2**64 - 1)
         assert [r["code"] for r in response["remarks"]] == ["unknown-speaker"]
 

@@ -12,9 +12,9 @@
  * Two matrix tiles go through together, up to X_TILES tiles of x at a time, group after group: a
  * group's codes are unpacked and loaded once for all of these rows, and what is worked with stays
  * in the first cache, which two threads of a core share. A step is one group and one tile of x.
- * Its sums take as long to become floats as its product does, and what was just stored is slow to
- * load. So several steps are under way: one is multiplied, the sums of the one before are stored,
- * those of the second before are added, and codes of the second group after are unpacked.
+ * Its sums take as long to become floats as its product does, and a load of a tile, too. So several
+ * steps are under way: one is multiplied, x of the next and codes of the next group are loaded,
+ * those of the second group after are unpacked, and the sums of the step before are added.
  *
  * TDPBSUD, TILELOADD, ...: Intel 64 and IA-32 Architectures SDM, volume 2, and the
  * Architecture Instruction Set Extensions reference, chapter 3. */
@@ -40,7 +40,6 @@ enum {
     X_TILES = 4,     /* tiles of x that are done together */
     PAIRS_OF_X = 8,  /* pairs that are done with some rows of x before the next rows */
     SLOTS = 2,       /* steps whose sums are kept */
-    DELAY = 2,       /* steps from a product to the adding of its sums */
     RING = 4,        /* groups whose codes are kept unpacked */
     AHEAD = 2,       /* groups that are unpacked before they are multiplied */
     PAIRS_AHEAD = 2, /* memory is asked for codes so many pairs before */
@@ -71,16 +70,15 @@ struct tile_config {
     uint8_t rows[16];
 };
 
-/* Tiles: sums of two groups, of each those of a pair; x and codes. Macros, since the compiler's
+/* Tiles: the sums of a pair, x, and codes of a pair for two groups. Macros, since the compiler's
  * intrinsics make text of them. */
 #define SUMS0 0
 #define SUMS1 1
-#define SUMS2 2
-#define SUMS3 3
-#define X0 4
-#define X1 5
-#define CODES0 6
-#define CODES1 7
+#define X 2
+#define CODES0 4
+#define CODES1 5
+#define CODES2 6
+#define CODES3 7
 
 /* The intrinsics do not tell the compiler that they read memory. */
 static inline void memory_is_written(void)
@@ -91,11 +89,11 @@ static inline void memory_is_written(void)
 static void configure(size_t width)
 {
     _Alignas(64) struct tile_config config = {.palette = 1};
-    for (int i = 0; i < CODES0; i++) {
+    for (int i = 0; i <= X; i++) {
         config.rows[i] = CSM_PLANES * TILE_X;
-        config.row_bytes[i] = (uint16_t)(i <= SUMS3 ? LINE : width);
+        config.row_bytes[i] = (uint16_t)(i <= SUMS1 ? LINE : width);
     }
-    for (int i = CODES0; i <= CODES1; i++) {
+    for (int i = CODES0; i <= CODES3; i++) {
         config.rows[i] = (uint8_t)(width / 4);
         config.row_bytes[i] = LINE;
     }
@@ -230,23 +228,36 @@ static inline void go_on(struct place *at, size_t n_tiles)
         unpack(p->blocks[j] + (g) * w->block_bytes, code_bytes,                                    \
                work->codes[j] + (g) % RING * CSM_TILE * group)
 
-/* The products of step `now` begin. Codes of one tile of bytes stay for all t. */
-#define MULTIPLY(A, B, X)                                                                          \
+/* Where x of a step lies. */
+#define X_AT(place) (p->tiles + (place).t * x_apart + (place).g * x_bytes)
+
+/* A tile of codes or two of a group, into A and B. */
+#define LOAD_CODES(A, B, g, c)                                                                     \
     do {                                                                                           \
-        const int8_t *x_at = p->tiles + now.t * x_apart + now.g * x_bytes;                         \
-        const unsigned char *a = CODES_OF(0, now.g), *b = CODES_OF(1, now.g);                      \
-        const bool is_kept = group <= LINE && now.t > 0;                                           \
-        _tile_zero(A);                                                                             \
-        _tile_zero(B);                                                                             \
+        _tile_loadd(A, CODES_OF(0, g) + CSM_TILE * (c), LINE);                                     \
+        _tile_loadd(B, CODES_OF(1, g) + CSM_TILE * (c), LINE);                                     \
+    } while (0)
+
+/* The products of step `now` begin. Of groups of one tile of bytes, x and codes lie in tiles
+ * already, and those of the next step and group are loaded: a load takes as long as a product. */
+#define MULTIPLY(A, B, NEXT_A, NEXT_B)                                                             \
+    do {                                                                                           \
+        struct place next = now;                                                                   \
+        go_on(&next, p->n_tiles);                                                                  \
+        _tile_zero(SUMS0);                                                                         \
+        _tile_zero(SUMS1);                                                                         \
         for (size_t c = 0; c < group; c += width) {                                                \
-            _tile_loadd(X, x_at + CSM_PLANES * TILE_X * c, width);                                 \
-            if (!is_kept) {                                                                        \
-                _tile_loadd(CODES0, a + CSM_TILE * c, LINE);                                       \
-                _tile_loadd(CODES1, b + CSM_TILE * c, LINE);                                       \
+            if (group > LINE) {                                                                    \
+                _tile_loadd(X, X_AT(now) + CSM_PLANES * TILE_X * c, width);                        \
+                LOAD_CODES(A, B, now.g, c);                                                        \
             }                                                                                      \
-            _tile_dpbsud(A, X, CODES0);                                                            \
-            _tile_dpbsud(B, X, CODES1);                                                            \
+            _tile_dpbsud(SUMS0, X, A);                                                             \
+            _tile_dpbsud(SUMS1, X, B);                                                             \
         }                                                                                          \
+        if (group <= LINE && next.g < w->n_groups)                                                 \
+            _tile_loadd(X, X_AT(next), width);                                                     \
+        if (group <= LINE && now.t == 0 && now.g + 1 < w->n_groups)                                \
+            LOAD_CODES(NEXT_A, NEXT_B, now.g + 1, 0);                                              \
     } while (0)
 
 #define ADD_ROW(i)                                                                                 \
@@ -274,31 +285,25 @@ static inline void go_on(struct place *at, size_t n_tiles)
         ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)                                                \
     } while (0)
 
-#define STORE(SUMS, j) _tile_stored(SUMS, work->sums[(i - 1) % SLOTS][j], LINE)
+#define STORE(SUMS, j) _tile_stored(SUMS, work->sums[i % SLOTS][j], LINE)
 
-/* Step i begins, the sums of the second before are added, those of the one before are stored, as
- * far as there are such. None waits for another. */
-#define STEP(A, B, OF_A, OF_B, X)                                                                  \
+/* Step i: its products begin, the sums of the one before are added, its own are stored. */
+#define STEP(A, B, NEXT_A, NEXT_B)                                                                 \
     do {                                                                                           \
-        if (i < n_steps)                                                                           \
-            MULTIPLY(A, B, X);                                                                     \
-        if (i >= DELAY && i < n_steps + DELAY) {                                                   \
-            ADD((i - DELAY) % SLOTS);                                                              \
+        MULTIPLY(A, B, NEXT_A, NEXT_B);                                                            \
+        if (now.t == 0) {                                                                          \
+            UNPACK(now.g + AHEAD);                                                                 \
+            for (size_t j = 0; j < PAIR && p->asked[j] != NULL; j++)                               \
+                ask(w, p->asked[j] + now.g * w->block_bytes, code_bytes);                          \
+        }                                                                                          \
+        if (i > 0) {                                                                               \
+            ADD((i - 1) % SLOTS);                                                                  \
             go_on(&added, p->n_tiles);                                                             \
         }                                                                                          \
-        if (i > 0 && i <= n_steps) {                                                               \
-            STORE(OF_A, 0);                                                                        \
-            STORE(OF_B, 1);                                                                        \
-        }                                                                                          \
-        if (i < n_steps) {                                                                         \
-            ask_x(p->tiles + now.t * x_apart + (now.g + 1) * x_bytes, x_bytes);                    \
-            if (now.t == 0) {                                                                      \
-                UNPACK(now.g + AHEAD);                                                             \
-                for (size_t j = 0; j < PAIR && p->asked[j] != NULL; j++)                           \
-                    ask(w, p->asked[j] + now.g * w->block_bytes, code_bytes);                      \
-            }                                                                                      \
-            go_on(&now, p->n_tiles);                                                               \
-        }                                                                                          \
+        ask_x(X_AT(now) + x_bytes, x_bytes);                                                       \
+        STORE(SUMS0, 0);                                                                           \
+        STORE(SUMS1, 1);                                                                           \
+        go_on(&now, p->n_tiles);                                                                   \
         i++;                                                                                       \
         memory_is_written();                                                                       \
     } while (0)
@@ -318,10 +323,17 @@ do_pair(struct work *work, const struct pair *p, const int bits, const size_t gr
     for (size_t g = 0; g < AHEAD; g++)
         UNPACK(g);
     memory_is_written();
-    for (size_t i = 0; i < n_steps + DELAY;) {
-        STEP(SUMS0, SUMS1, SUMS2, SUMS3, X0);
-        STEP(SUMS2, SUMS3, SUMS0, SUMS1, X1);
+    if (group <= LINE) {
+        _tile_loadd(X, X_AT(now), width);
+        LOAD_CODES(CODES0, CODES1, now.g, 0);
     }
+    for (size_t i = 0; i < n_steps;) {
+        for (size_t t = 0; t < p->n_tiles; t++)
+            STEP(CODES0, CODES1, CODES2, CODES3);
+        for (size_t t = 0; t < p->n_tiles && i < n_steps; t++)
+            STEP(CODES2, CODES3, CODES0, CODES1);
+    }
+    ADD((n_steps - 1) % SLOTS);
     for (size_t t = 0; t < p->n_x; t++)
         for (size_t j = 0; j < PAIR; j++)
             _mm512_mask_storeu_ps(y + t * ldy + j * CSM_TILE, p->masks[j],

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # mlx 0.32.4: mx.mean of integers answers in float32, but adds them up in 32 bits before, and the sum wraps without a
-# word beyond 2^31. mx.var and mx.std begin with that mean. numpy.mean takes the same numbers as float64.
+# word beyond 2^31. mx.var and mx.std begin with that mean. mx.linalg.norm squares integers in their own type, so 16
+# bits wrap already beyond 181. numpy takes the same numbers as float64.
 #
 # Seen here: the mean of a minute at 24 kHz of 16-bit samples around 3,000 is 17. The mean of a second of 24-bit samples
 # around 838,861 is -55,924, and their deviation 1,731,946 instead of 1,482,910. The mean of 40,000 token ids 128,000
-# is 20,626.
+# is 20,626. The norm of a hundred samples of 1,000 is 1,302 instead of 10,000.
 #
 # Take integers to float32 before the mean (and long ones in pieces: see mlx-sum-of-a-minute-is-off).
 #
@@ -40,5 +41,7 @@ for name, numbers in cases.items():
 few = cases["a minute of 16 bits around 3,000"][:24000]
 short = mx.mean(mx.array(few)).item()
 print(f"a second of 16 bits around 3,000: mean {short:.1f} (numpy {few.mean():.1f})")
-sys.exit(not (all(wrong) and abs(short - few.mean()) < 1))
+norm = mx.linalg.norm(mx.array(np.full(100, 1000, np.int16))).item()
+print(f"the norm of a hundred samples of 1,000 in 16 bits: {norm:.0f} (should be 10000)")
+sys.exit(not (all(wrong) and abs(short - few.mean()) < 1 and norm < 5000))
 PY

@@ -54,13 +54,13 @@ csm_status print_text(const struct speak *w, const struct recite *how, csm_error
 }
 
 /* Whether a text has a pause, which one utterance cannot. */
-static bool asks_for_pauses(const char *text)
+static bool asks_for_pauses(const csm_text_rules *rules, const char *text)
 {
     csm_text_piece *pieces = NULL;
     size_t n = 0;
     csm_error err;
     bool asks = false;
-    if (csm_text_pieces(text, 0, &pieces, &n, &err) != CSM_OK)
+    if (csm_text_rules_say(rules, text, 0, &pieces, &n, &err) != CSM_OK)
         return false;
     for (size_t i = 0; i < n; i++)
         asks = asks || pieces[i].pause_ms > 0;
@@ -81,7 +81,7 @@ void remark_text(struct speak *w, const struct recite *how, bool is_embedded)
     if (w->is_normalized && csm_remark_thoughts(text, &remark))
         warn(&w->warnings, &remark);
     const bool is_one = w->save_tokens != NULL || (how->script != NULL && how->is_per_turn);
-    if (w->is_normalized && is_one && asks_for_pauses(text)) {
+    if (w->is_normalized && is_one && asks_for_pauses(w->rules, text)) {
         csm_remark_write(&remark, "pauses", "text: its pauses are commas: %s",
                          w->save_tokens != NULL ? "--save-tokens holds one utterance"
                                                 : "--per-turn writes a file for each line");

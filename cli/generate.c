@@ -152,9 +152,12 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
     csm_status st = read_text(a, operand, &text, err);
     settle(a);
     if (st == CSM_OK)
+        st = speak_rules_open(&a->speak, err);
+    if (st == CSM_OK)
         remark_text(&a->speak, &a->recite, a->model_path == NULL);
     if (st == CSM_OK && a->is_dry) {
         st = print_text(&a->speak, &a->recite, err);
+        csm_text_rules_close(a->speak.rules);
         warnings_free(&a->speak.warnings);
         free(text);
         return st;
@@ -175,6 +178,7 @@ static csm_status open_and_speak(struct arguments *a, const csm_model_options *o
         st = is_many ? recite(&a->recite, &a->speak, model, err) : speak(&a->speak, model, err);
     }
     csm_model_close(model);
+    csm_text_rules_close(a->speak.rules);
     free(text);
     warnings_free(&a->speak.warnings);
     interrupt_obey();

@@ -82,10 +82,15 @@ static void show_choices(const csm_model_info *info, const csm_report *r)
 
 /* ---- the work --------------------------------------------------------------- */
 
+csm_status speak_rules_open(struct speak *w, csm_error *err)
+{
+    return w->is_normalized ? csm_text_rules_open(&w->rules, err) : CSM_OK;
+}
+
 csm_status speakable(const struct speak *w, const char *text, char **out, csm_error *err)
 {
     if (w->is_normalized)
-        return csm_text_normalize(text, out, err);
+        return csm_text_rules_normalize(w->rules, text, out, err);
     *out = malloc(strlen(text) + 1);
     if (*out == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "text: out of memory");

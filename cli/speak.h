@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include <csm/csm.h>
+#include <csm/text.h>
 
 #include "context.h"
 #include "sink.h"
@@ -19,7 +20,8 @@ struct speak {
     int speaker; /* 0 or more, or ANY_SPEAKER: the voice's, else the model's default */
     struct context_options context;
     int min_ms, max_ms; /* max_ms: 1 or more, or LENGTH_OF_TEXT */
-    bool is_normalized; /* numbers and symbols become words first */
+    bool is_normalized; /* numbers and symbols become words first, */
+    csm_text_rules *rules; /* by these, where it is so: speak_rules_open; to be closed */
     const char *output; /* a file, "-" or "none" */
     struct written written;
     bool is_played;
@@ -52,6 +54,9 @@ csm_status speak_options(const struct speak *what, const csm_model *model, const
 void speak_as(struct speak *what, const csm_model *model, const csm_turn *voice, size_t n_voice,
               int speaker);
 void speak_remarks(struct speak *what, const csm_report *report, double frame_ms);
+
+/* Open the rules of what is normalized, once for all texts. */
+csm_status speak_rules_open(struct speak *what, csm_error *err);
 
 /* The text as it is spoken: a new string, to be freed with csm_free. */
 csm_status speakable(const struct speak *what, const char *text, char **out, csm_error *err);

@@ -130,7 +130,9 @@ static csm_status open_and_run(struct arguments *a, const csm_model_options *opt
     s->is_embedded = a->model_path == NULL;
     w->is_normalized = a->is_normalized || (s->is_embedded && !a->is_verbatim);
     w->options.has_guard = a->is_guarded || (s->is_embedded && !a->is_unguarded);
-    csm_status st = csm_model_open(a->model_path, options, &s->model, err);
+    csm_status st = speak_rules_open(w, err);
+    if (st == CSM_OK)
+        st = csm_model_open(a->model_path, options, &s->model, err);
     if (st == CSM_OK)
         warn_of_model(s->model);
     if (st == CSM_OK)
@@ -145,6 +147,7 @@ static csm_status open_and_run(struct arguments *a, const csm_model_options *opt
     }
     context_free(&s->context);
     warnings_free(&w->warnings);
+    csm_text_rules_close(w->rules);
     csm_model_close(s->model);
     return st;
 }

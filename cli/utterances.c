@@ -55,12 +55,14 @@ static csm_status copy(const char *text, size_t n, char **out, csm_error *err)
 }
 
 /* What is said of a text, or the text as it is. */
-static csm_status add_pieces(struct utterances *u, const char *text, bool is_normalized,
+static csm_status add_pieces(struct utterances *u, const struct speak *w, const char *text,
                              size_t max_bytes, int speaker, csm_error *err)
 {
     csm_text_piece *pieces = NULL;
     size_t n = 0;
-    csm_status st = (is_normalized ? csm_text_pieces : csm_text_divide)(text, max_bytes, &pieces, &n, err);
+    csm_status st = w->is_normalized
+                        ? csm_text_rules_say(w->rules, text, max_bytes, &pieces, &n, err)
+                        : csm_text_divide(text, max_bytes, &pieces, &n, err);
     for (size_t i = 0; st == CSM_OK && i < n; i++) {
         char *words = pieces[i].text;
         pieces[i].text = NULL;
@@ -73,7 +75,7 @@ static csm_status add_pieces(struct utterances *u, const char *text, bool is_nor
 csm_status split_text(struct utterances *u, const struct speak *w, bool is_whole, int speaker,
                       csm_error *err)
 {
-    return add_pieces(u, w->text, w->is_normalized, is_whole ? 0 : CSM_SENTENCE_BYTES, speaker, err);
+    return add_pieces(u, w, w->text, is_whole ? 0 : CSM_SENTENCE_BYTES, speaker, err);
 }
 
 bool is_divided(const struct speak *w, bool is_whole)
@@ -94,7 +96,7 @@ static csm_status add_line(struct utterances *u, const struct speak *w, const ch
     char *line = NULL, *words = NULL;
     csm_status st = copy(text, n, &line, err);
     if (st == CSM_OK && w->is_normalized && with_pauses) {
-        st = add_pieces(u, line, true, 0, speaker, err);
+        st = add_pieces(u, w, line, 0, speaker, err);
     } else if (st == CSM_OK) {
         st = speakable(w, line, &words, err);
         if (st == CSM_OK)

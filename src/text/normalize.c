@@ -173,9 +173,21 @@ void csm_text_pieces_free(csm_text_piece *pieces, size_t n)
 
 csm_status csm_text_normalize(const char *text, char **out, csm_error *err)
 {
+    csm_text_rules *rules;
+    csm_status status = csm_text_rules_open(&rules, err);
+    if (status != CSM_OK)
+        return status;
+    status = csm_text_rules_normalize(rules, text, out, err);
+    csm_text_rules_close(rules);
+    return status;
+}
+
+csm_status csm_text_rules_normalize(const csm_text_rules *rules, const char *text, char **out,
+                                    csm_error *err)
+{
     csm_text_piece *pieces = NULL;
     size_t n = 0;
-    csm_status status = csm_text_pieces(text, 0, &pieces, &n, err);
+    csm_status status = csm_text_rules_say(rules, text, 0, &pieces, &n, err);
     if (status != CSM_OK)
         return status;
     struct csm_builder joined = {0};

@@ -64,11 +64,36 @@ csm_status model_download(const char *repo, csm_hub_options *options, bool is_qu
     return st;
 }
 
+/* Refuse what is no path here but names a repository in another way: by its address, or with a
+ * revision. */
+static csm_status refuse_address(const char *path, csm_error *err)
+{
+    static const char *const hosts[] = {"https://huggingface.co/", "https://hf.co/", "hf://"};
+    const char *rest = path;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+        if (strncmp(path, hosts[i], strlen(hosts[i])) == 0)
+            rest = path + strlen(hosts[i]);
+    char name[128];
+    const size_t n_org = strcspn(rest, "/"), n = n_org + strcspn(rest + n_org + (rest[n_org] == '/'), "/@") + 1;
+    const bool is_other = rest != path || (n < strlen(rest) && rest[n] == '@');
+    if (!is_other || rest[n_org] != '/' || n >= sizeof name)
+        return CSM_OK;
+    snprintf(name, sizeof name, "%.*s", (int)n, rest);
+    return csm_hub_is_name(name)
+               ? csm_fail(err, CSM_BAD_FILE,
+                          "%s: no path here, expected a directory or %s (csm download %s --revision R brings "
+                          "a revision, and prints its directory)",
+                          path, name, name)
+               : CSM_OK;
+}
+
 csm_status model_path_resolve(const char **path, bool is_quiet, char **owned, csm_error *err)
 {
     *owned = NULL;
-    if (*path == NULL || access(*path, F_OK) == 0 || !csm_hub_is_name(*path))
+    if (*path == NULL || access(*path, F_OK) == 0)
         return CSM_OK;
+    if (!csm_hub_is_name(*path))
+        return refuse_address(*path, err);
     csm_hub_options options = csm_hub_defaults();
     csm_status st = model_download(*path, &options, is_quiet, owned, err);
     if (st == CSM_OK)

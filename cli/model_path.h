@@ -13,7 +13,8 @@ csm_status model_download(const char *repo, csm_hub_options *options, bool is_qu
                           char **directory, csm_error *err);
 
 /* Make a path of what was given: itself where something has that path, or where it
- * has not the shape of ORG/NAME; else the model's directory in the hub cache,
+ * has not the shape of ORG/NAME (that name as an address or with a revision is refused:
+ * CSM_BAD_FILE); else the model's directory in the hub cache,
  * downloaded if it is not there (HF_HUB_OFFLINE: never).
  *
  *   path   what was given, NULL too; receives the path

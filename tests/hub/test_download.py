@@ -509,3 +509,13 @@ def test_a_model_by_name_where_a_path_is_expected(hub, download, build_dir):
     assert offline.stderr == "csm: org/model: not in the hub cache: csm download org/model brings it\n"
     assert f"{download.cache}/models--org--model/snapshots/" in info().stderr  # random bytes: refused
     assert set(snapshot(download("--offline"))) == WANTED
+
+
+@pytest.mark.parametrize("path", ["org/model@v2", "https://huggingface.co/org/model", "hf://org/model",
+                                  "https://hf.co/org/model/tree/main"])
+def test_an_address_of_a_model_is_told_its_name(download, build_dir, path):
+    done = subprocess.run([build_dir / "bin" / "csm", "info", "--model-path", path], capture_output=True,
+                          text=True, env=download.environment())
+    assert done.returncode == 3
+    assert done.stderr == (f"csm: {path}: no path here, expected a directory or org/model (csm download org/model "
+                           "--revision R brings a revision, and prints its directory)\n")

@@ -7,14 +7,13 @@
 
 #include <csm/csm.h>
 
-#include "adapters.h"
 #include "clock.h"
 #include "command.h"
 #include "draw_options.h"
 #include "dry_run.h"
+#include "inputs.h"
 #include "interrupt.h"
 #include "model_notes.h"
-#include "model_path.h"
 #include "option_pairs.h"
 #include "option_ranges.h"
 #include "options.h"
@@ -192,25 +191,14 @@ static int run(struct arguments *a, const char *operand)
     if (!written_choose(&a->speak.written, &a->speak.output) || !check(a, operand) ||
         !choose_model(&a->model, &options))
         return EXIT_USAGE;
-    struct adapters adapters;
-    if (adapters_read(&a->model.adapters, &adapters, &err) != CSM_OK)
-        return report(CSM_BAD_ARG, &err);
-    options.adapters = adapters.list;
-    options.n_adapters = adapters.n;
-    char *downloaded = NULL;
-    struct written *written = &a->speak.written;
-    csm_status st = marking_read(&a->speak.marking, &err);
-    if (st == CSM_OK)
-        st = credentials_read(written->c2pa_cert, written->c2pa_key, &written->credentials, &err);
-    if (st == CSM_OK)
-        st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
+    struct inputs inputs;
+    csm_status st = inputs_read(&inputs, &a->model, &a->speak, &options, &a->model_path, &err);
     if (st == CSM_OK)
         st = a->from_tokens != NULL
                  ? tokens_to_sound(a->from_tokens, a->model_path, &options, a->speak.output,
                                    &a->speak.written, &a->speak.marking, &err)
                  : open_and_speak(a, &options, operand, &err);
-    csm_free(downloaded);
-    csm_credentials_close(written->credentials);
+    inputs_free(&inputs, &a->speak);
     if (st != CSM_OK)
         return report(st, &err);
     return a->from_tokens == NULL && !a->is_dry && !a->speak.has_sound ? EXIT_CHECK_FAILED : EXIT_OK;

@@ -4,13 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "adapters.h"
 #include "command.h"
 #include "draw_options.h"
+#include "inputs.h"
 #include "interrupt.h"
 #include "made_of.h"
 #include "model_notes.h"
-#include "model_path.h"
 #include "option_pairs.h"
 #include "option_ranges.h"
 #include "parts.h"
@@ -175,23 +174,12 @@ static int run(struct arguments *a)
         !choose_model(&a->model, &options) ||
         (!is_stream(a) && !synth_shard_choose(a->shard, a->speak.is_quiet, &a->synth.shard)))
         return EXIT_USAGE;
-    struct adapters adapters;
-    if (adapters_read(&a->model.adapters, &adapters, &err) != CSM_OK)
-        return report(CSM_BAD_ARG, &err);
-    options.adapters = adapters.list;
-    options.n_adapters = adapters.n;
-    char *downloaded = NULL;
+    struct inputs inputs;
     struct synth_count count = {0};
-    struct written *written = &a->speak.written;
-    csm_status st = marking_read(&a->speak.marking, &err);
-    if (st == CSM_OK)
-        st = credentials_read(written->c2pa_cert, written->c2pa_key, &written->credentials, &err);
-    if (st == CSM_OK)
-        st = model_path_resolve(&a->model_path, a->speak.is_quiet, &downloaded, &err);
+    csm_status st = inputs_read(&inputs, &a->model, &a->speak, &options, &a->model_path, &err);
     if (st == CSM_OK)
         st = open_and_run(a, &options, &count, &err);
-    csm_free(downloaded);
-    csm_credentials_close(written->credentials);
+    inputs_free(&inputs, &a->speak);
     tell(a, &count, st);
     interrupt_obey();
     if (st != CSM_OK)

@@ -7,7 +7,7 @@
 #
 # Seen here, 16 kHz, prop_decrease=0.0: a tone of 60 Hz comes back 2.8 dB quieter, 100 Hz 1.7 dB, 150 Hz 0.7 dB,
 # 7,900 Hz 1.7 dB, from 300 Hz on nothing is lost; by stationary=False nothing at any of them. At 24 kHz 100 Hz lose
-# as much.
+# 1.5 dB.
 #
 # A deep voice loses its fundamental, however little is to be reduced. Give freq_mask_smooth_hz=None and
 # time_mask_smooth_ms=None, or stationary=False.

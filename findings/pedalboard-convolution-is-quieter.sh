@@ -9,7 +9,7 @@
 # that of numpy.convolve plus the response's own.
 #
 # Rooms of different loudness become equally loud, and a microphone's or a channel's response loses its gain. Multiply
-# by the response's root of energy times 8, or convolve with scipy.signal.fftconvolve.
+# what comes out by 8 times the root of the response's energy, or convolve with scipy.signal.fftconvolve.
 #
 # Needs python3 with venv. Exits 1 if it is no longer so.
 set -eu

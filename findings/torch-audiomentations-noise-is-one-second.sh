@@ -6,7 +6,7 @@
 # Seen here: four seconds at 16 kHz: the noise of each second is that of the first, to 1e-6. Its spectrum has a line
 # at each whole hertz and nothing between: of the energy from 100 to 200 Hz less than 1e-6 lies at the half hertz.
 # An average over the seconds, which would take 6 dB from noise, takes nothing. With brown noise (f_decay=2) a sound
-# of 50 ms gets noise of 4 to 17 dB where 10 dB were asked: the level is that of the second, not of what is used.
+# of 50 ms gets noise of 5 to 17 dB where 10 dB were asked: the level is that of the second, not of what is used.
 #
 # A model may learn the period instead of the noise. Draw noise over the whole length.
 #

@@ -17,7 +17,7 @@ static void say_offset(struct csm_builder *out, struct csm_group offset)
     n = n > 2 ? 2 : n;
     const struct csm_group hours = {offset.p + sign, n};
     csm_say_int(out, csm_group_value(hours, 99));
-    const size_t colon = offset.p[sign + n] == ':';
+    const size_t colon = sign + n < offset.n && offset.p[sign + n] == ':'; /* +05: has none */
     const struct csm_group minutes = {offset.p + sign + n + colon, offset.n - sign - n - colon};
     if (csm_group_value(minutes, 59) > 0)
         csm_say_int(out, csm_group_value(minutes, 59));

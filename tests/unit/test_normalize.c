@@ -93,6 +93,7 @@ static void money_times_and_units_are_read(void **state)
           "twenty degrees Celsius");
     check("1/2 or 3/4", "one half or three quarters");
     check("10-20", "ten to twenty");
+    check("10:30+05:", "ten thirty plus five:"); /* the colon is no part of the zone */
     check("555-1234", "five five five, one two three four");
     check("1-800-555-0199", "one, eight zero zero, five five five, zero one nine nine");
     check("1-800-FLOWERS", "one, eight zero zero, FLOWERS");

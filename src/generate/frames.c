@@ -253,20 +253,15 @@ static void judge_work(void *user, size_t first, size_t end, int thread)
     }
 }
 
-/* The engine has its work, or some codes are there. Judging lets the threads go on that make noise: of many
- * generations not before codes come, since they hold up who wakes them, and with that the codec. */
-enum { MANY_NOISES = 16 };
-
 static void judge_arrived(void *user, size_t n_codes)
 {
     struct judge_job *job = user;
     const double from = csm_now_ms();
     job->n_codes = n_codes;
+    each(job->x, judge_work, job, job->n, MANY_FRAMES);
     if (n_codes == 0)
         settle(job->x, CSM_SETTLE_BEGIN);
-    if (n_codes > 0 || job->n < MANY_NOISES)
-        each(job->x, judge_work, job, job->n, MANY_FRAMES);
-    if (8 * n_codes >= 7 * job->x->n_codebooks)
+    else if (4 * n_codes >= 3 * job->x->n_codebooks)
         settle(job->x, CSM_SETTLE_GIVE);
     job->took_ms += csm_now_ms() - from;
 }

@@ -158,16 +158,14 @@ static csm_status conv(void *ctx, const struct csm_conv *c, csm_conv_state *stat
                                           : CSM_ENGINE;
 }
 
-/* Codes four at a time, and the last one alone, as a card gives them while it is at work. */
+/* Codes four at a time, as a card gives them while it is at work. */
 static csm_status frame_in_pieces(void *ctx, const struct csm_frame_parts *parts, struct csm_frame_lane *lanes,
                                   size_t n, void (*arrived)(void *user, size_t k), void *user, csm_error *error)
 {
     arrived(user, 0);
     csm_status st = frame(ctx, parts, lanes, n, error);
-    for (size_t k = 4; st == CSM_OK && k + 1 < parts->n_codebooks; k += 4)
+    for (size_t k = 4; st == CSM_OK && k < parts->n_codebooks; k += 4)
         arrived(user, k);
-    if (st == CSM_OK && parts->n_codebooks > 1)
-        arrived(user, parts->n_codebooks - 1);
     return st;
 }
 

@@ -127,6 +127,7 @@ static const char *expected(enum option_kind kind)
     case OPTION_INS: return "at most 64 of them";
     case OPTION_SEED: return "a whole number from -2^63 to 2^64 - 1, or random";
     case OPTION_COUNT: return "a whole number, 1 or more";
+    case OPTION_INT: return "a whole number, at most 2^31 - 1";
     default: return "a whole number";
     }
 }

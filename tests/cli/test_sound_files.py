@@ -151,6 +151,7 @@ def test_what_is_piped_is_whole_at_once(build_dir, tokens):
     (["--format", "wma"], "--format: 'wma', expected wav, wav-f32"),
     (["--sample-rate", "7999"], "--sample-rate: 7999, expected 8000 to 48000"),
     (["--sample-rate", "-1"], "--sample-rate: -1, expected 8000 to 48000"),
+    (["--sample-rate", "99999999999"], "--sample-rate: '99999999999', expected a whole number, at most 2^31 - 1"),
     (["--sample-rate", "96000"], "--sample-rate: 96000, expected 8000 to 48000"),
     (["--output", "a.mp3", "--sample-rate", "30000"], "mp3: 30000 Hz, expected 8000, 11025"),
     (["--output", "none", "--sample-rate", "8000"], "--sample-rate: '', expected --output F"),

@@ -234,10 +234,11 @@ typedef struct csm_report {
  * Prompt and max_frames together must fit in max_positions; the message of
  * CSM_BAD_ARG says by how much they do not.
  *
- * Returns CSM_OK; CSM_BAD_ARG (no text or text not UTF-8, a turn without sound, a code out
- * of range, an unknown name, settings out of range, a model opened to be described only);
- * CSM_BAD_FILE (no tokenizer, or sound without a codec); CSM_ENGINE, CSM_NO_MEMORY. What
- * goes wrong later csm_generation_next tells. */
+ * Returns CSM_OK; CSM_BAD_ARG (no text or text not UTF-8, turns or forced frames that are
+ * counted and not there, a turn without sound, a code out of range, an unknown name, settings
+ * out of range, a model opened to be described only); CSM_BAD_FILE (no tokenizer, or sound
+ * without a codec); CSM_ENGINE, CSM_NO_MEMORY. What goes wrong later csm_generation_next
+ * tells. */
 CSM_API CSM_MUST_USE csm_status csm_generation_open(csm_model *model, const csm_request *request,
                                                     const csm_generate_options *options,
                                                     csm_generation **out, csm_error *err);

@@ -185,7 +185,8 @@ typedef struct csm_model_info {
  *
  * Every tensor is bound by name and shape. Returns CSM_OK; CSM_BAD_FILE,
  * CSM_BAD_FORMAT (the message names file, tensor and what was expected);
- * CSM_NO_ENGINE; CSM_ENGINE; CSM_NO_MEMORY; CSM_BAD_ARG for an unknown name. */
+ * CSM_NO_ENGINE; CSM_ENGINE; CSM_NO_MEMORY; CSM_BAD_ARG for an unknown name or
+ * a value outside of its enum. */
 CSM_API CSM_MUST_USE csm_status csm_model_open(const char *dir, const csm_model_options *options,
                                                csm_model **out, csm_error *err);
 

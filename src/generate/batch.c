@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/sized.h"
 #include "generate/generation.h"
+#include "generate/prompt.h"
 #include "generate/result.h"
 
 struct batch {
@@ -194,6 +195,8 @@ csm_status csm_generate_batch(csm_model *model, const csm_turn *context, size_t 
         st = csm_sized_read(options, &b.options, sizeof b.options, "generate options", err);
     if (st == CSM_OK && n_lanes == 0)
         st = csm_fail(err, CSM_BAD_ARG, "batch: 0 lanes, expected 1 or more");
+    if (st == CSM_OK)
+        st = csm_context_check(context, n_context, err);
     if (st != CSM_OK || n == 0)
         return st;
     pthread_mutex_init(&b.lock, NULL);

@@ -38,6 +38,8 @@ static csm_status check_forced(const csm_model *model, const csm_generate_option
                                csm_error *err)
 {
     size_t k = model->info.n_codebooks;
+    if (options->n_forced > 0 && options->forced == NULL)
+        return csm_fail(err, CSM_BAD_ARG, "forced: none, expected %zu frames", options->n_forced);
     for (size_t i = 0; i < options->n_forced * k; i++)
         if (options->forced[i] < 0 || (size_t)options->forced[i] >= model->info.vocab)
             return csm_fail(err, CSM_BAD_ARG,
@@ -225,6 +227,8 @@ static csm_status open_request(csm_model *model, const csm_request *given,
                       model->path);
     if (st == CSM_OK && request.text == NULL)
         st = csm_fail(err, CSM_BAD_ARG, "text: none, expected one");
+    if (st == CSM_OK)
+        st = csm_context_check(request.context, request.n_context, err);
     if (st == CSM_OK) /* before the context's sound is encoded for nothing */
         st = csm_settings_make(&model->host, model, &known, &unused, err);
     if (st == CSM_OK)

@@ -199,16 +199,30 @@ void csm_model_options_init(csm_model_options *options)
     csm_sized_write(options, &defaults, sizeof defaults);
 }
 
+static csm_status read_options(const csm_model_options *given, csm_model_options *known,
+                               csm_error *err)
+{
+    csm_status st = given == NULL
+                        ? CSM_OK
+                        : csm_sized_read(given, known, sizeof *known, "model options", err);
+    if (st == CSM_OK && ((unsigned)known->strategy > CSM_STRATEGY_HYBRID ||
+                         (unsigned)known->precision > CSM_PRECISION_Q4 ||
+                         (unsigned)known->speculation > CSM_SPECULATION_OFF))
+        st = csm_fail(err, CSM_BAD_ARG,
+                      "model options: strategy %d, precision %d, speculation %d: expected values of "
+                      "csm_strategy, csm_precision and csm_speculation_use",
+                      (int)known->strategy, (int)known->precision, (int)known->speculation);
+    return st;
+}
+
 static csm_status open_model(const char *path, csm_checkpoint *checkpoint,
                              const csm_model_options *options, csm_model **out, csm_error *err)
 {
     csm_model_options known = csm_model_defaults();
-    if (options != NULL) {
-        csm_status read = csm_sized_read(options, &known, sizeof known, "model options", err);
-        if (read != CSM_OK) {
-            csm_checkpoint_close(checkpoint);
-            return read;
-        }
+    const csm_status read = read_options(options, &known, err);
+    if (read != CSM_OK) {
+        csm_checkpoint_close(checkpoint);
+        return read;
     }
     csm_model *m = calloc(1, sizeof *m);
     if (m != NULL)

@@ -107,6 +107,13 @@ static csm_status add_sound(csm_model *model, size_t turn, const csm_turn *t,
     return st;
 }
 
+csm_status csm_context_check(const csm_turn *context, size_t n, csm_error *err)
+{
+    return n == 0 || context != NULL
+               ? CSM_OK
+               : csm_fail(err, CSM_BAD_ARG, "context: none, expected %zu turns", n);
+}
+
 csm_status csm_prompt_build(csm_model *model, const csm_request *request, struct csm_prompt *prompt,
                             csm_error *err)
 {

@@ -18,6 +18,9 @@ struct csm_prompt {
     size_t adapter; /* that it is read with: its number; 0: none */
 };
 
+/* That there are turns where they are counted. CSM_BAD_ARG. */
+csm_status csm_context_check(const csm_turn *context, size_t n, csm_error *err);
+
 /* The prompt of a request; freed with csm_prompt_free, also when this failed. Encodes the
  * context's sound, where it is not codes. Errors as csm_generation_open. */
 csm_status csm_prompt_build(csm_model *model, const csm_request *request, struct csm_prompt *prompt,

@@ -66,6 +66,9 @@ static const char *after_space(const char *text)
 csm_status csm_prompt_encode(const csm_tokenizer *tokenizer, bool has_space, const char *text,
                              int speaker, int32_t **ids, size_t *n_ids, csm_error *err)
 {
+    csm_status status = csm_tokenizer_check(text, strlen(text), err); /* its own bytes are told */
+    if (status != CSM_OK)
+        return status;
     const size_t size = strlen(text) + 32;
     char *turn = malloc(size);
     if (turn == NULL)
@@ -74,8 +77,7 @@ csm_status csm_prompt_encode(const csm_tokenizer *tokenizer, bool has_space, con
                            has_space ? after_space(text) : text);
     int32_t *own = NULL;
     size_t n_own = 0;
-    csm_status status =
-        csm_tokenizer_encode(tokenizer, turn, (size_t)n, true, &own, &n_own, err);
+    status = csm_tokenizer_encode(tokenizer, turn, (size_t)n, true, &own, &n_own, err);
     free(turn);
     const struct csm_prompt_ends ends = csm_prompt_ends(tokenizer);
     if (status == CSM_OK)

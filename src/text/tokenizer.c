@@ -483,12 +483,20 @@ static bool push_all(struct csm_ids *ids, const int32_t *more, size_t n)
     return true;
 }
 
-csm_status csm_tokenizer_encode(const csm_tokenizer *t, const char *text, size_t n_bytes,
-                                bool has_template, int32_t **ids, size_t *n_ids, csm_error *err)
+csm_status csm_tokenizer_check(const char *text, size_t n_bytes, csm_error *err)
 {
     const size_t n_valid = csm_utf8_valid(text, n_bytes);
     if (n_valid != n_bytes)
         return csm_fail(err, CSM_BAD_ARG, "text: byte %zu is not UTF-8, expected UTF-8", n_valid);
+    return CSM_OK;
+}
+
+csm_status csm_tokenizer_encode(const csm_tokenizer *t, const char *text, size_t n_bytes,
+                                bool has_template, int32_t **ids, size_t *n_ids, csm_error *err)
+{
+    csm_status st = csm_tokenizer_check(text, n_bytes, err);
+    if (st != CSM_OK)
+        return st;
     struct encoding e = {.tokenizer = t, .matcher = csm_matcher_new()};
     bool is_good = e.matcher != NULL;
     if (is_good && has_template)

@@ -36,6 +36,9 @@ CSM_MUST_USE csm_status csm_tokenizer_read(const char *path, const char *bytes, 
                                            csm_tokenizer **out, csm_error *err);
 void csm_tokenizer_close(csm_tokenizer *tokenizer); /* takes NULL */
 
+/* That a text is UTF-8. CSM_BAD_ARG: the message says which byte is not. */
+CSM_MUST_USE csm_status csm_tokenizer_check(const char *text, size_t n_bytes, csm_error *err);
+
 /* The ids of a text.
  *
  *   text, n_bytes  UTF-8, may hold zeros

@@ -40,7 +40,8 @@ def test_a_file_holds_its_numbers_in_any_dtype(csm, tmp_path, logits, sampler, d
     got, want = (load_file(tmp_path / f"{name}.out") for name in ("stored", "wide"))
     assert got["tokens"].shape == (3, 6) and got["tokens"].dtype == np.int32
     assert got["margins"].shape == (3, 6) and got["margins"].dtype == np.float32
-    assert got["probs"].shape == (6, 300) and np.allclose(got["probs"].sum(1), 1, atol=0.05)
+    # each is rounded to the dtype twice: bfloat16 has 2^-9 of itself
+    assert got["probs"].shape == (6, 300) and np.allclose(got["probs"].sum(1), 1, atol=0.01)
     assert all(np.array_equal(got[key], want[key]) for key in ("tokens", "margins", "probs"))
     lines = csm("sample", tmp_path / "stored", *options(sampler, dtype), "--rounds", 3, "--batch", 2)
     assert lines.stdout == "".join(f"{token}\n" for token in got["tokens"].ravel())

@@ -95,4 +95,5 @@ def test_bench_says_what_scripts_rely_on(csm):
     backbone = sum(n for name, n in elements.items() if name.startswith("backbone_model."))
     heads = elements["lm_head.weight"] + elements["depth_decoder.codebooks_head.weight"]
     assert got["bytes_per_frame"] == 2 * (backbone + 7 * depth + heads)
+    # read_gb_s is told with two digits after the point
     assert np.isclose(got["floor_ms"], got["bytes_per_frame"] / got["read_gb_s"] * 1e-6, rtol=0.01)

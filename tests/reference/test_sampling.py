@@ -103,6 +103,7 @@ def test_the_margin_is_the_lead_in_the_race(csm, tmp_path):
     for row in range(case.rows):
         p = transformers_probs(torch.from_numpy(x[row:row + 1]), case, warpers(case))[0]
         ratios = (p / torch.empty_like(p).exponential_(1)).sort(descending=True).values.double()
+        # float32 of a difference of two logarithms
         assert got["margins"][0, row] == pytest.approx(float((ratios[0] / ratios[1]).log()),
                                                        rel=1e-5)
 

@@ -61,6 +61,7 @@ def test_unequal_draws_are_listed_with_what_explains_them(csm, generated, hybrid
     for draw in table["unequal"]:
         at = draw["frame"], draw["codebook"]
         assert draw["code_a"] == a["codes"][at] and draw["code_b"] == b["codes"][at]
+        # the report's digits of a float32; differences of logits lose two more
         assert draw["margin_a"] == pytest.approx(a["margins"][at], rel=1e-6)
         difference = a["logits"][at] - b["logits"][at]
         error = abs(difference - difference.mean()).max()

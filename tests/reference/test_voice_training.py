@@ -76,6 +76,7 @@ def test_backbone_and_depth_decoder_are_those_of_transformers(exported):
     hidden = model.backbone(text, frames, csm_module.conversation_mask(alone, torch.float32))
     embedded = torch.cat([theirs.embed_text_tokens(torch.tensor([ids])),
                           theirs.backbone_model.embed_tokens(codes[None])], 1)
+    # from here on float32 again, in another order
     assert distance(hidden, theirs.backbone_model(inputs_embeds=embedded).last_hidden_state) < 1e-5
     before = hidden[0, len(ids) - 1:-1]
     logits = theirs.depth_decoder(input_ids=torch.nn.functional.pad(codes, (1, 0))[:, :4],
@@ -101,7 +102,7 @@ def test_the_loss_learns_what_is_marked_alone(exported):
         loss, others, _ = csm_module.csm_loss(model, text.long(), codes.long(), conversation, learn, 1000)
         losses.append((float(loss), float(others.mean())))
     assert int(learn.sum()) == 7                # six frames and the end
-    # both turns are the same, so the mean over both is the loss of one
+    # both turns are the same, so the mean over both is the loss of one, but for float32's order
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 

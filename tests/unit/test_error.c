@@ -23,6 +23,14 @@ static void fail_may_quote_the_old_message(void **state)
     assert_string_equal(err.text, "outer: inner");
 }
 
+static void an_empty_name_is_seen(void **state)
+{
+    (void)state;
+    csm_error err;
+    (void)csm_fail(&err, CSM_BAD_FILE, "%s: cannot be read", "");
+    assert_string_equal(err.text, "'': cannot be read");
+}
+
 static void fail_cuts_a_long_message(void **state)
 {
     (void)state;
@@ -93,6 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fail_writes_the_message_and_returns_the_status),
         cmocka_unit_test(fail_may_quote_the_old_message),
+        cmocka_unit_test(an_empty_name_is_seen),
         cmocka_unit_test(fail_cuts_a_long_message),
         cmocka_unit_test(fail_keeps_to_one_line_and_gives_no_orders_to_a_terminal),
         cmocka_unit_test(a_message_ends_with_a_whole_character),

@@ -225,6 +225,11 @@ static void what_is_not_there_is_refused(void **state)
     const csm_turn wordless = {.codes = (int32_t[8]){1}, .n_frames = 1};
     assert_int_equal(csm_generate(model, &REQUEST(&wordless, 1, text, 0), NULL, &result, &err),
                      CSM_BAD_ARG);
+    csm_model_options unknown = csm_model_defaults();
+    unknown.precision = (csm_precision)99;
+    csm_model *none = NULL;
+    assert_int_equal(csm_model_open(dir, &unknown, &none, &err), CSM_BAD_ARG);
+    assert_non_null(strstr(err.text, "precision 99"));
     csm_request sizeless = {.text = text};
     assert_int_equal(csm_generation_open(model, &sizeless, NULL, &g, &err), CSM_BAD_ARG);
     csm_generate_options options = seeded(0, 4);
@@ -299,6 +304,14 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(csm_generate(model, &REQUEST(&wrong, 1, text, 0), &options, &result, &err), CSM_BAD_ARG);
     assert_non_null(strstr(err.text, "codebook 3"));
     assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, "\xff", 0), &options, &result, &err), CSM_BAD_ARG);
+    assert_non_null(strstr(err.text, "byte 0 ")); /* of the text, not of what the prompt has before it */
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 1, text, 0), &options, &result, &err), CSM_BAD_ARG);
+    assert_string_equal(err.text, "context: none, expected 1 turns");
+    const csm_utterance one = {.text = text};
+    assert_int_equal(csm_generate_batch(model, NULL, 1, &one, 1, 1, &options, NULL, &err), CSM_BAD_ARG);
+    options.n_forced = 2;
+    assert_int_equal(csm_generate(model, &REQUEST(NULL, 0, text, 0), &options, &result, &err), CSM_BAD_ARG);
+    assert_string_equal(err.text, "forced: none, expected 2 frames");
     assert_null(result);
 }
 

@@ -292,7 +292,7 @@ static void mimi_decodes_in_pieces_what_it_decodes_whole(void **unused)
     decode(&mimi, codes, codes->shape[0], codes->shape[1], 0, NULL, whole);
     for (size_t piece = 1; piece <= 7; piece++) {
         decode(&mimi, codes, codes->shape[0], codes->shape[1], piece, NULL, pieces);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) /* float32 in another order, of sound below 1 */
             assert_true(fabsf(whole[i] - pieces[i]) <= 1e-5f);
     }
     free(whole);

@@ -77,7 +77,7 @@ static void check_source(csm_precision precision, const struct csm_weight_source
         double sum[COLS];
         for (size_t c = 0; c < COLS; c++)
             sum[c] = values[5 * COLS + c] + values[(ROWS - 1) * COLS + c];
-        near_all(y, sum, COLS, 1e-6);
+        near_all(y, sum, COLS, 1e-6); /* one addition of float32, of numbers below 2 */
         free(y);
         ops->value_free(ctx, in);
         ops->value_free(ctx, out);

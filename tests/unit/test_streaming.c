@@ -79,6 +79,7 @@ static void any_chunking_gives_the_whole(void **state)
                              CSM_OK);
             at += n;
         }
+        /* Pieces of other lengths add in another order: float32, of sound that is below 1. */
         for (size_t i = 0; i < n_frames * info->frame_samples; i++)
             if (!(fabsf(streamed[i] - whole[i]) <= 1e-5f))
                 fail_msg("sample %zu: %g, expected %g; reproduce: CSM_SEED=%llu", i,

@@ -265,7 +265,8 @@ static size_t compare(const csm_generate_options *options)
     csm_result *whole = run(true, options);
     size_t n = FRAMES * parts->n_codebooks;
     assert_memory_equal(whole->codes, parts->codes, n * sizeof *parts->codes);
-    /* the depth decoder's first two positions go in alone here, together there */
+    /* The depth decoder's first two positions go in alone here, together there: sums of
+     * float32 in another order, some 1e-6 of logits of a few units. */
     for (size_t i = 0; i < n; i++) {
         assert_float_equal(whole->margins[i], parts->margins[i], 1e-4);
         assert_float_equal(whole->probs[i], parts->probs[i], 1e-4);

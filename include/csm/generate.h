@@ -125,8 +125,8 @@ typedef struct csm_generate_options {
     const char *mlx_version; /* whose draws PURE reproduces; NULL: the newest known */
     size_t max_frames;       /* at most so many; 125 are ten seconds */
     size_t min_frames;       /* speech does not end before: until then the code that ends it is
-                              * not drawn in the first codebook. Not with HYBRID: PyTorch has no
-                              * such thing */
+                              * not drawn in the first codebook. At most max_frames. Not with
+                              * HYBRID: PyTorch has no such thing */
     bool has_guard;          /* end speech that runs away: a loop, seconds of silence, a length
                               * out of all proportion to the text; the report says so */
     bool without_sound;      /* do not decode: frames have no samples */

@@ -225,6 +225,9 @@ csm_status csm_settings_make(const struct csm_host *host, const csm_model *model
                                .keep_probs = o->keep_probs};
     if (o->n_ahead < 1 || o->n_ahead > 1 << 16)
         return csm_fail(err, CSM_BAD_ARG, "frames ahead: %zu, expected 1 to 65536", o->n_ahead);
+    if (o->min_frames > o->max_frames)
+        return csm_fail(err, CSM_BAD_ARG, "%zu frames at least, expected no more than the %zu at most",
+                        o->min_frames, o->max_frames);
     csm_status st = choose_strategy(host, o, s, err);
     if (st == CSM_OK)
         st = choose_draws(info, &csm_checkpoint_config(model->checkpoint)->generation, o, s, err);

@@ -245,6 +245,11 @@ static void what_is_not_there_is_refused(void **state)
     options.n_ahead = 0;
     assert_int_equal(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err),
                      CSM_BAD_ARG);
+    options = seeded(0, 4);
+    options.min_frames = 5;
+    assert_int_equal(csm_generation_open(model, &REQUEST(NULL, 0, text, 0), &options, &g, &err),
+                     CSM_BAD_ARG);
+    assert_string_equal(err.text, "5 frames at least, expected no more than the 4 at most");
 
     csm_model *described = NULL;
     csm_model_options how = csm_model_defaults();

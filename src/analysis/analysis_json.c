@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/tokens.h"
+#include "base/arithmetic.h"
 #include "base/error.h"
 
 /* JSON knows no NaN or infinity: null. */
@@ -191,7 +192,7 @@ static void add_comparison(json_t *root, const csm_comparison *c)
     json_object_set_new(root, "per_codebook", codebooks);
 }
 
-csm_status csm_analysis_json(const csm_analysis *analysis, char **text, csm_error *err)
+static csm_status write_json(const csm_analysis *analysis, char **text, csm_error *err)
 {
     json_t *root = json_object();
     if (root != NULL) {
@@ -208,4 +209,12 @@ csm_status csm_analysis_json(const csm_analysis *analysis, char **text, csm_erro
         return csm_fail(err, CSM_NO_MEMORY, "report: out of memory");
     *text = made;
     return CSM_OK;
+}
+
+csm_status csm_analysis_json(const csm_analysis *analysis, char **text, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin(); /* decimals are rounded, too */
+    const csm_status st = write_json(analysis, text, err);
+    csm_arithmetic_end(&host);
+    return st;
 }

@@ -187,7 +187,7 @@ csm_status csm_codec_decode(csm_codec *codec, const int32_t *codes, size_t n_fra
     return st;
 }
 
-csm_status csm_decoder_open(csm_codec *codec, csm_decoder **out, csm_error *err)
+static csm_status open_decoder(csm_codec *codec, csm_decoder **out, csm_error *err)
 {
     csm_status there = check_there(codec, err);
     if (there != CSM_OK)
@@ -205,6 +205,14 @@ csm_status csm_decoder_open(csm_codec *codec, csm_decoder **out, csm_error *err)
     }
     *out = decoder;
     return CSM_OK;
+}
+
+csm_status csm_decoder_open(csm_codec *codec, csm_decoder **out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin(); /* an engine may make its rotary frequencies here */
+    const csm_status st = open_decoder(codec, out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 static csm_status push(csm_decoder *decoder, const int32_t *codes, size_t n_frames,

@@ -263,8 +263,8 @@ csm_status csm_model_open(const char *dir, const csm_model_options *options, csm
     return csm_model_open_checkpoint(dir != NULL ? dir : voice, NULL, options, out, err);
 }
 
-csm_status csm_model_open_memory(const char *name, const csm_memory_file *files, size_t n_files,
-                                 const csm_model_options *options, csm_model **out, csm_error *err)
+static csm_status open_memory(const char *name, const csm_memory_file *files, size_t n_files,
+                              const csm_model_options *options, csm_model **out, csm_error *err)
 {
     csm_checkpoint *checkpoint = NULL;
     if (name == NULL || files == NULL || n_files == 0)
@@ -275,6 +275,15 @@ csm_status csm_model_open_memory(const char *name, const csm_memory_file *files,
     csm_status st = csm_checkpoint_open_memory(name, files, n_files, CSM_NEEDS_LANGUAGE,
                                                &checkpoint, err);
     return st == CSM_OK ? csm_model_open_checkpoint(name, checkpoint, options, out, err) : st;
+}
+
+csm_status csm_model_open_memory(const char *name, const csm_memory_file *files, size_t n_files,
+                                 const csm_model_options *options, csm_model **out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin(); /* numbers of the configuration are rounded, too */
+    const csm_status st = open_memory(name, files, n_files, options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
 }
 
 void csm_model_close(csm_model *m)

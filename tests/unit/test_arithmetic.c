@@ -7,9 +7,12 @@
 
 #include <fenv.h>
 #include <float.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <csm/analysis.h>
 #include <csm/audio.h>
 #include <csm/csm.h>
 #include <csm/mark.h>
@@ -116,6 +119,62 @@ static void add_speech(struct made *made, const float *samples)
     csm_model_close(model);
 }
 
+/* A configuration among files in memory, whose numbers are rounded as they are read. */
+static void add_described(struct made *made)
+{
+    static const char directory[] = CSM_SOURCE_DIR "/tests/golden/csm-a";
+    static const char *const names[] = {"config.json", "generation_config.json", "tokenizer.json",
+                                        "model.safetensors"};
+    csm_memory_file files[4] = {{0}};
+    for (size_t i = 0; i < 4; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        assert_int_equal(fseek(file, 0, SEEK_END), 0);
+        const size_t n = (size_t)ftell(file);
+        void *bytes = malloc(n);
+        rewind(file);
+        assert_int_equal(fread(bytes, 1, n, file), n);
+        fclose(file);
+        files[i].name = names[i];
+        files[i].bytes = bytes;
+        files[i].n_bytes = n;
+    }
+    csm_model_options how = csm_model_defaults();
+    how.describe_only = true;
+    csm_model *model;
+    ok(csm_model_open_memory("csm-a", files, 4, &how, &model, &err));
+    const csm_model_info *info = csm_model_describe(model);
+    add(made, &info->temperature, sizeof info->temperature);
+    add(made, &info->frame_ms, sizeof info->frame_ms);
+    csm_model_close(model);
+    for (size_t i = 0; i < 4; i++)
+        free((void *)(uintptr_t)files[i].bytes);
+}
+
+/* A report's decimals. */
+static void add_report(struct made *made)
+{
+    int32_t codes[2][300];
+    csm_tokens *tokens[2];
+    for (size_t i = 0; i < 300; i++) {
+        codes[0][i] = (int32_t)(i * 7 % 31);
+        codes[1][i] = (int32_t)(i * 11 % 37);
+    }
+    for (size_t i = 0; i < 2; i++)
+        ok(csm_tokens_make("codes", codes[i], 100, 3, &tokens[i], &err));
+    csm_analysis *analysis;
+    char *text;
+    ok(csm_analyze_distributions(tokens[0], tokens[1], NULL, &analysis, &err));
+    ok(csm_analysis_json(analysis, &text, &err));
+    add(made, text, strlen(text));
+    csm_free(text);
+    csm_analysis_close(analysis);
+    for (size_t i = 0; i < 2; i++)
+        csm_tokens_close(tokens[i]);
+}
+
 static csm_status append(void *user, const void *data, size_t n, csm_error *error)
 {
     (void)error;
@@ -170,6 +229,8 @@ static void make_all(struct made *made)
     }
     add_sampling(made);
     add_speech(made, samples);
+    add_described(made);
+    add_report(made);
     add_sound(made, samples);
     csm_fail(&err, CSM_OK, "%.3f %.1f", 0.1234567, 0.25);
     add(made, err.text, strlen(err.text));

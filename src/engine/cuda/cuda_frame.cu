@@ -203,8 +203,15 @@ void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, 
     for (size_t i = 0; i < n; i++)
         expect_lane(p, lanes[i]);
     bool is_alone = n == 1 && f.one != nullptr && lanes[0].backbone->lengths[0] < MOST_ONE_POSITIONS;
-    if (!is_alone || !draw_alone(ctx, p, *f.one, *f.alone, lanes[0]))
-        draw_many(ctx, p, lanes, n, f, to);
+    try {
+        if (!is_alone || !draw_alone(ctx, p, *f.one, *f.alone, lanes[0]))
+            draw_many(ctx, p, lanes, n, f, to);
+    } catch (...) { /* else what of it still comes would be taken for the next frame's */
+        for (cudaStream_t stream : {ctx.stream, f.results, f.copies})
+            cudaStreamSynchronize(stream);
+        cudaGetLastError(); /* it is told by what is thrown */
+        throw;
+    }
     for (size_t i = 0; i < n; i++)
         move_on(p, lanes[i]);
 }

@@ -72,7 +72,14 @@ void feed_ahead(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, s
     key.model = p.first_head;
     tell_rows(ctx, n_rows, most_pages, key, f.ahead, f);
     check(cudaEventRecord(f.ahead_told, ctx.stream), "a frame's rows");
-    replay(ctx, p, key, f);
+    try {
+        replay(ctx, p, key, f);
+    } catch (const failure &e) {
+        if (e.code != cudaErrorMemoryAllocation)
+            throw;
+        cudaGetLastError(); /* later calls shall not find it */
+        f.n_ahead++;        /* without it nothing is lost */
+    }
 }
 
 void note_fed(const csm_frame_parts &p, const csm_frame_lane *lanes, size_t n, frame_state &f)

@@ -331,7 +331,12 @@ void replay(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_
         return std::vector<void *>{f.planes_a.as<void>(), f.planes_b.as<void>(), f.qkv.as<void>(), f.parts.as<void>()};
     };
     auto before = rooms();
-    run_sequence(ctx, p, key, f);
+    try {
+        run_sequence(ctx, p, key, f);
+    } catch (...) {
+        f.forget_graphs(); /* a room may be gone for which there was no larger one */
+        throw;
+    }
     if (rooms() != before)
         f.forget_graphs(); /* they are of rooms that are gone */
     frame_graph seen;

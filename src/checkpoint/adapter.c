@@ -203,21 +203,27 @@ csm_status csm_adapter_begin(struct csm_adapter_reader *reader, enum csm_part pa
     return whole != NULL ? add_whole(reader, *patch, whole, has_pairs) : CSM_OK;
 }
 
-/* The first of the shards that save_pretrained makes of a large adapter; NULL: none. */
-static char *find_shard(const char *directory)
+static csm_status keep_name(const char *directory, const char *found, char **name, csm_error *err)
+{
+    *name = strdup(found);
+    return *name != NULL ? CSM_OK : csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", directory);
+}
+
+/* The first of the shards that save_pretrained makes of a large adapter, if there are some. */
+static csm_status find_shard(const char *directory, char **name, csm_error *err)
 {
     static const char stem[] = "adapter_model";
     struct csm_listing listing;
-    char *found = NULL;
     size_t n_stem;
-    if (csm_listing_read(directory, &listing, NULL) != CSM_OK)
-        return NULL;
-    for (size_t i = 0; i < listing.n && found == NULL; i++)
+    csm_status st = csm_listing_read(directory, &listing, err);
+    if (st != CSM_OK)
+        return st;
+    for (size_t i = 0; i < listing.n && st == CSM_OK && *name == NULL; i++)
         if (csm_is_shard(listing.names[i], &n_stem, NULL) && n_stem == sizeof stem - 1 &&
             strncmp(listing.names[i], stem, n_stem) == 0)
-            found = strdup(listing.names[i]);
+            st = keep_name(directory, listing.names[i], name, err);
     csm_listing_free(&listing);
-    return found;
+    return st;
 }
 
 /* The file beside the configuration, to be freed. */
@@ -226,15 +232,14 @@ static csm_status find_file(const char *directory, bool is_peft, char **name, cs
     static const char *const peft[] = {"adapter_model.safetensors"};
     static const char *const mlx[] = {"adapters.safetensors", "adapter.safetensors"};
     *name = NULL;
-    for (size_t i = 0; i < (is_peft ? 1u : 2u) && *name == NULL; i++) {
+    for (size_t i = 0; i < (is_peft ? 1u : 2u); i++) {
         const char *candidate = is_peft ? peft[i] : mlx[i];
         if (csm_path_has(directory, candidate))
-            *name = strdup(candidate);
+            return keep_name(directory, candidate, name, err);
     }
-    if (*name == NULL && is_peft)
-        *name = find_shard(directory);
-    if (*name != NULL)
-        return CSM_OK;
+    csm_status st = is_peft ? find_shard(directory, name, err) : CSM_OK;
+    if (st != CSM_OK || *name != NULL)
+        return st;
     if (csm_path_has(directory, "adapter_model.bin"))
         return csm_fail(err, CSM_BAD_FORMAT,
                         "%s/adapter_model.bin: a PyTorch pickle (it can run code when read), "

@@ -154,7 +154,6 @@ static const struct csm_abbreviation table[] = {
     {"p.m", "p m", MAY_END},
     {"pp", "pages", BEFORE_NUMBER},
     {"tel", "telephone", MIDDLE},
-    {"v", "versus", MIDDLE}, /* csm_abbreviation_at: between names */
     {"ver", "version", BEFORE_NUMBER},
     {"vol", "volume", BEFORE_NUMBER},
     {"vs", "versus", MIDDLE},
@@ -168,19 +167,33 @@ const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n)
     return NULL;
 }
 
-/* Whether the word at text[at] stands between names: Roe v. Wade. */
-static bool is_between_names(const char *text, size_t at, size_t n)
+/* What "v." at text[at] is between names: versus in Roe v. Wade; a letter behind an initial, as in
+ * J. v. Neumann; NULL: it is not between names. */
+static const struct csm_abbreviation *between_names(const char *text, size_t at)
 {
+    static const struct csm_abbreviation versus = {"v", "versus", MIDDLE}, von = {"v", "v", MIDDLE};
     size_t before = at > 0 ? at - 1 : 0;
     while (before > 0 && strchr(" \t\n(\"", text[before - 1]) == NULL && at - before < 64)
         before--;
-    return at > 1 && isupper((unsigned char)text[before]) && text[at + n] == '.' &&
-           text[at + n + 1] == ' ' && isupper((unsigned char)text[at + n + 2]);
+    if (at < 2 || !isupper((unsigned char)text[before]) || text[at + 1] != '.' || text[at + 2] != ' ' ||
+        !isupper((unsigned char)text[at + 3]))
+        return NULL;
+    return at - before == 3 && text[before + 1] == '.' ? &von : &versus;
+}
+
+/* Whether the word at text[at] stands behind a digit and a space: 10 Mio. */
+static bool is_behind_number(const char *text, size_t at)
+{
+    const size_t space = at > 1 && text[at - 1] == ' ' ? 1 : at > 2 && strncmp(text + at - 2, "\xC2\xA0", 2) == 0 ? 2 : 0;
+    return space > 0 && isdigit((unsigned char)text[at - space - 1]);
 }
 
 const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n)
 {
-    if (n == 1 && text[at] == 'v' && !is_between_names(text, at, n))
+    if (n == 1 && text[at] == 'v')
+        return between_names(text, at);
+    if (n == 3 && (strncmp(text + at, "Mio", n) == 0 || strncmp(text + at, "Mrd", n) == 0) &&
+        !is_behind_number(text, at))
         return NULL;
     const bool is_star = n == 3 && at >= 4 && strncmp(text + at - 3, "he Sun", 6) == 0;
     return is_star ? NULL : csm_abbreviation_find(text + at, n);

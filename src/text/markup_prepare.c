@@ -54,7 +54,8 @@ static const struct {
     {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote: "},
     {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
     {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
-    {"(?m)^[ \\t]*>(?=\\d)", "\\\\>"}, /* >5 compares */
+    /* >5 compares, in a line of its own; what is marked so in more than one is a quote, as is >1. */
+    {"(?m)^[ \\t]*>[^\\n]*\\n[ \\t]*>[^\\n]*(?:\\n[ \\t]*>[^\\n]*)*+(*SKIP)(*F)|^[ \\t]*>(?=\\d)(?!\\d+[.)] )", "\\\\>"},
     /* a line break that was written out, and marks of other dialects */
     {"(?<![\\\\\\w:])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)|(?<=\\w|[.!?:,;])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)",
      "\n"},

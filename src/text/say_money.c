@@ -308,9 +308,14 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
 #define CODE                                                                                       \
     "(USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|BRL|MXN|KRW|SGD|BTC|RMB|KES|HKD|"    \
     "TWD|ZAR|CZK|HUF|RUB|UAH|ILS|THB|AED|SAR|NGN|IDR|VND|PKR)"
+/* Whether a group behind a plain space is none, as things follow that are counted: $5 100 times. */
+#define COUNTED                                                                                    \
+    "\\d{1,3} (?!000)\\d{3} (?!(?:and|per|for|from|with|was|were|but|each|more|less|after|before|"    \
+    "when|than|while|plus|into|because|which|that|due|this|last|next|now|today|[mb]illion|"          \
+    "thousand|dollars|euros|pounds)\\b)[a-z]{3}"
 /* 10 000,50  1.234,56  1'000.50  1,00,000.50  3,5  .99; 5.- and 5,- are whole. */
 #define AMOUNT_                                                                                    \
-    "(?:\\d{1,3}(?:[ \\x{A0}\\x{202F}\\x{2009}]\\d{3})+(?![\\d\\x{A0}\\x{202F}]| \\d)"             \
+    "(?:(?!" COUNTED ")\\d{1,3}(?:[ \\x{A0}\\x{202F}\\x{2009}]\\d{3})+(?![\\d\\x{A0}\\x{202F}]| \\d)"             \
     "(?:[.,]\\d{1,2}(?!\\d))?"                                                                     \
     "|\\d{1,3}(?:['\\x{2019}]\\d{3})+(?:[.,]\\d\\d?(?!\\d))?"                                      \
     "|\\d{1,3}(?:\\.\\d{3})+(?:,\\d\\d?)?(?![\\d,]|\\.\\d)"                                        \
@@ -331,7 +336,7 @@ const struct csm_say_rule csm_say_money[] = {
      "(\\+(?!\\w))?(?: ?(USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
     {AT_WORD,
-     "(?<!\\w)()(Rs\\.?|Rp|K[sS]h|S?Fr\\.|kr)[ \\x{A0}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
+     "(?<!\\w)()(Rs\\.?|Rp|K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))[ \\x{A0}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
      "(?:/-)?(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_WORD,
@@ -339,11 +344,11 @@ const struct csm_say_rule csm_say_money[] = {
      "(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_DIGIT | AT_SIGN,
-     "(?<![\\w.,]|\\d )([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
+     "(?<![\\w.,])(?<!(?<!\\d{3})\\d )([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
      "[ \\x{A0}\\x{202F}]?([\\x{20AC}\\x{A3}\\x{A5}\\x{20B9}\\x{20A9}\\x{20BD}\\x{20BA}\\x{20B4}"
      "\\x{20AA}\\x{20AB}\\x{20B1}\\x{20A6}\\x{E3F}\\x{20B8}\\x{20BE}$](?!\\d)|"
      "[\\x{5143}\\x{5186}\\x{C6D0}]|"
-     "(?:" CODE "|z\\x{142}|K\\x{10D}|kr|TL|Fr\\.|\\x{440}\\x{443}\\x{431})(?!\\w))",
+     "(?:" CODE "|z\\x{142}|K\\x{10D}|kr|TL|Fr\\.(?! [A-Z])|\\x{440}\\x{443}\\x{431})(?!\\w))",
      symbol_last, NULL},
     {AT_DIGIT, "(?<![\\w.])(\\d+)\\x{A2}", cents, NULL},
     {AT_SIGN, NULL, NULL, per},

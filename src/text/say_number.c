@@ -36,7 +36,7 @@ static bool is_screen(const char *p)
     return false;
 }
 
-/* 2.3B, and 7B before what is counted in billions, 1T tokens; 2B is else a room. */
+/* 2.3B, and 7B before what is counted in billions, 1T tokens; 2B is else a room, 1.5T a magnet. */
 static bool is_many(const char *p, const char *letter, const struct csm_number *n)
 {
     static const char *const counted[] = {
@@ -47,7 +47,7 @@ static bool is_many(const char *p, const char *letter, const struct csm_number *
     for (size_t i = 0; p[1] == ' ' && i < sizeof counted / sizeof *counted; i++)
         if (csm_ends_word(p + 2, counted[i]))
             return true;
-    return n->n_decimals > 0;
+    return n->n_decimals > 0 && *letter == 'B';
 }
 
 /* A magnitude after a number, spoken; bytes taken. */
@@ -118,14 +118,33 @@ static bool say_angle(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* Whether a " at text[at] ends no quote: none is open in its line, as far as 200 bytes tell. A
- * quote behind a digit opens none. */
+/* Whether a quote is open at text[at], a " or a ', by the signs before it in its paragraph: a sign
+ * behind a digit opens none, nor does a ' behind a letter or within a word. Of a paragraph that
+ * begins farther off than this looks, one may be. */
+static bool is_quoted(const char *text, size_t at)
+{
+    enum { FAR = 1000 };
+    size_t begin = at;
+    while (begin > 0 && at - begin < FAR && (text[begin - 1] != '\n' || text[begin] != '\n'))
+        begin--;
+    bool is_open = at - begin == FAR;
+    for (size_t i = is_open ? at : begin; i < at; i++) {
+        if (text[i] != text[at])
+            continue;
+        const char before = i > 0 ? text[i - 1] : ' ';
+        const bool is_apostrophe = text[at] == '\'' && csm_is_letter(before);
+        if (is_open)
+            is_open = is_apostrophe && csm_is_letter(text[i + 1]);
+        else
+            is_open = !csm_is_digit(before) && !is_apostrophe;
+    }
+    return is_open;
+}
+
+/* Whether the sign at text[at] is one of inches or feet: a quote's end looks the same. */
 static bool is_inch(const char *text, size_t at)
 {
-    size_t n_open = 0;
-    for (size_t i = at, n = 0; i > 1 && n < 200 && text[i - 1] != '\n'; i--, n++)
-        n_open += text[i - 1] == '"' && !csm_is_digit(text[i - 2]);
-    return text[at] != '"' || (n_open % 2 == 0 && *text != '"');
+    return (text[at] != '"' && text[at] != '\'') || !is_quoted(text, at);
 }
 
 /* "by" between 8.5" and x 11"; bytes taken. */
@@ -307,16 +326,18 @@ static bool follows_letter(const char *text, size_t at)
     return before > 0 && csm_is_letter(text[before - 1]);
 }
 
-/* 0,5 and 1,5 km have a comma for their point: a zero or a unit tells. */
-static void read_comma(struct csm_number *n, const char *p)
+/* 0,5 and 1,5 km have a comma for their point: a zero or a unit tells. [0,1] and 0,0 are two
+ * numbers; `before` is the character before the number. */
+static void read_comma(struct csm_number *n, const char *p, char before)
 {
     const char *after = p + n->length;
     const size_t count = *after == ',' && n->n_decimals == 0 && !n->has_groups ? csm_count_digits(after + 1) : 0;
     const char *end = after + 1 + count;
-    if (count == 0 || (*end == ',' && csm_is_digit(end[1])) || *end == '.')
+    if (count == 0 || ((*end == ',' || *end == '.') && csm_is_digit(end[1])))
         return;
     struct csm_builder unit = {0};
-    const bool is_zero = n->n_digits == 1 && *n->digits == '0' && count < 7;
+    const bool is_pair = strchr("([{,:=", before) != NULL || strspn(after + 1, "0") == count;
+    const bool is_zero = n->n_digits == 1 && *n->digits == '0' && count < 7 && !is_pair;
     size_t length;
     const bool is_so = is_zero || (count < 3 && (csm_say_unit(&unit, end, false) > 0 ||
                                                  csm_magnitude(end, false, &length) != NULL));
@@ -328,16 +349,42 @@ static void read_comma(struct csm_number *n, const char *p)
     n->length += 1 + count;
 }
 
-/* Whether 45s at text[at] are seconds by the word before them. */
+/* Whether p, behind 80s, goes on as behind a decade: 80s music, 80s and 90s; not 30s of it. */
+static bool is_decade(const char *digits, size_t n_digits, const char *p)
+{
+    static const char *const others[] = {"of", "and",   "to",    "or",  "before", "after", "then",    "at", "on",
+                                         "it", "while", "until", "the", "a",      "if",    "between", "we", "I"};
+    if (n_digits != 2 || *digits < '2' || digits[1] != '0' || *p != ' ' || !csm_is_letter(p[1]))
+        return false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (csm_ends_word(p + 1, others[i]))
+            return false;
+    return true;
+}
+
+/* Whether p, behind 1s, counts things: 1s and 0s, 10s of thousands. */
+static bool counts(const char *p)
+{
+    const size_t joint = strncmp(p, " and ", 5) == 0 ? 5 : strncmp(p, " or ", 4) == 0 ? 4 : 0;
+    const size_t n = joint > 0 ? csm_count_digits(p + joint) : 0;
+    return (n > 0 && csm_ends_word(p + joint + n, "s")) || strncmp(p, " of thousand", 12) == 0 ||
+           strncmp(p, " of million", 11) == 0 || strncmp(p, " of billion", 11) == 0;
+}
+
+/* Whether 45s at text[at] are seconds by the words around them; 80s music, 747s and 300s are not. */
 static bool lasts(const char *text, size_t at, size_t n_digits)
 {
     static const char *const words[] = {"in ",   "for ",   "after ", "every ", "within ", "took ", "takes ",
                                         "take ", "lasts ", "wait ",  "lasted ", "In ",    "For ",  "After ",
                                         "Wait ", "Every "};
-    for (size_t i = 0; n_digits < 4 && i < sizeof words / sizeof *words; i++) {
+    const char *p = text + at, *behind = p + n_digits + 1;
+    const bool is_aircraft = n_digits == 3 && p[0] == '7' && p[2] == '7';
+    const bool is_century = n_digits == 3 && p[0] != '1' && strncmp(p + 1, "00", 2) == 0;
+    if (n_digits > 3 || is_aircraft || is_century || is_decade(p, n_digits, behind) || counts(behind))
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         const size_t n = strlen(words[i]);
-        if (at >= n && strncmp(text + at - n, words[i], n) == 0 &&
-            (at == n || !csm_is_letter(text[at - n - 1])))
+        if (at >= n && strncmp(p - n, words[i], n) == 0 && (at == n || !csm_is_letter(p[-(ptrdiff_t)n - 1])))
             return true;
     }
     return false;
@@ -377,7 +424,7 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
              csm_is_letter(out->text[out->length - 2]))
         out->text[out->length - 1] = ' '; /* COVID-19 */
     struct csm_number n = csm_number_read(p + sign);
-    read_comma(&n, p + sign);
+    read_comma(&n, p + sign, at > 0 ? text[at - 1] : ' ');
     const char *after = p + sign + n.length;
     size_t taken = sign + n.length;
     const size_t n_ending = n.n_decimals == 0 ? ordinal_ending(after) : 0;
@@ -397,7 +444,8 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
     }
     csm_say_year_or_number(out, &n);
     const bool is_in_name = follows_letter(text, at);
-    const bool is_code = is_in_name && csm_is_letter(*after) && (unsigned char)*after < 0x80; /* M5V */
+    const bool is_part = at == 0 || text[at - 1] != '-' || (*after == 'K' && !csm_is_letter(after[1]));
+    const bool is_code = is_in_name && is_part && csm_is_letter(*after) && (unsigned char)*after < 0x80; /* M5V */
     const size_t magnitude = is_code ? 0 : say_magnitude(out, after, &n);
     const size_t unit = is_code ? 0 : csm_say_unit(out, after + magnitude,
                                      csm_number_is_one(&n) || csm_follows_article(text, at));

@@ -20,6 +20,7 @@ static const struct {
     {"%", "percent"},
     {"#", "number"},
     {"$", "dollar"},
+    {"-->\n", "\n"}, /* a comment's end */
     {"-->", "to"},
     {"->", "to"},
     {"=>", "to"},

@@ -122,14 +122,22 @@ static bool countdown(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* A number of a ratio, and no more: 1:7.3 are 1:7 and what follows. */
+static void say_side(struct csm_builder *out, struct csm_group side)
+{
+    const struct csm_number n = csm_number_read(side.p);
+    if (n.length == side.n)
+        csm_say_number(out, &n);
+    else
+        csm_spell_cardinal(out, side.p, side.n);
+}
+
 /* 16:9, 2.35:1, 1:50,000: what is no time is a ratio or a score. */
 static bool ratio(struct csm_builder *out, const struct csm_found *found)
 {
-    const struct csm_number a = csm_number_read(csm_group(found, 1).p);
-    const struct csm_number b = csm_number_read(csm_group(found, 2).p);
-    csm_say_number(out, &a);
+    say_side(out, csm_group(found, 1));
     csm_builder_add_word(out, "to");
-    csm_say_number(out, &b);
+    say_side(out, csm_group(found, 2));
     return true;
 }
 
@@ -174,12 +182,14 @@ static bool time_range(struct csm_builder *out, const struct csm_found *found)
 
 const struct csm_say_rule csm_say_times[] = {
     {AT_DIGIT,
-     "(?<![\\w:.T])(?<!\\d )(0?0):([0-5]\\d):([0-5]\\d)(?:[.,](\\d{1,3}))?"
-     "(?![\\w:]|[.,]\\d| ?[apAP]\\.?[mM]| ?[+-]\\d|Z)",
+     "(?<![\\w:.T])(?<!\\d |at |by )(?!0?0:00:00(?![.,]\\d))(0?0):([0-5]\\d):([0-5]\\d)(?:[.,](\\d{1,3}))?"
+     "(?![\\w:]|[.,]\\d| ?[apAP]\\.?[mM]| ?[+-]\\d|Z| (?:UTC|GMT|sharp|local)\\b)",
      lasted, NULL},
     {AT_DIGIT, "(?<![\\w:.])()(\\d{1,2}):([0-5]\\d)\\.(\\d{1,3})(?![\\w:]|[.,]\\d)", lasted, NULL},
-    {AT_DIGIT, "(?<![\\w:.,])(0\\d|(?<=at )1\\d|(?<=at )2[0-3])([0-5]\\d)(?: (?:hours|hrs)(?!\\w))", hours, NULL},
-    {AT_WORD, "(?<!\\w)T-(?=\\d|minus)", countdown, NULL},
+    {AT_DIGIT, "(?<![\\w:.,])(0\\d|(?<=at )1\\d|(?<=at )2[0-3])([0-5]\\d)(?: (?:hours|hrs)(?!\\w))"
+     "(?! (?:of|a|per|each|every)\\b|/)", hours, NULL},
+    {AT_WORD, "(?<!\\w)T-(?=minus|\\d{1,3} (?:(?:second|minute|hour|day|week|month|year)s?|and counting)\\b|"
+     "\\d{1,2}:\\d\\d(?!\\w)|(?<=at T-)\\d{1,3}(?: ?[,;!?]|\\.?(?: |$)))", countdown, NULL},
     {AT_DIGIT,
      "(?<![A-SU-Za-z0-9_:])(?<!\\d\\.)(\\d{1,2}):(\\d\\d)(?::(\\d\\d)(?:[.,]\\d+)?)?(?!\\d|:\\d|,\\d{3}(?!\\d))"
      "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",

@@ -425,6 +425,12 @@ struct remark_list saying_remarks(const struct saying *s)
     const struct speech_tally *tally = speech_counts(s->speech);
     for (size_t i = 0; i < tally->remarks.n; i++)
         remark_list_add(&all, &tally->remarks.items[i]);
+    if (tally->cut_of > 0) { /* a sentence's own remark that it was cut comes before */
+        csm_remark cut;
+        csm_remark_write(&cut, "cut", "speech was cut behind sentence %zu of %zu, at the most it may last",
+                         tally->cut_behind, tally->cut_of);
+        remark_list_add(&all, &cut);
+    }
     if (s->has_short_mark)
         remark_list_add(&all, &s->short_mark);
     return all;

@@ -86,14 +86,12 @@ static struct speech_piece take_lead(struct speech *s)
     return take_pause(s, lead_ms);
 }
 
-/* No frame is left for what is still to be said. */
+/* No frame is left for what is still to be said, which texts that are added make more. */
 static void cut(struct speech *s)
 {
-    csm_remark remark;
     s->tally.is_cut = true;
-    csm_remark_write(&remark, "cut", "speech was cut behind sentence %zu of %zu, at the most it may last",
-                     s->next, s->said.n);
-    remark_list_add(&s->tally.remarks, &remark);
+    s->tally.cut_behind = s->next;
+    s->tally.cut_of = s->said.n;
 }
 
 struct speech_piece speech_take(struct speech *s)

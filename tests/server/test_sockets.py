@@ -189,6 +189,18 @@ def test_each_sound_that_is_too_short_for_its_mark_is_told(tmp_path):
     assert s.stop() == 0
 
 
+def test_a_cut_counts_the_sentences_that_came_behind_it(server):
+    """The guard ends the first sentence at the limit; what follows comes later."""
+    frames = len(server.speak("Hi.", seed=1, min_audio_ms=9000)) // 3840
+    with configured(server, response_format="pcm", seed=1, min_audio_ms=80 * frames, max_new_tokens=frames) as s:
+        s.send("input.text", text="Hi. And you? ")
+        s.until("audio.done")
+        s.send("input.text", text="And they? And we? ")
+        s.send("input.done")
+        remarks = s.until("session.done")[-1]["remarks"]
+    assert [r["code"] for r in remarks] == ["guarded", "cut"] and "cut behind sentence 1 of 4" in remarks[1]["message"]
+
+
 def test_stream_is_stream_audio(server):
     with configured(server, response_format="pcm", stream=True, seed=5) as s:
         s.send("input.text", text=TEXT)

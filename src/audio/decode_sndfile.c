@@ -165,6 +165,32 @@ static size_t tag_size(const unsigned char *p, size_t n)
     return size < n ? size : 0;
 }
 
+/* Bytes of a tag before a file that MP3 does not hold, to be left out: of a WAV behind one libsndfile
+ * loses as many bytes at its end, where it is read from memory. */
+static size_t tag_before_file(const unsigned char *p, size_t n)
+{
+    static const char *const files[] = {"RIFF", "RF64", "FORM", "fLaC", "OggS", "caff"};
+    const size_t size = tag_size(p, n);
+    for (size_t i = 0; size > 0 && n - size >= 4 && i < sizeof files / sizeof *files; i++)
+        if (memcmp(p + size, files[i], 4) == 0)
+            return size;
+    return 0;
+}
+
+/* What a header lacks of which libsndfile says that SF_INFO is incomplete. */
+static const char *missing_part(const unsigned char *p, size_t n)
+{
+    size_t n_data = 0;
+    if (n >= 12 && memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WAVE", 4) == 0)
+        for (size_t at = 12; at < n && n - at >= 8;) {
+            const size_t size = p[at + 4] | (size_t)p[at + 5] << 8 | (size_t)p[at + 6] << 16 | (size_t)p[at + 7] << 24;
+            n_data += memcmp(p + at, "data", 4) == 0;
+            at += 8 + size + size % 2;
+        }
+    return n_data > 1 ? "WAV with more than one data chunk, expected one"
+                      : "its header has no rate or no channels, expected both";
+}
+
 /* The encoding of a WAV file that libsndfile does not have; NULL: it is none of these. Numbers: the
  * register of Microsoft's mmreg.h. */
 static const char *foreign_encoding(const unsigned char *p, size_t n)
@@ -225,6 +251,9 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
                         .seek = stream_seek,
                         .read = stream_read,
                         .tell = stream_tell};
+    const size_t n_tag = tag_before_file(bytes, n_bytes);
+    bytes = (const unsigned char *)bytes + n_tag;
+    n_bytes -= n_tag;
     struct stream stream = {bytes, (sf_count_t)n_bytes, 0};
     SF_INFO info = {0};
     SNDFILE *file = n_bytes > 0 ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
@@ -237,6 +266,9 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
                         "%s: %s, which libsndfile does not read: convert it first (ffmpeg -i IN "
                         "OUT.wav)",
                         path, foreign);
+    if (file == NULL && n_bytes > 0 && strstr(sf_strerror(NULL), "SF_INFO") != NULL)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: convert it first (ffmpeg -i IN OUT.wav)", path,
+                        missing_part(bytes, n_bytes));
     if (file == NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: %s", path,
                         n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");

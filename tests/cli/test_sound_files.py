@@ -261,6 +261,29 @@ def test_what_follows_the_last_sample_of_flac_is_no_damage(csm, sound, tmp_path)
         assert (tmp_path / "o.st").read_bytes() == codes
 
 
+def test_a_tag_before_a_file_moves_no_sample(csm, sound, tmp_path):
+    for name in "a.wav", "a.flac", "a.aiff":
+        path = tmp_path / name
+        soundfile.write(path, sound, RATE)
+        data, codes = path.read_bytes(), []
+        for before in b"", b"ID3\4\0\0\0\0\0\x0a" + bytes(10):
+            path.write_bytes(before + data)
+            assert csm("codec", "encode", path, tmp_path / "o.st").stderr == ""
+            codes.append((tmp_path / "o.st").read_bytes())
+        assert codes[0] == codes[1]
+
+
+def test_what_a_wav_lacks_is_told(csm, sound, tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sound, RATE)
+    data = path.read_bytes()
+    for wrong, says in ((data + data[36:], "WAV with more than one data chunk, expected one"),
+                        (data[:24] + bytes(4) + data[28:], "its header has no rate or no channels, expected both")):
+        path.write_bytes(wrong)
+        done = csm("codec", "encode", path, tmp_path / "o.st", check=False)
+        assert done.returncode == 3 and f"a.wav: {says}: convert it first" in done.stderr
+
+
 @pytest.mark.parametrize("name, data, says", [
     ("a.wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x45\0\x01\0\x40\x1f\0\0\xa0\x0f\0\0\x01\0\x04\0data\0\0\0\0", "G.726 in WAV"),
     ("a.aac", b"ID3\4\0\0\0\0\0\5hello\xff\xf1" + bytes(99), "AAC"),

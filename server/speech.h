@@ -63,7 +63,8 @@ struct speech_tally {
     size_t n_frames; /* drawn */
     size_t n_sentences;
     bool is_cut;         /* by a limit */
-    size_t cut_behind, cut_of; /* sentences that were said, of those asked, where the rest was not begun; of 0: it was */
+    size_t cut_behind, cut_of; /* sentences that were said, of those that were asked, where the rest was
+                                * not begun; of 0: it was */
     const char *guarded; /* why the guard ended a sentence; "" if it did not */
     struct remark_list remarks; /* how sentences ended, where not as asked */
 };

@@ -167,25 +167,29 @@ const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n)
     return NULL;
 }
 
-/* What "v." at text[at] is between names: versus in Roe v. Wade; a letter behind an initial, as in
- * J. v. Neumann; NULL: it is not between names. */
+/* What "v." at text[at] is between names: versus in Roe v. Wade; a letter behind an initial or a
+ * title, as in J. v. Neumann; NULL: it is not between names. */
 static const struct csm_abbreviation *between_names(const char *text, size_t at)
 {
     static const struct csm_abbreviation versus = {"v", "versus", MIDDLE}, von = {"v", "v", MIDDLE};
     size_t before = at > 0 ? at - 1 : 0;
     while (before > 0 && strchr(" \t\n(\"", text[before - 1]) == NULL && at - before < 64)
         before--;
-    if (at < 2 || !isupper((unsigned char)text[before]) || text[at + 1] != '.' || text[at + 2] != ' ' ||
+    if (at < before + 2 || !isupper((unsigned char)text[before]) || text[at + 1] != '.' || text[at + 2] != ' ' ||
         !isupper((unsigned char)text[at + 3]))
         return NULL;
-    return at - before == 3 && text[before + 1] == '.' ? &von : &versus;
+    const size_t n = at - before - 2; /* of the word before, without its point */
+    const struct csm_abbreviation *title = csm_abbreviation_find(text + before, n);
+    const bool is_person = text[at - 2] == '.' && (n == 1 || (title != NULL && title->use == MIDDLE));
+    return is_person ? &von : &versus;
 }
 
 /* Whether the word at text[at] stands behind a digit and a space: 10 Mio. */
 static bool is_behind_number(const char *text, size_t at)
 {
-    const size_t space = at > 1 && text[at - 1] == ' ' ? 1 : at > 2 && strncmp(text + at - 2, "\xC2\xA0", 2) == 0 ? 2 : 0;
-    return space > 0 && isdigit((unsigned char)text[at - space - 1]);
+    const bool is_wide = at > 2 && strncmp(text + at - 2, "\xC2\xA0", 2) == 0;
+    const size_t space = is_wide ? 2 : 1;
+    return at > space && (is_wide || text[at - 1] == ' ') && isdigit((unsigned char)text[at - space - 1]);
 }
 
 const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n)

@@ -55,7 +55,7 @@ static const struct {
     {"\\[\\^[^\\]\\s]{1,40}\\]", ""},
     {"(?m)^([ \\t]*>[ \\t]*)\\[!(\\w{1,20})\\][ \\t]*$", "$2$3."},
     /* >5 compares, in a line of its own; what is marked so in more than one is a quote, as is >1. */
-    {"(?m)^[ \\t]*>[^\\n]*\\n[ \\t]*>[^\\n]*(?:\\n[ \\t]*>[^\\n]*)*+(*SKIP)(*F)|^[ \\t]*>(?=\\d)(?!\\d+[.)] )", "\\\\>"},
+    {"(?m)^[ \\t]*>[^\\n]*(?:\\n[ \\t]*>[^\\n]*)++(*SKIP)(*F)|^[ \\t]*>(?=\\d)(?!\\d+[.)] )", "\\\\>"},
     /* a line break that was written out, and marks of other dialects */
     {"(?<![\\\\\\w:])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)|(?<=\\w|[.!?:,;])\\\\n(?=[A-Z#*\\d -]|\\\\n|$)",
      "\n"},

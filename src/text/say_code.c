@@ -90,7 +90,8 @@ static bool short_number(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* 3c2919f, d41d8cd98f00b204: letters and digits one by one, a comma after four of a long one. */
+/* 3c2919f, d41d8cd98f00b204: letters and digits one by one, a comma after four of a long one; a word
+ * and a number are none, cafe2024. */
 static bool hash(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group all = csm_group(found, 0);
@@ -214,7 +215,7 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT, "(?<![\\w.,$-])1[38]00 \\d{3} \\d{3}(?![\\w.,]\\d| \\d)", telephone, NULL},
     {AT_WORD, "(?<!\\w)[A-Z]{2}\\d\\d(?: [A-Z0-9]{4}){3,7}(?: [A-Z0-9]{1,3})?(?!\\w)", account, NULL},
     {AT_DIGIT | AT_WORD,
-     "(?<![\\w.#@/:-])(?=\\d*[a-fA-F])(?=[a-fA-F]*\\d)(?!\\d+[eE]\\d+(?!\\w))"
+     "(?<![\\w.#@/:-])(?=\\d*[a-fA-F])(?=[a-fA-F]*\\d)(?!\\d+[eE]\\d+(?!\\w))(?![a-fA-F]{3,}\\d{1,4}(?!\\w))"
      "(?:[0-9a-f]{7,128}|[0-9A-F]{7,128})(?![\\w-]|[.,]\\d)",
      hash, NULL},
     {AT_DIGIT, "(?<![\\w.])\\d{3}-\\d{2}-\\d{4}(?![\\w-])", digit_groups, NULL},

@@ -310,9 +310,11 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
     "TWD|ZAR|CZK|HUF|RUB|UAH|ILS|THB|AED|SAR|NGN|IDR|VND|PKR)"
 /* Whether a group behind a plain space is none, as things follow that are counted: $5 100 times. */
 #define COUNTED                                                                                    \
-    "\\d{1,3} (?!000)\\d{3} (?!(?:and|per|for|from|with|was|were|but|each|more|less|after|before|"    \
-    "when|than|while|plus|into|because|which|that|due|this|last|next|now|today|[mb]illion|"          \
-    "thousand|dollars|euros|pounds)\\b)[a-z]{3}"
+    "\\d{1,3} (?!000)\\d{3}(?: ?%|(?!z\\x{142}|(?:[kmb]|[bmt]n|mil|mln|kr)\\b)[a-z]|"                 \
+    " (?:km|kg|cm|ml)\\b|"                                                                          \
+    " (?!(?:and|per|for|from|with|was|were|but|each|more|less|after|before|when|than|while|plus|"    \
+    "into|because|which|that|due|this|last|next|now|today|total|net|off|[mb]illion|thousand|"        \
+    "dollars|euros|pounds)\\b)[a-z]{3})"
 /* 10 000,50  1.234,56  1'000.50  1,00,000.50  3,5  .99; 5.- and 5,- are whole. */
 #define AMOUNT_                                                                                    \
     "(?:(?!" COUNTED ")\\d{1,3}(?:[ \\x{A0}\\x{202F}\\x{2009}]\\d{3})+(?![\\d\\x{A0}\\x{202F}]| \\d)"             \
@@ -336,8 +338,8 @@ const struct csm_say_rule csm_say_money[] = {
      "(\\+(?!\\w))?(?: ?(USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
     {AT_WORD,
-     "(?<!\\w)()(Rs\\.?|Rp|K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))[ \\x{A0}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE
-     "(?:/-)?(\\+(?!\\w))?()",
+     "(?<!\\w)()(Rs\\.?|Rp|K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))"
+     "[ \\x{A0}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(?:/-)?(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_WORD,
      "(?<!\\w)()" CODE "[ \\x{A0}\\x{202F}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE

@@ -129,6 +129,8 @@ static bool is_quoted(const char *text, size_t at)
         begin--;
     bool is_open = at - begin == FAR;
     for (size_t i = is_open ? at : begin; i < at; i++) {
+        const bool opens = text[at] == '"' && strncmp(text + i, "``", 2) == 0; /* as TeX has it */
+        is_open = is_open || opens;
         if (text[i] != text[at])
             continue;
         const char before = i > 0 ? text[i - 1] : ' ';

@@ -20,7 +20,6 @@ static const struct {
     {"%", "percent"},
     {"#", "number"},
     {"$", "dollar"},
-    {"-->\n", "\n"}, /* a comment's end */
     {"-->", "to"},
     {"->", "to"},
     {"=>", "to"},
@@ -362,6 +361,7 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=[\\w)] )\\*\\*(?= \\d)", to_the_power, NULL},
     {AT_SIGN, "(?<=\\d |\\) |\\W\\w |^\\w )\\*(?= [\\w(])|(?<=[\\w)])\\*(?=[\\w(])", times, NULL},
     {AT_WORD, "(?<![\\w.])([A-Z])\\.(?=\\d)", letter, NULL}, /* H.264 */
+    {AT_SIGN, "-->(?=\\n|$)", apart, NULL}, /* a comment's end */
     {AT_WORD, "(?<!\\w)[Nn][\\x{B0}\\x{BA}](?= ?\\d)", number_sign, NULL},
     {AT_SIGN, "(?<![\\w~])~ ?(?=[$\\x{A3}\\x{20AC}]?\\d)", about, NULL},
     {AT_SIGN, "(?<=\\w)\\x{B7}(?=\\w)", times, NULL},

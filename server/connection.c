@@ -148,14 +148,39 @@ static void linger(struct connection *c)
         connection_set_deadline(c, LINGER_MS);
 }
 
+/* The end of what a client sends is its end, unless its protocol has an answer for it: who has left
+ * looks the same. */
+static void end_input(struct connection *c)
+{
+    c->is_ended = true;
+    if (c->phase == OPEN && c->hooks.on_end != NULL)
+        c->hooks.on_end(c->owner, bufferevent_get_input(c->bev));
+    else if (c->phase != FLUSHING)
+        lose(c);
+}
+
 static void on_read(struct bufferevent *bev, void *user)
 {
     struct connection *c = user;
     struct evbuffer *input = bufferevent_get_input(bev);
     if (c->phase != OPEN)
         evbuffer_drain(input, evbuffer_get_length(input));
+    else if (c->is_ended) /* poked */
+        end_input(c);
     else if (c->hooks.on_input != NULL)
         c->hooks.on_input(c->owner, input);
+}
+
+/* Close the connection that is idle longest, and has taken its answers; false: none is. */
+static bool make_room(struct connections *all)
+{
+    struct connection *c;
+    TAILQ_FOREACH(c, &all->open, entry)
+        if (c->is_idle && c->phase == OPEN && connection_waiting(c) == 0) {
+            lose(c);
+            return true;
+        }
+    return false;
 }
 
 static void on_write(struct bufferevent *bev, void *user)
@@ -167,6 +192,8 @@ static void on_write(struct bufferevent *bev, void *user)
     } else if (c->phase == OPEN && c->hooks.on_drained != NULL) {
         c->hooks.on_drained(c->owner);
     }
+    if (c->all->is_paused && c->is_idle) /* others wait for its place */
+        make_room(c->all);
 }
 
 static bool is_plain_http(struct bufferevent *bev, const struct connection *c)
@@ -195,17 +222,6 @@ static void refuse_plain_http(struct connection *c)
     shutdown(fd, SHUT_WR);
 }
 
-/* The end of what a client sends is the end of the client where it has to wait for an answer: who
- * has left looks the same. What is answered at once goes out all the same. */
-static void end_input(struct connection *c)
-{
-    c->is_ended = true;
-    if (c->phase == OPEN && c->hooks.on_end != NULL)
-        c->hooks.on_end(c->owner, bufferevent_get_input(c->bev));
-    if (c->phase != FLUSHING)
-        lose(c);
-}
-
 static void on_event(struct bufferevent *bev, short what, void *user)
 {
     struct connection *c = user;
@@ -215,7 +231,8 @@ static void on_event(struct bufferevent *bev, short what, void *user)
         refuse_plain_http(c);
     while (ERR_get_error() != 0) {
     }
-    if ((what & BEV_EVENT_EOF) != 0 && c->all->tls == NULL)
+    const short why = what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT); /* of both directions */
+    if (why == BEV_EVENT_EOF && c->all->tls == NULL)
         end_input(c);
     else
         lose(c);
@@ -229,18 +246,6 @@ static void on_deadline(evutil_socket_t fd, short what, void *user)
         c->hooks.on_deadline(c->owner);
     else
         lose(c);
-}
-
-/* Close the connection that is idle longest; false: none is. */
-static bool make_room(struct connections *all)
-{
-    struct connection *c;
-    TAILQ_FOREACH(c, &all->open, entry)
-        if (c->is_idle && c->phase == OPEN) {
-            lose(c);
-            return true;
-        }
-    return false;
 }
 
 static void name_peer(struct connection *c, struct sockaddr *address, int length)
@@ -284,10 +289,10 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
     bufferevent_setwatermark(c->bev, EV_READ, 0, READ_HIGH_WATER);
     const struct timeval write_timeout = milliseconds(all->limits.write_ms);
     bufferevent_set_timeouts(c->bev, NULL, &write_timeout);
+    if (all->n_open >= all->limits.max_sockets && !make_room(all)) /* it is not idle yet itself */
+        pause_listening(all, true);
     l->on_accept(l->user, c);
     bufferevent_enable(c->bev, EV_READ | EV_WRITE);
-    if (all->n_open >= all->limits.max_sockets && !make_room(all))
-        pause_listening(all, true);
 }
 
 /* Out of descriptors, say: wait until a connection ends. */
@@ -410,6 +415,12 @@ csm_status connections_listen(struct connections *all, const char *host, int por
     return all->n_listeners > n_before ? CSM_OK : csm_fail(err, CSM_BAD_FILE, "%s: %s", host, missed->text);
 }
 
+static int has_no_passphrase(char *to, int size, int is_for_writing, void *user)
+{
+    (void)to, (void)size, (void)is_for_writing, (void)user;
+    return -1;
+}
+
 csm_status connections_use_tls(struct connections *all, const char *cert, const char *key,
                                csm_error *err)
 {
@@ -417,6 +428,8 @@ csm_status connections_use_tls(struct connections *all, const char *cert, const 
     if (tls == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "TLS: out of memory");
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
+    if (all->tls != NULL) /* the loop does not wait for somebody who types one */
+        SSL_CTX_set_default_passwd_cb(tls, has_no_passphrase);
     const char *wrong = NULL;
     if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
         wrong = cert;
@@ -492,6 +505,11 @@ size_t connection_waiting(const struct connection *c)
     return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
+bool connection_has_ended(const struct connection *c)
+{
+    return c->is_ended;
+}
+
 void connection_poke(struct connection *c)
 {
     bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
@@ -523,6 +541,11 @@ void connection_close(struct connection *c)
     connection_set_deadline(c, FLUSH_MS);
     if (connection_waiting(c) == 0)
         linger(c);
+}
+
+void connection_lose(struct connection *c)
+{
+    lose(c);
 }
 
 void connection_drop(struct connection *c)

@@ -20,15 +20,17 @@ struct connection;
 /* What a protocol hears of its connection. After on_gone the connection is no more. */
 struct connection_hooks {
     void (*on_input)(void *owner, struct evbuffer *input);
-    /* The client sends no more than this input. It may still read: what is answered at once, and
-     * closed, it gets; of a connection that is still open then it is gone. NULL: it is gone. */
+    /* The client sends no more than this input, and may still read: the owner answers, and closes
+     * or loses the connection. Called again where it is poked. NULL: the client is gone. */
     void (*on_end)(void *owner, struct evbuffer *input);
     void (*on_drained)(void *owner);  /* less than CONNECTION_LOW_WATER waits to be sent */
     void (*on_gone)(void *owner);     /* the client left, stalled, or the deadline passed */
     void (*on_deadline)(void *owner); /* NULL: the connection is dropped */
 };
 
-enum { CONNECTION_LOW_WATER = 64 * 1024 };
+/* Bytes that wait. Of more than CONNECTION_FULL some are answers that the client does not take, since
+ * speech pauses before: what it asks on is left where it is until CONNECTION_LOW_WATER is reached. */
+enum { CONNECTION_LOW_WATER = 64 * 1024, CONNECTION_FULL = 512 * 1024 };
 
 struct connection_limits {
     size_t max_sockets; /* at once; the one that is idle longest makes room for a new one */
@@ -48,7 +50,8 @@ csm_status connections_listen(struct connections *all, const char *host, int por
                               void (*on_accept)(void *user, struct connection *c), void *user,
                               int *bound, csm_error *missed, csm_error *err);
 
-/* Encrypt what is accepted from now on. PEM files. CSM_BAD_FILE: all is as it was. */
+/* Encrypt what is accepted from now on. PEM files; a key may ask for its passphrase at the
+ * terminal the first time, and not again. CSM_BAD_FILE: all is as it was. */
 csm_status connections_use_tls(struct connections *all, const char *cert, const char *key,
                                csm_error *err);
 
@@ -67,7 +70,8 @@ void connection_set_idle(struct connection *c, bool is_idle);
 
 struct evbuffer *connection_output(struct connection *c); /* append here what is to be sent */
 size_t connection_waiting(const struct connection *c);    /* bytes not yet taken by the system */
-void connection_poke(struct connection *c); /* on_input once more, later, for what is there */
+bool connection_has_ended(const struct connection *c);    /* the client sends no more */
+void connection_poke(struct connection *c); /* on_input, or on_end, once more, later */
 const char *connection_peer(const struct connection *c); /* the client's address */
 
 /* The client takes the close for the end of what it gets, which has no length of its own: from now
@@ -75,9 +79,11 @@ const char *connection_peer(const struct connection *c); /* the client's address
 void connection_end_by_reset(struct connection *c);
 
 /* Forget the owner; send what waits, then close (connection_drop: close at once;
- * connection_break: as the connection ends where not all was sent). */
+ * connection_break: as the connection ends where not all was sent; connection_lose: as where the
+ * client left, of which the owner hears). */
 void connection_close(struct connection *c);
 void connection_break(struct connection *c);
+void connection_lose(struct connection *c);
 void connection_drop(struct connection *c);
 
 #endif

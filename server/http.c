@@ -24,13 +24,6 @@ static void wake(struct http *http)
     evtimer_add(http->next, &(struct timeval){0});
 }
 
-static void turn_hand_over(struct turn *t)
-{
-    TAILQ_REMOVE(&t->http->asked, t, asked);
-    t->is_asked = false;
-    t->http->handlers.on_request(t->http->handlers.user, &t->request);
-}
-
 /* As many a turn of the loop as a millisecond has room for, so that sound goes out between
  * requests that come together: each takes a part of one, for its text and its voice. */
 static void hand_over(evutil_socket_t fd, short what, void *user)
@@ -39,8 +32,14 @@ static void hand_over(evutil_socket_t fd, short what, void *user)
     struct http *http = user;
     const uint64_t until = http_now_us() + TURN_US;
     struct turn *t;
-    while ((t = TAILQ_FIRST(&http->asked)) != NULL && http_now_us() < until)
-        turn_hand_over(t);
+    while ((t = TAILQ_FIRST(&http->asked)) != NULL && http_now_us() < until) {
+        struct connection *c = t->c; /* there until the next turn of the loop */
+        TAILQ_REMOVE(&http->asked, t, asked);
+        t->is_asked = false;
+        http->handlers.on_request(http->handlers.user, &t->request);
+        if (connection_has_ended(c))
+            connection_poke(c); /* on_end looks whether it was answered */
+    }
     if (t != NULL)
         wake(http);
 }
@@ -145,39 +144,43 @@ void turn_break(struct turn *t, int status, const char *why)
 
 /* ---- the connection's news -------------------------------------------------------- */
 
-/* A turn within on_input is freed by it: the loop looks whether it still lives. */
-static void on_input(void *owner, struct evbuffer *input)
+bool turn_is_full(const struct turn *t)
 {
-    struct turn *t = owner;
+    return connection_waiting(t->c) > CONNECTION_LOW_WATER;
+}
+
+/* A turn within it is freed by it: the loop looks whether it still lives. false: it does not. */
+static bool read_on(struct turn *t, struct evbuffer *input)
+{
     t->is_reading = true;
     while (t->c != NULL && turn_read_step(t, input)) {
     }
-    if (t->c == NULL)
-        turn_free(t);
-    else
-        t->is_reading = false;
+    t->is_reading = false;
+    if (t->c != NULL)
+        return true;
+    turn_free(t);
+    return false;
 }
 
-/* Requests that are whole are handed over now, in their order: the first that has no answer at
- * once is the last one, and its client gone. */
+static void on_input(void *owner, struct evbuffer *input)
+{
+    read_on(owner, input);
+}
+
+/* Requests that are whole are handed over in their turn: the first that has no answer at once is
+ * the last one, and its client gone. */
 static void on_end(void *owner, struct evbuffer *input)
 {
     struct turn *t = owner;
-    t->is_reading = true;
-    do {
-        if (t->is_asked)
-            turn_hand_over(t);
-        while (t->c != NULL && turn_read_step(t, input)) {
-        }
-    } while (t->c != NULL && t->is_asked);
-    t->is_reading = false;
+    if (!read_on(t, input) || t->is_asked || (t->state == IN_HEAD && turn_is_full(t)))
+        return;
     struct connection *c = t->c;
-    if (c == NULL) {
-        turn_free(t);
-    } else if (t->state == IN_HEAD && connection_waiting(c) > 0) { /* answered; nothing else was asked */
-        turn_release(t);
-        connection_close(c);
+    if (t->state != IN_HEAD) {
+        connection_lose(c);
+        return;
     }
+    turn_release(t); /* all is answered, and nothing else was asked */
+    connection_close(c);
 }
 
 void turn_forget(struct turn *t, bool has_ended)
@@ -211,6 +214,8 @@ static void on_drained(void *owner)
     struct turn *t = owner;
     if (t->request.on_drained != NULL)
         t->request.on_drained(t->request.owner);
+    else if (t->state == IN_HEAD)
+        connection_poke(t->c); /* for requests that found it full */
 }
 
 static void on_deadline(void *owner)

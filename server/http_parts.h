@@ -52,6 +52,10 @@ void turn_ask(struct turn *t);
 /* Its id: the client's, or one of ours. */
 void turn_name(struct turn *t);
 
+/* So much waits for the client that nothing else is begun: who asks on and on and takes no answer
+ * would have the memory of all. */
+bool turn_is_full(const struct turn *t);
+
 /* Ready for the next head. */
 void turn_reset(struct turn *t);
 

@@ -56,6 +56,8 @@ static void ask_for_body(struct turn *t)
 
 static bool read_head(struct turn *t, struct evbuffer *input)
 {
+    if (turn_is_full(t))
+        return false;
     if (t->n_scanned == 0)
         skip_empty_lines(input);
     if (evbuffer_get_length(input) == 0)

@@ -324,7 +324,7 @@ static void on_item(struct realtime *t, const json_t *message)
     if (!add_content(t, item))
         return;
     json_t *added = json_deep_copy(item);
-    if (json_object_get(added, "id") == NULL) {
+    if (!json_is_string(json_object_get(added, "id"))) {
         char id[36];
         bytes_random_name("item_", id);
         json_object_set_new(added, "id", json_string(id));
@@ -426,6 +426,10 @@ static void on_response(struct realtime *t, const json_t *message)
     }
     if (input != NULL && !json_is_null(input) && !json_is_array(input)) {
         send_error(t, "invalid_value", "response.input: expected an array of items");
+        return;
+    }
+    if (metadata != NULL && !json_is_null(metadata) && !json_is_object(metadata)) {
+        send_error(t, "invalid_value", "response.metadata: expected an object");
         return;
     }
     if (!read_settings(t, settings, &request, &why)) {

@@ -47,16 +47,18 @@ bool router_is_loopback(const char *host)
            strcasecmp(host, "localhost") == 0;
 }
 
-/* OpenAI's routes are there without /v1, too: base URLs are given either way. */
-static bool has_path(const struct route *route, const char *path)
+/* What a path has behind the route's own, the name that the route asks for; NULL: it is another's.
+ * Names may have slashes, as those of models (ORGANIZATION/MODEL) do. OpenAI's routes are there
+ * without /v1, too: base URLs are given either way. */
+static const char *name_in_path(const struct route *route, const char *path)
 {
     const char *own = route->path;
     if (strncmp(own, "/v1/", 4) == 0 && strncmp(path, "/v1/", 4) != 0)
         own += 3;
     const size_t n = strlen(own);
     if (n < 2 || own[n - 1] != '/')
-        return strcmp(own, path) == 0;
-    return strncmp(own, path, n) == 0 && path[n] != '\0' && strchr(path + n, '/') == NULL;
+        return strcmp(own, path) == 0 ? path + n : NULL;
+    return strncmp(own, path, n) == 0 && path[n] != '\0' ? path + n : NULL;
 }
 
 static bool has_method(const struct route *route, const char *method)
@@ -69,7 +71,7 @@ static const struct route *find_route(const struct http_request *r, bool *has_ot
 {
     *has_other = false;
     for (size_t i = 0; i < N_ROUTES; i++) {
-        if (!has_path(&routes[i], r->head.path))
+        if (name_in_path(&routes[i], r->head.path) == NULL)
             continue;
         if (has_method(&routes[i], r->head.method))
             return &routes[i];
@@ -155,7 +157,7 @@ static void add_methods(struct http_request *r, const char *header)
 {
     char methods[64] = "OPTIONS";
     for (size_t i = 0; i < N_ROUTES; i++)
-        if (strcmp(r->head.path, "*") == 0 || has_path(&routes[i], r->head.path)) {
+        if (strcmp(r->head.path, "*") == 0 || name_in_path(&routes[i], r->head.path) != NULL) {
             const char *method = routes[i].method;
             const size_t n = strlen(methods);
             if (strstr(methods, method) == NULL)
@@ -234,10 +236,8 @@ static void on_request(void *user, struct http_request *r)
         reply_error(r, 503, "", "not_ready", "the server is ending");
         return;
     }
-    char name[256] = "";
-    const size_t n = strlen(route->path);
-    if (route->path[n - 1] == '/')
-        snprintf(name, sizeof name, "%s", strrchr(r->head.path, '/') + 1);
+    char name[256];
+    snprintf(name, sizeof name, "%s", name_in_path(route, r->head.path));
     if (!http_percent_decode(name)) {
         reply_error(r, 400, "", "invalid_path", "the path: expected %% and two hexadecimal digits");
         return;

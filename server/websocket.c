@@ -49,7 +49,8 @@ static ssize_t receive(wslay_event_context_ptr frames, uint8_t *to, size_t n, in
 {
     (void)flags;
     struct websocket *ws = user;
-    const int got = evbuffer_remove(ws->input, to, n);
+    const size_t n_waiting = connection_waiting(ws->c) + wslay_event_get_queued_msg_length(frames);
+    const int got = n_waiting > CONNECTION_FULL ? 0 : evbuffer_remove(ws->input, to, n);
     if (got > 0)
         return got;
     wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
@@ -132,6 +133,7 @@ static void on_drained(void *user)
     struct websocket *ws = user;
     if (!ws->is_over && ws->hooks.on_drained != NULL)
         ws->hooks.on_drained(ws->owner);
+    connection_poke(ws->c); /* for messages that found it full */
 }
 
 static void on_deadline(void *user)

@@ -393,29 +393,43 @@ static int read_step(struct wyoming *w, struct evbuffer *input)
     return 1;
 }
 
-static void on_input(void *owner, struct evbuffer *input)
+static bool is_full(const struct wyoming *w)
 {
-    struct wyoming *w = owner;
+    return connection_waiting(w->c) > CONNECTION_FULL;
+}
+
+/* false: it was closed. */
+static bool read_on(struct wyoming *w, struct evbuffer *input)
+{
     int read = 1;
     w->is_reading = true;
-    while (read == 1)
+    while (read == 1 && !is_full(w))
         read = read_step(w, input);
     w->is_reading = false;
     connection_set_deadline(w->c, IDLE_MS);
-    if (read < 0) {
-        send_error(w, "protocol", "expected an event: a line of JSON with a type");
-        connection_close(w->c);
-        wyoming_free(w);
-    }
+    if (read >= 0)
+        return true;
+    send_error(w, "protocol", "expected an event: a line of JSON with a type");
+    connection_close(w->c);
+    wyoming_free(w);
+    return false;
+}
+
+static void on_input(void *owner, struct evbuffer *input)
+{
+    read_on(owner, input);
 }
 
 /* Who is being spoken to and sends no more has left. */
 static void on_input_end(void *owner, struct evbuffer *input)
 {
-    (void)input;
     struct wyoming *w = owner;
-    if (w->saying != NULL)
+    if (!read_on(w, input) || (w->saying == NULL && is_full(w)))
         return;
+    if (w->saying != NULL) {
+        connection_lose(w->c);
+        return;
+    }
     connection_close(w->c);
     wyoming_free(w);
 }
@@ -428,8 +442,10 @@ static void on_gone(void *owner)
 static void on_drained(void *owner)
 {
     struct wyoming *w = owner;
+    struct connection *c = w->c; /* there until the next turn of the loop */
     if (w->saying != NULL)
         saying_go_on(w->saying);
+    connection_poke(c); /* for events that found it full */
 }
 
 static void on_ending(void *owner)

@@ -103,6 +103,26 @@ def attack(port, n, stop):
     return threads
 
 
+def test_events_whose_answers_nobody_takes_are_left_where_they_are(start):
+    s = start("--wyoming-port", 0)
+    text = b"\x81\x82\0\0\0\0{}"  # a frame of a client
+    floods = {s.wyoming_port: (b"", b'{"type":"describe"}\n'),
+              s.port: (b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                       b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", text)}
+    before = s.rss_kb()
+    for port, (begin, one) in floods.items():
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5) as flood:
+            flood.sendall(begin)
+            try:
+                for _ in range(300):  # answers of 140 MB
+                    flood.sendall(one * 2000)
+            except TimeoutError:
+                pass
+            assert s.rss_kb() - before < 8000
+            assert s.request("GET", "/health")[0] == 200
+    assert s.stop() == 0
+
+
 def test_honest_clients_get_their_bytes_and_memory_comes_back(start):
     random.seed(1)
     # What is kept read grows up to its limit, by design: a low one, so that the rest is seen.

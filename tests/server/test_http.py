@@ -2,6 +2,7 @@
 """HTTP itself: what is read, what is refused, and in which envelope."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -149,10 +150,20 @@ def test_who_asks_and_sends_no_more_is_answered_at_once(server):
     page = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     whole = server.request("GET", "/")[2]
     assert answers(page * 5).count(whole) == 5
+    assert answers(page * 300).count(whole) == 300  # more than waits for a client at once
     assert status_of(answers(head(b"Content-Length: 1") + b"{")) == 400
     assert answers(head(b"Content-Length: %d" % len(BODY)) + BODY) == b"" == answers(page[:-2])
     assert wait_until(lambda: server.metric("csm_requests_running") == 0)
-    assert json.loads(answers(b'{"type": "describe"}\n', server.wyoming_port).split(b"\n")[0])["type"] == "info"
+    describe = b'{"type": "describe"}\n'
+    assert json.loads(answers(describe, server.wyoming_port).split(b"\n")[0])["type"] == "info"
+    n_before = server.n_descriptors()
+    for port, asked in (server.port, page * 3000), (server.wyoming_port, describe * 9000):
+        for _ in range(5):  # who leaves while much waits for it leaves nothing behind: an end, and a reset
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+                s.sendall(asked)
+                time.sleep(0.05)
+                s.shutdown(socket.SHUT_WR)
+    assert wait_until(lambda: server.n_descriptors() <= n_before)
 
 
 def test_requests_follow_each_other_on_one_connection(server):
@@ -165,6 +176,53 @@ def test_requests_follow_each_other_on_one_connection(server):
         connection.request("POST", "/v1/audio/speech", BODY)
         assert connection.getresponse().read() == generate(TEXT, 1)
     connection.close()
+
+
+def test_who_asks_on_and_takes_nothing_has_little_memory(start):
+    """Answers that are not taken hold up what is asked behind them; at the end none is cut."""
+    s = start()
+    before = s.rss_kb()
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 3000  # 93 MB
+    with socket.socket() as greedy:
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        greedy.settimeout(10)
+        greedy.connect(("127.0.0.1", s.port))
+        greedy.sendall(asked)
+        assert not wait_until(lambda: s.rss_kb() - before > 8000, timeout=1)
+        assert s.request("GET", "/health")[0] == 200
+        s.process.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: any("signal 15" in line for line in s.log))
+        taken = b""
+        while piece := greedy.recv(65536):
+            taken += piece
+    one = re.match(rb".*?Content-Length: (\d+)\r\n\r\n", taken, re.S)
+    cut = taken.split(b"HTTP/1.1 200 OK")[1:]
+    assert len(cut) > 1 and all(len(each.split(b"\r\n\r\n", 1)[1]) == int(one[1]) for each in cut)
+    assert s.stop() == 0
+
+
+def test_who_finds_no_place_waits_for_one(start):
+    s = start("--max-sockets", 8)
+    held = []
+    for _ in range(8):
+        held.append(s.socket())
+        held[-1].sendall(head(b"Expect: 100-continue", b"Content-Length: 2"))
+        assert status_of(held[-1].recv(65536)) == 100
+    with s.socket() as late:
+        late.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        late.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+        held[0].sendall(b"{}")  # answered, and idle from then on
+        assert status_of(held[0].recv(65536)) == 400
+        late.settimeout(10)
+        assert status_of(late.recv(65536)) == 200
+    for each in held[1:]:
+        each.sendall(b"{}")
+        assert status_of(each.recv(65536)) == 400
+    for each in held:
+        each.close()
+    assert s.stop() == 0
 
 
 def test_http_10_gets_the_sound_without_chunks(server):
@@ -213,7 +271,9 @@ def test_models_health_and_metrics(server):
     assert "tts-1" in names and "gpt-4o-mini-tts" in names
     assert [m["id"] for m in json.loads(server.request("GET", "/v1/audio/models")[2])["models"]] == names
     assert json.loads(server.request("GET", "/v1/models/tts-1")[2])["object"] == "model"
-    assert server.request("GET", "/v1/models/none")[0] == 404
+    for none in "none", "sesame/csm-1b", "sesame%2Fcsm-1b":
+        status, _, answer = server.request("GET", f"/v1/models/{none}")
+        assert status == 404 and json.loads(answer)["error"]["code"] == "model_not_found"
     assert json.loads(server.request("GET", "/health")[2])["status"] == "ok"
     before = server.metric("csm_frames_total")
     n = len(server.speak(seed=1)) // 3840
@@ -358,9 +418,10 @@ def test_keys_and_a_certificate_are_read_again(start, tmp_path):
     """At SIGHUP, for those who come then; a file that cannot be read changes nothing."""
     keys, cert, key = tmp_path / "keys", tmp_path / "cert.pem", tmp_path / "key.pem"
 
-    def certify(name):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}"], check=True, capture_output=True)
+    def certify(name, *locked):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout",
+                        key, "-out", cert, "-days", "2", "-subj", f"/CN={name}", *(locked or ["-nodes"])],
+                       check=True, capture_output=True)
 
     def told(what):
         s.process.send_signal(signal.SIGHUP)
@@ -373,7 +434,10 @@ def test_keys_and_a_certificate_are_read_again(start, tmp_path):
 
     keys.write_text("old\n")
     certify("old")
+    stdin, (silent, held) = os.dup(0), os.pipe()  # where a passphrase would be asked for
+    os.dup2(silent, 0)
     s = start("--api-key-file", keys, "--tls-cert", cert, "--tls-key", key)
+    os.dup2(stdin, 0)
     assert (status("old"), status("new")) == (200, 401)
     first = ssl.get_server_certificate(("127.0.0.1", s.port))
     keys.write_text("new\n")
@@ -385,6 +449,11 @@ def test_keys_and_a_certificate_are_read_again(start, tmp_path):
     cert.write_text("none")
     told("the certificate of before is kept")
     assert (status("old"), status("new")) == (401, 200)
+    certify("locked", "-passout", "pass:secret")  # nobody is there to be asked
+    told("the certificate of before is kept")
+    assert status("new") == 200
+    for each in stdin, silent, held:
+        os.close(each)
     assert s.stop() == 0
 
 

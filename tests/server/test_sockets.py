@@ -343,6 +343,8 @@ def test_realtime_items_are_there_before_what_belongs_to_them(server, is_beta):
     headers = {"OpenAI-Beta": "realtime=v1"} if is_beta else {}
     with Socket(server, "/v1/realtime", additional_headers=headers) as s:
         s.next()
+        s.send("response.create", response={"metadata": "1"})
+        assert s.next()["error"]["message"] == "response.metadata: expected an object"
         s.send("conversation.item.create", item={"id": "mine", "type": "message", "role": "user", "content": [
             {"type": "input_text", "text": TEXT}]})
         s.send("response.create", response={"metadata": {"client_event_id": "1"}})

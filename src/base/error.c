@@ -47,7 +47,7 @@ csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
     va_start(args, format);
     csm_vformat(text, sizeof text, format, args);
     va_end(args);
-    if (text[0] == ':') { /* about a name that is empty, as of --model-path "$UNSET" */
+    if (strncmp(text, ": ", 2) == 0) { /* about a name that is empty, as of --model-path "$UNSET" */
         memmove(text + 2, text, sizeof text - 3);
         memcpy(text, "''", 2);
         text[sizeof text - 1] = '\0';

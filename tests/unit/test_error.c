@@ -29,6 +29,8 @@ static void an_empty_name_is_seen(void **state)
     csm_error err;
     (void)csm_fail(&err, CSM_BAD_FILE, "%s: cannot be read", "");
     assert_string_equal(err.text, "'': cannot be read");
+    (void)csm_fail(&err, CSM_BAD_FILE, "%s: cannot be read", ":0.wav");
+    assert_string_equal(err.text, ":0.wav: cannot be read");
 }
 
 static void fail_cuts_a_long_message(void **state)

@@ -35,7 +35,7 @@ struct connection {
     struct connection_hooks hooks;
     void *owner;
     enum phase phase;
-    bool is_idle;
+    bool is_idle, was_busy;
     bool is_ended;        /* the client sends no more */
     bool ends_by_reset;   /* unless all was sent */
     bool is_broken;       /* not all will be */
@@ -171,18 +171,6 @@ static void on_read(struct bufferevent *bev, void *user)
         c->hooks.on_input(c->owner, input);
 }
 
-/* Close the connection that is idle longest, and has taken its answers; false: none is. */
-static bool make_room(struct connections *all)
-{
-    struct connection *c;
-    TAILQ_FOREACH(c, &all->open, entry)
-        if (c->is_idle && c->phase == OPEN && connection_waiting(c) == 0) {
-            lose(c);
-            return true;
-        }
-    return false;
-}
-
 static void on_write(struct bufferevent *bev, void *user)
 {
     struct connection *c = user;
@@ -192,8 +180,10 @@ static void on_write(struct bufferevent *bev, void *user)
     } else if (c->phase == OPEN && c->hooks.on_drained != NULL) {
         c->hooks.on_drained(c->owner);
     }
-    if (c->all->is_paused && c->is_idle) /* others wait for its place */
-        make_room(c->all);
+    const bool is_answered = c->phase == OPEN && c->is_idle && c->was_busy && connection_waiting(c) == 0 &&
+                             evbuffer_get_length(bufferevent_get_input(bev)) == 0;
+    if (is_answered && c->all->is_paused) /* others wait for its place */
+        lose(c);
 }
 
 static bool is_plain_http(struct bufferevent *bev, const struct connection *c)
@@ -246,6 +236,18 @@ static void on_deadline(evutil_socket_t fd, short what, void *user)
         c->hooks.on_deadline(c->owner);
     else
         lose(c);
+}
+
+/* Close the connection that is idle longest, and has taken its answers; false: none is. */
+static bool make_room(struct connections *all)
+{
+    struct connection *c;
+    TAILQ_FOREACH(c, &all->open, entry)
+        if (c->is_idle && c->phase == OPEN && connection_waiting(c) == 0) {
+            lose(c);
+            return true;
+        }
+    return false;
 }
 
 static void name_peer(struct connection *c, struct sockaddr *address, int length)
@@ -489,6 +491,7 @@ void connection_set_deadline(struct connection *c, int ms)
 void connection_set_idle(struct connection *c, bool is_idle)
 {
     c->is_idle = is_idle;
+    c->was_busy = c->was_busy || !is_idle;
     if (c->phase != OPEN || !is_idle)
         return;
     TAILQ_REMOVE(&c->all->open, c, entry);

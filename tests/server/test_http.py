@@ -206,6 +206,7 @@ def test_who_finds_no_place_waits_for_one(start):
     held = []
     for _ in range(8):
         held.append(s.socket())
+        time.sleep(0.02)  # accepted, and nothing said yet
         held[-1].sendall(head(b"Expect: 100-continue", b"Content-Length: 2"))
         assert status_of(held[-1].recv(65536)) == 100
     with s.socket() as late:

@@ -515,7 +515,8 @@ bool connection_has_ended(const struct connection *c)
 
 void connection_poke(struct connection *c)
 {
-    bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    if (c->is_ended || evbuffer_get_length(bufferevent_get_input(c->bev)) > 0)
+        bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
 const char *connection_peer(const struct connection *c)

@@ -71,7 +71,7 @@ void connection_set_idle(struct connection *c, bool is_idle);
 struct evbuffer *connection_output(struct connection *c); /* append here what is to be sent */
 size_t connection_waiting(const struct connection *c);    /* bytes not yet taken by the system */
 bool connection_has_ended(const struct connection *c);    /* the client sends no more */
-void connection_poke(struct connection *c); /* on_input, or on_end, once more, later */
+void connection_poke(struct connection *c); /* on_input, for what is there, or on_end once more, later */
 const char *connection_peer(const struct connection *c); /* the client's address */
 
 /* The client takes the close for the end of what it gets, which has no length of its own: from now

@@ -93,7 +93,7 @@ static csm_generate_options options_of(size_t i)
         o.top_p = 0.9;
         o.depth_min_p = 0.02;
     }
-    o.min_frames = i % 8 == 1 ? 4 : 0;
+    o.min_frames = i % 8 != 1 ? 0 : o.max_frames < 4 ? o.max_frames : 4;
     if (i % 6 == 2) {
         o.forced = context_codes[1];
         o.n_forced = o.max_frames < 3 ? o.max_frames : 3;

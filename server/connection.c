@@ -335,6 +335,7 @@ void connections_free(struct connections *all)
         evconnlistener_free(all->listeners[i].socket);
     all->n_listeners = 0;
     on_bury(-1, 0, all);
+    event_base_loop(all->base, EVLOOP_NONBLOCK); /* a call that was still to come has its bufferevent's memory */
     event_free(all->bury);
     SSL_CTX_free(all->tls);
     free(all);

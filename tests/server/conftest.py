@@ -22,6 +22,7 @@ BUILD = pathlib.Path(os.environ.get("CSM_BUILD_DIR", ROOT / "build"))
 CSM = BUILD / "bin" / "csm"
 TEXT = "Hello there."
 PATIENCE = float(os.environ.get("CSM_PATIENCE", 1))  # for a csm that a sanitizer slows
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the servers would begin with it ignored
 
 
 class Server:

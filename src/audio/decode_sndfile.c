@@ -11,6 +11,7 @@
 #include <sndfile.h>
 
 #include "audio/audio_read.h"
+#include "audio/riff_lists.h"
 #include "base/error.h"
 
 /* The mapped file as libsndfile's stream. */
@@ -254,7 +255,7 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
     const size_t n_tag = tag_before_file(bytes, n_bytes);
     bytes = (const unsigned char *)bytes + n_tag;
     n_bytes -= n_tag;
-    struct stream stream = {bytes, (sf_count_t)n_bytes, 0};
+    struct stream stream = {bytes, (sf_count_t)csm_riff_before_broken_list(bytes, n_bytes), 0};
     SF_INFO info = {0};
     SNDFILE *file = n_bytes > 0 ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
     enum { UNSUPPORTED = 4 /* SF_ERR_UNSUPPORTED_ENCODING */ };

@@ -295,6 +295,16 @@ def test_encodings_within_containers_are_named(csm, tmp_path, name, data, says):
     assert done.returncode == 3 and f"{name}: {says}, which libsndfile does not read" in done.stderr
 
 
+def test_a_list_longer_than_its_file_costs_no_sound(csm, sound, tmp_path):
+    """libsndfile can read such a list without end: it gets the file up to it."""
+    whole, longer = tmp_path / "a.wav", tmp_path / "b.wav"
+    soundfile.write(whole, sound, 24000, subtype="PCM_16")
+    texts = b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0some recorder\0"
+    longer.write_bytes(whole.read_bytes() + texts + b"LIST\x40\0\0\0INFOISFT\x0e\0\0\0some")
+    codes = [csm("codec", "encode", p, tmp_path / "o.st") and (tmp_path / "o.st").read_bytes() for p in (whole, longer)]
+    assert codes[0] == codes[1]
+
+
 def test_a_damaged_page_of_ogg_is_told(csm, sound, tmp_path):
     """Its readers leave out what it holds."""
     path = tmp_path / "a.ogg"

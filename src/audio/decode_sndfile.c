@@ -11,6 +11,7 @@
 #include <sndfile.h>
 
 #include "audio/audio_read.h"
+#include "audio/riff.h"
 #include "audio/riff_lists.h"
 #include "base/error.h"
 
@@ -182,12 +183,10 @@ static size_t tag_before_file(const unsigned char *p, size_t n)
 static const char *missing_part(const unsigned char *p, size_t n)
 {
     size_t n_data = 0;
-    if (n >= 12 && memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WAVE", 4) == 0)
-        for (size_t at = 12; at < n && n - at >= 8;) {
-            const size_t size = p[at + 4] | (size_t)p[at + 5] << 8 | (size_t)p[at + 6] << 16 | (size_t)p[at + 7] << 24;
-            n_data += memcmp(p + at, "data", 4) == 0;
-            at += 8 + size + size % 2;
-        }
+    uint64_t at = CSM_RIFF_FIRST;
+    struct csm_riff_chunk chunk;
+    while (csm_riff_is_wav(p, n) && csm_riff_next(p, n, &at, &chunk))
+        n_data += csm_riff_is(chunk.name, "data");
     return n_data > 1 ? "WAV with more than one data chunk, expected one"
                       : "its header has no rate or no channels, expected both";
 }

@@ -1,65 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * riff_lists.c - see riff_lists.h. Chunks: IBM and Microsoft, Multimedia Programming Interface 1.0;
- * RF64's length of the samples: EBU Tech 3306. */
+ * riff_lists.c - see riff_lists.h. RF64's length of the samples: EBU Tech 3306. */
 #include "audio/riff_lists.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
+#include "audio/riff.h"
 
-enum { HEAD = 8 }; /* of a chunk: its name and its length */
-
-static bool is_named(const unsigned char *p, const char *name)
-{
-    return memcmp(p, name, 4) == 0;
-}
-
-static uint32_t length_of(const unsigned char *chunk, bool is_big_endian)
-{
-    uint32_t n = 0;
-    for (int i = 0; i < 4; i++)
-        n |= (uint32_t)chunk[4 + i] << 8 * (is_big_endian ? 3 - i : i);
-    return n;
-}
+enum { HEAD = CSM_RIFF_HEAD };
 
 /* The samples, [begin, end); begin is n where no chunk of them is found. */
-static void find_samples(const unsigned char *file, size_t n, bool is_big_endian, size_t *begin, size_t *end)
+static void find_samples(const unsigned char *file, size_t n, size_t *begin, size_t *end)
 {
-    uint64_t at = 12;
-    while (at + HEAD <= n && !is_named(file + at, "data")) {
-        const uint64_t length = length_of(file + at, is_big_endian);
-        at += HEAD + length + length % 2;
-    }
+    uint64_t at = CSM_RIFF_FIRST, long_data = UINT32_MAX;
+    struct csm_riff_chunk chunk;
     *begin = *end = n;
-    if (at + HEAD > n)
-        return;
-    uint64_t length = length_of(file + at, is_big_endian);
-    if (is_named(file, "RF64") && length == UINT32_MAX && n >= 36 && is_named(file + 12, "ds64"))
-        length = length_of(file + 24, false) | (uint64_t)length_of(file + 28, false) << 32;
-    *begin = (size_t)at + HEAD;
-    *end = length < n - *begin ? *begin + (size_t)length : n;
+    while (csm_riff_next(file, n, &at, &chunk)) {
+        if (csm_riff_is(file, "RF64") && csm_riff_is(chunk.name, "ds64") && chunk.there >= 16)
+            long_data = csm_riff_length(file, chunk.content + 4) |
+                        (uint64_t)csm_riff_length(file, chunk.content + 8) << 32;
+        if (csm_riff_is(chunk.name, "data")) {
+            const uint64_t length = chunk.length == UINT32_MAX ? long_data : chunk.length;
+            *begin = (size_t)(chunk.content - file);
+            *end = length < chunk.there ? *begin + (size_t)length : n;
+            return;
+        }
+    }
 }
 
 size_t csm_riff_before_broken_list(const unsigned char *file, size_t n)
 {
-    const bool is_big_endian = n >= 12 && is_named(file, "RIFX");
-    if (n < 12 || !(is_big_endian || is_named(file, "RIFF") || is_named(file, "RF64")) ||
-        !is_named(file + 8, "WAVE"))
+    if (!csm_riff_is_wav(file, n))
         return n;
     size_t samples, samples_end, before = n;
-    find_samples(file, n, is_big_endian, &samples, &samples_end);
+    find_samples(file, n, &samples, &samples_end);
     /* At each byte: behind a chunk that it does not know libsndfile goes on at any of them. From
      * the end: a list is broken that ends behind one that is. */
-    for (size_t at = n < 12 + HEAD ? 0 : n - HEAD; at >= 12; at--) {
+    for (size_t at = n < CSM_RIFF_FIRST + HEAD ? 0 : n - HEAD; at >= CSM_RIFF_FIRST; at--) {
         if (at + HEAD > samples && at < samples_end) {
             at = samples - HEAD + 1; /* its chunk's own head is next */
             continue;
         }
-        const bool is_type = is_named(file + at - HEAD, "LIST"); /* of a list, not its name */
-        const bool is_list = is_named(file + at, "LIST") || is_named(file + at, "exif") ||
-                             (is_named(file + at, "INFO") && !is_type);
-        if (is_list && (before - at < HEAD || length_of(file + at, is_big_endian) > before - at - HEAD))
+        const bool is_type = csm_riff_is(file + at - HEAD, "LIST"); /* of a list, not its name */
+        const bool is_list = csm_riff_is(file + at, "LIST") || csm_riff_is(file + at, "exif") ||
+                             (csm_riff_is(file + at, "INFO") && !is_type);
+        if (is_list && (before - at < HEAD || csm_riff_length(file, file + at) > before - at - HEAD))
             before = at;
     }
     return before;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * whole.c - whether a sound file is all there, by its container alone. Sources: RIFF and its
- * chunks (IBM and Microsoft, Multimedia Programming Interface 1.0), EBU Tech 3306 (RF64),
+ * whole.c - whether a sound file is all there, by its container alone. Sources: EBU Tech 3306 (RF64),
  * RFC 3533 (Ogg pages), Apple's Audio Interchange File Format 1.3, Sun's and NeXT's .snd header,
  * Sonic Foundry's Wave64, Xing's frame as LAME writes it. */
 #include "audio/whole.h"
@@ -9,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "audio/riff.h"
 
 static uint32_t u32(const unsigned char *p)
 {
@@ -35,27 +36,22 @@ static uint64_t u64(const unsigned char *p)
  * know the length and promises all that fits, 2 GiB and more: nothing is missing there. */
 static double missing_of_wav(const struct csm_mapped *file)
 {
-    enum { HEADER = 8, STREAMED = 0x7FF00000 };
+    enum { STREAMED = 0x7FF00000 };
     uint32_t bytes_per_second = 0;
-    uint64_t long_data = 0; /* RF64's length, where the chunk's own has no room for it */
-    for (size_t at = 12; at + HEADER <= file->size;) {
-        const unsigned char *chunk = file->data + at;
-        uint64_t n = u32(chunk + 4);
-        const size_t there = file->size - at - HEADER;
-        if (memcmp(chunk, "fmt ", 4) == 0 && n >= 16 && there >= 16)
-            bytes_per_second = u32(chunk + HEADER + 8);
-        if (memcmp(chunk, "ds64", 4) == 0 && n >= 16 && there >= 16)
-            long_data = u64(chunk + HEADER + 8);
-        const bool is_data = memcmp(chunk, "data", 4) == 0;
-        if (is_data && long_data > 0)
-            n = long_data;
-        if (is_data)
-            return (n >= STREAMED && long_data == 0) || n <= there || bytes_per_second == 0
+    uint64_t at = CSM_RIFF_FIRST, long_data = 0; /* RF64's length, where the chunk's own has no room for it */
+    struct csm_riff_chunk chunk;
+    while (csm_riff_next(file->data, file->size, &at, &chunk)) {
+        const bool has_16 = chunk.length >= 16 && chunk.there >= 16;
+        if (csm_riff_is(chunk.name, "fmt ") && has_16)
+            bytes_per_second = u32(chunk.content + 8);
+        if (csm_riff_is(chunk.name, "ds64") && has_16)
+            long_data = u64(chunk.content + 8);
+        if (csm_riff_is(chunk.name, "data")) {
+            const uint64_t n = long_data > 0 ? long_data : chunk.length;
+            return (n >= STREAMED && long_data == 0) || n <= chunk.there || bytes_per_second == 0
                        ? 0.0
-                       : (double)(n - there) / bytes_per_second;
-        if (n > there)
-            return 0.0;
-        at += HEADER + n + n % 2;
+                       : (double)(n - chunk.there) / bytes_per_second;
+        }
     }
     return 0.0;
 }

@@ -103,17 +103,22 @@ static bool hash(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* GB82 WEST 1234 5698: an account's groups, a comma between them. */
-static bool account(struct csm_builder *out, const struct csm_found *found)
+/* Letter by letter, a comma between groups. */
+static bool say_groups(struct csm_builder *out, struct csm_group all, char between)
 {
-    const struct csm_group all = csm_group(found, 0);
     for (size_t i = 0, n; i < all.n; i += n + 1) {
-        for (n = 0; i + n < all.n && all.p[i + n] != ' ';)
+        for (n = 0; i + n < all.n && all.p[i + n] != between;)
             n++;
         csm_say_characters(out, all.p + i, n);
         csm_builder_add_text(out, i + n < all.n ? "," : "");
     }
     return true;
+}
+
+/* GB82 WEST 1234 5698 */
+static bool account(struct csm_builder *out, const struct csm_found *found)
+{
+    return say_groups(out, csm_group(found, 0), ' ');
 }
 
 /* B.1.1.7 */
@@ -149,17 +154,10 @@ static bool hexadecimal(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
-/* 550e8400-e29b-...: letter by letter, a comma between its groups. */
+/* 550e8400-e29b-... */
 static bool uuid(struct csm_builder *out, const struct csm_found *found)
 {
-    const struct csm_group all = csm_group(found, 0);
-    for (size_t i = 0, n; i < all.n; i += n + 1) {
-        for (n = 0; i + n < all.n && all.p[i + n] != '-';)
-            n++;
-        csm_say_characters(out, all.p + i, n);
-        csm_builder_add_text(out, i + n < all.n ? "," : "");
-    }
-    return true;
+    return say_groups(out, csm_group(found, 0), '-');
 }
 
 /* CA 90210: the state's letters stay, the number is digits. */

@@ -186,6 +186,47 @@ static csm_status add_whole(struct csm_adapter_reader *reader, struct csm_patch 
     return CSM_OK;
 }
 
+csm_status csm_adapter_add_rows(struct csm_adapter_reader *reader, struct csm_patch *patch,
+                                struct csm_set_tensor *rows, const json_t *tokens)
+{
+    csm_error *err = reader->err;
+    const csm_tensor *tensor = &rows->tensor;
+    const struct csm_shape shape = csm_role_shape(csm_checkpoint_config(reader->checkpoint),
+                                                  patch->part, patch->role, patch->index);
+    const size_t n = json_array_size(tokens), n_cols = shape.size[1];
+    rows->is_bound = true;
+    if (!csm_is_float(tensor->dtype))
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: dtype %s, expected F64, F32, F16 or BF16",
+                        reader->directory, tensor->name, csm_dtype_name(tensor->dtype));
+    if (!csm_has_shape(tensor, &(struct csm_shape){2, {n, n_cols}}))
+        return refuse_shape(reader, rows, "a row for each token that adapter_config.json names, as "
+                                          "wide as the table's");
+    struct csm_own_row *grown =
+        realloc(patch->own_rows, (patch->n_own_rows + n + 1) * sizeof *grown);
+    float *row = malloc((n_cols + 1) * sizeof *row);
+    if (grown != NULL)
+        patch->own_rows = grown;
+    csm_status st = grown == NULL || row == NULL
+                        ? csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", reader->directory)
+                        : CSM_OK;
+    for (size_t i = 0; st == CSM_OK && i < n; i++) {
+        const json_t *token = json_array_get(tokens, i);
+        const json_int_t number = json_integer_value(token);
+        if (!json_is_integer(token) || number < 0 || (uintmax_t)number >= shape.size[0])
+            st = csm_fail(err, CSM_BAD_FORMAT,
+                          "%s/adapter_config.json: token %zu of %s: expected a row of the table, an "
+                          "integer from 0 to %zu",
+                          reader->directory, i, tensor->name, shape.size[0] - 1);
+        (void)csm_tensor_floats(tensor, i * n_cols, n_cols, row);
+        if (st == CSM_OK && !are_numbers(row, n_cols))
+            st = refuse_value(reader, rows);
+        if (st == CSM_OK)
+            patch->own_rows[patch->n_own_rows++] = (struct csm_own_row){(size_t)number, *tensor, i};
+    }
+    free(row);
+    return st;
+}
+
 void csm_adapter_module(const char *name, char *module, size_t size)
 {
     snprintf(module, size, "%s", name);
@@ -363,6 +404,7 @@ void csm_adapters_free(struct csm_adapters *adapters)
             free(p->deltas[d].delta.magnitude);
         }
         free(p->deltas);
+        free(p->own_rows);
         csm_merger_free(p->merger);
         if (p->part != CSM_DEPTH || p->role != CSM_ROLE_HEAD)
             free((void *)p->merged.data);

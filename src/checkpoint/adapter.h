@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * adapter.h - what fine-tuning kept beside its base: low-rank pairs (LoRA, rsLoRA,
- * DoRA), and tensors kept whole. Merged into the base's weights once, in float32,
+ * DoRA), rows of tables, and tensors kept whole. Merged into the base's weights once, in float32,
  * when a model opens: an engine that takes rows as they are made has no copy of the base
  * between the file and its own form.
  *
@@ -38,6 +38,13 @@ struct csm_patch {
     size_t index;
     csm_tensor whole; /* in place of the base's; data NULL: the base's stays */
     bool whole_has_pairs;
+    /* Rows of a table that stand in place of what all else makes of them. */
+    size_t n_own_rows;
+    struct csm_own_row {
+        size_t row; /* of the table */
+        csm_tensor tensor;
+        size_t at; /* row of `tensor` */
+    } *own_rows;
     size_t n;
     struct csm_patched {
         struct csm_delta delta;
@@ -142,6 +149,16 @@ CSM_MUST_USE csm_status csm_adapter_add_pair(struct csm_adapter_reader *reader,
                                              struct csm_stride of_right, size_t rank, double scale,
                                              const struct csm_set_tensor *magnitude,
                                              bool is_by_column, bool has_pairs);
+
+/* Rows of a table that were trained alone.
+ *
+ *   rows    [n, cols], marked bound here
+ *   tokens  the table's row of each: an array of n integers
+ *
+ * CSM_BAD_FORMAT: another shape or type, or rows that the table does not have; CSM_NO_MEMORY. */
+CSM_MUST_USE csm_status csm_adapter_add_rows(struct csm_adapter_reader *reader,
+                                             struct csm_patch *patch, struct csm_set_tensor *rows,
+                                             const json_t *tokens);
 
 CSM_MUST_USE csm_status csm_adapter_read_peft(struct csm_adapter_reader *reader);
 CSM_MUST_USE csm_status csm_adapter_read_mlx(struct csm_adapter_reader *reader);

@@ -65,6 +65,8 @@ static csm_status check(const struct csm_kept_adapter *kept, const struct csm_pa
         what = "a pair of the codec";
     else if (patch->whole.data != NULL)
         what = "a module kept whole";
+    else if (patch->n_own_rows > 0)
+        what = "rows of a table";
     else if (!is_projection(patch))
         what = "a pair of a table or a head";
     else if (patch->deltas[0].delta.magnitude != NULL)
@@ -81,6 +83,7 @@ csm_status csm_kept_adapter_next(struct csm_kept_adapter *kept, struct csm_kept_
 {
     *pair = (struct csm_kept_pair){0};
     while (kept->at < kept->adapters.n && kept->adapters.patches[kept->at].n == 0 &&
+           kept->adapters.patches[kept->at].n_own_rows == 0 &&
            kept->adapters.patches[kept->at].whole.data == NULL)
         kept->at++;
     if (kept->at == kept->adapters.n)

@@ -284,6 +284,17 @@ static csm_status make_merger(struct csm_patch *patch, const csm_checkpoint *che
     return make_norms(merger, err);
 }
 
+/* Room: [cols]. */
+static void set_own_rows(const struct csm_patch *patch, size_t cols, csm_dtype dtype, char *out,
+                         float *room)
+{
+    for (size_t i = 0; i < patch->n_own_rows; i++) {
+        const struct csm_own_row *own = &patch->own_rows[i];
+        (void)csm_tensor_floats(&own->tensor, own->at * cols, cols, room);
+        csm_floats_store(room, cols, dtype, out + own->row * cols * csm_dtype_size(dtype));
+    }
+}
+
 static csm_status make_whole(struct csm_adapters *adapters, struct csm_patch *patch,
                              const csm_checkpoint *checkpoint, csm_threads *threads,
                              csm_error *err)
@@ -302,6 +313,7 @@ static csm_status make_whole(struct csm_adapters *adapters, struct csm_patch *pa
         return csm_fail(err, CSM_NO_MEMORY, "%s: no memory to merge it", merged.name);
     }
     csm_threads_run(threads, merge_rows, &job, (merger->rows + ROWS - 1) / ROWS, 4);
+    set_own_rows(patch, merger->cols, merged.dtype, job.out, job.room);
     free(job.room);
     return CSM_OK;
 }

@@ -4,7 +4,9 @@
  * model, lora_embedding_A and _B beside a table, lora_magnitude_vector of DoRA, a
  * parameter that is a stack of matrices (the depth decoder's heads), and modules kept
  * whole. Names are those of the model in memory, where Mimi's transformers lie inside
- * its encoder and decoder; ranks and alphas may differ from module to module. */
+ * its encoder and decoder; ranks and alphas may differ from module to module. Beside them, or
+ * alone (peft_type TRAINABLE_TOKENS), trainable_tokens_delta: rows of a table that replace the
+ * base's. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <math.h>
 #include <pcre2.h>
@@ -16,6 +18,7 @@
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint_parts.h"
 #include "files/json_file.h"
+#include "files/path.h"
 
 struct settings {
     int64_t rank;
@@ -90,6 +93,9 @@ static bool is_neutral(const char *key)
                                        "target_modules",
                                        "target_parameters",
                                        "task_type",
+                                       "init_weights",
+                                       "token_indices",
+                                       "trainable_token_indices",
                                        "use_dora",
                                        "use_rslora",
                                        "bias",
@@ -121,8 +127,11 @@ static void read_settings(struct csm_json_reader *json, const json_t *config,
                           struct settings *settings)
 {
     const char *type = csm_json_text(json, config, "peft_type", "");
-    if (strcmp(type, "LORA") != 0)
-        csm_json_refuse(json, "peft_type", "%s, expected LORA", type);
+    if (strcmp(type, "LORA") != 0 && strcmp(type, "TRAINABLE_TOKENS") != 0)
+        csm_json_refuse(json, "peft_type",
+                        "%s, expected LORA or TRAINABLE_TOKENS: merge it with PEFT "
+                        "(merge_and_unload, save_pretrained)",
+                        type);
     *settings = (struct settings){
         .rank = csm_json_integer(json, config, "r", 8, 1, 1 << 20),
         .alpha = csm_json_number(json, config, "lora_alpha", 8, -1e9, 1e9),
@@ -162,6 +171,12 @@ static struct csm_set_tensor *find(const struct csm_adapter_reader *reader, cons
             return found;
     }
     return NULL;
+}
+
+static struct csm_set_tensor *find_rows(const struct csm_adapter_reader *reader, const char *module)
+{
+    struct csm_set_tensor *rows = find(reader, module, ".token_adapter.trainable_tokens_delta", "");
+    return rows != NULL ? rows : find(reader, module, ".trainable_tokens_delta", "");
 }
 
 /* The name of a weight as it is stored, or, of Mimi's, as transformers' modules have it. False: there is
@@ -313,6 +328,20 @@ static csm_status read_pair(struct csm_adapter_reader *reader, const struct sett
                                 false);
 }
 
+/* The tokens whose rows of a table were trained: of TRAINABLE_TOKENS all tables', else those of
+ * the last name that the module ends in, as PEFT has it. */
+static const json_t *tokens_of(const json_t *config, const char *module)
+{
+    const json_t *all = json_object_get(config, "token_indices");
+    const json_t *by_name = json_object_get(config, "trainable_token_indices");
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)by_name, name, value)
+        if (csm_path_ends_with(module, name))
+            all = value;
+    return all;
+}
+
 /* All that the adapter has of one weight under one spelling. */
 static csm_status read_role(struct csm_adapter_reader *reader, const struct settings *settings,
                             enum csm_part part, enum csm_role role, size_t index,
@@ -327,7 +356,10 @@ static csm_status read_role(struct csm_adapter_reader *reader, const struct sett
     struct csm_set_tensor *b = find(reader, module, ".lora_B", ".weight");
     struct csm_set_tensor *table_a = find(reader, module, ".lora_embedding_A", "");
     struct csm_set_tensor *table_b = find(reader, module, ".lora_embedding_B", "");
-    if (whole == NULL && a == NULL && b == NULL && table_a == NULL && table_b == NULL)
+    const bool is_table = role == CSM_ROLE_TEXT_TABLE || role == CSM_ROLE_AUDIO_TABLE;
+    struct csm_set_tensor *rows = is_table ? find_rows(reader, module) : NULL;
+    if (whole == NULL && a == NULL && b == NULL && table_a == NULL && table_b == NULL &&
+        rows == NULL)
         return CSM_OK;
     const bool is_parameter = has_end(json_object_get(reader->config, "target_parameters"), name);
     const char *target = is_parameter ? name : module;
@@ -339,6 +371,8 @@ static csm_status read_role(struct csm_adapter_reader *reader, const struct sett
         st = read_pair(reader, settings, module, target, patch, false, a, b);
     if (st == CSM_OK && (table_a != NULL || table_b != NULL))
         st = read_pair(reader, settings, module, target, patch, true, table_a, table_b);
+    if (st == CSM_OK && rows != NULL)
+        st = csm_adapter_add_rows(reader, patch, rows, tokens_of(reader->config, module));
     return st;
 }
 

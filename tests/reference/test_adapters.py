@@ -265,6 +265,13 @@ def test_merge_overwrites_nothing_and_leaves_nothing_behind(csm, bases, tmp_path
 # ---- what is refused -----------------------------------------------------------------------
 
 Q = "base_model.model.backbone_model.layers.1.self_attn.q_proj."
+ROWS = "base_model.model.embed_text_tokens.token_adapter.trainable_tokens_delta"
+
+
+def rows(tokens):
+    return dict(trainable_token_indices={"embed_text_tokens": tokens})
+
+
 REFUSED = {
     "another method": (dict(settings=dict(peft_type="LOHA")), "peft_type: LOHA"),
     "a rank that config and file differ on": (dict(settings=dict(r=8)), "expected [8, 64] and [64, 8]"),
@@ -296,9 +303,18 @@ REFUSED = {
     "DoRA without magnitudes": (dict(settings=dict(use_dora=True)), "lora_magnitude_vector"),
     "magnitudes without DoRA": (dict(tensors={Q + "lora_magnitude_vector": torch.ones(64)}),
                                 "use_dora is false"),
-    "new tokens": (dict(tensors={"base_model.model.embed_text_tokens.token_adapter."
-                                 "trainable_tokens_delta": torch.ones(2, 64)}),
-                   "trainable_tokens_delta"),
+    "rows of tokens that nothing names": (dict(tensors={ROWS: torch.ones(2, 64)}),
+                                          "expected a row for each token"),
+    "rows of fewer tokens": (dict(tensors={ROWS: torch.ones(2, 64)}, settings=rows([1, 2, 3])),
+                             "expected a row for each token"),
+    "a token beyond the table": (dict(tensors={ROWS: torch.ones(2, 64)}, settings=rows([1, 10**6])),
+                                 "token 1 of base_model.model.embed_text_tokens."),
+    "a token that is no number": (dict(tensors={ROWS: torch.ones(1, 64)}, settings=rows(["a"])),
+                                  "an integer from 0 to"),
+    "rows of NaN": (dict(tensors={ROWS: torch.full((1, 64), torch.nan)}, settings=rows([1])),
+                    "trainable_tokens_delta: NaN"),
+    "rows of what is no table": (dict(tensors={Q + "token_adapter.trainable_tokens_delta":
+                                               torch.ones(1, 64)}), "nothing of this model"),
     "a table of another size": (dict(tensors={"base_model.model.embed_text_tokens.weight":
                                               torch.ones(600, 64)}), "shape [600, 64]"),
 }

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
-from transformers_frames import random_model, text_ids
+from transformers_frames import GOLDEN, random_model, text_ids
 
 peft = pytest.importorskip("peft")
 
@@ -28,6 +28,9 @@ FRAMES = 6
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 ALL = ATTENTION + ["gate_proj", "up_proj", "down_proj"]
 LANGUAGE = r"(backbone_model|depth_decoder)\..*(q|k|v|o|gate|up|down)_proj"
+
+SPOKEN = text_ids(GOLDEN, "Hello there", 0)[1:5]
+CODES = list(range(1, 4 * 1027, 2)) # rows of the audio table
 
 # Names in a shell of what unsloth's and PEFT's own examples ask for, and its neighbours.
 KINDS = {
@@ -57,6 +60,13 @@ KINDS = {
         target_parameters=["codebooks_head.weight", "q_proj.weight"],
         rank_pattern={"codebooks_head": 2, r"layers\.1\..*q_proj\.weight": 5},
         alpha_pattern={"codebooks_head.weight": 9}),
+    "rows of two tables": dict(
+        r=3, lora_alpha=6, target_modules=["v_proj"],
+        trainable_token_indices={"embed_text_tokens": SPOKEN[::-1], "embed_audio_tokens": CODES}),
+    "rows of the depth decoder's table": dict(
+        r=3, lora_alpha=6, target_modules=["v_proj"],
+        trainable_token_indices={"depth_decoder.model.embed_tokens": CODES}),
+    "rows alone": dict(token_indices=SPOKEN, target_modules=["embed_text_tokens"]),
 }
 
 
@@ -72,7 +82,8 @@ def make(base, directory, kind):
     """An adapter of random weights, saved by PEFT."""
     torch.manual_seed(SEED + len(kind))
     model = transformers.CsmForConditionalGeneration.from_pretrained(base)
-    model = peft.get_peft_model(model, peft.LoraConfig(**KINDS[kind]))
+    config = peft.TrainableTokensConfig if "token_indices" in KINDS[kind] else peft.LoraConfig
+    model = peft.get_peft_model(model, config(**KINDS[kind]))
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.requires_grad and "magnitude" not in name:
@@ -188,7 +199,7 @@ def test_what_is_no_number_of_an_adapter_is_refused(csm, base, tmp_path):
 
 # All of them take minutes: tests/long/adapters.
 SOME = ("lora 4", "rslora 8", "dora 6", "modules kept whole", "ranks and alphas by pattern",
-        "parameters by pattern")
+        "parameters by pattern", "rows of two tables", "rows alone")
 
 
 @pytest.mark.parametrize("kind", KINDS if os.environ.get("CSM_ALL_ADAPTERS") else SOME)
@@ -232,7 +243,7 @@ def test_adapters_kept_beside_the_base(build_dir, base, tmp_path, dtype):
 
 @pytest.mark.parametrize("kind, what", [
     ("dora 6", "a magnitude (DoRA)"), ("modules kept whole", "a module kept whole"),
-    ("tables", "a pair of a table or a head"),
+    ("tables", "a pair of a table or a head"), ("rows alone", "rows of a table"),
     ("lora 32, as unsloth's, Mimi too", "a pair of the codec")])
 def test_what_cannot_be_kept_beside_is_refused(build_dir, base, tmp_path, kind, what):
     make(base, tmp_path / "adapter", kind)

@@ -32,7 +32,10 @@ extern "C" {
     X(U32, 4)                                                                                      \
     X(U16, 2)                                                                                      \
     X(U8, 1)                                                                                       \
-    X(BOOL, 1)
+    X(BOOL, 1)                                                                                     \
+    X(F8_E4M3, 1)                                                                                  \
+    X(F8_E5M2, 1)                                                                                  \
+    X(F8_E8M0, 1)
 #define CSM_DTYPE_ENUM(name, bytes) CSM_DTYPE_##name,
 typedef enum csm_dtype { CSM_DTYPE_MAP(CSM_DTYPE_ENUM) CSM_DTYPE_COUNT } csm_dtype;
 #undef CSM_DTYPE_ENUM

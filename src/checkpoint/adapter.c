@@ -11,6 +11,7 @@
 #include "base/numbers.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint_parts.h"
+#include "checkpoint/dequantize.h"
 #include "checkpoint/low_rank.h"
 #include "checkpoint/tensor_files.h"
 #include "files/json_file.h"
@@ -363,8 +364,12 @@ static csm_status read_adapter(struct csm_adapter_reader *reader)
     if (st == CSM_OK)
         st = csm_tensor_files_open(&(struct csm_folder){.path = directory}, name, &reader->set, err);
     free(name);
-    if (st != CSM_OK)
+    if (st == CSM_OK)
+        st = csm_dequantize(&reader->set, NULL, NULL, err);
+    if (st != CSM_OK) {
+        csm_tensor_set_free(reader->set);
         return st;
+    }
     struct csm_adapters *adapters = reader->adapters;
     struct csm_tensor_set **grown =
         realloc(adapters->sets, (adapters->n_sets + 1) * sizeof(struct csm_tensor_set *));

@@ -22,10 +22,13 @@ static uint64_t n_values(const struct csm_weight_source *source)
                              : source->tensor.n_bytes / csm_dtype_size(source->tensor.dtype);
 }
 
-static void count(struct tally tallies[MAX_TALLIES], const struct csm_weight_source *source)
+/* `stored`: what it was in its file, or NULL. */
+static void count(struct tally tallies[MAX_TALLIES], const struct csm_weight_source *source,
+                  const char *stored)
 {
-    const char *kind = source->format != CSM_WEIGHT_FLOAT ? csm_quantized_mode(source)
-                                                           : csm_dtype_name(source->tensor.dtype);
+    const char *kind = stored != NULL                       ? stored
+                       : source->format != CSM_WEIGHT_FLOAT ? csm_quantized_mode(source)
+                                                            : csm_dtype_name(source->tensor.dtype);
     for (size_t i = 0; i < MAX_TALLIES; i++) {
         struct tally *t = &tallies[i];
         if (t->kind == NULL)
@@ -77,9 +80,13 @@ static csm_status walk(struct csm_checkpoint *checkpoint, enum csm_part part,
                 if (used[u] != NULL)
                     used[u]->is_bound = true;
             *n_parameters += n_values(&source);
-            *n_bytes += source.tensor.n_bytes + source.scales.n_bytes + source.biases.n_bytes;
+            const struct csm_set_stored *stored = used[0] != NULL ? &used[0]->stored : NULL;
+            const bool is_made = stored != NULL && stored->kind != NULL;
+            *n_bytes += is_made ? stored->n_bytes
+                                : source.tensor.n_bytes + source.scales.n_bytes +
+                                      source.biases.n_bytes;
             if (source.tensor.rank >= 2)
-                count(tallies, &source);
+                count(tallies, &source, is_made ? stored->kind : NULL);
         }
     }
     return CSM_OK;

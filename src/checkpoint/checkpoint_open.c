@@ -12,6 +12,7 @@
 #include "checkpoint/checkpoint_parts.h"
 #include "checkpoint/complete.h"
 #include "checkpoint/config_read.h"
+#include "checkpoint/dequantize.h"
 #include "checkpoint/gguf_model.h"
 #include "files/path.h"
 #include "files/json_file.h"
@@ -210,6 +211,25 @@ static csm_status check_codebooks(const struct csm_checkpoint *checkpoint, csm_e
                     checkpoint->directory, config->n_codebooks, config->codec.n_codebooks);
 }
 
+/* Make floats of what other programs quantized, in the sets that are used. */
+static csm_status dequantize(struct csm_checkpoint *checkpoint, csm_error *err)
+{
+    csm_status st = CSM_OK;
+    for (size_t s = 0; st == CSM_OK && s < 2; s++) {
+        struct csm_place *const places[] = {&checkpoint->language, &checkpoint->codec};
+        struct csm_tensor_set *before = checkpoint->sets[s];
+        if (before == NULL || (places[0]->set != before && places[1]->set != before))
+            continue;
+        st = csm_dequantize(&checkpoint->sets[s], checkpoint->root, &checkpoint->notes, err);
+        for (size_t p = 0; p < 2; p++)
+            if (places[p]->set == before)
+                places[p]->set = checkpoint->sets[s];
+        if (checkpoint->sets[s] != before)
+            json_object_del(checkpoint->root, "quantization_config");
+    }
+    return st;
+}
+
 /* Files, configuration, weights. */
 static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_error *err)
 {
@@ -225,7 +245,9 @@ static csm_status open_parts(struct csm_checkpoint *checkpoint, int needs, csm_e
     if (!needs_language) /* met on the way to the codec, and not looked at */
         checkpoint->language = (struct csm_place){.prefix = ""};
     struct csm_place *language = &checkpoint->language;
-    if (language->layout != CSM_LAYOUT_NONE)
+    if (!checkpoint->is_gguf)
+        status = dequantize(checkpoint, err);
+    if (status == CSM_OK && language->layout != CSM_LAYOUT_NONE)
         status = csm_refuse_foreign_tensors(language->set, err);
     if (language->layout == CSM_LAYOUT_MLX &&
         json_is_object(json_object_get(checkpoint->root, "backbone_config")))

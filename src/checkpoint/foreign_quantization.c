@@ -9,7 +9,7 @@
 #include "checkpoint/checkpoint_parts.h"
 #include "files/path.h"
 
-#define EXPECTED "expected floats or MLX's quantization"
+#define EXPECTED "expected floats, MLX's quantization, FP8 or bitsandbytes"
 #define FROM_16_BITS                                                                               \
     "take the model that it was made of, in 16 bits, and quantize that: csm quantize"
 #define DEQUANTIZE                                                                                 \
@@ -19,9 +19,6 @@
 static const struct method {
     const char *key, *name, *way_out;
 } methods[] = {
-    {"bitsandbytes", "bitsandbytes", DEQUANTIZE},
-    {"bitsandbytes_4bit", "bitsandbytes", DEQUANTIZE},
-    {"bitsandbytes_8bit", "bitsandbytes", DEQUANTIZE},
     {"awq", "AWQ", FROM_16_BITS},
     {"gptq", "GPTQ", FROM_16_BITS},
     {"aqlm", "AQLM", FROM_16_BITS},
@@ -29,21 +26,28 @@ static const struct method {
     {"eetq", "EETQ", FROM_16_BITS},
     {"higgs", "HIGGS", DEQUANTIZE},
     {"hqq", "HQQ", FROM_16_BITS},
-    {"compressed-tensors", "compressed-tensors", FROM_16_BITS},
-    {"fbgemm_fp8", "FP8 (fbgemm)", FROM_16_BITS},
-    {"fp8", "FP8", FROM_16_BITS},
     {"torchao", "torchao", FROM_16_BITS},
     {"bitnet", "BitNet", FROM_16_BITS},
     {"vptq", "VPTQ", FROM_16_BITS},
     {"spqr", "SpQR", FROM_16_BITS},
-    {"quark", "Quark", FROM_16_BITS},
     {"auto-round", "AutoRound", FROM_16_BITS},
     {"mxfp4", "MXFP4 of transformers", FROM_16_BITS},
     {"fp_quant", "FP-Quant", FROM_16_BITS},
-    {"modelopt", "ModelOpt", FROM_16_BITS},
     {"exl2", "EXL2", FROM_16_BITS},
     {"exl3", "EXL3", FROM_16_BITS},
 };
+
+/* Whether tensors tell what can be read of it and what not (dequantize.h, and below). */
+static bool is_told_by_tensors(const char *method)
+{
+    static const char *const methods_told[] = {
+        "mlx",  "bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit", "compressed-tensors",
+        "fp8",  "fbgemm_fp8",   "quark",             "modelopt"};
+    for (size_t i = 0; i < sizeof methods_told / sizeof *methods_told; i++)
+        if (strcmp(method, methods_told[i]) == 0)
+            return true;
+    return false;
+}
 
 csm_status csm_refuse_foreign_config(const char *directory, const json_t *root, csm_error *err)
 {
@@ -51,22 +55,14 @@ csm_status csm_refuse_foreign_config(const char *directory, const json_t *root, 
     if (!json_is_object(said)) /* vLLM's key for the same */
         said = json_object_get(root, "compression_config");
     const char *key = json_string_value(json_object_get(said, "quant_method"));
-    /* Old bitsandbytes files name no method. */
-    if (key == NULL && (json_is_true(json_object_get(said, "load_in_4bit")) ||
-                        json_is_true(json_object_get(said, "load_in_8bit"))))
-        key = "bitsandbytes";
-    if (key == NULL || strcmp(key, "mlx") == 0)
+    if (key == NULL || is_told_by_tensors(key))
         return CSM_OK;
     const struct method *method = NULL;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(methods[i].key, key) == 0)
             method = &methods[i];
     char bits[32] = "";
-    json_int_t n = json_integer_value(json_object_get(said, "bits"));
-    if (n == 0 && json_is_true(json_object_get(said, "load_in_4bit")))
-        n = 4;
-    if (n == 0 && json_is_true(json_object_get(said, "load_in_8bit")))
-        n = 8;
+    const json_int_t n = json_integer_value(json_object_get(said, "bits"));
     if (n > 0)
         snprintf(bits, sizeof bits, " to %lld bits", (long long)n);
     return csm_fail(err, CSM_BAD_FORMAT, "%s/config.json: quantized by %s%s, " EXPECTED ": %s",

@@ -22,6 +22,12 @@ struct csm_set_tensor {
      * formats that are several tensors (the lookup by role puts those together). */
     enum csm_weight_format format;
     bool is_bound; /* some role reads it: set while the checkpoint opens */
+    /* What it was in its file, and how long, where floats were made of something else
+     * (dequantize.h); else NULL. */
+    struct csm_set_stored {
+        const char *kind;
+        size_t n_bytes;
+    } stored;
 };
 
 struct csm_tensor_set {

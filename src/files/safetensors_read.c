@@ -154,10 +154,10 @@ static csm_status parse_tensor(const char *path, const struct extent *extent, cs
                         name);
     if (!parse_dtype(dtype, &tensor->dtype))
         return csm_fail(err, CSM_BAD_FORMAT,
-                        "%s: dtype of %s: %s, expected F64, F32, F16, BF16, I64, I32, I16, I8, "
-                        "U64, U32, U16, U8 or BOOL%s",
+                        "%s: dtype of %s: %s, expected F64, F32, F16, BF16, F8_E4M3, F8_E5M2, "
+                        "F8_E8M0, I64, I32, I16, I8, U64, U32, U16, U8 or BOOL%s",
                         path, name, dtype,
-                        dtype[0] == 'F' ? ": of weights in FP8, FP6 or FP4 take the 16-bit ones and "
+                        dtype[0] == 'F' ? ": of weights in FP6 or FP4 take the 16-bit ones and "
                                           "quantize those with csm quantize"
                                         : "");
 

@@ -94,7 +94,7 @@ SAFETENSORS = {
     "name twice": (header_of(twice), "duplicate"),
     "metadata not strings": (header_of(lambda h: h.__setitem__("__metadata__", {"a": 1})),
                              "__metadata__ a"),
-    "unknown dtype": (entry("dtype", "F8_E4M3"), "F8_E4M3"),
+    "unknown dtype": (entry("dtype", "F6_E2M3"), "F6_E2M3"),
     "dtype a number": (entry("dtype", 4), "dtype of " + WK),
     "no dtype": (header_of(lambda h: h[WK].pop("dtype") and None), "dtype of " + WK),
     "no shape": (header_of(lambda h: h[WK].pop("shape") and None), "shape of " + WK),

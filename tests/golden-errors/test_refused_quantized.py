@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that other programs quantized: refused by that program's name, with the way out, as
-config.json tells them and as the tensors alone do."""
+"""Weights that other programs quantized in forms that are not read: refused by that program's
+name, with the way out, as config.json tells them and as the tensors alone do. Of the forms that
+are read (tests/reference/test_dequantize.py): refused where they do not fit together."""
 
 import json
 import os
@@ -18,13 +19,8 @@ WK = "backbone_model.layers.1.self_attn.k_proj."
 
 
 CONFIGS = {
-    "bitsandbytes to 4 bits": {"quant_method": "bitsandbytes", "load_in_4bit": True},
-    "bitsandbytes to 8 bits": {"load_in_8bit": True},
     "AWQ to 4 bits": {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True},
     "GPTQ to 3 bits": {"quant_method": "gptq", "bits": 3, "desc_act": False},
-    "FP8": {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
-    "FP8 (fbgemm)": {"quant_method": "fbgemm_fp8"},
-    "compressed-tensors": {"quant_method": "compressed-tensors", "format": "pack-quantized"},
     "torchao": {"quant_method": "torchao", "quant_type": "int4_weight_only"},
     "HQQ": {"quant_method": "hqq", "quant_config": {}},
     "Quanto": {"quant_method": "quanto", "weights": "int8"},
@@ -40,17 +36,14 @@ def test_by_config(csm, model, name):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"quantization_config":
                                                                 CONFIGS[name]}))
     done, out = speak(csm, model)
-    assert_refused(done, out, f"config.json: quantized by {name}, expected floats or MLX's")
+    assert_refused(done, out, f"config.json: quantized by {name}, expected floats, MLX's")
     assert "csm quantize" in done.stderr
 
 
 TENSORS = {
     "bitsandbytes to 4 bits": {"weight": np.zeros((256, 1), np.uint8),
                                "weight.absmax": np.ones(8, np.float32),
-                               "weight.quant_map": np.ones(16, np.float32),
-                               "weight.quant_state.bitsandbytes__nf4": np.zeros(90, np.uint8)},
-    "bitsandbytes to 8 bits": {"weight": np.zeros((16, 32), np.int8),
-                               "SCB": np.ones(16, np.float32)},
+                               "weight.quant_map": np.ones(16, np.float32)},
     "GPTQ": {"qweight": np.zeros((4, 16), np.int32), "qzeros": np.zeros((1, 2), np.int32),
              "scales": np.ones((1, 16), np.float16), "g_idx": np.zeros(32, np.int32)},
     "AWQ or GPTQ": {"qweight": np.zeros((32, 2), np.int32), "qzeros": np.zeros((1, 2), np.int32),
@@ -77,12 +70,60 @@ def test_by_tensors(csm, model, name):
     save_file(tensors | {WK + k: v for k, v in TENSORS[name].items()},
               model / "model.safetensors")
     done, out = speak(csm, model)
-    assert_refused(done, out, f"quantized by {name}, expected floats or MLX's quantization")
+    assert_refused(done, out, f"quantized by {name}, expected floats, MLX's quantization")
     assert WK in done.stderr and "csm quantize" in done.stderr
 
 
-@pytest.mark.parametrize("dtype, n_bytes", [("F8_E4M3", 512), ("F8_E5M2", 512), ("F8_E8M0", 512),
-                                            ("F4", 256)])
+STATE = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [16, 32]}
+
+
+def four_bits(state=STATE, weight=256, absmax=8, entries=16, **more):
+    """bitsandbytes' tensors; `state` as text or as an object."""
+    text = state if isinstance(state, str) else json.dumps(state)
+    return {"weight": np.zeros((weight, 1), np.uint8), "weight.absmax": np.ones(absmax, np.float32),
+            "weight.quant_map": np.ones(entries, np.float32),
+            "weight.quant_state.bitsandbytes__nf4": np.frombuffer(text.encode(), np.uint8), **more}
+
+
+def eight_bits(scales, dtype=np.float32):
+    return {"weight": np.zeros((16, 32), np.int8), "SCB": np.asarray(scales, dtype)}
+
+
+# Of forms that are read: what does not fit together.
+BROKEN = {
+    "no JSON": (four_bits("{"), "quant_state.bitsandbytes__nf4"),
+    "a key twice": (four_bits('{"shape": [16, 32], "shape": [16, 32]}'), "quant_state"),
+    "no shape": (four_bits({"blocksize": 64}), "4 bits of each element of the shape"),
+    "a shape of text": (four_bits(STATE | {"shape": "16"}), "4 bits of each element"),
+    "a shape of huge numbers": (four_bits(STATE | {"shape": [2**62, 2**62]}), "4 bits of each"),
+    "a shape below 0": (four_bits(STATE | {"shape": [-16, -32]}), "4 bits of each element"),
+    "blocks of 0": (four_bits(STATE | {"blocksize": 0}), "blocksize: expected an integer from 1"),
+    "too few codes": (four_bits(weight=255), "weight: dtype U8, 255 bytes: expected 4 bits"),
+    "too few scales": (four_bits(absmax=7), "an absmax of each block"),
+    "a map of 15": (four_bits(entries=15), "its quant_map of 16"),
+    "NaN in the map": (four_bits(**{"weight.quant_map": np.full(16, np.nan, np.float32)}),
+                       "quant_map: NaN or Inf at 0"),
+    "8-bit scales alone": (four_bits(**{"weight.absmax": np.ones(8, np.uint8)}),
+                           "its nested_quant_map of 256"),
+    "scales of other rows": (eight_bits(np.ones(15)), "SCB: 15 scales of"),
+    "scales of integers": (eight_bits(np.ones(16), np.int32), "SCB: dtype I32"),
+    "a scale of NaN": (eight_bits([1] * 15 + [np.nan]), "SCB: NaN or Inf at 15, expected scales"),
+    "another shape": (four_bits(STATE | {"shape": [32, 16]}), "shape [32, 16], expected [16, 32]"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken(csm, model, name):
+    tensors = load_file(model / "model.safetensors")
+    del tensors[WK + "weight"]
+    more, what = BROKEN[name]
+    save_file(tensors | {WK + k: v for k, v in more.items()}, model / "model.safetensors")
+    done, out = speak(csm, model)
+    assert_refused(done, out, what)
+    assert WK in done.stderr
+
+
+@pytest.mark.parametrize("dtype, n_bytes", [("F6_E2M3", 384), ("F6_E3M2", 384), ("F4", 256)])
 def test_types_that_no_weight_here_has(csm, model, dtype, n_bytes):
     header, data = read_safetensors(model / "model.safetensors")
     header[WK + "weight"] = {"dtype": dtype, "shape": [16, 32],

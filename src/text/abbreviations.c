@@ -92,6 +92,7 @@ static const struct csm_abbreviation table[] = {
     {"Ph.D", "P H D", MAY_END},
     {"Pkwy", "Parkway", MAY_END},
     {"Pl", "Place", MAY_END},
+    {"Pp", "pages", BEFORE_NUMBER},
     {"Pres", "President", MIDDLE},
     {"Prof", "Professor", MIDDLE},
     {"Profs", "Professors", MIDDLE},
@@ -167,8 +168,21 @@ const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n)
     return NULL;
 }
 
-/* What "v." at text[at] is between names: versus in Roe v. Wade; a letter behind an initial or a
- * title, as in J. v. Neumann; NULL: it is not between names. */
+/* Whether the word [n] is a given name of Germans and of hardly anyone's surname. */
+static bool is_german(const char *word, size_t n)
+{
+    static const char *const names[] = {
+        "Ludwig", "Otto",     "Johann",  "Wolfgang", "Heinrich",  "Friedrich", "Karl",    "Claus",
+        "Wernher", "Manfred", "Ursula",  "Ferdinand", "Franz",    "Ernst",     "Hans",    "Wilhelm",
+        "Georg",  "Bernhard", "Clemens", "Achim",    "Alexander", "Dietrich",  "Günther", "Jürgen"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == n && memcmp(names[i], word, n) == 0)
+            return true;
+    return false;
+}
+
+/* What "v." at text[at] is between names: versus in Roe v. Wade; a letter behind an initial, a
+ * title or a German's given name, as in J. v. Neumann; NULL: it is not between names. */
 static const struct csm_abbreviation *between_names(const char *text, size_t at)
 {
     static const struct csm_abbreviation versus = {"v", "versus", MIDDLE}, von = {"v", "v", MIDDLE};
@@ -180,7 +194,8 @@ static const struct csm_abbreviation *between_names(const char *text, size_t at)
         return NULL;
     const size_t n = at - before - 2; /* of the word before, without its point */
     const struct csm_abbreviation *title = csm_abbreviation_find(text + before, n);
-    const bool is_person = text[at - 2] == '.' && (n == 1 || (title != NULL && title->use == MIDDLE));
+    const bool is_person = is_german(text + before, n + 1) ||
+                           (text[at - 2] == '.' && (n == 1 || (title != NULL && title->use == MIDDLE)));
     return is_person ? &von : &versus;
 }
 
@@ -192,6 +207,22 @@ static bool is_behind_number(const char *text, size_t at)
     return at > space && (is_wide || text[at - 1] == ' ') && isdigit((unsigned char)text[at - space - 1]);
 }
 
+/* MR. SMITH, SEPT. 15 and NO. 5 in capitals alone; NULL: the word [n] is none of that kind. ST. may be
+ * a street, FT. feet, and what may end a sentence is left alone. */
+static const struct csm_abbreviation *find_shouted(const char *word, size_t n)
+{
+    char capitalized[8];
+    if (n < 2 || n >= sizeof capitalized || strncmp(word, "ST", n) == 0 || strncmp(word, "FT", n) == 0)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!isupper((unsigned char)word[i]))
+            return NULL;
+        capitalized[i] = (char)(i == 0 ? word[i] : tolower((unsigned char)word[i]));
+    }
+    const struct csm_abbreviation *found = csm_abbreviation_find(capitalized, n);
+    return found != NULL && found->use != MAY_END ? found : NULL;
+}
+
 const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n)
 {
     if (n == 1 && text[at] == 'v')
@@ -199,6 +230,16 @@ const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, 
     if (n == 3 && (strncmp(text + at, "Mio", n) == 0 || strncmp(text + at, "Mrd", n) == 0) &&
         !is_behind_number(text, at))
         return NULL;
+    static const struct csm_abbreviation review = {"Rev", "Review", MIDDLE}, revision = {"Rev", "revision", MIDDLE};
+    if (n == 3 && strncmp(text + at, "Rev", n) == 0) {
+        if (at >= 3 && strncmp(text + at - 3, "L. ", 3) == 0)
+            return &review; /* 75 Colum. L. Rev. 559 */
+        if (text[at + 3] == '.' && isdigit((unsigned char)text[at + 4 + (text[at + 4] == ' ')]))
+            return &revision;
+    }
+    const struct csm_abbreviation *shouted = find_shouted(text + at, n);
+    if (shouted != NULL)
+        return shouted;
     const bool is_star = n == 3 && at >= 4 && strncmp(text + at - 3, "he Sun", 6) == 0;
     return is_star ? NULL : csm_abbreviation_find(text + at, n);
 }

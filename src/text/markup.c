@@ -16,6 +16,7 @@
 #include "text/entity.h"
 #include "text/markup_prepare.h"
 #include "text/markup_tag.h"
+#include "text/say.h"
 
 enum { MAX_DEPTH = 64 };
 
@@ -50,6 +51,8 @@ static void end_block(struct reader *r, bool is_apart, int pause_ms)
     r->has_failed = r->has_failed || r->line.has_failed;
     if (r->has_failed)
         return;
+    if (r->is_code && r->line.length > 0 && !csm_has_words(r->line.text)) /* }; and +----+ */
+        r->line.length = 0;
     trim(&r->line);
     if (r->line.length > 0)
         r->line.length = csm_markup_restore(r->line.text, r->line.length);

@@ -118,6 +118,14 @@ static const char *ligature(uint32_t c)
 {
     static const char *const plain[] = {"ff", "fi", "fl", "ffi", "ffl"};
     static const char *const circled[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"};
+    static const struct {
+        uint32_t c;
+        const char *plain;
+    } units[] = {{0x338E, "mg"}, {0x338F, "kg"}, {0x3396, "ml"},           {0x339C, "mm"},          {0x339D, "cm"},
+                 {0x339E, "km"}, {0x2113, "L"},  {0x33A1, "m\xC2\xB2"}, {0x33A5, "m\xC2\xB3"}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (units[i].c == c)
+            return units[i].plain;
     static const char *const roman[] = {"I",  "II",  "III",  "IV", "V",
                                         "VI", "VII", "VIII", "IX", "X"};
     return c >= 0xFB00 && c <= 0xFB04   ? plain[c - 0xFB00]

@@ -55,15 +55,6 @@ static csm_status add_piece(struct pieces *all, char *text, int pause_ms, csm_er
     return CSM_OK;
 }
 
-/* "..." and "?!" alone are no words: the voice would make up some. */
-static bool has_words(const char *text)
-{
-    for (; *text != '\0'; text++)
-        if (csm_is_letter(*text) || csm_is_digit(*text))
-            return true;
-    return false;
-}
-
 /* The words of n bytes. */
 static csm_status say(struct csm_speaker *speaker, const char *text, size_t n, char **out,
                       csm_error *err)
@@ -77,7 +68,7 @@ static csm_status say(struct csm_speaker *speaker, const char *text, size_t n, c
     words.has_failed = words.has_failed || part.has_failed;
     csm_builder_clear(&part);
     *out = csm_builder_take(&words);
-    if (*out != NULL && !has_words(*out))
+    if (*out != NULL && !csm_has_words(*out))
         **out = '\0';
     return *out != NULL ? CSM_OK : csm_fail(err, CSM_NO_MEMORY, "text: out of memory");
 }

@@ -34,6 +34,10 @@ const char *csm_magnitude(const char *p, bool with_money, size_t *length);
  * none. Spoken to `out`. */
 size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular);
 
+/* Whether the number behind a slash, at p, says the amount before it again: of the units at `unit`
+ * and behind that number only one is metric (225 g/8 oz), or both are degrees. */
+bool csm_is_converted(const char *unit, const char *p);
+
 /* The length of a dash at p that means "to" when a number follows it: -, en dash, with or
  * without spaces; 0: none. */
 size_t csm_range_dash(const char *p);

@@ -51,12 +51,46 @@ bool csm_follows_letter(const char *text, size_t at)
     return at > 0 && csm_is_letter(text[at - 1]) && !is_sign;
 }
 
+bool csm_has_words(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (csm_is_letter(*text) || csm_is_digit(*text))
+            return true;
+    return false;
+}
+
 size_t csm_count_digits(const char *p)
 {
     size_t n = 0;
     while (csm_is_digit(p[n]))
         n++;
     return n;
+}
+
+void csm_part_hyphen(struct csm_builder *out)
+{
+    if (out->length > 1 && !out->has_failed && out->text[out->length - 1] == '-' &&
+        csm_is_letter(out->text[out->length - 2]))
+        out->text[out->length - 1] = ' ';
+}
+
+/* Whether p is at the end of a line, a sentence or a part of one. */
+static bool ends_sentence(const char *p)
+{
+    const bool has_mark = *p == '.' || *p == '?' || *p == '!';
+    return *p == '\n' || *p == ';' || (has_mark && p[1] == ' ' && p[2] != '=' && p[2] != '*' && p[2] != '/'); /* 5! = */
+}
+
+bool csm_is_in_formula(const char *text, size_t at)
+{
+    enum { NEAR = 120 };
+    for (size_t i = at; i > 0 && at - i < NEAR && !ends_sentence(text + i - 1); i--)
+        if (text[i - 1] == '=')
+            return true;
+    for (size_t i = at; text[i] != '\0' && i - at < NEAR && !ends_sentence(text + i); i++)
+        if (text[i] == '=')
+            return true;
+    return false;
 }
 
 bool csm_ends_word(const char *p, const char *suffix)

@@ -58,6 +58,8 @@ bool csm_follows_article(const char *text, size_t at);
 /* Bytes of the text as a word. */
 void csm_say_as_written(struct csm_builder *out, const char *p, size_t n);
 
+/* "..." and "?!" alone are no words: the voice would make up some. */
+bool csm_has_words(const char *text);
 bool csm_is_digit(char c);
 bool csm_is_letter(char c); /* every byte above 0x7f, too */
 /* Whether a letter stands before text[at]. U+00A0 to U+00BF and U+2000 to U+203F are none: spaces,
@@ -67,6 +69,12 @@ size_t csm_count_digits(const char *p);
 
 /* Whether p begins with the word `suffix`, which ends there. */
 bool csm_ends_word(const char *p, const char *suffix);
+
+/* Before a part of a word that is spelled or counted: its hyphen is a space (COVID-19, non-EU). */
+void csm_part_hyphen(struct csm_builder *out);
+
+/* Whether an equals sign stands near text[at], in its sentence: - / * and ! are signs of a formula there. */
+bool csm_is_in_formula(const char *text, size_t at);
 
 /* A group as a string in a buffer of the caller; cut if it is longer. */
 void csm_group_copy(struct csm_group group, char *buffer, size_t size);

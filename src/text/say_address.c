@@ -123,25 +123,45 @@ static void say_name(struct csm_builder *out, struct csm_group name)
     }
 }
 
+/* Whether n bytes are letters with points between them: A.B.C. */
+static bool are_initials(const char *p, size_t n)
+{
+    bool are_so = n % 2 == 1;
+    for (size_t i = 0; are_so && i < n; i++)
+        are_so = i % 2 == 0 ? csm_is_letter(p[i]) : p[i] == '.';
+    return are_so;
+}
+
+static bool is_capitalized(const char *p)
+{
+    return isupper((unsigned char)p[0]) && islower((unsigned char)p[1]);
+}
+
 /* main.py, Node.js, README.md, a.b.c: the dots are spoken. Not so in U.S, e.g, and where a
  * space is missing between sentences (end.Next). */
 static bool file(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group name = csm_group(found, 1), ending = csm_group(found, 2);
-    bool is_initials = ending.n == 1 && name.n % 2 == 1; /* A.B.C */
-    for (size_t i = 1; i < name.n; i += 2)
-        is_initials = is_initials && name.p[i] == '.';
-    const bool is_sentence = ending.n > 1 && isupper((unsigned char)ending.p[0]) &&
-                             islower((unsigned char)ending.p[1]) &&
-                             islower((unsigned char)name.p[name.n - 1]);
+    size_t first = name.n; /* of the part behind a hyphen: Sino-U.S */
+    while (first > 0 && name.p[first - 1] != '-')
+        first--;
+    const bool has_initials = are_initials(name.p + first, name.n - first);
+    const bool is_name = has_initials && ending.n > 1 && is_capitalized(ending.p) && isupper((unsigned char)*name.p);
+    const bool is_sentence = ending.n > 1 && is_capitalized(ending.p) && islower((unsigned char)name.p[name.n - 1]);
     bool has_letter = false;
     for (size_t i = 0; i < name.n; i++)
         has_letter = has_letter || csm_is_letter(name.p[i]);
     char all[16];
     csm_group_copy(csm_group(found, 0), all, sizeof all);
-    if (is_initials || is_sentence || !has_letter ||
+    if ((has_initials && ending.n == 1) || is_sentence || !has_letter ||
         csm_abbreviation_find(all, strlen(all)) != NULL)
         return false;
+    if (is_name && first == 0) { /* J.K.Rowling */
+        for (size_t i = 0; i < name.n; i += 2)
+            csm_say_characters(out, name.p + i, 1);
+        csm_say_as_written(out, ending.p, ending.n);
+        return true;
+    }
     say_address(out, csm_group(found, 0).p, csm_group(found, 0).n);
     return true;
 }
@@ -212,7 +232,7 @@ const struct csm_say_rule csm_say_addresses[] = {
      NULL},
     {AT_DIGIT | AT_WORD, "(?<![\\w:.-])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![\\w:-])", ip,
      NULL},
-    {AT_SIGN, "(?<![\\w/.\\p{L}\\p{No}])(~?(?:/[\\w.+@-]+)+)/?(?![\\w/])", url, NULL}, /* /usr/bin/env */
+    {AT_SIGN, "(?<![\\w/.,\\p{L}\\p{No}])(~?(?:/[\\w.+@-]+)+)/?(?![\\w/])", url, NULL}, /* /usr/bin/env */
     {AT_SIGN, "(?<![\\w/.])(\\.{1,2}(?:/[\\w.+@-]+)+)/?", url, NULL},     /* ./run.sh */
     {AT_WORD, "(?<![\\w\\\\])[A-Za-z]:\\\\(?:[\\w. -]+\\\\)*[\\w.-]*\\w", address,
      NULL}, /* C:\Users\me */
@@ -221,7 +241,7 @@ const struct csm_say_rule csm_say_addresses[] = {
     {AT_WORD | AT_DIGIT,
      "(?<![\\w.@/])([\\w+-]+(?:\\.[\\w+-]+)*)\\.([A-Za-z][A-Za-z0-9]{0,9})(?![\\w@]|\\.\\w)", file,
      NULL},
-    {AT_SIGN, "(?<![\\w.])\\.([A-Za-z]\\w{1,20})(?!\\w)", dot_file, NULL}, /* .NET, .env */
+    {AT_SIGN, "(?<![\\w.])\\.(?!(?!Net)[A-Z][a-z])([A-Za-z]\\w{1,20})(?!\\w)", dot_file, NULL}, /* .NET, .env */
     {AT_SIGN, "(?<![\\w@.])@(\\w[\\w.-]{0,38}\\w|\\w)", mention, NULL},
     {AT_SIGN, "(?<![\\w&])#(?=\\d*[a-fA-F])(?=[a-fA-F]*\\d)([0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?)(?!\\w)",
      color, NULL},

@@ -160,17 +160,26 @@ static bool uuid(struct csm_builder *out, const struct csm_found *found)
     return say_groups(out, csm_group(found, 0), '-');
 }
 
-/* CA 90210: the state's letters stay, the number is digits. */
+/* CA 90210, Ohio 44101: a state's letters stay, the number is digits. */
 static bool zip_code(struct csm_builder *out, const struct csm_found *found)
 {
-    csm_say_characters(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    const struct csm_group state = csm_group(found, 1);
+    if (state.n == 2)
+        csm_say_characters(out, state.p, state.n);
+    else
+        csm_say_as_written(out, state.p, state.n);
     csm_say_digit_groups(out, csm_group(found, 2).p, csm_group(found, 2).n);
     return true;
 }
 
 #define STATE                                                                                      \
     "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|"   \
-    "T[NX]|UT|V[AT]|W[AIVY]"
+    "T[NX]|UT|V[AT]|W[AIVY]|"                                                                      \
+    "Ala(?:bam|sk)a|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|"    \
+    "Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|"   \
+    "Michigan|Minnesota|Miss(?:issipp|our)i|Montana|Nebraska|Nevada|Ohio|Oklahoma|Oregon|"         \
+    "New (?:Hampshire|Jersey|Mexico|York)|(?:North|South) (?:Carolina|Dakota)|Pennsylvania|"       \
+    "Rhode Island|Tennessee|Texas|Utah|Vermont|(?:West )?Virginia|Washington|Wisconsin|Wyoming"
 
 const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT | AT_SIGN,
@@ -225,7 +234,7 @@ const struct csm_say_rule csm_say_codes[] = {
      short_number, NULL},
     {AT_DIGIT,
      "(?<=[Zz]ip code |ZIP code |ZIP Code |[Pp]ostcode |[Pp]ostal code |[Cc]ode is |[Zz]ip |ZIP "
-     "|(?:PIN|OTP) |(?:PIN|OTP) is |[Pp]asscode |[Pp]asscode is |[Vv]erification code )"
+     "|(?i:PIN|OTP) is |(?i:PIN|OTP): |(?:PIN|OTP) |card ending in |number ending in |account ending in |[Pp]asscode |[Pp]asscode is |[Vv]erification code )"
      "(?:\\d{4,6}|\\d{3} \\d{3})(?:-\\d{4})?(?!\\w|[.,]\\d| [a-z]{3,}s\\b)", /* but not of 4500 lines */
      digit_groups, NULL},
     {AT_WORD, "(?<=, )(" STATE ") (\\d{5}(?:-\\d{4})?)(?!\\w)", zip_code, NULL},

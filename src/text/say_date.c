@@ -4,6 +4,7 @@
  * slashes the month comes first where both could be; without a zero in front (3/4/2021)
  * such a date is read as it stands. */
 #include <string.h>
+#include <strings.h>
 
 #include "text/number.h"
 #include "text/spell.h"
@@ -12,14 +13,18 @@ static const char *const months[] = {"January",   "February", "March",    "April
                                      "May",       "June",     "July",     "August",
                                      "September", "October",  "November", "December"};
 
+/* Small letters only where no other word is written so: may, march and sun are. */
 #define MONTH                                                                                      \
     "(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|"               \
-    "Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\\.?"
+    "Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?|"                                    \
+    "JAN(?:UARY)?|FEB(?:RUARY)?|MAR(?:CH)?|APR(?:IL)?|MAY|JUNE?|JULY?|AUG(?:UST)?|"                \
+    "SEPT?(?:EMBER)?|OCT(?:OBER)?|NOV(?:EMBER)?|DEC(?:EMBER)?|"                                    \
+    "january|february|april|june|july|august|september|october|november|december)\\.?"
 
 static int month_of(struct csm_group name)
 {
     for (int m = 0; m < 12; m++)
-        if (strncmp(months[m], name.p, 3) == 0)
+        if (strncasecmp(months[m], name.p, 3) == 0)
             return m + 1;
     return -1;
 }
@@ -121,6 +126,19 @@ static bool month_over_year(struct csm_builder *out, const struct csm_found *fou
     return true;
 }
 
+/* "to" before another month, of which a dash is told by: June 19-July 10, 3 May - 2 June. */
+static void say_to_month(struct csm_builder *out, const struct csm_found *found)
+{
+    const char *after = found->text + found->bounds[1];
+    const size_t dash = csm_range_dash(after), n_digits = dash > 0 ? csm_count_digits(after + dash) : 0;
+    const char *name = after + dash + n_digits + (n_digits > 0 && after[dash + n_digits] == ' ');
+    const struct csm_group month = {name, 3};
+    if (dash == 0 || n_digits > 2 || month_of(month) < 0)
+        return;
+    csm_builder_add_word(out, "to");
+    *found->n_more = dash;
+}
+
 /* March 21, March 21st, 2025, Mar. 3-5 */
 static bool month_first(struct csm_builder *out, const struct csm_found *found)
 {
@@ -129,6 +147,7 @@ static bool month_first(struct csm_builder *out, const struct csm_found *found)
         !say_last_day(out, csm_group(found, 3)))
         return false;
     say_year(out, csm_group(found, 4));
+    say_to_month(out, found);
     return true;
 }
 
@@ -159,6 +178,7 @@ static bool day_first(struct csm_builder *out, const struct csm_found *found)
     csm_builder_add_word(out, "of");
     csm_builder_add_word(out, months[month - 1]);
     say_year(out, csm_group(found, 4));
+    say_to_month(out, found);
     return true;
 }
 
@@ -273,7 +293,8 @@ const struct csm_say_rule csm_say_dates[] = {
      "(0?[1-9]|[12]\\d|3[01])(?:st|nd|rd|th)?)?(?: of )?[ \\x{A0}-]?" MONTH "(?!\\w)(?:,?[ -]" YEAR
      "(?!\\w|[.,]\\d))?",
      day_first, NULL},
-    {AT_WORD, "(?<!\\w)(?!May)" MONTH "[ -]" YEAR "(?!\\w|[.,]\\d)", month_and_year, NULL},
+    {AT_WORD, "(?<![\\w-])" MONTH "-(0?[1-9]|[12]\\d|3[01])()-" YEAR "(?![\\w-])", month_first, NULL},
+    {AT_WORD, "(?<!\\w)(?!May|MAY)" MONTH "[ -]" YEAR "(?!\\w|[.,]\\d)", month_and_year, NULL},
     {AT_WORD,
      "(?<!\\w|[Tt]he )(Mon|Tues?|Wed|Thu(?:rs)?|Fri|Sat|Sun)\\.?,? (?=\\d{1,2}(?:st|nd|rd|th)? |" MONTH
      " \\d)",

@@ -98,6 +98,14 @@ static bool charge(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* Ca^2+, Na^+, SO_4^{2-}: the same in plain letters. */
+static bool plain_charge(struct csm_builder *out, const struct csm_found *found)
+{
+    csm_spell_digits(out, csm_group(found, 1).p, csm_group(found, 1).n);
+    csm_builder_add_word(out, *csm_group(found, 2).p == '+' ? "plus" : "minus");
+    return true;
+}
+
 /* 14 before a C: an isotope. */
 static bool raised_alone(struct csm_builder *out, const struct csm_found *found)
 {
@@ -210,6 +218,10 @@ static bool command(struct csm_builder *out, const struct csm_found *found)
 const struct csm_say_rule csm_say_formulas[] = {
     {AT_DIGIT, "(?<![\\w.])(\\d+(?:\\.\\d+)?)[eE]([-+]?)(\\d{1,3})(?!\\w|\\.\\d)", scientific,
      NULL},
+    {AT_SIGN,
+     "(?|(?<=[A-Z]|[A-Z][a-z]|[A-Za-z]\\d|\\))\\^(\\d?)([+-])(?=[.,;:)\\]]|\\s(?![\\d(\\\\]|[A-Z]\\^)|$)|"
+     "(?<=[\\w)\\]])\\^\\{(\\d?)([+-])\\})",
+     plain_charge, NULL},
     {AT_SIGN,
      "(?<=[\\w)\\]}])\\^(?:\\{(-?[\\w+\\\\ .-]{1,20})\\}|\\(([\\w+-]{1,12})\\)|(-?\\w{1,8}))",
      power, NULL},

@@ -76,6 +76,7 @@ static const struct {
     {"\xE0\xA7\xB3", "taka", "taka", "poisha", "poisha", false},
     {"\xD1\x80\xD1\x83\xD0\xB1", "ruble", "rubles", "kopek", "kopeks", false},
     {"TL", "lira", "lira", "kurus", "kurus", true},
+    {"RM", "ringgit", "ringgit", "sen", "sen", false},
     {"Rp", "rupiah", "rupiah", NULL, NULL, true},
     {"Fr.", "franc", "francs", "centime", "centimes", false},
     {"SFr.", "Swiss franc", "Swiss francs", "centime", "centimes", false},
@@ -191,7 +192,10 @@ static void say_amount(struct csm_builder *out, struct csm_group sign, struct cs
         const struct csm_number n = read(from, c);
         size_t n_magnitude;
         const char *word = csm_magnitude(from.p + n.length, true, &n_magnitude);
-        csm_say_number(out, &n);
+        if (word == NULL && magnitude.n == 0 && n.n_decimals == 2)
+            say_coins(out, &n, c, false);
+        else
+            csm_say_number(out, &n);
         if (word != NULL)
             csm_builder_add_word(out, word);
         csm_builder_add_word(out, "to");
@@ -209,10 +213,12 @@ static void say_amount(struct csm_builder *out, struct csm_group sign, struct cs
     csm_builder_add_word(out, is_singular ? currencies[c].one : currencies[c].many);
 }
 
-/* "a $10M valuation": an article before it and a word behind. */
+/* "a $10M valuation", $5-a-share: an article before it and a word behind. */
 static bool is_attribute(const struct csm_found *found)
 {
     const char *after = found->text + found->bounds[1];
+    if (strncmp(after, "-a-", 3) == 0 || strncmp(after, "-an-", 4) == 0)
+        return true;
     return csm_follows_article(found->text, found->bounds[0]) && *after == ' ' &&
            csm_is_letter(after[1]);
 }
@@ -329,7 +335,7 @@ static size_t per(struct csm_builder *out, const char *text, size_t at)
     "mm|Mio\\.?|Mrd\\.?)|"                                                                         \
     "MM|[KkMmBbT])(?!\\w))?"
 #define FROM                                                                                       \
-    "(?:(" AMOUNT_ "[KkMmB]?)\\s?[-\\x{2013}]\\s?(?=[\\d$\\x{A3}\\x{20AC}\\x{A5}]))?"
+    "(?:(" AMOUNT_ "[KkMmB]?)\\s?[-\\x{2013}]\\s?(?=[\\d$\\x{A3}\\x{20AC}\\x{A5}]|[A-Z]{1,3}\\$))?"
 
 const struct csm_say_rule csm_say_money[] = {
     {AT_SIGN | AT_WORD,
@@ -338,7 +344,7 @@ const struct csm_say_rule csm_say_money[] = {
      "(\\+(?!\\w))?(?: ?(USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
     {AT_WORD,
-     "(?<!\\w)()(Rs\\.?|Rp|K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))"
+     "(?<!\\w)()(Rs\\.?|Rp|RM(?=\\d)|K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))"
      "[ \\x{A0}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(?:/-)?(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_WORD,

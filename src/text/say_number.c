@@ -2,6 +2,7 @@
  *
  * say_number.c - numbers with what stands around them: signs, ordinals, plurals,
  * magnitudes, units, ranges, fractions. */
+#include <ctype.h>
 #include <string.h>
 
 #include "text/number.h"
@@ -192,22 +193,23 @@ static void say_parts(struct csm_builder *out, int n, int of)
     }
 }
 
-/* 1/2, 5/8, 2 1/2; 8/10 and 95/100 are marks. What else has a slash is said as two numbers. */
+/* 1/2, 5/8, 2 1/2, 1/10th; 8/10 and 95/100 are marks. What else has a slash is said as two numbers. */
 static bool say_fraction(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group whole = csm_group(found, 1);
+    const bool is_told = csm_group(found, 4).n > 0;
     const int n = csm_group_value(csm_group(found, 2), 999);
-    const int of = csm_group_value(csm_group(found, 3), 100);
+    const int of = csm_group_value(csm_group(found, 3), is_told ? 1000 : 100);
     if (n < 1 || of < 2)
         return false;
     const bool has_stars = strncmp(found->text + found->bounds[1], " star", 5) == 0;
-    if (whole.n == 0 && (of == 10 || of == 100 || has_stars) && n <= of) {
+    if (whole.n == 0 && !is_told && (of == 10 || of == 100 || has_stars) && n <= of) {
         csm_say_int(out, n);
         csm_builder_add_word(out, "out of");
         csm_say_int(out, of);
         return true;
     }
-    const bool is_common = of <= 6 || of == 8 || of == 16 || of == 32 || of == 64;
+    const bool is_common = is_told || of <= 6 || of == 8 || of == 16 || of == 32 || of == 64;
     if (!is_common || n >= of)
         return false;
     if (whole.n > 0) {
@@ -279,16 +281,25 @@ static size_t sign_at(const char *text, size_t at)
                                                                                   : 0;
 }
 
+/* Whether the slash at text[at], between numbers, divides one by the other: 10/2 = 5. */
+static bool is_quotient(const char *text, size_t at)
+{
+    const char *end = text + at + 1 + csm_count_digits(text + at + 1);
+    return *(end + (*end == ' ')) == '=';
+}
+
 /* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
 static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bool is_in_name,
-                        bool has_unit)
+                        bool is_per)
 {
     const char *after = text + at;
     const size_t dash = csm_range_dash(after);
     if (dash > 0 && csm_is_digit(after[dash]) && !is_in_name) {
         const char *next = after + dash;
-        const char *end = next + csm_count_digits(next);
-        const bool is_sum = (dash == 1 || *after == ' ') && *(end + (*end == ' ')) == '=';
+        const char *end = next + csm_count_digits(next), *behind = end + (*end == ' ');
+        const char *result = *behind == '=' ? behind + 1 + (behind[1] == ' ') : NULL;
+        const bool is_legend = result != NULL && csm_is_letter(result[0]) && csm_is_letter(result[1]); /* 18-20 = good */
+        const bool is_sum = !is_legend && ((dash == 1 && result != NULL) || (*after == ' ' && csm_is_in_formula(text, at)));
         csm_builder_add_word(out, is_sum ? "minus" : "to");
         return dash;
     }
@@ -307,10 +318,11 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
         csm_builder_add_word(out, "times");
         return 1;
     }
-    if (*after == '/' && csm_is_digit(after[1])) { /* 24/7, 3/4/2021; 5 l/100 km */
-        const bool is_degree = at > 1 && strchr("CF", text[at - 1]) != NULL;
-        if (has_unit && !is_degree) /* 350 °F/175 °C is two of them */
+    if (*after == '/' && csm_is_digit(after[1])) { /* 24/7, 3/4/2021; 5 l/100 km; 10/2 = 5 */
+        if (is_per)
             csm_builder_add_word(out, "per");
+        else if (is_quotient(text, at))
+            csm_builder_add_word(out, "divided by");
         return 1;
     }
     return 0;
@@ -342,7 +354,8 @@ static void read_comma(struct csm_number *n, const char *p, char before)
     const bool is_zero = n->n_digits == 1 && *n->digits == '0' && count < 7 && !is_pair;
     size_t length;
     const bool is_so = is_zero || (count < 3 && (csm_say_unit(&unit, end, false) > 0 ||
-                                                 csm_magnitude(end, false, &length) != NULL));
+                                                 csm_magnitude(end, false, &length) != NULL ||
+                                                 strncmp(end, " Mio", 4) == 0 || strncmp(end, " Mrd", 4) == 0));
     csm_builder_clear(&unit);
     if (!is_so)
         return;
@@ -404,6 +417,39 @@ static size_t ordinal_ending(const char *p)
     return 0;
 }
 
+/* Whether the d behind the number at text[at] makes it an ordinal, as lawyers write: 92d Congress,
+ * 2d Cir., 631 F. 3d 213. */
+static bool is_legal_nth(const struct csm_number *n, const char *text, size_t at)
+{
+    const char *p = text + at + n->length;
+    static const char *const behind[] = {"Cir", "Cong", "Congress", "Sess", "Session", "Dist", "Dep", "Dept", "Ed", "ed"};
+    const char last = n->digits[n->n_digits - 1];
+    const bool is_teen = n->n_digits > 1 && n->digits[n->n_digits - 2] == '1';
+    if (p[0] != 'd' || p[1] != ' ' || is_teen || (last != '2' && last != '3'))
+        return false;
+    const bool is_series = n->n_digits == 1 && at > 1 && (text[at - 1] == '.' || strncmp(text + at - 2, ". ", 2) == 0) &&
+                           (csm_is_digit(p[2]) || csm_ends_word(p + 2, "at"));
+    bool is_so = is_series || (n->n_digits > 1 && isupper((unsigned char)p[2]));
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++)
+        is_so = is_so || csm_ends_word(p + 2, behind[i]);
+    return is_so;
+}
+
+static size_t plural_ending(const char *p)
+{
+    return csm_ends_word(p, "s") ? 1 : 0;
+}
+
+/* "to" between 6th-3rd and between 1960s-80s: a dash at p, and a number with another ending; bytes taken. */
+static size_t say_range(struct csm_builder *out, const char *p, size_t (*ending)(const char *p))
+{
+    const size_t dash = csm_range_dash(p), n = dash > 0 ? csm_count_digits(p + dash) : 0;
+    if (n == 0 || ending(p + dash + n) == 0)
+        return 0;
+    csm_builder_add_word(out, "to");
+    return dash;
+}
+
 /* 120/80 mmHg, BP 120/80 */
 static bool say_pressure(struct csm_builder *out, const struct csm_found *found)
 {
@@ -422,9 +468,8 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
         return 0;
     if (sign > 0)
         csm_builder_add_word(out, "minus");
-    else if (out->length > 1 && !out->has_failed && out->text[out->length - 1] == '-' &&
-             csm_is_letter(out->text[out->length - 2]))
-        out->text[out->length - 1] = ' '; /* COVID-19 */
+    else
+        csm_part_hyphen(out);
     struct csm_number n = csm_number_read(p + sign);
     read_comma(&n, p + sign, at > 0 ? text[at - 1] : ' ');
     const char *after = p + sign + n.length;
@@ -432,9 +477,14 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
     const size_t n_ending = n.n_decimals == 0 ? ordinal_ending(after) : 0;
     if (n_ending > 0) {
         csm_spell_ordinal(out, n.digits, n.n_digits);
-        return taken + n_ending;
+        return taken + n_ending + say_range(out, after + n_ending, ordinal_ending);
     }
-    if (csm_ends_word(after, "s")) { /* 80s; 9.58s; for 45s */
+    const bool is_factor = at > 1 && strncmp(text + at - 2, "= ", 2) == 0; /* P = 4s */
+    if (n.n_decimals == 0 && sign == 0 && is_legal_nth(&n, text, at)) {
+        csm_spell_ordinal(out, n.digits, n.n_digits);
+        return taken + 1;
+    }
+    if (csm_ends_word(after, "s") && !is_factor) { /* 80s; 9.58s; for 45s */
         const bool is_time = n.n_decimals > 0 || lasts(text, at, n.n_digits);
         if (is_time)
             csm_say_number(out, &n);
@@ -442,10 +492,10 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
             say_plural(out, &n);
         if (is_time)
             csm_builder_add_word(out, csm_number_is_one(&n) ? "second" : "seconds");
-        return taken + 1;
+        return taken + 1 + (is_time ? 0 : say_range(out, after + 1, plural_ending));
     }
     csm_say_year_or_number(out, &n);
-    const bool is_in_name = follows_letter(text, at);
+    const bool is_in_name = follows_letter(text, at) || (at >= 4 && strncmp(text + at - 4, "No. ", 4) == 0); /* No. 11-345 */
     const bool is_part = at == 0 || text[at - 1] != '-' || (*after == 'K' && !csm_is_letter(after[1]));
     const bool is_code = is_in_name && is_part && csm_is_letter(*after) && (unsigned char)*after < 0x80; /* M5V */
     const size_t magnitude = is_code ? 0 : say_magnitude(out, after, &n);
@@ -453,7 +503,8 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
                                      csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
     return taken +
-           say_joint(out, text, at + taken, is_in_name, unit > 0); /* Llama-3.1-8B is no range */
+           say_joint(out, text, at + taken, is_in_name, /* Llama-3.1-8B is no range */
+                     unit > 0 && !csm_is_converted(after + magnitude, text + at + taken));
 }
 
 /* 10 000: three zeros between spaces are no number of their own. */
@@ -505,7 +556,9 @@ const struct csm_say_rule csm_say_numbers[] = {
      "(\\d{2,3})/(\\d{2,3})(?![\\w/])",
      say_pressure, NULL},
     {AT_SIGN, "(?<![\\w.)])([-\\x{2212}]?)\\.(\\d+)(?![\\w.]\\d)", say_below_one, NULL},
-    {AT_DIGIT, "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3})(?![\\d/]|\\.\\d)",
+    {AT_DIGIT,
+     "(?<![\\w./])(?:(\\d{1,3})[ -])?(\\d{1,3})/(\\d{1,3}|1000(?=th))(?:(th|rd|nd)s?(?!\\w))?"
+     "(?![\\d/]|\\.\\d)",
      say_fraction, NULL},
     {AT_DIGIT | AT_SIGN, "(\\d{1,3})? ?([\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", say_vulgar, NULL},
     {AT_DIGIT | AT_SIGN, NULL, NULL, number},

@@ -2,6 +2,7 @@
  *
  * say_symbol.c - signs as words, brackets and dashes as pauses, what has no sound as
  * nothing. After these rules no sign of markup is left. */
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -187,6 +188,14 @@ static bool over(struct csm_builder *out, const struct csm_found *found)
     return true;
 }
 
+/* &c. */
+static bool et_cetera(struct csm_builder *out, const struct csm_found *found)
+{
+    (void)found;
+    csm_builder_add_word(out, "et cetera");
+    return true;
+}
+
 static bool minus(struct csm_builder *out, const struct csm_found *found)
 {
     (void)found;
@@ -222,6 +231,30 @@ static bool comma(struct csm_builder *out, const struct csm_found *found)
     while (out->length > 0 && !out->has_failed && out->text[out->length - 1] == ' ')
         out->text[--out->length] = '\0';
     csm_builder_add_text(out, out->length > 0 ? "," : "");
+    return true;
+}
+
+/* - / * and ! of a formula. */
+static bool operation(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group all = csm_group(found, 0);
+    const char sign = all.p[all.n - 1];
+    if (!csm_is_in_formula(found->text, found->bounds[0]))
+        return false;
+    csm_builder_add_word(out, sign == '-'   ? "minus"
+                              : sign == '*' ? "times"
+                              : sign == '!' ? "factorial"
+                                            : "divided by");
+    return true;
+}
+
+/* A comment of code. */
+static bool remark(struct csm_builder *out, const struct csm_found *found)
+{
+    comma(out, found);
+    const size_t n = out->length;
+    if (n > 1 && !out->has_failed && strchr(".,;:!?", out->text[n - 2]) != NULL)
+        out->text[--out->length] = '\0';
     return true;
 }
 
@@ -294,12 +327,35 @@ static size_t pause_sign(const char *p)
     return strncmp(p, "--", 2) == 0 ? 1 + strspn(p + 1, "-") : 0;
 }
 
+/* Whether the square bracket at text[at] is of words put into a sentence, which goes on through
+ * them: they saw [the worms] do it, "[It] can", Dear [Name],. */
+static bool is_inserted(const char *text, size_t at)
+{
+    enum { MOST = 60 };
+    size_t open = at, close = at;
+    while (text[open] != '[' && open > 0 && at - open < MOST && text[open - 1] != ']')
+        open--;
+    while (text[close] != ']' && text[close] != '\0' && close - open < MOST)
+        close++;
+    if (text[open] != '[' || text[close] != ']' || !csm_is_letter(text[open + 1]) || strncmp(text + open, "[sic]", 5) == 0)
+        return false;
+    for (size_t i = open + 1; i < close; i++)
+        if (!csm_is_letter(text[i]) && strchr(" -'", text[i]) == NULL)
+            return false;
+    const char before = open > 0 ? text[open - 1] : '\0', *after = text + close + 1;
+    const bool is_quoted = before == '"' || before == '\'' || (open > 2 && strncmp(text + open - 3, "\xE2\x80\x9C", 3) == 0);
+    const bool is_within = before == ' ' && open > 1 && csm_is_letter(text[open - 2]);
+    const bool goes_on = *after == ' ' && islower((unsigned char)after[1]);
+    const bool is_name = isupper((unsigned char)text[open + 1]) && *after != '\0' && strchr(".,;:!?'\"", *after) != NULL;
+    return (is_quoted || is_within) && (goes_on || is_name);
+}
+
 /* A pause: brackets and long dashes become a comma, where there is none. */
 static size_t pause(struct csm_builder *out, const char *text, size_t at)
 {
     const size_t n = pause_sign(text + at);
-    if (n == 0)
-        return 0;
+    if (n == 0 || (strchr("[]", text[at]) != NULL && is_inserted(text, at)))
+        return n;
     enum { MOST_SIGNS = 64 }; /* of a run that are looked behind, at each of them */
     const char *after = text + at + n, *next = after;
     for (int i = 0; i < MOST_SIGNS && (*next == ' ' || pause_sign(next) > 0); i++)
@@ -372,6 +428,10 @@ const struct csm_say_rule csm_say_symbols[] = {
      by, NULL}, /* 1920 by 1080; 3 by 4 m */
     {AT_SIGN, "(?<=[\\x{391}-\\x{3C9}])/(?=[\\w(\\x{391}-\\x{3C9}])|(?<=[\\w)])/(?=\\x{2202})", over, NULL},
     {AT_SIGN, "(?<=\\d )/(?= \\d+(?![\\w,.]))", divided, NULL},
+    {AT_SIGN,
+     "(?<=[\\w)]) ?/(?= ?[\\d(])|(?<=[\\w)] )(?<!(?i:select) )\\*(?= [\\w($\\x{A3}\\x{20AC}])|(?<=[\\w)] )-(?= \\d)|"
+     "(?<=\\d|(?<!\\w)[a-z]|\\))!(?= ?[=*/)\\x{D7}]| [-+])",
+     operation, NULL}, /* 14 miles / 48 = */
     {AT_SIGN, "(?<!\\d) /(?= )| /(?= (?!\\d+(?![\\w,.])))", comma, NULL},
     {AT_SIGN, "(?<=\\d)\\.{2,3}(?=\\d)", to, NULL},
     {AT_SIGN, "(?<=(?<!\\w)[a-z])-(?=\\d)|(?<== |=  )-(?=[a-z](?![\\w-]))", minus, NULL},
@@ -385,10 +445,13 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=(?<!\\w)[A-Z])\\x{2013}(?=[A-Z](?!\\w))|(?<=(?<!\\w)A)-(?=Z(?!\\w))", to, NULL},
     {AT_SIGN, "(?<=[AaPp]\\.m\\. |[ap]m |[AP]M )[-\\x{2013}](?= \\d)", to, NULL}, /* 5 a.m. - 6 p.m. */
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
-    {AT_SIGN, "(?<=[\\w.)\"'])/(?=[\\w(\"'])", apart, NULL},
+    {AT_SIGN, "(?<=[\\w.,;!?)\"'])/(?=[\\w(\"'\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", apart, NULL},
+    {AT_SIGN, "(?<![^\\s;{}])//+(?= )|(?<![^\\s;{})])#+(?= [A-Z][a-z])|(?:(?<=  |;|\\n)|^)#+(?= [A-Za-z])", remark, NULL}, /* a comment */
+    {AT_SIGN, "##+", nothing, NULL},
     {AT_SIGN, "/+", slash, NULL},
     {AT_SIGN, "^-(?=[A-Z][a-z]|[a-z]{3})|(?<=[.!?] )-(?=[A-Za-z][a-z])|(?<=[.!?,])-$", nothing, NULL}, /* - she said */
-    {AT_SIGN, "(?<=[\\s\"'(=]|^)(-{1,2})(?=[A-Za-z])", flag, NULL},
+    {AT_SIGN, "(?<=[\\s\"'(=]|^)(-(?=[A-Za-z])|--(?=[a-z]))", flag, NULL},
+    {AT_SIGN, "&c(?:\\.(?= [a-z]|[,;:)])|(?!\\w))", et_cetera, NULL},
     {AT_SIGN, NULL, NULL, symbol},
     {AT_SIGN, NULL, NULL, pause},
     {AT_SIGN, NULL, NULL, replacement},

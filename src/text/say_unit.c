@@ -15,6 +15,7 @@ static const struct {
     {"kph", "kilometer per hour", "kilometers per hour", false},
     {"mph", "mile per hour", "miles per hour", false},
     {"km", "kilometer", "kilometers", false},
+    {"KM", "kilometer", "kilometers", false},
     {"cm", "centimeter", "centimeters", false},
     {"mm", "millimeter", "millimeters", false},
     {"nm", "nanometer", "nanometers", false},
@@ -30,6 +31,7 @@ static const struct {
     {"mcg", "microgram", "micrograms", false},
     {"\xC2\xB5g", "microgram", "micrograms", false},
     {"\xCE\xBCg", "microgram", "micrograms", false},
+    {"KG", "kilogram", "kilograms", false},
     {"g", "gram", "grams", false},
     {"lbs", "pound", "pounds", false},
     {"lb", "pound", "pounds", false},
@@ -82,6 +84,8 @@ static const struct {
     {"Mbps", "megabit per second", "megabits per second", false},
     {"kbps", "kilobit per second", "kilobits per second", false},
     {"Kbps", "kilobit per second", "kilobits per second", false},
+    {"mbps", "megabit per second", "megabits per second", false},
+    {"gbps", "gigabit per second", "gigabits per second", false},
     {"PB", "petabyte", "petabytes", false},
     {"TB", "terabyte", "terabytes", false},
     {"GB", "gigabyte", "gigabytes", false},
@@ -267,12 +271,41 @@ static size_t say_per(struct csm_builder *out, const char *p)
     return 1 + strlen(units[i].symbol) + n_power;
 }
 
+/* The space or hyphen before a unit. */
+static size_t space_at(const char *p)
+{
+    return *p == ' ' || *p == '-'               ? 1
+           : strncmp(p, "\xC2\xA0", 2) == 0     ? 2
+           : strncmp(p, "\xE2\x80\xAF", 3) == 0 ? 3
+                                                : 0;
+}
+
+static bool is_imperial(size_t unit)
+{
+    static const char *const names[] = {"inch", "foot", "yard",   "mile", "pound",      "ounce",
+                                        "pint", "quart", "gallon", "cup",  "Fahrenheit", "horsepower"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strstr(units[unit].one, names[i]) != NULL)
+            return true;
+    return false;
+}
+
+bool csm_is_converted(const char *unit, const char *p)
+{
+    const size_t space = space_at(unit);
+    const size_t before = find(unit + space, space > 0);
+    if (before == N_UNITS || *p != '/' || !csm_is_digit(p[1]))
+        return false;
+    const struct csm_number n = csm_number_read(p + 1);
+    const char *behind = p + 1 + n.length;
+    const size_t after = find(behind + space_at(behind), true);
+    return after < N_UNITS && (is_imperial(before) != is_imperial(after) ||
+                               (after == before && strstr(units[after].one, "degree") != NULL));
+}
+
 size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular)
 {
-    const size_t space = *p == ' ' || *p == '-'               ? 1
-                         : strncmp(p, "\xC2\xA0", 2) == 0     ? 2
-                         : strncmp(p, "\xE2\x80\xAF", 3) == 0 ? 3
-                                                              : 0;
+    const size_t space = space_at(p);
     const bool is_hyphen = *p == '-';
     if (space == 0) {
         const size_t per = say_per(out, p);

@@ -9,7 +9,7 @@
 #include "text/number.h"
 #include "text/spell.h"
 
-/* Whether the word before text[at] is a name by its capital: Oak Dr., not the Dr. or My Dr. */
+/* Whether the word before text[at] is a name by its capital, or counts: Oak Dr., 5th Dr., not the Dr. or My Dr. */
 static bool follows_name(const char *text, size_t at)
 {
     static const char *const others[] = {"The ",  "My ",   "Our ",  "Your ", "His ",  "Her ", "Their ",
@@ -18,10 +18,23 @@ static bool follows_name(const char *text, size_t at)
     size_t begin = at > 0 && text[at - 1] == ' ' ? at - 1 : 0;
     while (begin > 0 && csm_is_letter(text[begin - 1]))
         begin--;
+    const bool counts = begin > 0 && csm_is_digit(text[begin - 1]) && begin + 3 == at; /* its ending is of two letters */
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strncmp(text + begin, others[i], strlen(others[i])) == 0)
             return false;
-    return isupper((unsigned char)text[begin]) && begin + 2 < at;
+    return counts || (isupper((unsigned char)text[begin]) && begin + 2 < at);
+}
+
+/* Whether p begins a sentence by its word: behind George V. and Elm St. such a word is no name. */
+static bool begins_sentence_at(const char *p)
+{
+    static const char *const beginnings[] = {"The", "He",  "She",   "It",   "His",  "Her", "In",
+                                             "A",   "An",  "After", "When", "This", "At",  "On",
+                                             "But", "And", "As",    "By",   "For",  "With"};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (csm_ends_word(p, beginnings[i]))
+            return true;
+    return false;
 }
 
 /* Dr. Smith, 10 a.m.; the full stop goes, unless a sentence may end there. */
@@ -46,13 +59,17 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
     const bool is_drive = strcmp(found->text, "Dr") == 0 && follows_name(text, at);
     const bool is_addressed = strncmp(next, "Apt", 3) == 0 || strncmp(next, "Ste", 3) == 0 ||
                               strncmp(next, "Suite", 5) == 0 || strncmp(next, "Unit", 4) == 0;
-    if ((is_street || is_drive) && !(!is_addressed && is_followed && isupper((unsigned char)*next))) {
+    const bool is_last = is_followed && follows_name(text, at) && begins_sentence_at(next); /* Elm St. It was */
+    if ((is_street || is_drive) && (is_last || !(!is_addressed && is_followed && isupper((unsigned char)*next)))) {
         csm_builder_add_word(out, is_street ? "Street" : "Drive");
-        return *next == '\0' ? n : n + 1;
+        return *next == '\0' || is_last ? n : n + 1;
     }
+    csm_part_hyphen(out);
     csm_builder_add_word(out, found->spoken);
+    const bool is_rank = strcmp(found->text, "Sr") == 0 || strcmp(found->text, "Jr") == 0;
+    const bool is_title = is_rank && !follows_name(text, at) && !(at > 1 && text[at - 2] == ','); /* Sr. Engineer */
     const bool begins_sentence =
-        is_followed && isupper((unsigned char)next[0]) && !isupper((unsigned char)next[1]);
+        !is_title && is_followed && isupper((unsigned char)next[0]) && !isupper((unsigned char)next[1]);
     const bool ends_text = *next == '\0' || begins_sentence;
     const bool ends_block = strncmp(after, "\n\n", 2) == 0;
     return ends_block || (found->use == CSM_ABBREVIATION_MAY_END && ends_text) ? n : n + 1;
@@ -90,10 +107,24 @@ static bool short_form(struct csm_builder *out, const struct csm_found *found)
     return false;
 }
 
+/* 12 Oak St, Town: as addresses have it, without a full stop. */
+static bool street(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_group word = csm_group(found, 0);
+    if (!follows_name(found->text, found->bounds[0]))
+        return false;
+    const bool is_street = strncmp(word.p, "St", word.n) == 0, is_drive = strncmp(word.p, "Dr", word.n) == 0;
+    csm_builder_add_word(out, is_street  ? "Street"
+                              : is_drive ? "Drive"
+                                         : csm_abbreviation_find(word.p, word.n)->spoken);
+    return true;
+}
+
 /* U.S.A., J.R.R.: the letters; the last full stop stays where a sentence may end. */
 static bool initials(struct csm_builder *out, const struct csm_found *found)
 {
     const struct csm_group all = csm_group(found, 1);
+    csm_part_hyphen(out);
     for (size_t i = 0; i < all.n; i += 2)
         csm_say_characters(out, all.p + i, 1);
     const char *after = all.p + all.n;
@@ -141,6 +172,7 @@ static bool acronym(struct csm_builder *out, const struct csm_found *found)
     const struct csm_group word = csm_group(found, 1), ending = csm_group(found, 2);
     if (!is_spelled(word))
         return false;
+    csm_part_hyphen(out);
     csm_say_characters(out, word.p, word.n);
     csm_builder_add(out, ending.p, ending.n);
     return true;
@@ -215,10 +247,11 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
     const bool is_ruler = is_one_of(name, rulers, sizeof rulers / sizeof *rulers);
     const bool is_part = is_one_of(name, parts, sizeof parts / sizeof *parts);
     const char *after = numeral.p + numeral.n;
+    const bool is_initial = strncmp(after, ". ", 2) == 0 && isupper((unsigned char)after[2]) && !begins_sentence_at(after + 2);
     const bool is_ended = strchr(".,;:)'\"\n", *after) != NULL || strncmp(after, " of ", 4) == 0 ||
                           strncmp(after, "\xE2\x80\x99", 3) == 0;
-    if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended)))
-        return false; /* I is a word, Malcolm X a name */
+    if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended) && !is_initial))
+        return false; /* I is a word, Malcolm X a name, George V. Higgins has an initial */
     const bool has_stop = csm_group(found, 1).p[csm_group(found, 1).n] == '.';
     const struct csm_abbreviation *full =
         has_stop ? csm_abbreviation_find(name, strlen(name)) : NULL;
@@ -265,7 +298,8 @@ const struct csm_say_rule csm_say_words[] = {
      roman_century, NULL},
     {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
-    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w]))", short_form, NULL},
+    {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w])(?![bvw](?!\\w)))", short_form, NULL},
+    {AT_WORD, "(?<=[a-z] )(?:St|Dr|Ave|Rd|Ln|Ct|Pl|Sq)(?=,|\\n|$| (?:Apt|Suite|Ste|Unit|#))", street, NULL},
     {AT_WORD, "(?<!\\w)(?:TL;DR|WWII?)(?!\\w)|(?<!\\w)(?:Dr|Mrs?|Ms|Prof)(?= [A-Z][a-z]| and (?:Mrs|Ms|Mr|Dr)\\b)|"
      "(?<!\\w)(?:Blvd|Hwy|Pkwy)(?![\\w.])",
      short_form, NULL},

@@ -155,7 +155,10 @@ size_t csm_text_sentence(const char *text, size_t max_bytes)
         size_t next = i;
         while (is_space(text[next]))
             next++;
-        if (islower((unsigned char)text[next]))
+        const bool is_factorial = text[next] == '=' || text[next] == '*' || text[next] == '/'; /* 5! = 120 */
+        const bool is_series = (text[next] == '2' || text[next] == '3') && text[next + 1] == 'd' && text[next + 2] == ' ' &&
+                               csm_is_digit(text[next + 3]); /* F. Supp. 2d 587 */
+        if (islower((unsigned char)text[next]) || is_factorial || is_series)
             continue;
         bool may_end = true;
         if (is_one_dot && is_abbreviation(text, mark, text[next], &may_end) &&

@@ -24,7 +24,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-enum { LINGER_MS = 2000, FLUSH_MS = 60000, READ_HIGH_WATER = 256 * 1024, MAX_LISTENERS = 16 };
+enum { LINGER_MS = 2000, FLUSH_MS = 60000, READ_HIGH_WATER = 256 * 1024, MAX_LISTENERS = 16, RETRY_MS = 100 };
 
 enum phase { OPEN, FLUSHING, LINGERING, DEAD };
 
@@ -58,7 +58,7 @@ struct connections {
     struct connection_list dead;
     size_t n_open;
     bool is_paused, is_stopped;
-    struct event *bury;
+    struct event *bury, *retry;
     struct listener listeners[MAX_LISTENERS];
     size_t n_listeners;
     SSL_CTX *tls;
@@ -297,22 +297,38 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
     bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
-/* Out of descriptors, say: wait until a connection ends. */
+/* Out of descriptors, say: wait until a connection ends, or for a while where others have them all. */
 static void on_accept_error(struct evconnlistener *socket, void *user)
 {
     (void)socket;
+    const struct listener *l = user;
+    struct connections *all = l->all;
+    const struct timeval after = milliseconds(RETRY_MS);
+    if (make_room(all))
+        return;
+    pause_listening(all, true);
+    event_add(all->retry, &after);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd, (void)what;
     struct connections *all = user;
-    if (!make_room(all))
-        pause_listening(all, true);
+    if (all->n_open < all->limits.max_sockets)
+        pause_listening(all, false);
 }
 
 csm_status connections_new(struct event_base *base, const struct connection_limits *limits,
                            struct connections **out, csm_error *err)
 {
     struct connections *all = calloc(1, sizeof *all);
-    if (all != NULL)
+    if (all != NULL) {
         all->bury = event_new(base, -1, 0, on_bury, all);
-    if (all == NULL || all->bury == NULL) {
+        all->retry = evtimer_new(base, on_retry, all);
+    }
+    if (all == NULL || all->bury == NULL || all->retry == NULL) {
+        if (all != NULL && all->bury != NULL)
+            event_free(all->bury);
         free(all);
         return csm_fail(err, CSM_NO_MEMORY, "connections: out of memory");
     }
@@ -337,6 +353,7 @@ void connections_free(struct connections *all)
     on_bury(-1, 0, all);
     event_base_loop(all->base, EVLOOP_NONBLOCK); /* a call that was still to come has its bufferevent's memory */
     event_free(all->bury);
+    event_free(all->retry);
     SSL_CTX_free(all->tls);
     free(all);
 }

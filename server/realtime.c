@@ -546,7 +546,8 @@ void open_realtime(struct service *service, struct http_request *r, const char *
     }
     const char *beta = http_head_find(&r->head, "openai-beta");
     t->service = service;
-    t->is_beta = beta != NULL && strstr(beta, "realtime=v1") != NULL;
+    t->is_beta = (beta != NULL && strstr(beta, "realtime=v1") != NULL) || /* browsers set no headers */
+                 http_head_has_token(&r->head, "sec-websocket-protocol", "openai-beta.realtime-v1");
     t->guest = (struct guest){.on_end = on_ending, .owner = t};
     speech_request_defaults(&t->config);
     t->config.format = CSM_AUDIO_FORMAT_S16LE;

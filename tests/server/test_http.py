@@ -3,7 +3,10 @@
 
 import json
 import os
+import pathlib
 import re
+import resource
+import select
 import signal
 import socket
 import ssl
@@ -223,6 +226,21 @@ def test_who_finds_no_place_waits_for_one(start):
         assert status_of(each.recv(65536)) == 400
     for each in held:
         each.close()
+    assert s.stop() == 0
+
+
+def test_who_comes_when_descriptors_are_out_waits(start):
+    s = start()
+    stat = pathlib.Path(f"/proc/{s.process.pid}/stat")
+    kept = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (s.n_descriptors(), kept[1]))
+    with s.socket(5) as waiting:
+        waiting.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        before = sum(map(int, stat.read_text().split()[13:15]))
+        assert select.select([waiting], [], [], 0.5)[0] == []
+        assert sum(map(int, stat.read_text().split()[13:15])) - before < 10  # of 50: it does not ask again and again
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, kept)
+        assert waiting.recv(100).startswith(b"HTTP/1.1 200 ")  # with nobody's end to wake it
     assert s.stop() == 0
 
 

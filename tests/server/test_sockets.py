@@ -336,12 +336,16 @@ def test_openai_realtime_client_hears_what_it_adds(server):
     assert len(sound) > 3840 and sound == server.speak(seed=int(seed), voice="slt")
 
 
-@pytest.mark.parametrize("is_beta", [True, False])
-def test_realtime_items_are_there_before_what_belongs_to_them(server, is_beta):
+BETA = {"header": {"additional_headers": {"OpenAI-Beta": "realtime=v1"}},
+        "browser": {"subprotocols": ["realtime", "openai-insecure-api-key.none", "openai-beta.realtime-v1"]},
+        "none": {}}
+
+
+@pytest.mark.parametrize("beta", BETA)
+def test_realtime_items_are_there_before_what_belongs_to_them(server, beta):
     """OpenAI's own client keeps items by id, in a conversation, and their parts by index: what names
     one that was not added, or a part that has no text to add to, is an exception there."""
-    headers = {"OpenAI-Beta": "realtime=v1"} if is_beta else {}
-    with Socket(server, "/v1/realtime", additional_headers=headers) as s:
+    with Socket(server, "/v1/realtime", **BETA[beta]) as s:
         s.next()
         s.send("response.create", response={"metadata": "1"})
         assert s.next()["error"]["message"] == "response.metadata: expected an object"
@@ -349,6 +353,7 @@ def test_realtime_items_are_there_before_what_belongs_to_them(server, is_beta):
             {"type": "input_text", "text": TEXT}]})
         s.send("response.create", response={"metadata": {"client_event_id": "1"}})
         items, told = {}, s.until("response.done")
+        assert (told[0]["type"] == "conversation.item.created") == (beta != "none")
         for event in told:
             if event["type"] in ("conversation.item.created", "conversation.item.added"):
                 assert event["previous_item_id"] == next(reversed(items), None)

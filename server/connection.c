@@ -24,7 +24,14 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-enum { LINGER_MS = 2000, FLUSH_MS = 60000, READ_HIGH_WATER = 256 * 1024, MAX_LISTENERS = 16, RETRY_MS = 100 };
+enum {
+    LINGER_MS = 2000,
+    FLUSH_MS = 60000,
+    LEAST_FLUSHED = 64 * 1024, /* in each FLUSH_MS */
+    READ_HIGH_WATER = 256 * 1024,
+    MAX_LISTENERS = 16,
+    RETRY_MS = 100
+};
 
 enum phase { OPEN, FLUSHING, LINGERING, DEAD };
 
@@ -39,6 +46,7 @@ struct connection {
     bool is_ended;        /* the client sends no more */
     bool ends_by_reset;   /* unless all was sent */
     bool is_broken;       /* not all will be */
+    size_t n_to_flush;    /* when its deadline was set */
     char peer[64];
     TAILQ_ENTRY(connection) entry;
 };
@@ -228,12 +236,21 @@ static void on_event(struct bufferevent *bev, short what, void *user)
         lose(c);
 }
 
+static void flush_on(struct connection *c)
+{
+    c->n_to_flush = connection_waiting(c);
+    connection_set_deadline(c, FLUSH_MS);
+}
+
+/* A long answer over a slow link takes as long as it takes, unless the server ends. */
 static void on_deadline(evutil_socket_t fd, short what, void *user)
 {
     (void)fd, (void)what;
     struct connection *c = user;
     if (c->phase == OPEN && c->hooks.on_deadline != NULL)
         c->hooks.on_deadline(c->owner);
+    else if (c->phase == FLUSHING && !c->all->is_stopped && connection_waiting(c) + LEAST_FLUSHED <= c->n_to_flush)
+        flush_on(c);
     else
         lose(c);
 }
@@ -560,7 +577,7 @@ void connection_close(struct connection *c)
     c->hooks = (struct connection_hooks){0};
     c->phase = FLUSHING;
     c->is_idle = false;
-    connection_set_deadline(c, FLUSH_MS);
+    flush_on(c);
     if (connection_waiting(c) == 0)
         linger(c);
 }

@@ -334,6 +334,21 @@ static void on_item(struct realtime *t, const json_t *message)
     json_decref(added);
 }
 
+/* What was sent and not heard of the last answer is no longer in the conversation: nothing that is said
+ * later depends on it. */
+static void on_truncate(struct realtime *t, const json_t *message)
+{
+    const char *item = json_string_value(json_object_get(message, "item_id"));
+    const json_t *end = json_object_get(message, "audio_end_ms");
+    if (item == NULL || *item == '\0' || strcmp(item, t->item) != 0)
+        send_error(t, "item_not_found", "item_id: expected that of the last response's item");
+    else if (!json_is_number(end) || json_number_value(end) < 0)
+        send_error(t, "invalid_value", "audio_end_ms: expected milliseconds, 0 or more");
+    else
+        send_event(t, "conversation.item.truncated",
+                   json_pack("{s:s, s:i, s:O}", "item_id", item, "content_index", 0, "audio_end_ms", end));
+}
+
 /* Whether sound is among the kinds of answer that are asked for; none named: it is. */
 static bool has_audio(const json_t *modalities)
 {
@@ -489,6 +504,8 @@ static void on_text(void *owner, const char *text, size_t n)
         on_session(t, message);
     else if (strcmp(type, "conversation.item.create") == 0)
         on_item(t, message);
+    else if (strcmp(type, "conversation.item.truncate") == 0)
+        on_truncate(t, message);
     else if (strcmp(type, "response.create") == 0)
         on_response(t, message);
     else if (strcmp(type, "response.cancel") == 0)

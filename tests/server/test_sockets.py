@@ -398,6 +398,24 @@ def test_realtime_cancels_refuses_and_goes_on(server):
         assert s.until("response.done")[-1]["response"]["status"] == "completed"
 
 
+def test_realtime_sound_that_was_not_heard_is_truncated(server):
+    """As OpenAI's Agents SDK interrupts: it cancels, and tells how much was played."""
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        s.send("conversation.item.truncate", item_id="", content_index=0, audio_end_ms=0)
+        assert s.next()["error"]["code"] == "item_not_found"
+        s.send("response.create", response={"input": [{"content": [{"text": TEXT * 20}]}]})
+        item = s.until("response.output_audio.delta")[-1]["item_id"]
+        s.send("response.cancel")
+        s.send("conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=40)
+        s.until("response.done")
+        told = s.next()
+        assert told.pop("event_id")
+        assert told == {"type": "conversation.item.truncated", "item_id": item, "content_index": 0, "audio_end_ms": 40}
+        s.send("conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=-1)
+        assert s.next()["error"]["message"] == "audio_end_ms: expected milliseconds, 0 or more"
+
+
 def test_realtime_text_has_its_limit_in_an_item_and_in_a_response(server):
     item = {"type": "message", "content": [{"type": "input_text", "text": "word " * 4000}]}
     with Socket(server, "/v1/realtime") as s:

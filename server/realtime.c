@@ -276,10 +276,10 @@ static bool begin_response(struct realtime *t, struct speech_request *request, s
 
 /* ---- what the client sends --------------------------------------------------------------- */
 
-static bool drop_text(struct realtime *t, const char *code, const char *why)
+static bool drop_text(struct realtime *t, char **to, const char *code, const char *why)
 {
-    free(t->text);
-    t->text = NULL;
+    free(*to);
+    *to = NULL;
     send_error(t, code, why);
     return false;
 }
@@ -294,9 +294,9 @@ static bool is_to_be_said(const json_t *item)
            (type == NULL || strncmp(type, "function_call", 13) != 0);
 }
 
-/* Append the texts of an item's content; what has none is told, since it will not be said.
+/* Append the texts of an item's content to `to`; what has none is told, since it will not be said.
  * false: refused, and nothing is kept. */
-static bool add_content(struct realtime *t, const json_t *item)
+static bool add_content(struct realtime *t, const json_t *item, char **to)
 {
     const json_t *content = json_object_get(item, "content");
     if (!is_to_be_said(item))
@@ -307,11 +307,11 @@ static bool add_content(struct realtime *t, const json_t *item)
         const char *text = json_string_value(json_object_get(json_array_get(content, i), "text"));
         if (text == NULL)
             send_error(t, "unsupported", "an item's content: expected text, which alone is said");
-        else if (*text != '\0' && !append(&t->text, text))
-            return drop_text(t, "server_error", "out of memory");
+        else if (*text != '\0' && !append(to, text))
+            return drop_text(t, to, "server_error", "out of memory");
     }
-    return t->text == NULL || strlen(t->text) <= 4 * t->service->limits.max_text ||
-           drop_text(t, "string_above_max_length", "the conversation: too much text before a response");
+    return *to == NULL || strlen(*to) <= 4 * t->service->limits.max_text ||
+           drop_text(t, to, "string_above_max_length", "the conversation: too much text before a response");
 }
 
 static void on_item(struct realtime *t, const json_t *message)
@@ -321,7 +321,7 @@ static void on_item(struct realtime *t, const json_t *message)
         send_error(t, "invalid_value", "item: expected an object");
         return;
     }
-    if (!add_content(t, item))
+    if (!add_content(t, item, &t->text))
         return;
     json_t *added = json_deep_copy(item);
     if (!json_is_string(json_object_get(added, "id"))) {
@@ -451,39 +451,35 @@ static void on_response(struct realtime *t, const json_t *message)
         send_refusal(t, &why);
         return;
     }
-    /* Of a conversation; who asks again brings the response's own input once more. */
-    char *kept = t->text != NULL ? strdup(t->text) : NULL;
-    if (t->text != NULL && kept == NULL) {
-        speech_request_empty(&request);
-        send_error(t, "server_error", "out of memory");
-        return;
-    }
+    /* Its own input stands in the conversation's place, whose text is for the next response. */
+    const bool has_own = json_is_array(input);
+    char *text = has_own || t->text == NULL ? NULL : strdup(t->text);
     for (size_t i = 0; i < json_array_size(input); i++)
-        if (!add_content(t, json_array_get(input, i))) {
+        if (!add_content(t, json_array_get(input, i), &text)) {
             speech_request_empty(&request);
-            free(kept);
             return;
         }
-    if (t->text == NULL) {
+    if (text == NULL) {
         speech_request_empty(&request);
-        send_error(t, "invalid_value", "a response: nothing was added that can be said");
+        if (has_own || t->text == NULL)
+            send_error(t, "invalid_value", "a response: nothing was added that can be said");
+        else
+            send_error(t, "server_error", "out of memory");
         return;
     }
-    request.input = t->text;
-    t->text = NULL;
+    request.input = text;
     if (json_is_object(metadata))
         t->metadata = json_deep_copy(metadata);
-    if (begin_response(t, &request, &why)) {
-        free(kept);
-        return;
+    const bool has_begun = begin_response(t, &request, &why);
+    if (!has_begun) {
+        json_decref(t->metadata);
+        t->metadata = NULL;
+        send_refusal(t, &why);
     }
-    json_decref(t->metadata);
-    t->metadata = NULL;
-    send_refusal(t, &why);
-    if (why.status == 503)
-        t->text = kept; /* for when there is room */
-    else
-        free(kept);
+    if (!has_own && (has_begun || why.status != 503)) { /* else for when there is room */
+        free(t->text);
+        t->text = NULL;
+    }
 }
 
 static void on_text(void *owner, const char *text, size_t n)

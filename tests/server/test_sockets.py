@@ -429,7 +429,6 @@ def test_realtime_text_has_its_limit_in_an_item_and_in_a_response(server):
 
 
 def test_realtime_text_that_a_full_queue_refused_is_still_there(start):
-    """But not what the response brought itself, since who asks again brings it again."""
     server = start("--max-streams", 1, "--queue", 1)
 
     def item(text):
@@ -447,15 +446,32 @@ def test_realtime_text_that_a_full_queue_refused_is_still_there(start):
             if client is slow:
                 assert client.recv(12) == b"HTTP/1.1 200"
         assert wait_until(lambda: server.metric("csm_requests_waiting") == 1)
-        s.send("response.create", response={"input": [item("And more.")]})
+        s.send("response.create")
         assert s.next()["error"]["code"] == "queue_full"
         slow.close()
         waiting.close()
         assert wait_until(lambda: server.metric("csm_requests_waiting") == 0)
-        s.send("response.create", response={"input": [item("And less.")]})
+        s.send("response.create")
         said = s.until("response.done")
-        assert [m["delta"] for m in said if m["type"] == "response.output_audio_transcript.delta"] == [
-            TEXT, "And less."]
+        assert [m["delta"] for m in said if m["type"] == "response.output_audio_transcript.delta"] == [TEXT]
+
+
+def test_a_realtime_response_with_input_of_its_own_leaves_the_conversation(server):
+    def item(text):
+        return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+
+    with Socket(server, "/v1/realtime") as s:
+        s.next()
+        s.send("conversation.item.create", item=item(TEXT))
+        s.until("conversation.item.done")
+        said = []
+        for response in {"conversation": "none", "input": [item("And more.")]}, {"input": []}, {}:
+            s.send("response.create", response=response)
+            if response == {"input": []}:  # no context, and nothing to say
+                assert s.next()["error"]["code"] == "invalid_value"
+            else:
+                said.append(s.until("response.done")[-1]["response"]["output"][0]["content"][0]["transcript"])
+        assert said == ["And more.", TEXT]
 
 
 def test_realtime_settings_hold_as_long_as_they_should(server):

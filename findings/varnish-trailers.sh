@@ -30,16 +30,18 @@ import sys
 import threading
 import time
 
-VARNISH, server, probe = os.environ["VARNISH"], socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+VARNISH = os.environ["VARNISH"]
+server, probe = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
-ANSWERS = {False: HEAD + b"\r\n5\r\nhello\r\n0\r\n\r\n", True: HEAD + b"Trailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"}
+PLAIN = HEAD + b"\r\n5\r\nhello\r\n0\r\n\r\n"
+WITH_TRAILER = HEAD + b"Trailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
 
 
 def answer():
     while True:
         connection, _ = server.accept()
-        has_trailer = b"GET /trailer " in connection.recv(1 << 16)
-        connection.sendall(ANSWERS[has_trailer])
+        asked = connection.recv(1 << 16)
+        connection.sendall(WITH_TRAILER if b"GET /trailer " in asked else PLAIN)
         time.sleep(0.5)
         connection.close()
 
@@ -55,8 +57,9 @@ threading.Thread(target=answer, daemon=True).start()
 port = probe.getsockname()[1]
 probe.close()
 print(subprocess.run([VARNISH, "-V"], capture_output=True, text=True).stderr.splitlines()[0])
-run = subprocess.Popen([VARNISH, "-F", "-a", f"127.0.0.1:{port}", "-b", f"127.0.0.1:{server.getsockname()[1]}",
-                        "-n", os.path.abspath("work"), "-j", "none"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+run = subprocess.Popen(
+    [VARNISH, "-F", "-a", f"127.0.0.1:{port}", "-b", f"127.0.0.1:{server.getsockname()[1]}",
+     "-n", os.path.abspath("work"), "-j", "none"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 try:
     for _ in range(100):
         try:

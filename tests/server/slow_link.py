@@ -12,7 +12,8 @@ import time
 
 from conftest import Server
 
-BODY = json.dumps({"input": "A long one, said at length and without haste. " * 88, "response_format": "wav", "sample_rate": 48000})
+BODY = json.dumps({"input": "A long one, said at length and without haste. " * 88, "response_format": "wav",
+                   "sample_rate": 48000})
 
 
 def taken(server, kb, connection):

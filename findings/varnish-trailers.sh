@@ -32,7 +32,7 @@ import time
 
 VARNISH = os.environ["VARNISH"]
 server, probe = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
 PLAIN = HEAD + b"\r\n5\r\nhello\r\n0\r\n\r\n"
 WITH_TRAILER = HEAD + b"Trailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
 

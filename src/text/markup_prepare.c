@@ -106,8 +106,8 @@ static const struct {
     {"(\\\\[A-Za-z]{2,14})\\{([^{}\\n]{0,200})\\}", "$2 $3 "},
     {"_\\{([^{}\\n]{1,40})\\}", "_$2"},
     /* signs in an address, which to some versions of md4c would be emphasis: hidden */
-    {"(?:https?://|\\G(?!\\A))[^\\s*<>]*?\\K\\*(?=\\w)", STAR},
-    {"(?:https?://|\\G(?!\\A))[^\\s~<>]*?\\K~(?=\\w)", TILDE},
+    {"(?:https?://|\\G(?!\\A))[^\\s*<>]*+(?:\\K\\*(?=\\w)|(*SKIP)(*F))", STAR},
+    {"(?:https?://|\\G(?!\\A))[^\\s~<>]*+(?:\\K~(?=\\w)|(*SKIP)(*F))", TILDE},
     /* products and powers with stars, which would be emphasis */
     {"(?<=\\d) ?\\*\\* ?(?=\\d)", "^"},
     {"(?<=[\\d)]) ?\\* ?(?=[\\d(])", "\xC3\x97"},

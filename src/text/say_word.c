@@ -43,8 +43,9 @@ static size_t abbreviation(struct csm_builder *out, const char *text, size_t at)
     const char *p = text + at;
     if (csm_follows_letter(text, at) || (at > 0 && text[at - 1] == '.'))
         return 0;
+    enum { LONGEST = 16 }; /* no abbreviation is: a run of dashes is not looked through at each of them */
     size_t n = 0;
-    while (csm_is_letter(p[n]) || (p[n] == '.' && csm_is_letter(p[n + 1])))
+    while (n < LONGEST && (csm_is_letter(p[n]) || (p[n] == '.' && csm_is_letter(p[n + 1]))))
         n++;
     const struct csm_abbreviation *found = p[n] == '.' ? csm_abbreviation_at(text, at, n) : NULL;
     if (found == NULL)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <csm/csm.h>
 #include <csm/text.h>
@@ -304,6 +305,39 @@ static void rules_are_opened_once_for_all_threads(void **state)
     csm_text_rules_close(rules);
 }
 
+/* Processor seconds that n times `part` take, the shorter of two. */
+static double seconds_of(const csm_text_rules *rules, const char *part, size_t n)
+{
+    const size_t length = strlen(part);
+    char *text = malloc(n * length + 1), *said;
+    double shortest = 1e9;
+    csm_error err;
+    for (size_t i = 0; i < n; i++)
+        strcpy(text + i * length, part);
+    for (int i = 0; i < 2; i++) {
+        const clock_t start = clock();
+        assert_int_equal(csm_text_rules_normalize(rules, text, &said, &err), CSM_OK);
+        const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+        shortest = seconds < shortest ? seconds : shortest;
+        csm_free(said);
+    }
+    free(text);
+    return shortest;
+}
+
+static void a_text_costs_no_more_than_it_is_long(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"http://", "\xE2\x80\x94", "[a", "x = 1 - "};
+    csm_text_rules *rules;
+    csm_error err;
+    assert_int_equal(csm_text_rules_open(&rules, &err), CSM_OK);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) /* 8 for what grows with the length, 64 with its square */
+        if (seconds_of(rules, parts[i], 8000) > 24 * seconds_of(rules, parts[i], 1000))
+            fail_msg("'%s'", parts[i]);
+    csm_text_rules_close(rules);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +352,7 @@ int main(void)
         cmocka_unit_test(pauses_stand_between_pieces),
         cmocka_unit_test(letters_that_are_not_latin_are_counted),
         cmocka_unit_test(text_that_is_not_utf8_is_refused),
+        cmocka_unit_test(a_text_costs_no_more_than_it_is_long),
         cmocka_unit_test(sentences_end_where_people_end_them),
         cmocka_unit_test(sentences_of_other_scripts_end_without_a_space),
         cmocka_unit_test(a_long_sentence_is_cut_at_a_clause_or_word),

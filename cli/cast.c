@@ -15,7 +15,8 @@ size_t cast_label(const char *line, const char **label, const char **text)
     if (n == 0 || p[1 + n] != ']' || n > 64)
         return 0;
     *label = p + 1;
-    *text = p + 2 + n;
+    const bool has_colon = p[2 + n] == ':' && (p[3 + n] == ' ' || p[3 + n] == '\t'); /* [Alice]: Hello. */
+    *text = p + 2 + n + has_colon;
     return n;
 }
 

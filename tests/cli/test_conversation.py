@@ -270,6 +270,12 @@ def test_a_turn_without_words_is_told(csm, tmp_path, line):
         assert "csm: --script: line 2: [0] says nothing: left out\n" in done.stderr
 
 
+def test_a_colon_behind_a_speaker_is_not_said(csm, tmp_path):
+    (tmp_path / "s").write_text("[Alice]: Hello.\n[0] :) Well.\n")
+    done = csm("generate", "--script", tmp_path / "s", "--cast", "Alice=1", "--no-normalize", "--dry-run")
+    assert done.stdout == "[Alice] Hello.\n[0] :) Well.\n"
+
+
 def test_a_script_that_is_none_is_refused_with_its_line(csm, tmp_path):
     script = tmp_path / "script.txt"
     script.write_text("[0] Hello.\nNobody says this.\n")

@@ -123,6 +123,27 @@ def test_template(build_dir, llama_like):
     compare(build_dir, tokenizer, path, texts(1000, random.Random(SEED + 2)), template=True)
 
 
+def test_marks_numerals_forms_and_contractions(build_dir, llama_like):
+    """What lies beside \\p{L} and \\p{N}: runs of marks, numerals of every script, jamo, format characters,
+    the four normal forms, contractions behind letters and marks."""
+    tokenizer, path = llama_like
+    rng, of = random.Random(SEED + 3), {}
+    for c in map(chr, assigned()):
+        of.setdefault(unicodedata.category(c)[0], []).append(c)
+    marks, jamo = of["M"], [chr(c) for c in range(0x1100, 0x1200)]
+    spaces = [" ", "\t", "\n", "\r", "\r\n", "\u0085", "\u00a0", "\u2028", "\u200b", "\ufeff", "\u200d", "\ufe0f"]
+    ends = ["'s", "'S", "\u2019s", "'RE", "'rE", "'Ll", "'D", "'\u017f", "'M", "''ve", "'t's"]
+    kinds = [(WORDS, marks, marks), (of["N"], of["N"], list("0123456789"), spaces), (jamo, marks),
+             (of["S"], of["P"], of["C"], spaces), (of["L"], ends, spaces, marks)]
+    cases = []
+    for i in range(4000):
+        kind = rng.choice(kinds)
+        text = "".join(rng.choice(rng.choice(kind)) for _ in range(rng.randrange(1, 40)))
+        form = ("", "NFC", "NFD", "NFKC", "NFKD")[i % 5]
+        cases.append(unicodedata.normalize(form, text) if form else text)
+    compare(build_dir, tokenizer, path, cases)
+
+
 def test_every_character(build_dir, llama_like):
     """Each character between letters, alone, and doubled: what \\p{L}, \\p{N} and \\s are."""
     tokenizer, path = llama_like

@@ -45,9 +45,11 @@ static const struct {
     /* of chat models */
     {"<\\|[\\w ]{1,40}\\|>", ""},
     {"\\x{3010}[^\\x{3010}\\x{3011}\\n]{0,20}\\x{2020}[^\\x{3010}\\x{3011}\\n]{0,80}\\x{3011}", ""},
-    /* of subtitles, SRT and WebVTT: numbers and times, which nobody says, and who speaks */
-    {"\\AWEBVTT[^\\n]*\\n(?=(?s:.{0,4000}?)-->)", ""},
-    {"(?m)\\s{0,16}^(?:\\d{1,6}[ \\t]*\\r?\\n)?" CUE_TIME "[ \\t]+-->[ \\t]+" CUE_TIME "[^\\n]*$", "\n"},
+    /* of subtitles, SRT and WebVTT: head, notes, names and times of cues, which nobody says, and who speaks */
+    {"\\AWEBVTT[^\\n]*\\n(?:(?!" CUE_TIME ")[^\\n]*[^\\s][^\\n]*\\n)*+(?=(?s:.{0,4000}?)[.,]\\d{1,3}[ \\t]+-->)", "\n"},
+    {"(?m)(?<=\\n\\n|\\n\\r\\n|\\A\\n)^(?:NOTE(?:[ \\t][^\\n]*)?|STYLE\\s*?|REGION\\s*?)\\r?\\n(?:[^\\n]*[^\\s][^\\n]*\\n)*+"
+     "(?=(?s:.{0,4000}?)[.,]\\d{1,3}[ \\t]+-->)", ""},
+    {"(?m)\\s{0,16}^(?:(?:\\d{1,6}|(?<=\\n\\n|\\n\\r\\n)(?![^\\n]*-->)[^\\n]{1,100}?)[ \\t]*\\r?\\n)?" CUE_TIME "[ \\t]+-->[ \\t]+" CUE_TIME "[^\\n]*$", "\n"},
     {"<(?:v[. ][^<>\\n]{1,60}|" CUE_TIME ")>|\\{\\\\an\\d\\}", ""},
     /* footnotes */
     {"(?m)^ {0,3}\\[\\^(\\d{1,4})\\]:[ \\t]*", "\nNote $2: "},

@@ -305,6 +305,18 @@ static void rules_are_opened_once_for_all_threads(void **state)
     csm_text_rules_close(rules);
 }
 
+static void of_subtitles_the_cues_are_said(void **state)
+{
+    (void)state;
+    check("WEBVTT\nKind: captions\nLanguage: en\n\n00:00:00.000 --> 00:00:02.000 align:start\n"
+          "hello<00:00:00.500><c> world</c>\n\n00:00:02.000 --> 00:00:04.000\nthis is<00:00:02.500><c> next</c>\n",
+          "hello world this is next");
+    check("WEBVTT - title\r\n\r\nSTYLE\r\n::cue { color: red }\r\n\r\nNOTE A comment\r\non two lines\r\n\r\n"
+          "intro\r\n00:01.000 --> 00:03.000\r\n<v Bob>Hi there</v>\r\n\r\nNOTE\r\nanother\r\n\r\n"
+          "00:04.000 --> 00:05.000\r\n- Who's there?\r\n- Me.\r\n",
+          "Hi there. Who's there? Me.");
+}
+
 /* Processor seconds that n times `part` take, the shorter of two. */
 static double seconds_of(const csm_text_rules *rules, const char *part, size_t n)
 {
@@ -352,6 +364,7 @@ int main(void)
         cmocka_unit_test(pauses_stand_between_pieces),
         cmocka_unit_test(letters_that_are_not_latin_are_counted),
         cmocka_unit_test(text_that_is_not_utf8_is_refused),
+        cmocka_unit_test(of_subtitles_the_cues_are_said),
         cmocka_unit_test(a_text_costs_no_more_than_it_is_long),
         cmocka_unit_test(sentences_end_where_people_end_them),
         cmocka_unit_test(sentences_of_other_scripts_end_without_a_space),

@@ -237,6 +237,9 @@ const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, 
         if (text[at + 3] == '.' && isdigit((unsigned char)text[at + 4 + (text[at + 4] == ' ')]))
             return &revision;
     }
+    static const struct csm_abbreviation genesis = {"Gen", "Genesis", MIDDLE};
+    if (n == 3 && strncmp(text + at, "Gen. ", 5) == 0 && isdigit((unsigned char)text[at + 5]))
+        return &genesis;
     const struct csm_abbreviation *shouted = find_shouted(text + at, n);
     if (shouted != NULL)
         return shouted;

@@ -35,7 +35,7 @@ const char *csm_magnitude(const char *p, bool with_money, size_t *length);
 size_t csm_say_unit(struct csm_builder *out, const char *p, bool is_singular);
 
 /* Whether the number behind a slash, at p, says the amount before it again: of the units at `unit`
- * and behind that number only one is metric (225 g/8 oz), or both are degrees. */
+ * and behind that number only one is metric (225 g/8 oz), or both are degrees; and behind volts (5 V/2 A). */
 bool csm_is_converted(const char *unit, const char *p);
 
 /* The length of a dash at p that means "to" when a number follows it: -, en dash, with or

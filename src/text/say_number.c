@@ -298,8 +298,9 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
         const char *next = after + dash;
         const char *end = next + csm_count_digits(next), *behind = end + (*end == ' ');
         const char *result = *behind == '=' ? behind + 1 + (behind[1] == ' ') : NULL;
-        const bool is_legend = result != NULL && csm_is_letter(result[0]) && csm_is_letter(result[1]); /* 18-20 = good */
-        const bool is_sum = !is_legend && ((dash == 1 && result != NULL) || (*after == ' ' && csm_is_in_formula(text, at)));
+        const bool is_legend = result != NULL && csm_is_letter(result[0]) && csm_is_letter(result[1]);
+        const bool is_sum = !is_legend && /* 18-20 = good */
+                            ((dash == 1 && result != NULL) || (*after == ' ' && csm_is_in_formula(text, at)));
         csm_builder_add_word(out, is_sum ? "minus" : "to");
         return dash;
     }
@@ -422,12 +423,14 @@ static size_t ordinal_ending(const char *p)
 static bool is_legal_nth(const struct csm_number *n, const char *text, size_t at)
 {
     const char *p = text + at + n->length;
-    static const char *const behind[] = {"Cir", "Cong", "Congress", "Sess", "Session", "Dist", "Dep", "Dept", "Ed", "ed"};
+    static const char *const behind[] = {"Cir", "Cong", "Congress", "Sess", "Session",
+                                         "Dist", "Dep", "Dept", "Ed", "ed"};
     const char last = n->digits[n->n_digits - 1];
     const bool is_teen = n->n_digits > 1 && n->digits[n->n_digits - 2] == '1';
     if (p[0] != 'd' || p[1] != ' ' || is_teen || (last != '2' && last != '3'))
         return false;
-    const bool is_series = n->n_digits == 1 && at > 1 && (text[at - 1] == '.' || strncmp(text + at - 2, ". ", 2) == 0) &&
+    const bool follows_point = at > 1 && (text[at - 1] == '.' || strncmp(text + at - 2, ". ", 2) == 0);
+    const bool is_series = n->n_digits == 1 && follows_point &&
                            (csm_is_digit(p[2]) || csm_ends_word(p + 2, "at"));
     bool is_so = is_series || (n->n_digits > 1 && isupper((unsigned char)p[2]));
     for (size_t i = 0; i < sizeof behind / sizeof *behind; i++)
@@ -448,6 +451,16 @@ static size_t say_range(struct csm_builder *out, const char *p, size_t (*ending)
         return 0;
     csm_builder_add_word(out, "to");
     return dash;
+}
+
+/* 4.5/5, 8.2/10: marks. */
+static bool say_mark(struct csm_builder *out, const struct csm_found *found)
+{
+    const struct csm_number n = csm_number_read(csm_group(found, 1).p);
+    csm_say_number(out, &n);
+    csm_builder_add_word(out, "out of");
+    csm_spell_cardinal(out, csm_group(found, 2).p, csm_group(found, 2).n);
+    return true;
 }
 
 /* 120/80 mmHg, BP 120/80 */
@@ -495,7 +508,8 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
         return taken + 1 + (is_time ? 0 : say_range(out, after + 1, plural_ending));
     }
     csm_say_year_or_number(out, &n);
-    const bool is_in_name = follows_letter(text, at) || (at >= 4 && strncmp(text + at - 4, "No. ", 4) == 0); /* No. 11-345 */
+    const bool is_docket = at >= 4 && strncmp(text + at - 4, "No. ", 4) == 0; /* No. 11-345 */
+    const bool is_in_name = is_docket || follows_letter(text, at);
     const bool is_part = at == 0 || text[at - 1] != '-' || (*after == 'K' && !csm_is_letter(after[1]));
     const bool is_code = is_in_name && is_part && csm_is_letter(*after) && (unsigned char)*after < 0x80; /* M5V */
     const size_t magnitude = is_code ? 0 : say_magnitude(out, after, &n);
@@ -549,6 +563,7 @@ const struct csm_say_rule csm_say_numbers[] = {
      "(\\d+(?:\\.\\d+)?)([\"'\\x{2032}\\x{2033}])(?!\\w)",
      say_inches, NULL},
     {AT_DIGIT, "(?<![\\w\"'.])(\\d+(?:\\.\\d+)?)([\"\\x{2033}])(?=[\\s.,;:)]|$)", say_inches, NULL},
+    {AT_DIGIT, "(?<![\\w./,-])(\\d\\.\\d{1,2})/(5|10)(?![\\w/]|\\.\\d)", say_mark, NULL},
     {AT_DIGIT, "(?<![\\w./])1/(\\d{2,5}) ?(?:s|sec|second)(?!\\w)", say_part_of_second, NULL},
     {AT_DIGIT, "(?<![\\w./])(\\d{2,3})/(\\d{2,3})(?= ?mm ?Hg)", say_pressure, NULL},
     {AT_DIGIT,

@@ -71,6 +71,7 @@ static const struct {
     {"\xE2\x84\x95", "N"},
     {"\xE2\x84\x9A", "Q"},
     {"\xE2\x84\x82", "C"},
+    {"\xC2\xA7\xC2\xA7", "sections"},
     {"\xC2\xA7", "section"},
     {"\xC2\xB6", "paragraph"},
     {"\xC2\xA9", "copyright"},
@@ -95,6 +96,19 @@ static const struct {
     {"\xCF\x83", "sigma"},
     {"\xCF\x84", "tau"},
     {"\xCF\x86", "phi"},
+    {"\xCF\x87", "chi"},
+    {"\xCF\x88", "psi"},
+    {"\xCE\xB6", "zeta"},
+    {"\xCE\xB7", "eta"},
+    {"\xCE\xBA", "kappa"},
+    {"\xCE\xBD", "nu"},
+    {"\xCE\xBE", "xi"},
+    {"\xCE\x93", "gamma"},
+    {"\xCE\x98", "theta"},
+    {"\xCE\x9B", "lambda"},
+    {"\xCE\xA0", "pi"},
+    {"\xCE\xA6", "phi"},
+    {"\xCE\xA8", "psi"},
     {"\xCF\x89", "omega"},
     {"\xCE\x94", "delta"},
     {"\xCE\xA3", "sigma"},
@@ -337,16 +351,19 @@ static bool is_inserted(const char *text, size_t at)
         open--;
     while (text[close] != ']' && text[close] != '\0' && close - open < MOST)
         close++;
-    if (text[open] != '[' || text[close] != ']' || !csm_is_letter(text[open + 1]) || strncmp(text + open, "[sic]", 5) == 0)
+    if (text[open] != '[' || text[close] != ']' || !csm_is_letter(text[open + 1]) ||
+        strncmp(text + open, "[sic]", 5) == 0)
         return false;
     for (size_t i = open + 1; i < close; i++)
         if (!csm_is_letter(text[i]) && strchr(" -'", text[i]) == NULL)
             return false;
     const char before = open > 0 ? text[open - 1] : '\0', *after = text + close + 1;
-    const bool is_quoted = before == '"' || before == '\'' || (open > 2 && strncmp(text + open - 3, "\xE2\x80\x9C", 3) == 0);
+    const bool is_quoted = before == '"' || before == '\'' ||
+                           (open > 2 && strncmp(text + open - 3, "\xE2\x80\x9C", 3) == 0);
     const bool is_within = before == ' ' && open > 1 && csm_is_letter(text[open - 2]);
     const bool goes_on = *after == ' ' && islower((unsigned char)after[1]);
-    const bool is_name = isupper((unsigned char)text[open + 1]) && *after != '\0' && strchr(".,;:!?'\"", *after) != NULL;
+    const bool is_name = isupper((unsigned char)text[open + 1]) && *after != '\0' &&
+                         strchr(".,;:!?'\"", *after) != NULL;
     return (is_quoted || is_within) && (goes_on || is_name);
 }
 
@@ -446,11 +463,12 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=[AaPp]\\.m\\. |[ap]m |[AP]M )[-\\x{2013}](?= \\d)", to, NULL}, /* 5 a.m. - 6 p.m. */
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
     {AT_SIGN, "(?<=[\\w.,;!?)\"'])/(?=[\\w(\"'\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", apart, NULL},
-    {AT_SIGN, "(?<![^\\s;{}])//+(?= )|(?<![^\\s;{})])#+(?= [A-Z][a-z])|(?:(?<=  |;|\\n)|^)#+(?= [A-Za-z])", remark, NULL}, /* a comment */
+    {AT_SIGN, /* a comment */
+     "(?<![^\\s;{}])//+(?= )|(?<![^\\s;{})])#+(?= [A-Z][a-z])|(?:(?<=  |;|\\n)|^)#+(?= [A-Za-z])", remark, NULL},
     {AT_SIGN, "##+", nothing, NULL},
     {AT_SIGN, "/+", slash, NULL},
     {AT_SIGN, "^-(?=[A-Z][a-z]|[a-z]{3})|(?<=[.!?] )-(?=[A-Za-z][a-z])|(?<=[.!?,])-$", nothing, NULL}, /* - she said */
-    {AT_SIGN, "(?<=[\\s\"'(=]|^)(-(?=[A-Za-z])|--(?=[a-z]))", flag, NULL},
+    {AT_SIGN, "(?<=[\\s(=]|^|^[\"'`]|[\\s(][\"'`])(-(?=[A-Za-z])|--(?=[a-z]))", flag, NULL},
     {AT_SIGN, "&c(?:\\.(?= [a-z]|[,;:)])|(?!\\w))", et_cetera, NULL},
     {AT_SIGN, NULL, NULL, symbol},
     {AT_SIGN, NULL, NULL, pause},

@@ -192,7 +192,8 @@ const struct csm_say_rule csm_say_times[] = {
      "\\d{1,2}:\\d\\d(?!\\w)|(?<=at T-)\\d{1,3}(?: ?[,;!?]|\\.?(?: |$)))", countdown, NULL},
     {AT_DIGIT,
      "(?<![A-SU-Za-z0-9_:])(?<!\\d\\.)(\\d{1,2}):(\\d\\d)(?::(\\d\\d)(?:[.,]\\d+)?)?(?!\\d|:\\d|,\\d{3}(?!\\d))"
-     "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET "?|(\\+\\d\\d?(?::?\\d\\d)?))?",
+     "(?=\\s*([apAP]\\.?[mM])?)(?: ?(Z|UTC|GMT)(?!\\w)" OFFSET
+     "?|(?: (?=[+-]\\d{4}(?!\\d)))?(\\+\\d\\d?(?::?\\d\\d)?|(?<= )-\\d{4}))?",
      time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,2})h([0-5]\\d)()()()()()(?!\\w)", time_of_day, NULL},
     {AT_DIGIT, "(?<![\\w:.])(\\d{1,3})h ?([0-5]?\\d)m(?:in)?(?: ?([0-5]?\\d)s)?(?!\\w)", duration, NULL},
@@ -204,6 +205,8 @@ const struct csm_say_rule csm_say_times[] = {
     {AT_DIGIT, "(?<![\\w:.,])(\\d{1,2}\\.\\d{1,2}):(\\d{1,2})(?![\\w:.])", ratio, NULL},
     {AT_WORD, "(?<=\\d |[apAP][mM] |m\\. )(" ZONE ")(?!\\w)" OFFSET "?", zone, NULL},
     {AT_WORD, "(?<!\\w)(UTC|GMT)" OFFSET "(?!\\w)", zone, NULL},
-    {AT_SIGN, "(?<=:\\d\\d) ?[-\\x{2013}] ?(?=\\d{1,2}:\\d\\d)", time_range, NULL},
+    {AT_SIGN, "(?<=:\\d\\d) ?[-\\x{2013}] ?(?=\\d{1,2}:\\d\\d)|"
+     "(?<=:\\d|:\\d\\d)[-\\x{2013}](?=\\d{1,3}(?![\\w:-]|\\.\\d))",
+     time_range, NULL}, /* John 3:16-18 */
     {AT_WORD, NULL, NULL, half_of_day},
     {0}};

@@ -294,6 +294,8 @@ bool csm_is_converted(const char *unit, const char *p)
 {
     const size_t space = space_at(unit);
     const size_t before = find(unit + space, space > 0);
+    if (before < N_UNITS && strcmp(units[before].one, "volt") == 0)
+        return true; /* 5V/2A */
     if (before == N_UNITS || *p != '/' || !csm_is_digit(p[1]))
         return false;
     const struct csm_number n = csm_number_read(p + 1);

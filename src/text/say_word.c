@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "text/abbreviations.h"
 #include "text/number.h"
@@ -18,7 +19,7 @@ static bool follows_name(const char *text, size_t at)
     size_t begin = at > 0 && text[at - 1] == ' ' ? at - 1 : 0;
     while (begin > 0 && csm_is_letter(text[begin - 1]))
         begin--;
-    const bool counts = begin > 0 && csm_is_digit(text[begin - 1]) && begin + 3 == at; /* its ending is of two letters */
+    const bool counts = begin > 0 && csm_is_digit(text[begin - 1]) && begin + 3 == at; /* 5th */
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strncmp(text + begin, others[i], strlen(others[i])) == 0)
             return false;
@@ -206,7 +207,7 @@ static int roman_value(struct csm_group g)
 static bool is_one_of(const char *word, const char *const *words, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(word, words[i]) == 0)
+        if (strcasecmp(word, words[i]) == 0)
             return true;
     return false;
 }
@@ -247,15 +248,19 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
         return false;
     const bool is_ruler = is_one_of(name, rulers, sizeof rulers / sizeof *rulers);
     const bool is_part = is_one_of(name, parts, sizeof parts / sizeof *parts);
+    const bool is_shouted = isupper((unsigned char)name[1]); /* CHAPTER IV; other words in capitals are no such names */
+    if (is_shouted && !is_ruler && !is_part)
+        return false;
     const char *after = numeral.p + numeral.n;
-    const bool is_initial = strncmp(after, ". ", 2) == 0 && isupper((unsigned char)after[2]) && !begins_sentence_at(after + 2);
+    const bool is_initial =
+        strncmp(after, ". ", 2) == 0 && isupper((unsigned char)after[2]) && !begins_sentence_at(after + 2);
     const bool is_ended = strchr(".,;:)'\"\n", *after) != NULL || strncmp(after, " of ", 4) == 0 ||
                           strncmp(after, "\xE2\x80\x99", 3) == 0;
     if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended) && !is_initial))
         return false; /* I is a word, Malcolm X a name, George V. Higgins has an initial */
     const bool has_stop = csm_group(found, 1).p[csm_group(found, 1).n] == '.';
     const struct csm_abbreviation *full =
-        has_stop ? csm_abbreviation_find(name, strlen(name)) : NULL;
+        has_stop ? csm_abbreviation_at(found->text, found->bounds[2], strlen(name)) : NULL;
     if (has_stop && (full == NULL || !is_part))
         return false;
     if (full != NULL)
@@ -297,7 +302,7 @@ const struct csm_say_rule csm_say_words[] = {
     {AT_WORD, "(?<![\\w-])(?:MM|MC|MD)[MDCLXVI]{3,}(?![\\w-])", roman_year, NULL},
     {AT_WORD, "(?<![\\w-])([IVX]{1,5})(?:th|st|nd|rd)?(?=[- ][cC]entur(?:y|ies)(?!\\w))",
      roman_century, NULL},
-    {AT_WORD, "(?<!\\w)([A-Z][a-z]+)\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
+    {AT_WORD, "(?<!\\w)([A-Z](?:[a-z]+|[A-Z]+))\\.? ([IVXL]{1,8})(?![\\w&-])", roman, NULL},
     {AT_WORD, NULL, NULL, abbreviation},
     {AT_WORD, "(?<![\\w/])(?:(?:w/o|b/c|N/A|n/a|c/o)(?![\\w/])|w/(?=[\\s\\w])(?![bvw](?!\\w)))", short_form, NULL},
     {AT_WORD, "(?<=[a-z] )(?:St|Dr|Ave|Rd|Ln|Ct|Pl|Sq)(?=,|\\n|$| (?:Apt|Suite|Ste|Unit|#))", street, NULL},

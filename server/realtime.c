@@ -482,13 +482,20 @@ static void on_response(struct realtime *t, const json_t *message)
     }
 }
 
+/* Whether what an event is about is the response under way: one that names none is. */
+static bool is_being_said(const struct realtime *t, const json_t *message)
+{
+    const char *id = json_string_value(json_object_get(message, "response_id"));
+    return t->saying != NULL && (id == NULL || strcmp(id, t->response) == 0);
+}
+
 static void on_text(void *owner, const char *text, size_t n)
 {
     struct realtime *t = owner;
     json_error_t error;
     json_t *message = json_read(text, n, JSON_REJECT_DUPLICATES, &error);
     const char *type = json_string_value(json_object_get(message, "type"));
-    if (t->saying != NULL && type != NULL && strcmp(type, "response.cancel") == 0) {
+    if (type != NULL && strcmp(type, "response.cancel") == 0 && is_being_said(t, message)) {
         json_decref(message);
         end_response(t, "cancelled"); /* of a server that ends it is the end */
         return;
@@ -505,7 +512,7 @@ static void on_text(void *owner, const char *text, size_t n)
     else if (strcmp(type, "response.create") == 0)
         on_response(t, message);
     else if (strcmp(type, "response.cancel") == 0)
-        send_error(t, "response_cancel_not_active", "no response is being said");
+        send_error(t, "response_cancel_not_active", "no response, or another one, is being said");
     else if (strncmp(type, "input_audio_buffer.", 19) == 0)
         send_error(t, "unsupported", "this server speaks; it does not listen");
     else

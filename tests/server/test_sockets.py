@@ -383,10 +383,12 @@ def test_realtime_cancels_refuses_and_goes_on(server):
             {"type": "text", "text": "A long one. " * 40}]})
         assert s.next()["type"] == "conversation.item.created"
         s.send("response.create")
-        s.until("response.audio.delta")
+        response = s.until("response.audio.delta")[0]["response"]["id"]
         s.send("response.create", event_id="mine")
         assert s.until("error")[-1]["error"]["event_id"] == "mine"
-        s.send("response.cancel")
+        s.send("response.cancel", response_id="resp_before")  # it came too late for that one
+        assert s.until("error")[-1]["error"]["code"] == "response_cancel_not_active"
+        s.send("response.cancel", response_id=response)
         told = s.until("response.done")
         assert told[-1]["response"]["status"] == "cancelled"
         # Its parts are over, too, as OpenAI has it, and the item is not whole.

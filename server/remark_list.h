@@ -9,7 +9,7 @@
 
 #include <csm/remarks.h>
 
-enum { MAX_REMARKS = 12 }; /* as many codes as there are */
+enum { MAX_REMARKS = 15 }; /* as many codes as there are */
 
 struct remark_list {
     size_t n;

@@ -293,6 +293,12 @@ bool saying_open(struct service *service, struct speech_request *request, const 
                          .began_us = http_now_us(),
                          .outcome = "gone"};
     *request = (struct speech_request){0};
+    csm_remark remark;
+    if (s->request.has_instructions) {
+        csm_remark_write(&remark, "unused-instructions",
+                         "instructions: this model follows none; its voice and its context say how it speaks");
+        remark_list_add(&s->remarks, &remark);
+    }
     s->joint = shape == SAYING_EACH_A_SOUND    ? SPEECH_APART
                : s->request.input != NULL ? SPEECH_JOINED_IF_DIVIDED
                                           : SPEECH_JOINED;

@@ -334,8 +334,11 @@ static bool read_others(const json_t *object, struct speech_request *out, struct
         return refuse_value(why, "split", "sentence or none");
     if (how != NULL)
         out->is_split = strcmp(how, "sentence") == 0;
-    if (given(object, "instructions") != NULL && !json_is_string(given(object, "instructions")))
+    const json_t *instructions = given(object, "instructions");
+    if (instructions != NULL && !json_is_string(instructions))
         return refuse_value(why, "instructions", "a text");
+    if (instructions != NULL)
+        out->has_instructions = json_string_length(instructions) > 0;
     if (given(object, "model") != NULL && !json_is_string(given(object, "model")))
         return refuse_value(why, "model", "a name");
     return true;

@@ -46,6 +46,7 @@ struct speech_request {
     double speed;
     bool is_streamed, is_sse;
     bool has_seed, is_normalized, is_split;
+    bool has_instructions; /* which no model follows */
     csm_generate_options options; /* seed, draws, min_frames, guard */
     size_t max_frames; /* of the whole sound; 0: no limit */
     struct reference *references;

@@ -122,7 +122,8 @@ def test_length_limit_is_told(server):
 
 REMARKS = [({"max_audio_ms": 400}, ["cut"]), ({"input": "Hello. Привет."}, ["unspoken-letters"]),
            ({"input": "<think>Let me see.</think>Hello.", "normalize": True}, ["unspoken-thoughts"]),
-           ({"speaker": 77, "seed": 1}, ["unknown-speaker"]), ({"voice": "rms"}, []),
+           ({"speaker": 77, "seed": 1}, ["unknown-speaker"]), ({"voice": "rms", "instructions": ""}, []),
+           ({"instructions": "Speak cheerfully."}, ["unused-instructions"]),
            ({"ref_audio": "silent", "ref_text": "Nothing."}, ["silent-recording"]),
            ({"ref_audio": "speech", "ref_text": "Words, " * 12}, ["unlikely-text"]),
            ({"ref_audio": "cut", "ref_text": "Some words."}, ["cut-recording"]),

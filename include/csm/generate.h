@@ -253,7 +253,8 @@ CSM_API CSM_MUST_USE csm_status csm_generation_open(csm_model *model, const csm_
  * when all are. The frame of nothing but these is no sound and is not handed out.
  *
  * Returns CSM_OK; CSM_CANCELLED (by on_frame: then the frame is there, too; or by
- * csm_generation_cancel); CSM_BAD_LOGITS (the message names frame and codebook); CSM_BAD_FORMAT
+ * csm_generation_cancel); CSM_BAD_LOGITS (the message names frame and codebook); CSM_BAD_FILE
+ * (weights that are NaN or Inf: it names one); CSM_BAD_FORMAT
  * (generation_config.json leaves no code to draw); CSM_ENGINE, CSM_NO_MEMORY. After a failure
  * the later calls fail with the same. */
 CSM_API CSM_MUST_USE csm_status csm_generation_next(csm_generation *generation,

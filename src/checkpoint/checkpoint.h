@@ -130,6 +130,10 @@ const struct csm_notes *csm_checkpoint_notes(const csm_checkpoint *checkpoint);
 CSM_MUST_USE csm_status csm_checkpoint_note_ends(csm_checkpoint *checkpoint, const char *before,
                                                  const char *after, csm_error *err);
 
+/* Whether all floats of the language model's files are numbers: a training that diverged leaves
+ * others. Reads them all. Where it is false, `err` names the tensor, its file, and what to do. */
+bool csm_checkpoint_are_numbers(const csm_checkpoint *checkpoint, csm_error *err);
+
 /* tokenizer.json: its bytes (`file` may be NULL), to be closed with csm_mapped_close, and its
  * path, which lives as long as the checkpoint. CSM_BAD_FILE when there is none. */
 CSM_MUST_USE csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint,

@@ -126,6 +126,42 @@ static csm_status note_zeros(struct csm_checkpoint *checkpoint, csm_error *err)
                          first->file, n, first->tensor.name);
 }
 
+/* The first element that is NaN or an infinity, or the number of elements: exponents of ones. */
+static size_t first_no_number(const csm_tensor *t)
+{
+    const size_t n = t->n_bytes / csm_dtype_size(t->dtype);
+    const uint32_t *words = t->data;
+    const uint16_t *halves = t->data;
+    const uint16_t ones = t->dtype == CSM_DTYPE_F16 ? 0x7c00 : 0x7f80;
+    size_t i = 0;
+    if (t->dtype == CSM_DTYPE_F32)
+        while (i < n && (words[i] & 0x7f800000u) != 0x7f800000u)
+            i++;
+    else
+        while (i < n && (halves[i] & ones) != ones)
+            i++;
+    return i;
+}
+
+bool csm_checkpoint_are_numbers(const csm_checkpoint *checkpoint, csm_error *err)
+{
+    const struct csm_tensor_set *set = checkpoint->language.set;
+    for (size_t i = 0; set != NULL && i < set->n; i++) {
+        const struct csm_set_tensor *t = &set->tensors[i];
+        if (!t->is_bound || t->format != CSM_WEIGHT_FLOAT || !csm_dtype_is_weight(t->tensor.dtype))
+            continue;
+        const size_t at = first_no_number(&t->tensor);
+        if (at < t->tensor.n_bytes / csm_dtype_size(t->tensor.dtype)) {
+            (void)csm_fail(err, CSM_BAD_FILE,
+                           "%s: element %zu is NaN or Inf, expected numbers: the file is damaged, or "
+                           "its training diverged: take an earlier checkpoint (%s/%s)",
+                           t->tensor.name, at, checkpoint->directory, t->file);
+            return false;
+        }
+    }
+    return true;
+}
+
 csm_status csm_checkpoint_check(struct csm_checkpoint *checkpoint, csm_error *err)
 {
     struct csm_checkpoint_info *info = &checkpoint->info;

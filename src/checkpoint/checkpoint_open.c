@@ -62,7 +62,8 @@ csm_status csm_checkpoint_tokenizer(const csm_checkpoint *checkpoint, struct csm
         checkpoint->folder.files != NULL && csm_folder_has(&checkpoint->folder, name);
     if (!in_memory && (checkpoint->is_alone || access(checkpoint->tokenizer, F_OK) != 0))
         return csm_fail(err, CSM_BAD_FILE,
-                        "%s: missing, expected the text tokenizer (csm-1b's is Llama 3.2's)",
+                        "%s: missing, expected the text tokenizer: copy it from the model that this "
+                        "one was trained from (csm-1b's is Llama 3.2's)",
                         checkpoint->tokenizer);
     if (file == NULL)
         return CSM_OK;

@@ -271,6 +271,37 @@ static char *model_within(const char *directory, int depth)
     return found;
 }
 
+/* What trainers that divide a model among devices leave, by a name in the directory (of which an
+ * end may differ), and what makes a model of it. */
+static const struct divided {
+    const char *begin, *end, *what;
+} divided[] = {
+    {"zero_to_fp32", ".py",
+     "a checkpoint of DeepSpeed's ZeRO: python zero_to_fp32.py . OUT --safe_serialization there, with "
+     "the model's JSON files in OUT, makes a model of it"},
+    {"", ".distcp",
+     "a divided checkpoint of PyTorch's (FSDP): accelerate merge-weights DIR OUT, with the model's JSON "
+     "files in OUT, makes a model of it"},
+    {"pytorch_model_fsdp", "",
+     "a divided checkpoint of PyTorch's (FSDP): accelerate merge-weights DIR OUT of the directory "
+     "pytorch_model_fsdp_0 in it, with the model's JSON files in OUT, makes a model of it"},
+};
+
+static const char *divided_in(const char *directory)
+{
+    struct csm_listing listing;
+    const char *what = NULL;
+    if (csm_listing_read(directory, &listing, NULL) != CSM_OK)
+        return NULL;
+    for (size_t d = 0; what == NULL && d < sizeof divided / sizeof *divided; d++)
+        for (size_t i = 0; what == NULL && i < listing.n; i++)
+            if (begins(listing.names[i], divided[d].begin) &&
+                csm_path_ends_with(listing.names[i], divided[d].end))
+                what = divided[d].what;
+    csm_listing_free(&listing);
+    return what;
+}
+
 /* Nothing was found that the caller needs. */
 static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool lacks_language,
                                  const struct stranger *stranger, csm_error *err)
@@ -296,6 +327,10 @@ static csm_status refuse_missing(const struct csm_checkpoint *checkpoint, bool l
     if (lacks_language && stranger->text[0] != '\0')
         return csm_fail(err, CSM_BAD_FORMAT, "%s: no weights of a CSM: %s (docs/MODELS.md has the names)",
                         directory, stranger->text);
+    const char *what = is_on_disk && lacks_language ? divided_in(directory) : NULL;
+    if (what != NULL)
+        return csm_fail(err, CSM_BAD_FILE, "%s: no weights of a CSM, expected model.safetensors: %s",
+                        directory, what);
     if (lacks_language)
         return csm_fail(err, CSM_BAD_FILE,
                         "%s: no weights of a CSM, expected model.safetensors, or shards with "

@@ -91,7 +91,10 @@ static csm_status refuse_other_formats(const char *path, const unsigned char *by
                            "{\"x\": n.ascontiguousarray(n.load(sys.argv[1]))}", err);
     if (is_zip || csm_is_pickle(bytes, n))
         return refuse_form(path, "a PyTorch pickle (it can run code when read)",
-                           "torch, safetensors.torch", "torch.load(sys.argv[1], weights_only=True)", err);
+                           "torch, safetensors.torch",
+                           "{k: x.contiguous().clone() for d in [torch.load(sys.argv[1], weights_only=True)] "
+                           "for k, x in d.get(\"model\", d.get(\"state_dict\", d)).items()}",
+                           err);
     if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: a GGUF file, expected safetensors", path);
     return CSM_OK;

@@ -217,6 +217,10 @@ csm_status csm_drawing_draw(csm_generation *g, struct csm_slot *slot, size_t k, 
     csm_error why;
     csm_status st = draw(g->sampler, how, k, logits,
                          vocab, &slot->codes[k], &slot->margins[k], probs, &why);
+    /* Weights that are no numbers show at once. */
+    if (st == CSM_BAD_LOGITS && g->n_drawn == 0 &&
+        !csm_checkpoint_are_numbers(g->model->checkpoint, err))
+        return CSM_BAD_FILE;
     if (st == CSM_BAD_LOGITS)
         return csm_fail(err, st, "frame %zu, codebook %zu: %s", g->n_drawn, k, why.text);
     if (st != CSM_OK)

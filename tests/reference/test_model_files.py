@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -547,3 +548,45 @@ def test_ends_of_a_text_that_its_tokenizer_does_not_put_are_said(csm, good, mode
     assert said.count("\n") == 1
     assert ("<|begin_of_text|>" in said) == (keeps is None or 0 not in keeps)
     assert ("<|end_of_text|>" in said) == (keeps is None or 2 not in keeps)
+
+
+# ---- what trainings leave ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: {"model": d, "step": 7},
+                                  lambda d: {"state_dict": d, "optimizer": {}}],
+                         ids=["state_dict", "model", "lightning"])
+def test_the_way_out_of_a_pickle_works(csm, model, tmp_path, wrap):
+    """Of tied tables, too, which save_file refuses as they are."""
+    want, _ = speak(csm, model)
+    state = transformers.CsmForConditionalGeneration.from_pretrained(model).state_dict()
+    assert len({t.data_ptr() for t in state.values() if t.numel()}) < len(state)
+    (model / "model.safetensors").unlink()
+    torch.save(wrap(state), model / "pytorch_model.bin")
+    said = speak(csm, model, check=False)
+    command = said.partition("convert it: ")[2].replace("python3", sys.executable, 1)
+    subprocess.run(command, shell=True, check=True, cwd=model)
+    assert torch.equal(speak(csm, model)[0], want)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_weights_that_are_no_numbers_are_named(csm, model, value, dtype):
+    name = "backbone_model.layers.1.self_attn.k_proj.weight"
+    tensors = {k: v.to(dtype) if "_proj" in k else v for k, v in tensors_of(model).items()}
+    tensors[name][3, 4] = value
+    save_as(model, "model.safetensors", tensors)
+    said = speak(csm, model, check=False)
+    assert f"{name}: element {3 * 64 + 4} is NaN or Inf, expected numbers" in said
+    assert str(model / "model.safetensors") in said
+
+
+@pytest.mark.parametrize("files, says", [
+    (["zero_to_fp32.py", "latest"], "python zero_to_fp32.py . OUT"),
+    (["__0_0.distcp", ".metadata"], "accelerate merge-weights DIR OUT,"),
+    (["pytorch_model_fsdp_0", "trainer_state.json"], "of the directory pytorch_model_fsdp_0 in it")])
+def test_divided_checkpoints_are_told_how_to_be_joined(csm, model, files, says):
+    (model / "model.safetensors").unlink()
+    for name in files:
+        (model / name).touch()
+    assert says in speak(csm, model, check=False)

@@ -104,11 +104,11 @@ static const struct {
      " the integral from $2 to $3 of "},
     {"\\\\sum_\\{?([^{}\\s^]{1,20})\\}?\\^\\{?([^{}\\s]{1,20}?)\\}?(?=[\\s\\\\])",
      " the sum from $2 to $3 of "},
+    {"\\\\(?:text|mathrm|mathbf|mathit|operatorname|textbf|textit|boxed)\\{([^{}\\n]{0,200})\\}",
+     " $2 "},
     {"\\\\sqrt\\{([^{}\\n]{0,200})\\}", "\\\\sqrt $2 "},
     {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
     {"\\\\[dt]?frac\\s?\\{([^{}\\n]{1,200})\\}\\s?\\{([^{}\\n]{1,200})\\}", " $2 over $3 "},
-    {"\\\\(?:text|mathrm|mathbf|mathit|operatorname|textbf|textit|boxed)\\{([^{}\\n]{0,200})\\}",
-     " $2 "},
     {"(\\\\[A-Za-z]{2,14})\\{([^{}\\n]{0,200})\\}", "$2 $3 "},
     {"_\\{([^{}\\n]{1,40})\\}", "_$2"},
     /* signs in an address, which to some versions of md4c would be emphasis: hidden */

@@ -81,14 +81,19 @@ static bool ends_sentence(const char *p)
     return *p == '\n' || *p == ';' || (has_mark && p[1] == ' ' && p[2] != '=' && p[2] != '*' && p[2] != '/'); /* 5! = */
 }
 
+static bool is_equal(const char *p)
+{
+    return *p == '=' || strncmp(p, "\xE2\x89\x88", 3) == 0; /* exactly or about */
+}
+
 bool csm_is_in_formula(const char *text, size_t at)
 {
     enum { NEAR = 120 };
     for (size_t i = at; i > 0 && at - i < NEAR && !ends_sentence(text + i - 1); i--)
-        if (text[i - 1] == '=')
+        if (is_equal(text + i - 1))
             return true;
     for (size_t i = at; text[i] != '\0' && i - at < NEAR && !ends_sentence(text + i); i++)
-        if (text[i] == '=')
+        if (is_equal(text + i))
             return true;
     return false;
 }

@@ -148,6 +148,10 @@ static bool file(struct csm_builder *out, const struct csm_found *found)
     const bool has_initials = are_initials(name.p + first, name.n - first);
     const bool is_name = has_initials && ending.n > 1 && is_capitalized(ending.p) && isupper((unsigned char)*name.p);
     const bool is_sentence = ending.n > 1 && is_capitalized(ending.p) && islower((unsigned char)name.p[name.n - 1]);
+    static const char *const words[] = {"the", "but", "they", "you", "my", "its", "was", "that", "there", "because"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) /* a space is missing: them.the */
+        if (strlen(words[i]) == ending.n && strncmp(words[i], ending.p, ending.n) == 0)
+            return false;
     bool has_letter = false;
     for (size_t i = 0; i < name.n; i++)
         has_letter = has_letter || csm_is_letter(name.p[i]);

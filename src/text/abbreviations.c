@@ -168,13 +168,13 @@ const struct csm_abbreviation *csm_abbreviation_find(const char *word, size_t n)
     return NULL;
 }
 
-/* Whether the word [n] is a given name of Germans and of hardly anyone's surname. */
+/* Whether the word [n] is a given name of Germans, and no party of a case that is often cited: Hans,
+ * Ernst and Alexander are. */
 static bool is_german(const char *word, size_t n)
 {
     static const char *const names[] = {
-        "Ludwig", "Otto",     "Johann",  "Wolfgang", "Heinrich",  "Friedrich", "Karl",    "Claus",
-        "Wernher", "Manfred", "Ursula",  "Ferdinand", "Franz",    "Ernst",     "Hans",    "Wilhelm",
-        "Georg",  "Bernhard", "Clemens", "Achim",    "Alexander", "Dietrich",  "Günther", "Jürgen"};
+        "Ludwig", "Otto",     "Johann",  "Wolfgang", "Heinrich", "Friedrich", "Karl",    "Claus",  "Wernher",
+        "Manfred", "Ursula",  "Ferdinand", "Franz",  "Wilhelm",  "Georg",     "Bernhard", "Clemens", "Achim"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == n && memcmp(names[i], word, n) == 0)
             return true;

@@ -185,6 +185,8 @@ const struct csm_say_rule csm_say_codes[] = {
     {AT_DIGIT | AT_SIGN,
      "(?<!\\w)(?:1[ .-]?)?\\(\\d{3}\\)[ \\x{A0}-]?\\d{3}[ .\\x{2013}-]?\\d{4}(?!\\w)", telephone,
      NULL},
+    {AT_SIGN, "(?<!\\w)\\(0\\d{1,4}\\) ?\\d{3,4}[ -]\\d{3,4}(?![\\w-])", telephone, NULL}, /* (02) 9876 5432 */
+    {AT_DIGIT, "(?<![\\w.-])\\d(?:-\\d){2,}(?![\\w/-]|[.,:]\\d| ?=)", digit_groups, NULL}, /* 4-4-2 */
     {AT_DIGIT, "(?<![\\w.-])(?:1[ .-])?\\d{3}([.\\x{2011}-])\\d{3}\\1\\d{4}(?![\\w-])", telephone,
      NULL},
     {AT_DIGIT, "(?<![\\w.-])0\\d{2,4}[ /-]?\\d{5,8}(?!\\w)", telephone, NULL},

@@ -28,6 +28,7 @@ enum {
     LINGER_MS = 2000,
     FLUSH_MS = 60000,
     LEAST_FLUSHED = 64 * 1024, /* in each FLUSH_MS */
+    MOST_FLUSHED = 256 * 1024 * 1024, /* of all, past the first FLUSH_MS */
     READ_HIGH_WATER = 256 * 1024,
     MAX_LISTENERS = 16,
     RETRY_MS = 100
@@ -242,14 +243,25 @@ static void flush_on(struct connection *c)
     connection_set_deadline(c, FLUSH_MS);
 }
 
-/* A long answer over a slow link takes as long as it takes, unless the server ends. */
+/* A long answer over a slow link takes as long as it takes, unless the server ends, or what waits so
+ * would fill the memory. */
+static bool may_flush_on(const struct connection *c)
+{
+    size_t n_all = 0;
+    const struct connection *other;
+    TAILQ_FOREACH(other, &c->all->open, entry)
+        n_all += other->phase == FLUSHING ? connection_waiting(other) : 0;
+    return c->phase == FLUSHING && !c->all->is_stopped && n_all <= MOST_FLUSHED &&
+           connection_waiting(c) + LEAST_FLUSHED <= c->n_to_flush;
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *user)
 {
     (void)fd, (void)what;
     struct connection *c = user;
     if (c->phase == OPEN && c->hooks.on_deadline != NULL)
         c->hooks.on_deadline(c->owner);
-    else if (c->phase == FLUSHING && !c->all->is_stopped && connection_waiting(c) + LEAST_FLUSHED <= c->n_to_flush)
+    else if (may_flush_on(c))
         flush_on(c);
     else
         lose(c);

@@ -149,6 +149,25 @@ static csm_status pcm_open(struct csm_encoding *to, void **state, csm_error *err
     return write_header(p, n_bytes == 0 || n_bytes > UNKNOWN / 2 ? UNKNOWN : n_bytes, false, err);
 }
 
+static void to_bytes(csm_audio_format format, const float *samples, size_t n, unsigned char *bytes)
+{
+    const size_t width = width_of(format);
+    const bool is_ulaw = format == CSM_AUDIO_FORMAT_WAV_ULAW || format == CSM_AUDIO_FORMAT_ULAW;
+    for (size_t i = 0; width == 1 && i < n; i++)
+        bytes[i] = is_ulaw ? csm_g711_ulaw(csm_to_s16(samples[i])) : csm_g711_alaw(csm_to_s16(samples[i]));
+    for (size_t i = 0; width == 2 && i < n; i++) {
+        const uint16_t bits = (uint16_t)csm_to_s16(samples[i]);
+        bytes[2 * i] = (unsigned char)bits;
+        bytes[2 * i + 1] = (unsigned char)(bits >> 8);
+    }
+    for (size_t i = 0; width == 4 && i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &samples[i], sizeof bits);
+        for (size_t b = 0; b < 4; b++)
+            bytes[4 * i + b] = (unsigned char)(bits >> 8 * b);
+    }
+}
+
 static csm_status pcm_push(void *state, const float *samples, size_t n, csm_error *err)
 {
     enum { AT_ONCE = 1024 };
@@ -161,29 +180,7 @@ static csm_status pcm_push(void *state, const float *samples, size_t n, csm_erro
     csm_status status = CSM_OK;
     for (size_t n_now; status == CSM_OK && n > 0; samples += n_now, n -= n_now) {
         n_now = n < AT_ONCE ? n : AT_ONCE;
-        for (size_t i = 0; i < n_now; i++) {
-            unsigned char *at = bytes + i * p->width;
-            uint32_t bits;
-            const int16_t integer = csm_to_s16(samples[i]);
-            switch (p->to->format) {
-            case CSM_AUDIO_FORMAT_WAV_F32:
-            case CSM_AUDIO_FORMAT_F32LE:
-                memcpy(&bits, &samples[i], sizeof bits);
-                break;
-            case CSM_AUDIO_FORMAT_WAV_ULAW:
-            case CSM_AUDIO_FORMAT_ULAW:
-                bits = csm_g711_ulaw(integer);
-                break;
-            case CSM_AUDIO_FORMAT_WAV_ALAW:
-            case CSM_AUDIO_FORMAT_ALAW:
-                bits = csm_g711_alaw(integer);
-                break;
-            default:
-                bits = (uint16_t)integer;
-            }
-            for (size_t b = 0; b < p->width; b++)
-                at[b] = (unsigned char)(bits >> 8 * b);
-        }
+        to_bytes(p->to->format, samples, n_now, bytes);
         status = csm_encoding_write(p->to, bytes, n_now * p->width, err);
     }
     return status;

@@ -94,14 +94,6 @@ int csm_encoding_bit_rate(const struct csm_encoding *e)
     return e->rate_hz < 32000 ? 4 * e->rate_hz : 128000;
 }
 
-int16_t csm_to_s16(float x)
-{
-    if (isnan(x))
-        return 0;
-    float scaled = x * 32768.0f;
-    return scaled >= 32767.0f ? 32767 : scaled <= -32768.0f ? -32768 : (int16_t)lrintf(scaled);
-}
-
 /* ---- opening ----------------------------------------------------------------- */
 
 static csm_status copy_tag(char **out, const char *tag, const char *name, csm_error *err)
@@ -202,7 +194,7 @@ csm_status csm_encoder_open(csm_audio_format format, int rate_hz, const csm_audi
 static void tame(float *out, const float *samples, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = isnan(samples[i]) ? 0 : fmaxf(-1, fminf(1, samples[i]));
+        out[i] = isnan(samples[i]) ? 0 : samples[i] > 1 ? 1 : samples[i] < -1 ? -1 : samples[i];
 }
 
 /* One piece, and at the end all that the resampler holds. */

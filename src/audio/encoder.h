@@ -5,6 +5,8 @@
 #ifndef CSM_AUDIO_ENCODER_H
 #define CSM_AUDIO_ENCODER_H
 
+#include <math.h>
+
 #include <csm/audio.h>
 
 /* One sound on its way: what it is to be, and where its bytes go. */
@@ -61,6 +63,12 @@ extern const struct csm_encoder_kind csm_encoder_mp3;
 extern const struct csm_encoder_kind csm_encoder_aac;
 
 /* Nearest 16 bit value; what is no number is silence. */
-int16_t csm_to_s16(float x);
+static inline int16_t csm_to_s16(float x)
+{
+    if (isnan(x))
+        return 0;
+    const float scaled = x * 32768.0f;
+    return scaled >= 32767.0f ? 32767 : scaled <= -32768.0f ? -32768 : (int16_t)lrintf(scaled);
+}
 
 #endif

@@ -27,7 +27,7 @@
 /* A worker's stack: kernels keep up to 170 KiB on it, more than musl gives a thread. */
 enum { STACK_BYTES = 1 << 20 };
 enum { MAX_THREADS = 1024, SPINS_BETWEEN_CLOCKS = 256, MAX_ITEMS = (1 << 20) - 1 };
-static const double spin_ms = 1.0;
+static const double spin_ms = 1.0, spin_early_ms = 0.1;
 
 struct worker {
     csm_threads *pool;
@@ -54,7 +54,7 @@ struct csm_threads {
     _Alignas(64) atomic_uint_least64_t turn; /* counts loops: workers wait for the next */
     _Alignas(64) atomic_size_t n_done;
     _Alignas(64) atomic_int n_asleep;
-    atomic_bool stop;
+    atomic_bool stop, rests_early;
 
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -112,7 +112,7 @@ static void take_part(csm_threads *t, int thread)
 static bool wait_for_work(csm_threads *t, uint64_t *turn)
 {
     uint64_t last = *turn;
-    double start = csm_now_ms();
+    const double until = csm_now_ms() + (atomic_load(&t->rests_early) ? spin_early_ms : spin_ms);
     do {
         for (int i = 0; i < SPINS_BETWEEN_CLOCKS; i++) {
             if (atomic_load_explicit(&t->stop, memory_order_relaxed))
@@ -122,7 +122,7 @@ static bool wait_for_work(csm_threads *t, uint64_t *turn)
                 return true;
             pause_briefly();
         }
-    } while (csm_now_ms() - start < spin_ms);
+    } while (csm_now_ms() < until);
 
     pthread_mutex_lock(&t->lock);
     atomic_fetch_add(&t->n_asleep, 1);
@@ -211,6 +211,11 @@ void csm_threads_free(csm_threads *t)
     free(t->shares);
     free(t->workers);
     free(t);
+}
+
+void csm_threads_rest_early(csm_threads *t)
+{
+    atomic_store(&t->rests_early, true);
 }
 
 int csm_threads_count(const csm_threads *t)

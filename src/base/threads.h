@@ -25,6 +25,10 @@ typedef void (*csm_work)(void *user, size_t first, size_t end, int thread);
 CSM_MUST_USE csm_status csm_threads_new(int n_threads, csm_threads **out, csm_error *err);
 void csm_threads_free(csm_threads *threads); /* takes NULL */
 
+/* For a pool whose loops come milliseconds apart, between a card's frames: workers sleep once they
+ * find nothing to do, and leave their cores to others. Before or between loops, by the caller. */
+void csm_threads_rest_early(csm_threads *threads);
+
 int csm_threads_count(const csm_threads *threads);
 
 /* Do n items and return when all are done. One caller at a time; not from inside work. */

@@ -551,9 +551,9 @@ static csm_threads *find_threads(struct csm_scheduler *s, const struct csm_host 
     if (codec != NULL && codec->ops->threads != NULL)
         return codec->ops->threads(codec->ctx);
     if (s->threads == NULL && n > 1 && host->traits->lanes &&
-        csm_threads_new(s->model->n_threads, &s->threads, &err) != CSM_OK)
-        return NULL; /* one after the other, then */
-    return s->threads;
+        csm_threads_new(s->model->n_threads, &s->threads, &err) == CSM_OK)
+        csm_threads_rest_early(s->threads);
+    return s->threads; /* NULL: one after the other, then */
 }
 
 static void advance(struct csm_scheduler *s, struct csm_host *host)

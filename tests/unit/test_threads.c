@@ -66,6 +66,8 @@ static void a_pool_that_fell_asleep_wakes_up(void **state)
     c->n_threads = 3;
     for (int round = 1; round <= 5; round++) {
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        if (round == 3)
+            csm_threads_rest_early(threads);
         csm_threads_run(threads, count, c, N, 10);
         for (size_t i = 0; i < N; i++)
             assert_int_equal(atomic_load(&c->items[i]), round);

@@ -15,12 +15,12 @@ namespace csm_cuda {
 static void each_lane(frame_state &f, csm_work work, void *user, size_t n)
 {
     enum { COPIERS = 8, LEAST = 8 };
-    if (n >= LEAST && f.copiers == nullptr && csm_threads_new(COPIERS, &f.copiers, nullptr) != CSM_OK)
-        f.copiers = nullptr; /* without them it takes longer */
+    if (n >= LEAST && f.copiers == nullptr && csm_threads_new(COPIERS, &f.copiers, nullptr) == CSM_OK)
+        csm_threads_rest_early(f.copiers);
     if (n >= LEAST && f.copiers != nullptr)
         csm_threads_run(f.copiers, work, user, n, 1);
     else
-        work(user, 0, n, 0);
+        work(user, 0, n, 0); /* of many, where no thread was to be had, it takes longer */
 }
 
 static bool is_noise_known(const csm_frame_draw &d)

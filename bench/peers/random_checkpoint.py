@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A directory of csm-1b's shape with random weights, for peers that read files (3.8 GB).
 
-    .venv/bin/python bench/peers/random_checkpoint.py OUT_DIR
+    .venv/bin/python bench/peers/random_checkpoint.py OUT_DIR [--narrow]
 
 Language model in bf16, codec in f32. The table of codes is there under both of the names that the
 hub's csm-1b has for it, the second in a file of its own. The tokenizer is the embedded voice's: its
-ids are few, and no time depends on them.
+ids are few, and no time depends on them. --narrow: csm-1b's codebooks, codes and frames, but layers
+one and narrow (50 MB), for engines that do not compute (bench/paced).
 """
 
 import pathlib
@@ -17,13 +18,26 @@ from safetensors.torch import save_file
 from transformers import CsmConfig, CsmForConditionalGeneration
 
 
-def main(out):
+NARROW = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+          "num_key_value_heads": 1, "head_dim": 32}
+NARROW_CODEC = {**NARROW, "num_key_value_heads": 2, "num_filters": 8, "codebook_dim": 32,
+                "vector_quantization_hidden_dimension": 32, "upsample_groups": 64}
+
+
+def config(is_narrow):
+    """Codec and special ids are left to their classes' defaults: csm-1b's."""
+    if not is_narrow:
+        return CsmConfig()
+    return CsmConfig(**NARROW, depth_decoder_config={**NARROW, "backbone_hidden_size": 64},
+                     codec_config={"model_type": "mimi", **NARROW_CODEC})
+
+
+def main(out, *options):
     out = pathlib.Path(out)
     torch.manual_seed(1)
-    # Codec and special ids are left to their classes' defaults: csm-1b's. A GPU, where there is one,
-    # draws in a second what takes a processor minutes.
+    # A GPU, where there is one, draws in a second what takes a processor minutes.
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = CsmForConditionalGeneration._from_config(CsmConfig(), dtype=torch.bfloat16)
+        model = CsmForConditionalGeneration._from_config(config("--narrow" in options), dtype=torch.bfloat16)
     model.codec_model.float()
     for name, buffer in model.codec_model.named_buffers():
         if name.endswith("embed_sum"):  # zeros in a new codec
@@ -36,4 +50,4 @@ def main(out):
     shutil.copyfile(voice, out / "tokenizer.json")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "encoding.h"
 #include "log.h"
 #include "reply.h"
 #include "sentences.h"
-#include "sound.h"
 
 enum { MAX_EARLY = 64 }; /* texts that may come before the voice is there */
 
@@ -17,6 +17,9 @@ struct early {
     char *text;
     bool is_split;
 };
+
+/* What the sound is being made for: what follows once it is. */
+enum step { NO_STEP, SOUND_STEP, SENTENCE_STEP, END_STEP };
 
 struct saying {
     struct service *service;
@@ -30,7 +33,9 @@ struct saying {
     size_t n_early;
     bool is_complete;
     struct speech *speech; /* NULL: the voice is not there yet */
-    struct sound *sound;   /* NULL: none has begun */
+    struct encoding *sound; /* NULL: none has begun */
+    enum step step;         /* under way: nothing is taken before it is done */
+    size_t sentence;        /* of SENTENCE_STEP */
     size_t n_over;         /* frames of sounds that are over */
     uint64_t began_us, first_us, ended_us;
     const char *outcome; /* for the metrics */
@@ -63,6 +68,8 @@ static bool refuse_silence(struct refusal *why)
     return refuse(why, 400, "input", "invalid_value", "input: nothing in it can be said");
 }
 
+static void on_step(void *owner);
+
 static csm_status begin_sound(struct saying *s, csm_error *err)
 {
     const struct serve_options *options = s->service->options;
@@ -77,13 +84,15 @@ static csm_status begin_sound(struct saying *s, csm_error *err)
                                       .mark = options->is_marked ? &mark : NULL,
                                       .is_whole = !s->request.is_streamed,
                                       .credentials = options->credentials};
-    return s->sound != NULL ? CSM_OK : sound_open(&setup, &s->sound, err);
+    return s->sound != NULL
+               ? CSM_OK
+               : encoding_open(&setup, s->service->encoders, on_step, s, &s->sound, err);
 }
 
 static void give_sound(struct saying *s)
 {
     size_t n;
-    const void *bytes = sound_take(s->sound, &n);
+    const void *bytes = encoding_take(s->sound, &n);
     if (n > 0 && s->hooks.on_sound != NULL)
         s->hooks.on_sound(s->owner, bytes, n);
 }
@@ -100,56 +109,67 @@ static void remark_mark(struct saying *s)
             csm_remark_mark((size_t)n_samples, info->sample_rate_hz, &s->short_mark);
 }
 
-/* The rest of a sound, which is over. What was given stays valid until the next begins. */
-static csm_status end_sound(struct saying *s, csm_error *err)
-{
-    csm_status st = begin_sound(s, err); /* nothing was said: an empty one */
-    if (st == CSM_OK)
-        st = sound_finish(s->sound, err);
-    if (st != CSM_OK)
-        return st;
-    remark_mark(s);
-    give_sound(s);
-    return CSM_OK;
-}
-
 static const char *outcome_of(const struct speech_tally *tally)
 {
     return tally->guarded[0] != '\0' ? "guard" : tally->is_cut ? "length" : "stop";
 }
 
-/* Each step: true to go on, false when the saying may be no more. */
-static bool take_sound(struct saying *s, const struct speech_piece *p)
+/* Each step: true to go on, false when it is under way or the saying may be no more. */
+
+static bool end_step(struct saying *s)
 {
     csm_error err;
-    if (p->n_samples == 0)
-        return true;
-    if (s->first_us == 0)
-        s->first_us = http_now_us();
-    csm_status st = begin_sound(s, &err);
-    if (st == CSM_OK)
-        st = sound_push(s->sound, p->samples, p->n_samples, &err);
+    const enum step step = s->step;
+    s->step = NO_STEP;
+    const csm_status st = encoding_status(s->sound, &err);
     if (st != CSM_OK) {
         fail_status(s, st, err.text);
         return false;
     }
-    if (s->request.is_streamed)
-        give_sound(s);
+    if (step != SOUND_STEP)
+        remark_mark(s);
+    if (step != SOUND_STEP || s->request.is_streamed)
+        give_sound(s); /* it stays until the next step */
+    if (step == END_STEP) {
+        s->hooks.on_end(s->owner);
+        return false;
+    }
+    if (step == SENTENCE_STEP) {
+        encoding_close(s->sound);
+        s->sound = NULL;
+        if (s->hooks.on_sentence_end != NULL)
+            s->hooks.on_sentence_end(s->owner, s->sentence);
+    }
     return true;
+}
+
+/* The next samples of the sound, or its end: an empty one, where nothing was said. */
+static bool begin_step(struct saying *s, enum step step, const float *samples, size_t n)
+{
+    csm_error err;
+    const csm_status st = begin_sound(s, &err);
+    if (st != CSM_OK) {
+        fail_status(s, st, err.text);
+        return false;
+    }
+    s->step = step;
+    return encoding_step(s->sound, samples, n, step != SOUND_STEP) && end_step(s);
+}
+
+static bool take_sound(struct saying *s, const struct speech_piece *p)
+{
+    if (p->n_samples == 0)
+        return true;
+    if (s->first_us == 0)
+        s->first_us = http_now_us();
+    return begin_step(s, SOUND_STEP, p->samples, p->n_samples);
 }
 
 static bool take_sentence_end(struct saying *s, const struct speech_piece *p)
 {
-    csm_error err;
-    if (s->shape == SAYING_EACH_A_SOUND) {
-        const csm_status st = end_sound(s, &err);
-        if (st != CSM_OK) {
-            fail_status(s, st, err.text);
-            return false;
-        }
-        sound_close(s->sound);
-        s->sound = NULL;
-    }
+    s->sentence = p->sentence;
+    if (s->shape == SAYING_EACH_A_SOUND)
+        return begin_step(s, SENTENCE_STEP, NULL, 0);
     if (s->hooks.on_sentence_end != NULL)
         s->hooks.on_sentence_end(s->owner, p->sentence);
     return true;
@@ -157,7 +177,6 @@ static bool take_sentence_end(struct saying *s, const struct speech_piece *p)
 
 static void take_end(struct saying *s)
 {
-    csm_error err;
     struct refusal why;
     if (speech_counts(s->speech)->n_sentences == 0) {
         refuse_silence(&why);
@@ -166,11 +185,10 @@ static void take_end(struct saying *s)
     }
     s->outcome = outcome_of(speech_counts(s->speech));
     s->ended_us = http_now_us();
-    const csm_status st = s->shape == SAYING_ONE_SOUND ? end_sound(s, &err) : CSM_OK;
-    if (st == CSM_OK)
-        s->hooks.on_end(s->owner);
+    if (s->shape == SAYING_ONE_SOUND)
+        begin_step(s, END_STEP, NULL, 0);
     else
-        fail_status(s, st, err.text);
+        s->hooks.on_end(s->owner);
 }
 
 /* Take what there is; the saying may be no more when this returns. */
@@ -202,6 +220,12 @@ static void pump(struct saying *s)
     }
 }
 
+static void on_step(void *owner)
+{
+    if (end_step(owner))
+        pump(owner);
+}
+
 static void on_news(void *owner)
 {
     saying_go_on(owner);
@@ -209,7 +233,7 @@ static void on_news(void *owner)
 
 void saying_go_on(struct saying *s)
 {
-    if (s->speech != NULL && s->ended_us == 0)
+    if (s->speech != NULL && s->ended_us == 0 && s->step == NO_STEP)
         pump(s);
 }
 
@@ -467,7 +491,7 @@ void saying_close(struct saying *s)
         count(s);
     casting_forget(s->casting);
     speech_close(s->speech);
-    sound_close(s->sound);
+    encoding_close(s->sound);
     for (size_t i = 0; i < s->n_early; i++)
         free(s->early[i].text);
     speech_request_empty(&s->request);

@@ -24,6 +24,7 @@
 enum {
     URL_HOST = 264, /* a name has 253 characters at most */
     N_WORKERS = 2,
+    MOST_ENCODERS = 8,
     WRITE_MS = 30000,
     MAX_HEAD = 16 * 1024,
     MAX_BODY = 16 * 1024 * 1024,
@@ -98,6 +99,13 @@ static size_t choose_sockets(size_t wanted)
                             ? (size_t)limit.rlim_cur - SPARE_DESCRIPTORS
                             : SPARE_DESCRIPTORS;
     return wanted < room ? wanted : room;
+}
+
+/* An mp3 of 300 streams in real time is as much work as one core has. */
+static size_t count_encoders(void)
+{
+    const int n = csm_cores() / 4;
+    return n < 1 ? 1 : n > MOST_ENCODERS ? MOST_ENCODERS : (size_t)n;
 }
 
 /* ---- the model ----------------------------------------------------------------------- */
@@ -312,6 +320,8 @@ static csm_status open_parts(struct server *server, csm_error *err)
     if (st == CSM_OK)
         st = workers_new(service->base, N_WORKERS, &service->workers, err);
     if (st == CSM_OK)
+        st = workers_new(service->base, count_encoders(), &service->encoders, err);
+    if (st == CSM_OK)
         st = http_new(service->base, &http_limits, &handlers, &service->http, err);
     if (st == CSM_OK && o->api_key_file != NULL)
         st = keys_read(o->api_key_file, &service->keys, err);
@@ -352,6 +362,7 @@ static void close_parts(struct server *server)
 {
     struct service *service = &server->service;
     connections_free(service->connections); /* their speeches are closed with them */
+    workers_free(service->encoders);
     workers_free(service->workers);
     speeches_free(service->speeches);
     voice_store_close(service->voices);

@@ -30,7 +30,8 @@ struct service {
     struct event_base *base;
     struct connections *connections;
     struct http *http;
-    struct workers *workers;
+    struct workers *workers;  /* for what takes long: recordings, models, waiting */
+    struct workers *encoders; /* for sound, which is waited for */
     struct metrics *metrics;
     struct guest_list guests;
     struct keys keys;

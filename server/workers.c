@@ -64,16 +64,17 @@ static void *run(void *user)
     return NULL;
 }
 
+/* What is finished meanwhile has the loop's next turn. */
 static void on_news(evutil_socket_t fd, short what, void *user)
 {
     (void)fd, (void)what;
     struct workers *w = user;
-    for (;;) {
-        pthread_mutex_lock(&w->mutex);
-        struct job *job = take(&w->finished);
-        pthread_mutex_unlock(&w->mutex);
-        if (job == NULL)
-            return;
+    pthread_mutex_lock(&w->mutex);
+    struct job *job = w->finished.first;
+    w->finished = (struct queue){NULL, &w->finished.first};
+    pthread_mutex_unlock(&w->mutex);
+    for (struct job *next; job != NULL; job = next) {
+        next = job->next;
         job->done(job->data);
         free(job);
     }

@@ -99,6 +99,27 @@ def test_sigterm_finishes_what_is_being_said(start):
     assert s.stop() == 0
 
 
+def test_clients_may_leave_while_their_sound_is_encoded(start):
+    """Encoders work beside the loop: whoever stays has all bytes in order, whoever leaves holds up nothing."""
+    s, text = start(), "This is a text. " * 4
+    fields = {"response_format": "mp3", "stream_format": "audio"}
+    alone = [s.speak(text, seed=seed, **fields) for seed in range(2)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        together = pool.map(lambda seed: s.speak(text, seed=seed, **fields), range(2))
+        for i in range(8):
+            gone = begin(s, **fields)
+            gone.recv(1 + 251 * i)
+            gone.close()
+        assert list(together) == alone
+        gone = begin(s, **fields)
+        said = [pool.submit(s.speak, text, seed=seed, **fields) for seed in range(2)]
+        assert wait_until(lambda: s.metric("csm_requests_running") + sum(one.done() for one in said) >= 3)
+        s.process.send_signal(signal.SIGTERM)
+        gone.close()
+        assert [one.result() for one in said] == alone
+    assert s.stop() == 0
+
+
 def is_refused(s):
     try:
         s.socket(timeout=1).close()

@@ -287,6 +287,21 @@ static csm_status watch_hangup(struct server *server, csm_error *err)
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
+/* The loop looks at its sockets at least so often. Without a bound libevent goes on with events that other threads
+ * made active while there are any: frames that came one after the other kept all sockets waiting. */
+static struct event_base *open_loop(void)
+{
+    const struct timeval most = {.tv_usec = 2000};
+    struct event_config *config = event_config_new();
+    if (config == NULL)
+        return NULL;
+    struct event_base *base = event_config_set_max_dispatch_interval(config, &most, -1, 0) == 0
+                                  ? event_base_new_with_config(config)
+                                  : NULL;
+    event_config_free(config);
+    return base;
+}
+
 static csm_status open_parts(struct server *server, csm_error *err)
 {
     struct service *service = &server->service;
@@ -304,7 +319,7 @@ static csm_status open_parts(struct server *server, csm_error *err)
                                               .max_references = MAX_REFERENCES,
                                               .max_reference = MAX_REFERENCE};
     evthread_use_pthreads();
-    service->base = event_base_new();
+    service->base = open_loop();
     service->metrics = metrics_new();
     if (service->base == NULL || service->metrics == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "serve: no event loop");

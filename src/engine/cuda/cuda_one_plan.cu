@@ -194,18 +194,9 @@ static void give_up(one_frame *one)
     delete one;
 }
 
-std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const csm_frame_parts &p,
-                                                           const float *projected)
+/* Every block's share of every kind, the largest kinds first. */
+static planner share_out(const one_program &o)
 {
-    std::unique_ptr<one_frame, void (*)(one_frame *)> one(new one_frame, give_up), none(nullptr, give_up);
-    one_program &o = one->host;
-    o = {};
-    if (!take_shapes(ctx, p, projected, o))
-        return none;
-    o.table = table_form(ctx, *const_cast<csm_weight *>(p.step.codes));
-    if (o.table.transposed || o.table.dtype == CSM_DTYPE_F64)
-        return none;
-
     planner plan(o.n_blocks);
     for (int depth = 0; depth < 2; depth++) {
         const stack_shape &s = depth ? o.d : o.b;
@@ -219,46 +210,77 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
     }
     plan.deal(FIRST, {&o.first_head, &o.projector}, false, {0, o.projected_at, o.projected_at});
     plan.deal(HEAD, {&o.head}, false, {0, o.vocab});
+    return plan;
+}
 
-    std::vector<unit> units(static_cast<size_t>(o.n_blocks) * MOST_UNITS);
-    std::vector<int> first(static_cast<size_t>(o.n_blocks) * (KINDS + 1));
-    std::vector<head_part> heads(static_cast<size_t>(o.n_blocks), head_part());
-    std::vector<kind_work> works(static_cast<size_t>(o.n_blocks) * KINDS);
-    std::vector<bool> has_writer(static_cast<size_t>(o.d.o.n_parts()), false);
-    size_t most_sums = 0;
-    for (int b = 0; b < o.n_blocks; b++) {
-        size_t at = 0, block = static_cast<size_t>(b);
+/* The shares as the card reads them. */
+struct block_lists {
+    std::vector<unit> units;       /* [block][MOST_UNITS], by kind */
+    std::vector<int> first;        /* [block][KINDS + 1] of them */
+    std::vector<kind_work> works;  /* [block][KINDS] */
+    std::vector<head_part> heads;  /* [block]: of the depth decoder */
+    size_t most_sums = 0;          /* floats that a block needs at once */
+
+    explicit block_lists(size_t n_blocks)
+        : units(n_blocks * MOST_UNITS), first(n_blocks * (KINDS + 1)), works(n_blocks * KINDS),
+          heads(n_blocks, head_part())
+    {
+    }
+};
+
+/* One more unit of the matrix. */
+static void add_unit(const matrix &m, const unit &u, int ld, kind_work &work)
+{
+    work.n_segments = m.part_segments(u.part);
+    work.n_items += work.n_segments;
+    work.n_planes = m.n_planes;
+    work.bits = m.bits;
+    work.n_scales = m.n_scales;
+    work.pieces = SEGMENT_STEPS / STEPS_PADDED * m.words_of_four() / 4;
+    work.by_stage = m.bits == 0 ? 0 : work.pieces * 16 * 4 <= ring_shape<true>::STAGE_BYTES ? 2 : 1;
+    work.unit_stages = (work.n_segments + (1 << work.by_stage) - 1) >> work.by_stage;
+    work.n_stages += m.bits == 0 ? work.n_segments * m.n_planes : work.unit_stages;
+    work.by_segments = 65536 / static_cast<uint32_t>(work.n_segments) + 1;
+    work.ld = static_cast<uint32_t>(ld);
+    work.n_steps = matrix::min_of(m.part_steps, m.n_steps - u.part * m.part_steps);
+}
+
+/* False: a block has more units than there is room for. */
+static bool list_units(const planner &plan, one_program &o, block_lists &lists)
+{
+    for (size_t block = 0; block < static_cast<size_t>(o.n_blocks); block++) {
+        size_t at = 0;
         for (int kind = 0; kind < KINDS; kind++) {
-            first[block * (KINDS + 1) + static_cast<size_t>(kind)] = static_cast<int>(at);
-            kind_work &work = works[block * KINDS + static_cast<size_t>(kind)];
+            lists.first[block * (KINDS + 1) + static_cast<size_t>(kind)] = static_cast<int>(at);
+            kind_work &work = lists.works[block * KINDS + static_cast<size_t>(kind)];
+            const matrix &m = matrix_of(o, kind);
             for (const unit &u : plan.units[kind][block]) {
                 if (at == MOST_UNITS)
-                    return none;
-                units[block * MOST_UNITS + at++] = u;
-                const matrix &m = matrix_of(o, kind);
-                work.n_segments = m.part_segments(u.part);
-                work.n_items += work.n_segments;
-                work.n_planes = m.n_planes;
-                work.bits = m.bits;
+                    return false;
+                lists.units[block * MOST_UNITS + at++] = u;
+                add_unit(m, u, plan.ld[kind], work);
                 o.has_codes |= m.bits != 0;
-                work.n_scales = m.n_scales;
-                work.pieces = SEGMENT_STEPS / STEPS_PADDED * m.words_of_four() / 4;
-                work.by_stage = m.bits == 0 ? 0 : work.pieces * 16 * 4 <= ring_shape<true>::STAGE_BYTES ? 2 : 1;
-                work.unit_stages = (work.n_segments + (1 << work.by_stage) - 1) >> work.by_stage;
-                work.n_stages += m.bits == 0 ? work.n_segments * m.n_planes : work.unit_stages;
-                work.by_segments = 65536 / static_cast<uint32_t>(work.n_segments) + 1;
-                work.ld = static_cast<uint32_t>(plan.ld[kind]);
-                work.n_steps = matrix::min_of(m.part_steps, m.n_steps - u.part * m.part_steps);
             }
             bool is_two = kind >= D_QKV && kind <= D_DOWN;
-            most_sums = std::max(most_sums, static_cast<size_t>(work.n_items) * TILE * (is_two ? MOST_ROWS : 1));
+            lists.most_sums = std::max(lists.most_sums,
+                                       static_cast<size_t>(work.n_items) * TILE * (is_two ? MOST_ROWS : 1));
         }
-        first[block * (KINDS + 1) + KINDS] = static_cast<int>(at);
+        lists.first[block * (KINDS + 1) + KINDS] = static_cast<int>(at);
+    }
+    return true;
+}
+
+/* The heads of the depth decoder whose results a block multiplies; the first block of each part keeps their keys
+ * and values. */
+static void list_heads(const planner &plan, const one_program &o, block_lists &lists)
+{
+    std::vector<bool> has_writer(static_cast<size_t>(o.d.o.n_parts()), false);
+    for (size_t block = 0; block < static_cast<size_t>(o.n_blocks); block++) {
         const auto &outputs = plan.units[D_O][block];
         if (outputs.empty())
             continue;
         int part = outputs[0].part, d = o.d.head_dim, group = o.d.n_heads / o.d.n_kv_heads;
-        head_part &h = heads[block];
+        head_part &h = lists.heads[block];
         h.first = part * o.d.o.part_steps * STEP;
         h.n = matrix::min_of(o.d.o.part_steps * STEP, o.d.n_heads * d - h.first);
         h.n_heads = h.n / d;
@@ -267,14 +289,16 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
         h.writes_cache = !has_writer[static_cast<size_t>(part)];
         has_writer[static_cast<size_t>(part)] = true;
     }
-    /* The depth decoder's queries and scores lie there, too. */
+    /* Its queries and scores lie where sums do, too. */
     size_t o_part = static_cast<size_t>(matrix::min_of(o.d.o.part_steps, o.d.o.n_steps)) * STEP;
     size_t d = static_cast<size_t>(o.d.head_dim);
-    most_sums = std::max(most_sums, o_part / d * MOST_ROWS * (d + 4 * QUERY_GAP + PAGE));
-    if (most_sums * sizeof(float) > SUMS_BYTES || sizeof(block_memory) > ctx.properties.sharedMemPerBlockOptin)
-        return none;
+    lists.most_sums = std::max(lists.most_sums, o_part / d * MOST_ROWS * (d + 4 * QUERY_GAP + PAGE));
+}
 
-    /* Words, each kind of them from a line on. */
+/* What blocks tell each other: words, each kind of them from a line on, zeroed once. */
+static void make_words(context &ctx, one_frame &one)
+{
+    one_program &o = one.host;
     size_t width = static_cast<size_t>(std::max(o.b.width, o.d.width));
     size_t hidden = static_cast<size_t>(std::max(o.b.hidden, o.d.hidden));
     auto qkv_of = [](const stack_shape &s) { return static_cast<size_t>((s.n_heads + 2 * s.n_kv_heads) * s.head_dim); };
@@ -290,34 +314,62 @@ std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const c
     size_t n_words = 0;
     for (size_t size : sizes)
         n_words += (size + 15) / 16 * 16;
-    one->words.reserve(n_words * sizeof(uint64_t));
-    check(cudaMemsetAsync(one->words.as<void>(), 0, n_words * sizeof(uint64_t), ctx.stream), "a frame's words");
+    one.words.reserve(n_words * sizeof(uint64_t));
+    check(cudaMemsetAsync(one.words.as<void>(), 0, n_words * sizeof(uint64_t), ctx.stream), "a frame's words");
     size_t at = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        *to[i] = one->words.as<uint64_t>() + at;
+        *to[i] = one.words.as<uint64_t>() + at;
         at += (sizes[i] + 15) / 16 * 16;
     }
-    one->pages.reserve(kept_floats(ctx, p.attention[0], p.n_layers, PAGE) * sizeof(float));
-    check(cudaMemsetAsync(one->pages.as<void>(), 0, one->pages.size(), ctx.stream), "a frame's pages");
-    one->told.reserve(static_cast<size_t>(o.n_blocks + 2) * sizeof(uint32_t));
-    check(cudaMemsetAsync(one->told.as<void>(), 0, one->told.size(), ctx.stream), "a frame's blocks");
+}
+
+/* The depth decoder's pages, and what each block is told; then the program itself. */
+static void bring(context &ctx, const csm_frame_parts &p, const block_lists &lists, one_frame &one)
+{
+    one_program &o = one.host;
+    one.pages.reserve(kept_floats(ctx, p.attention[0], p.n_layers, PAGE) * sizeof(float));
+    check(cudaMemsetAsync(one.pages.as<void>(), 0, one.pages.size(), ctx.stream), "a frame's pages");
+    one.told.reserve(static_cast<size_t>(o.n_blocks + 2) * sizeof(uint32_t));
+    check(cudaMemsetAsync(one.told.as<void>(), 0, one.told.size(), ctx.stream), "a frame's blocks");
     auto put = [&](memory &m, const void *from, size_t n_bytes) {
         m.reserve(n_bytes);
         check(cudaMemcpyAsync(m.as<void>(), from, n_bytes, cudaMemcpyHostToDevice, ctx.stream), "a frame's program");
     };
-    put(one->units, units.data(), units.size() * sizeof(unit));
-    put(one->first, first.data(), first.size() * sizeof(int));
-    put(one->work, works.data(), works.size() * sizeof(kind_work));
-    put(one->heads, heads.data(), heads.size() * sizeof(head_part));
-    o.units = one->units.as<unit>();
-    o.first = one->first.as<int>();
-    o.work = one->work.as<kind_work>();
-    o.heads_of = one->heads.as<head_part>();
-    o.depth_pages = one->pages.as<__half>();
-    o.told = one->told.as<uint32_t>();
+    put(one.units, lists.units.data(), lists.units.size() * sizeof(unit));
+    put(one.first, lists.first.data(), lists.first.size() * sizeof(int));
+    put(one.work, lists.works.data(), lists.works.size() * sizeof(kind_work));
+    put(one.heads, lists.heads.data(), lists.heads.size() * sizeof(head_part));
+    o.units = one.units.as<unit>();
+    o.first = one.first.as<int>();
+    o.work = one.work.as<kind_work>();
+    o.heads_of = one.heads.as<head_part>();
+    o.depth_pages = one.pages.as<__half>();
+    o.told = one.told.as<uint32_t>();
     o.roll = o.told + o.n_blocks;
-    put(one->program, &o, sizeof o);
+    put(one.program, &o, sizeof o);
     check(cudaStreamSynchronize(ctx.stream), "a frame's program");
+}
+
+std::unique_ptr<one_frame, void (*)(one_frame *)> make_one(context &ctx, const csm_frame_parts &p,
+                                                           const float *projected)
+{
+    std::unique_ptr<one_frame, void (*)(one_frame *)> one(new one_frame, give_up), none(nullptr, give_up);
+    one_program &o = one->host;
+    o = {};
+    if (!take_shapes(ctx, p, projected, o))
+        return none;
+    o.table = table_form(ctx, *const_cast<csm_weight *>(p.step.codes));
+    if (o.table.transposed || o.table.dtype == CSM_DTYPE_F64)
+        return none;
+    planner plan = share_out(o);
+    block_lists lists(static_cast<size_t>(o.n_blocks));
+    if (!list_units(plan, o, lists))
+        return none;
+    list_heads(plan, o, lists);
+    if (lists.most_sums * sizeof(float) > SUMS_BYTES || sizeof(block_memory) > ctx.properties.sharedMemPerBlockOptin)
+        return none;
+    make_words(ctx, *one);
+    bring(ctx, p, lists, *one);
     ready_one_kernel();
     return one;
 }

@@ -52,84 +52,39 @@ __device__ __forceinline__ void sum_codes(const matrix &w, const uint4 *four, co
     }
 }
 
-/* CODES: some of the matrices are of codes. */
-template <int GROUPS, bool CODES>
-__global__ static void few_kernel(const __grid_constant__ product_job job)
+/* The same of a matrix of planes. */
+template <int GROUPS>
+__device__ __forceinline__ void sum_planes(const matrix &w, const uint4 *a, const uint32_t *b, size_t between,
+                                           int n_steps, int n_groups, float (&c)[GROUPS][4])
 {
-    extern __shared__ float sums[]; /* [warp][TILE][4 * GROUPS] */
-    int item = blockIdx.x, part = blockIdx.y, first_group = blockIdx.z * GROUPS;
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    int m = job.is_gated ? warp % 2 : matrix_of(job, item);
-    const matrix &w = job.m[m];
-    int tile = job.is_gated ? item : item - job.first_tile[m];
-    int segment = job.is_gated ? warp / 2 : warp, per = job.x.rows_per_group();
-    if (part >= w.n_parts())
-        return;
-    int n_segments = w.part_segments(part);
-    int n_groups = matrix::min_of(GROUPS, (job.n + per - 1) / per - first_group);
-    constexpr int ROW = 4 * GROUPS;
-    await_before();
-
-    if (CODES && segment < n_segments && w.bits != 0) {
-        float low[GROUPS] = {}, high[GROUPS] = {};
-        int first = part * w.part_steps + segment * SEGMENT_STEPS;
-        int n_steps = matrix::min_of(SEGMENT_STEPS, w.n_steps - first);
-        size_t between = static_cast<size_t>(job.x.n_groups) * STEP_WORDS;
-        const uint4 *four = w.tiles + w.words_before(tile, first) / 4;
-        const uint32_t *b = job.x.words + lane + first / 2 * between + static_cast<size_t>(first_group) * STEP_WORDS;
-        if (w.bits == 4)
-            sum_codes<GROUPS, 4>(w, four, b, between, job.x.slots, n_steps, n_groups, low, high);
-        else
-            sum_codes<GROUPS, 8>(w, four, b, between, job.x.slots, n_steps, n_groups, low, high);
-        int n = job.x.slots == 2 ? lane % 4 : lane % 4 / 2;
+    for (int p = 0; p < w.n_planes; p++)
+#pragma unroll 1
+        for (int s = 0; s < n_steps; s += 4) {
+            uint4 wa[4];
 #pragma unroll
-        for (int g = 0; g < GROUPS; g++)
-            if (g < n_groups && (job.x.slots == 2 || lane % 2 == 0)) {
-                float *to = sums + (warp * TILE + lane / 4) * ROW + 4 * g + n;
-                to[0] = low[g];
-                to[8 * ROW] = high[g];
-            }
-    } else if (segment < n_segments) {
-        float c[GROUPS][4] = {};
-        int first = part * w.part_steps + segment * SEGMENT_STEPS;
-        int n_steps = matrix::min_of(SEGMENT_STEPS, w.n_steps - first);
-        const uint4 *a = w.tiles +
-                         w.words_before(tile, first) / 4 + lane;
-        const uint32_t *b = job.x.words + lane +
-                            (static_cast<size_t>(first / 2) * job.x.n_groups + first_group) * STEP_WORDS;
-        for (int p = 0; p < w.n_planes; p++)
-            for (int s = 0; s < n_steps; s += 4) {
-                uint4 wa[4];
+            for (int i = 0; i < 4; i++)
+                wa[i] = __ldg(a + (p * n_steps + s + i) * 32);
+#pragma unroll
+            for (int g = 0; g < GROUPS; g++) {
+                if (g >= n_groups)
+                    break;
+                uint32_t x[8];
+#pragma unroll
+                for (int i = 0; i < 8; i++)
+                    x[i] = __ldg(b + (s / 2 + i / 4) * between + g * STEP_WORDS + i % 4 * 32);
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    wa[i] = __ldg(a + (p * n_steps + s + i) * 32);
-#pragma unroll
-                for (int g = 0; g < GROUPS; g++) {
-                    if (g >= n_groups)
-                        break;
-                    uint32_t x[8];
-#pragma unroll
-                    for (int i = 0; i < 8; i++)
-                        x[i] = __ldg(b + (static_cast<size_t>(s / 2 + i / 4) * job.x.n_groups + g) * STEP_WORDS +
-                                     i % 4 * 32);
-#pragma unroll
-                    for (int i = 0; i < 4; i++)
-                        mma(c[g], wa[i], x[2 * i], x[2 * i + 1]);
-                }
-            }
-#pragma unroll
-        for (int g = 0; g < GROUPS; g++) {
-            int n;
-            float low, high;
-            if (segment_sum(c[g], job.x.slots, &n, &low, &high)) {
-                float *to = sums + (warp * TILE + lane / 4) * ROW + 4 * g + n;
-                to[0] = low;
-                to[8 * ROW] = high;
+                    mma(c[g], wa[i], x[2 * i], x[2 * i + 1]);
             }
         }
-    }
-    __syncthreads();
-    /* A thread a pair of rows, so that planes come in pairs. */
+}
+
+/* The block's segments, in order: a thread a pair of rows, so that planes come in pairs. */
+template <int GROUPS>
+__device__ __forceinline__ void add_segments(const product_job &job, const float *sums, int m, int part, int tile,
+                                             int first_group, int n_groups, int n_segments, int per)
+{
+    constexpr int ROW = 4 * GROUPS;
     for (int i = threadIdx.x; i < TILE / 2 * ROW; i += blockDim.x) {
         int column = i % ROW, row = i / ROW * 2, g = column / 4;
         if (g >= n_groups || column % 4 >= per)
@@ -153,6 +108,59 @@ __global__ static void few_kernel(const __grid_constant__ product_job job)
         for (int e = 0; e < 2; e++)
             store_value(job, m, part, tile * TILE + row + e, n, v[e]);
     }
+}
+
+/* CODES: some of the matrices are of codes. */
+template <int GROUPS, bool CODES>
+__global__ static void few_kernel(const __grid_constant__ product_job job)
+{
+    extern __shared__ float sums[]; /* [warp][TILE][4 * GROUPS] */
+    int item = blockIdx.x, part = blockIdx.y, first_group = blockIdx.z * GROUPS;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int m = job.is_gated ? warp % 2 : matrix_of(job, item);
+    const matrix &w = job.m[m];
+    int tile = job.is_gated ? item : item - job.first_tile[m];
+    int segment = job.is_gated ? warp / 2 : warp, per = job.x.rows_per_group();
+    if (part >= w.n_parts())
+        return;
+    int n_segments = w.part_segments(part);
+    int n_groups = matrix::min_of(GROUPS, (job.n + per - 1) / per - first_group);
+    int first = part * w.part_steps + segment * SEGMENT_STEPS;
+    int n_steps = matrix::min_of(SEGMENT_STEPS, w.n_steps - first);
+    size_t between = static_cast<size_t>(job.x.n_groups) * STEP_WORDS; /* from two steps' columns to the next */
+    const uint4 *a = w.tiles + w.words_before(tile, first) / 4;
+    const uint32_t *b = job.x.words + lane + first / 2 * between + static_cast<size_t>(first_group) * STEP_WORDS;
+    float *to = sums + (warp * TILE + lane / 4) * 4 * GROUPS;
+    auto keep = [&](int g, int n, float low, float high) {
+        to[4 * g + n] = low;
+        to[4 * g + n + 8 * 4 * GROUPS] = high;
+    };
+    await_before();
+
+    if (CODES && segment < n_segments && w.bits != 0) {
+        float low[GROUPS] = {}, high[GROUPS] = {};
+        if (w.bits == 4)
+            sum_codes<GROUPS, 4>(w, a, b, between, job.x.slots, n_steps, n_groups, low, high);
+        else
+            sum_codes<GROUPS, 8>(w, a, b, between, job.x.slots, n_steps, n_groups, low, high);
+        int n = job.x.slots == 2 ? lane % 4 : lane % 4 / 2;
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++)
+            if (g < n_groups && (job.x.slots == 2 || lane % 2 == 0))
+                keep(g, n, low[g], high[g]);
+    } else if (segment < n_segments) {
+        float c[GROUPS][4] = {};
+        sum_planes<GROUPS>(w, a + lane, b, between, n_steps, n_groups, c);
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) {
+            int n;
+            float low, high;
+            if (segment_sum(c[g], job.x.slots, &n, &low, &high))
+                keep(g, n, low, high);
+        }
+    }
+    __syncthreads();
+    add_segments<GROUPS>(job, sums, m, part, tile, first_group, n_groups, n_segments, per);
 }
 
 /* ---- many rows ---------------------------------------------------------- */
@@ -223,6 +231,99 @@ __device__ __forceinline__ void multiply_codes(const uint4 *a, uint32_t b, int n
             }
         }
     }
+}
+
+/* A stage of planes, likewise. */
+template <class Shape>
+__device__ __forceinline__ void multiply_planes(const uint4 *a, uint32_t b,
+                                                float (&c)[Shape::WARP_TILES][Shape::WARP_GROUPS][4])
+{
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int s = 0; s < STAGE_STEPS; s += 2) {
+        uint4 wa[Shape::WARP_TILES][2], xb[Shape::WARP_GROUPS];
+#pragma unroll
+        for (int t = 0; t < Shape::WARP_TILES; t++) {
+            wa[t][0] = a[t * 128 + s * 32 + lane];
+            wa[t][1] = a[t * 128 + s * 32 + 32 + lane];
+        }
+#pragma unroll
+        for (int g = 0; g < Shape::WARP_GROUPS; g++)
+            load_columns(xb[g], b + g * 1024 + s / 2 * 512);
+#pragma unroll
+        for (int t = 0; t < Shape::WARP_TILES; t++)
+#pragma unroll
+            for (int g = 0; g < Shape::WARP_GROUPS; g++)
+                mma(c[t][g], wa[t][0], xb[g].x, xb[g].y);
+#pragma unroll
+        for (int t = 0; t < Shape::WARP_TILES; t++)
+#pragma unroll
+            for (int g = 0; g < Shape::WARP_GROUPS; g++)
+                mma(c[t][g], wa[t][1], xb[g].z, xb[g].w);
+    }
+}
+
+/* A warp's sums to where the job wants them; group: its first among all, of `per` rows each. */
+template <class Shape>
+__device__ __forceinline__ void store_sums(const product_job &job, int part, int warp_tile, int group, int per,
+                                           const float (&low)[Shape::WARP_TILES][Shape::WARP_GROUPS],
+                                           const float (&high)[Shape::WARP_TILES][Shape::WARP_GROUPS])
+{
+    int lane = threadIdx.x % 32, column = job.x.slots == 2 ? lane % 4 : lane % 4 / 2;
+    bool has = job.x.slots == 2 || lane % 2 == 0;
+#pragma unroll
+    for (int g = 0; g < Shape::WARP_GROUPS; g++) {
+        int n = (group + g) * per + column;
+        if (job.is_gated) { /* the warp's tiles are gate and up by turns; rows r and r + 1 meet by a shuffle */
+#pragma unroll
+            for (int t = 0; t + 1 < Shape::WARP_TILES; t += 2) {
+                block_tile b = tile_of<Shape::TILES>(job, warp_tile + t);
+                float l = silu(low[t][g]) * low[t + 1][g], h = silu(high[t][g]) * high[t + 1][g];
+                float next_l = __shfl_down_sync(ALL, l, 4), next_h = __shfl_down_sync(ALL, h, 4);
+                if (b.m >= 0 && has && n < job.n && lane / 4 % 2 == 0) {
+                    store_planes(job.out_planes, n, b.tile * TILE + lane / 4, l, next_l);
+                    store_planes(job.out_planes, n, b.tile * TILE + lane / 4 + 8, h, next_h);
+                }
+            }
+            continue;
+        }
+#pragma unroll
+        for (int t = 0; t < Shape::WARP_TILES; t++) {
+            block_tile b = tile_of<Shape::TILES>(job, warp_tile + t);
+            if (b.m >= 0 && has) {
+                store_value(job, b.m, part, b.tile * TILE + lane / 4, n, low[t][g]);
+                store_value(job, b.m, part, b.tile * TILE + lane / 4 + 8, n, high[t][g]);
+            }
+        }
+    }
+}
+
+/* A segment's sums are added to those of the segments before it; the next one begins at zero. */
+template <class Shape>
+__device__ __forceinline__ void end_segment(bool is_first, int slots,
+                                            float (&c)[Shape::WARP_TILES][Shape::WARP_GROUPS][4],
+                                            float (&segment_low)[Shape::WARP_TILES][Shape::WARP_GROUPS],
+                                            float (&segment_high)[Shape::WARP_TILES][Shape::WARP_GROUPS],
+                                            float (&low)[Shape::WARP_TILES][Shape::WARP_GROUPS],
+                                            float (&high)[Shape::WARP_TILES][Shape::WARP_GROUPS])
+{
+#pragma unroll
+    for (int t = 0; t < Shape::WARP_TILES; t++)
+#pragma unroll
+        for (int g = 0; g < Shape::WARP_GROUPS; g++) {
+            int n;
+            float l, h;
+            if constexpr (Shape::BITS != 0) {
+                l = segment_low[t][g];
+                h = segment_high[t][g];
+                segment_low[t][g] = segment_high[t][g] = 0.0f;
+            } else {
+                segment_sum(c[t][g], slots, &n, &l, &h);
+            }
+            low[t][g] = is_first ? l : low[t][g] + l;
+            high[t][g] = is_first ? h : high[t][g] + h;
+            c[t][g][0] = c[t][g][1] = c[t][g][2] = c[t][g][3] = 0.0f;
+        }
 }
 
 template <class Shape>
@@ -316,82 +417,19 @@ __global__ static void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
         if constexpr (Shape::BITS != 0)
             multiply_codes<Shape>(a, b, w.n_scales, job.x.slots, segment_low, segment_high);
         else
-#pragma unroll
-        for (int s = 0; s < STAGE_STEPS; s += 2) {
-            uint4 wa[WARP_TILES][2], xb[WARP_GROUPS];
-#pragma unroll
-            for (int t = 0; t < WARP_TILES; t++) {
-                wa[t][0] = a[t * 128 + s * 32 + lane];
-                wa[t][1] = a[t * 128 + s * 32 + 32 + lane];
-            }
-#pragma unroll
-            for (int g = 0; g < WARP_GROUPS; g++)
-                load_columns(xb[g], b + g * 1024 + s / 2 * 512);
-#pragma unroll
-            for (int t = 0; t < WARP_TILES; t++)
-#pragma unroll
-                for (int g = 0; g < WARP_GROUPS; g++)
-                    mma(c[t][g], wa[t][0], xb[g].x, xb[g].y);
-#pragma unroll
-            for (int t = 0; t < WARP_TILES; t++)
-#pragma unroll
-                for (int g = 0; g < WARP_GROUPS; g++)
-                    mma(c[t][g], wa[t][1], xb[g].z, xb[g].w);
-        }
+            multiply_planes<Shape>(a, b, c);
         free_place = place;
         place = place + 1 == STAGES ? 0 : place + 1;
         if (in_segment == 0)
             n_in = matrix::min_of(SEGMENT_STEPS, n_steps_in_part - segment * SEGMENT_STEPS) /
                    STAGE_STEPS * n_planes;
         if (++in_segment == n_in) {
-#pragma unroll
-            for (int t = 0; t < WARP_TILES; t++)
-#pragma unroll
-                for (int g = 0; g < WARP_GROUPS; g++) {
-                    int n;
-                    float l, h;
-                    if constexpr (Shape::BITS != 0) {
-                        l = segment_low[t][g];
-                        h = segment_high[t][g];
-                        segment_low[t][g] = segment_high[t][g] = 0.0f;
-                    } else {
-                        segment_sum(c[t][g], job.x.slots, &n, &l, &h);
-                    }
-                    low[t][g] = segment == 0 ? l : low[t][g] + l;
-                    high[t][g] = segment == 0 ? h : high[t][g] + h;
-                    c[t][g][0] = c[t][g][1] = c[t][g][2] = c[t][g][3] = 0.0f;
-                }
+            end_segment<Shape>(segment == 0, job.x.slots, c, segment_low, segment_high, low, high);
             in_segment = 0;
             segment++;
         }
     }
-    int column = job.x.slots == 2 ? lane % 4 : lane % 4 / 2;
-    bool has = job.x.slots == 2 || lane % 2 == 0;
-#pragma unroll
-    for (int g = 0; g < WARP_GROUPS; g++) {
-        int n = (first_group + warp_group + g) * per + column;
-        if (job.is_gated) { /* the warp's tiles are gate and up by turns; rows r and r + 1 meet by a shuffle */
-#pragma unroll
-            for (int t = 0; t + 1 < WARP_TILES; t += 2) {
-                block_tile b = tile_of<TILES>(job, warp_tile + t);
-                float l = silu(low[t][g]) * low[t + 1][g], h = silu(high[t][g]) * high[t + 1][g];
-                float next_l = __shfl_down_sync(ALL, l, 4), next_h = __shfl_down_sync(ALL, h, 4);
-                if (b.m >= 0 && has && n < job.n && lane / 4 % 2 == 0) {
-                    store_planes(job.out_planes, n, b.tile * TILE + lane / 4, l, next_l);
-                    store_planes(job.out_planes, n, b.tile * TILE + lane / 4 + 8, h, next_h);
-                }
-            }
-            continue;
-        }
-#pragma unroll
-        for (int t = 0; t < WARP_TILES; t++) {
-            block_tile b = tile_of<TILES>(job, warp_tile + t);
-            if (b.m >= 0 && has) {
-                store_value(job, b.m, part, b.tile * TILE + lane / 4, n, low[t][g]);
-                store_value(job, b.m, part, b.tile * TILE + lane / 4 + 8, n, high[t][g]);
-            }
-        }
-    }
+    store_sums<Shape>(job, part, warp_tile, first_group + warp_group, per, low, high);
 }
 
 /* ---- which -------------------------------------------------------------- */

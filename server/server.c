@@ -117,6 +117,7 @@ static void open_model(void *job)
     struct service *service = &server->service;
     const struct serve_options *o = service->options;
     csm_model_options options = o->model;
+    options.max_lanes = o->max_streams;
     const char *rest = o->model.device;
     size_t n_devices = 1;
     for (const char *p = rest; p != NULL && (p = strchr(p, ',')) != NULL; p++)

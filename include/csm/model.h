@@ -99,7 +99,8 @@ typedef struct csm_model_options {
     bool describe_only;       /* check every tensor's name and shape, but load nothing: the
                                * model is for csm_model_describe and _tokenize alone */
     size_t max_lanes;         /* generations that hold a lane, others wait; 0: no limit. One
-                               * whose reader is behind keeps its lane */
+                               * whose reader is behind keeps its lane. On a card what so many
+                               * need is made as the model opens, and not while they speak */
     /* Keys and values of what was read (a voice, a session's past, a prompt) are kept for
      * the generations that begin with it, up to so many bytes, the least used go first;
      * 0: none. Default 256 MiB. Only on engines whose rows are independent (native). */

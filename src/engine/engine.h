@@ -345,6 +345,9 @@ struct csm_engine_ops {
     csm_status (*frame_in_pieces)(void *ctx, const struct csm_frame_parts *parts,
                                   struct csm_frame_lane *lanes, size_t n,
                                   void (*arrived)(void *user, size_t k), void *user, csm_error *err);
+    /* (optional, with the traits whole_frame and lanes) Frames of up to n lanes will be asked for: what the
+     * first one of each number of lanes would wait for is made now. Where it fails, frames wait for it. */
+    csm_status (*frame_ready)(void *ctx, const struct csm_frame_parts *parts, size_t n, csm_error *err);
 
     /* (with the trait own_stream) A generator of the engine's library, as seeding it gives
      * (torch.manual_seed, mx.random.seed), moved on by n_calls draws over n_each values. */
@@ -376,7 +379,7 @@ extern const struct csm_engine_ops csm_engine_native;
 /* What an engine's shared object exports: one function of this name and type,
  * `csm_engine_mlx` / `csm_engine_torch`; NULL if built for another
  * CSM_ENGINE_ABI. */
-#define CSM_ENGINE_ABI 9
+#define CSM_ENGINE_ABI 10
 typedef const struct csm_engine_ops *(*csm_engine_entry)(int abi);
 
 #ifdef __cplusplus

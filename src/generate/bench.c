@@ -343,6 +343,7 @@ static csm_status open_model(const csm_bench_options *o, csm_model **out, csm_er
     options.device = o->device;
     options.precision = o->precision;
     options.n_threads = o->n_threads;
+    options.max_lanes = o->n_batch; /* as csm serve has it */
     options.strategy = CSM_STRATEGY_EXACT;
     options.speculation = o->confirmed > 0 ? CSM_SPECULATION_ON : CSM_SPECULATION_OFF;
     if (o->model_path != NULL)

@@ -187,7 +187,7 @@ static csm_status open_parts(csm_model *m, const csm_model_options *options, csm
                       "%s: the codec has %zu codebooks, expected at least the model's %zu", m->path,
                       m->codec.info.n_codebooks, m->info.n_codebooks);
     if (st == CSM_OK && !options->describe_only)
-        st = csm_warm_up(m, err);
+        st = csm_warm_up(m, options->max_lanes, err);
     if (st == CSM_OK)
         csm_scheduler_open(&m->scheduler, m, options->max_lanes, options->prefix_cache_bytes);
     return st;

@@ -20,6 +20,7 @@
 
 enum {
     FIRST_PIECE = 2,
+    START_MS = 4, /* between two borders, of beginning others */
     WORTH_WAITING = 32 /* positions that another generation is about to read */
 };
 
@@ -607,10 +608,11 @@ static void work(struct csm_scheduler *s)
     const size_t n = s->n_lanes;
     if (n > 0)
         memcpy(x->lanes, s->lanes, n * sizeof *x->lanes);
+    const double until = csm_now_ms() + START_MS;
     for (size_t i = 0; i < n; i++)
         if (x->lanes[i]->is_leaving)
             end(s, x->lanes[i], CSM_CANCELLED, &cancelled);
-        else if (!x->lanes[i]->is_started)
+        else if (!x->lanes[i]->is_started && csm_now_ms() < until)
             start(s, x->lanes[i]);
     csm_pace_let_rest(s);
     advance(s, &s->model->host);

@@ -384,10 +384,10 @@ static void an_engine_that_is_slow_at_first_is_warmed_up(void **state)
     csm_result *cold = run(true, &options), *warm;
     csm_model *model = open_model(true);
     n_calls = n_sounds = 0;
-    CHECK(csm_warm_up(model, &err)); /* an engine that is quick at once */
+    CHECK(csm_warm_up(model, 8, &err)); /* an engine that is quick at once */
     assert_int_equal(n_calls + n_sounds, 0);
     traits.slow_at_first = true;
-    CHECK(csm_warm_up(model, &err));
+    CHECK(csm_warm_up(model, 0, &err));
     assert_int_equal(n_calls, 2);
     assert_int_equal(n_sounds, 2);
     CHECK(csm_generate(model, &REQUEST(NULL, 0, "Hello from Sesame.", 0), &options, &warm, &err));
@@ -396,6 +396,39 @@ static void an_engine_that_is_slow_at_first_is_warmed_up(void **state)
     assert_memory_equal(warm->samples, cold->samples, cold->n_samples * sizeof *cold->samples);
     csm_result_close(cold);
     csm_result_close(warm);
+    csm_model_close(model);
+}
+
+static size_t most_ready, n_ready[8], n_ready_calls; /* what there is memory for; what was asked for */
+
+static csm_status frame_ready(void *ctx, const struct csm_frame_parts *parts, size_t n, csm_error *e)
+{
+    (void)ctx, (void)parts;
+    n_ready[n_ready_calls++] = n;
+    return n <= most_ready ? CSM_OK : csm_fail(e, most_ready == 0 ? CSM_ENGINE : CSM_NO_MEMORY, "card: injected");
+}
+
+/* For as many as there is memory for, at most 512; what else fails is told. */
+static void an_engine_is_warmed_up_for_as_many_as_are_expected(void **state)
+{
+    (void)state;
+    static const size_t expected[] = {512, 256, 128};
+    static struct csm_engine_ops ops;
+    csm_model *model = open_model(true);
+    ops = *model->host.engine.ops;
+    ops.frame_ready = frame_ready;
+    model->host.engine.ops = &ops;
+    traits.slow_at_first = true;
+    most_ready = 200;
+    n_ready_calls = 0;
+    CHECK(csm_warm_up(model, 1000, &err));
+    assert_int_equal(n_ready_calls, 3);
+    assert_memory_equal(n_ready, expected, sizeof expected);
+    CHECK(csm_warm_up(model, 1, &err)); /* nobody is beside it */
+    assert_int_equal(n_ready_calls, 3);
+    most_ready = 0;
+    assert_int_equal(csm_warm_up(model, 6, &err), CSM_ENGINE);
+    assert_string_equal(err.text, "card: injected");
     csm_model_close(model);
 }
 
@@ -667,6 +700,7 @@ int main(void)
         cmocka_unit_test(an_observer_is_shown_the_parts),
         cmocka_unit_test(native_goes_on_where_a_card_was_lost),
         cmocka_unit_test(an_engine_that_is_slow_at_first_is_warmed_up),
+        cmocka_unit_test(an_engine_is_warmed_up_for_as_many_as_are_expected),
         cmocka_unit_test(many_at_once_are_what_each_is_alone),
         cmocka_unit_test(many_who_are_joined_are_what_each_is_alone),
         cmocka_unit_test(many_who_leave_change_nothing_for_others),

@@ -392,6 +392,8 @@ struct listener {
 };
 void draw_frames(context &ctx, const csm_frame_parts &parts, csm_frame_lane *lanes, size_t n,
                  const listener &listener);
+/* Room for n lanes, and the kernels and recordings of every number of them. */
+void ready_frames(context &ctx, const csm_frame_parts &parts, size_t n);
 
 /* ---- cuda_conv.cu ---- */
 csm_conv_state *make_conv_state(context &ctx, const csm_conv &conv);

@@ -93,30 +93,38 @@ static void move_on(const csm_frame_parts &p, const csm_frame_lane &lane)
         lane.draw->random->offset += draws_of(p, *lane.draw) * NOISE_ADVANCE;
 }
 
+/* From such a number of lanes to the next smaller one. */
+static size_t idle_step(size_t n)
+{
+    return n <= 8 ? 1 : n <= 64 ? 8 : n <= 256 ? 16 : 32;
+}
+
 /* Lanes, or fed rows, that the kernels are given for n: so few numbers that a graph is there for
  * each soon, while speakers come and go. Those that are nobody's are idle. */
 size_t with_idle(size_t n)
 {
-    size_t step = n <= 8 ? 1 : n <= 64 ? 8 : n <= 256 ? 16 : 32;
+    size_t step = idle_step(n);
     return (n + step - 1) / step * step;
 }
 
 /* What idle lanes have: a hidden row of zeros, and a page that nobody reads. */
-static void prepare_idle(context &ctx, const csm_lane &like, size_t width, frame_state &f)
+static void prepare_idle(context &ctx, const csm_frame_parts &p, frame_state &f)
 {
-    if (f.idle_page != nullptr && &f.idle_page->pool == like.pool)
+    page_pool *pool = pool_of(ctx, kept_floats(ctx, p.step.attention[0], p.step.n_layers, PAGE));
+    size_t width = p.step.attention[0].width;
+    if (f.idle_page != nullptr && &f.idle_page->pool == pool)
         return;
     check(cudaStreamSynchronize(ctx.stream), "idle lanes");
     f.idle_hidden.reserve(width * sizeof(float));
     check(cudaMemset(f.idle_hidden.as<void>(), 0, width * sizeof(float)), "idle lanes");
-    f.idle_page = std::make_unique<page>(*like.pool, ctx.stream);
+    f.idle_page = std::make_unique<page>(*pool, ctx.stream);
     f.idle_table.reserve(sizeof(float *));
     check(cudaMemcpy(f.idle_table.as<void>(), &f.idle_page->data, sizeof(float *), cudaMemcpyHostToDevice),
           "idle lanes");
 }
 
-/* Lanes from n on, as many as the key has. */
-static void describe_idle(const csm_frame_parts &p, const frame_key &key, size_t n, frame_state &f)
+/* Lanes from n on, as many as the key has, are idle; then all go to the card. */
+static void tell_lanes(context &ctx, const csm_frame_parts &p, const frame_key &key, size_t n, frame_state &f)
 {
     for (size_t i = n; i < key.n; i++) {
         lane_frame &out = f.host_lanes[i];
@@ -126,6 +134,21 @@ static void describe_idle(const csm_frame_parts &p, const frame_key &key, size_t
         for (size_t k = 0; k < p.n_codebooks; k++)
             out.known[k] = -1;
     }
+    check(cudaMemcpyAsync(f.lanes.as<lane_frame>(), f.host_lanes, key.n * sizeof(lane_frame), cudaMemcpyHostToDevice,
+                          ctx.stream),
+          "a frame's lanes");
+}
+
+/* Room for frames of n lanes, and what such a frame takes without a word of its own. */
+static void prepare_many(context &ctx, const csm_frame_parts &p, size_t n, frame_state &f)
+{
+    size_t room = f.room;
+    prepare_room(ctx, p, n, f);
+    if (f.room != room || f.depth_rows_of != n) {
+        tell_depth_rows(ctx, p, n, f);
+        f.depth_rows_of = n;
+    }
+    prepare_idle(ctx, p, f);
 }
 
 static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, frame_state &f,
@@ -136,18 +159,12 @@ static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *la
     codes.of = frame_key::CODES;
     feed.model = codes.model = p.first_head;
     codes.n = with_idle(n);
-    size_t room = f.room;
-    prepare_room(ctx, p, codes.n, f);
-    if (f.room != room || f.depth_rows_of != codes.n) {
-        tell_depth_rows(ctx, p, codes.n, f);
-        f.depth_rows_of = codes.n;
-    }
+    prepare_many(ctx, p, codes.n, f);
     f.n_many++;
     check(cudaStreamWaitEvent(ctx.stream, f.told, 0), "noise");
 
     size_t width = p.step.attention[0].width, most_pages = 1, n_fed = 0;
     bool goes_on = false;
-    prepare_idle(ctx, *lanes[0].backbone, width, f);
     for (size_t i = 0; i < n; i++) {
         lane_frame &out = f.host_lanes[i];
         csm_lane &b = *lanes[i].backbone;
@@ -168,11 +185,9 @@ static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *la
         }
         describe(ctx, p, lanes[i], i, out, f);
     }
-    describe_idle(p, codes, n, f);
-    check(cudaMemcpyAsync(f.lanes.as<lane_frame>(), f.host_lanes, codes.n * sizeof(lane_frame),
-                          cudaMemcpyHostToDevice, ctx.stream),
-          "a frame's lanes");
+    tell_lanes(ctx, p, codes, n, f);
     if (n_fed > 0) {
+        feed.n = with_idle(n_fed);
         tell_rows(ctx, n_fed, most_pages, feed, f.fed, f);
         replay(ctx, p, feed, f);
     }
@@ -190,30 +205,79 @@ static void draw_many(context &ctx, const csm_frame_parts &p, csm_frame_lane *la
         note_fed(p, lanes, n, f);
 }
 
-void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, const listener &to)
+/* What frames of that model have. */
+static frame_state &state_of(context &ctx, const csm_frame_parts &p)
 {
-    if (n == 0)
-        return;
     if (ctx.frame == nullptr) {
         ctx.frame = std::make_unique<frame_state>();
         check(cudaDeviceGetStreamPriorityRange(nullptr, &ctx.priority), "priorities");
     }
-    frame_state &f = *ctx.frame;
-    prepare_model(ctx, p, f);
+    prepare_model(ctx, p, *ctx.frame);
+    return *ctx.frame;
+}
+
+/* After a failure: else what of it still comes would be taken for the next frame's. */
+static void let_end(context &ctx, frame_state &f)
+{
+    for (cudaStream_t stream : {ctx.stream, f.results, f.copies})
+        cudaStreamSynchronize(stream);
+    cudaGetLastError(); /* it is told by what is thrown */
+}
+
+void draw_frames(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, size_t n, const listener &to)
+{
+    if (n == 0)
+        return;
+    frame_state &f = state_of(ctx, p);
     for (size_t i = 0; i < n; i++)
         expect_lane(p, lanes[i]);
     bool is_alone = n == 1 && f.one != nullptr && lanes[0].backbone->lengths[0] < MOST_ONE_POSITIONS;
     try {
         if (!is_alone || !draw_alone(ctx, p, *f.one, *f.alone, lanes[0]))
             draw_many(ctx, p, lanes, n, f, to);
-    } catch (...) { /* else what of it still comes would be taken for the next frame's */
-        for (cudaStream_t stream : {ctx.stream, f.results, f.copies})
-            cudaStreamSynchronize(stream);
-        cudaGetLastError(); /* it is told by what is thrown */
+    } catch (...) {
+        let_end(ctx, f);
         throw;
     }
     for (size_t i = 0; i < n; i++)
         move_on(p, lanes[i]);
+}
+
+/* Each sequence runs over idle lanes, kernel by kernel, then recorded. The largest number comes first, whose rooms are
+ * the largest, and once more, in rooms that stay. */
+static void ready_many(context &ctx, const csm_frame_parts &p, size_t n, frame_state &f)
+{
+    frame_key step, codes;
+    step.of = frame_key::FEED_AHEAD;
+    codes.of = frame_key::CODES;
+    step.model = codes.model = p.first_head;
+    f.n_ahead++; /* what was fed ahead has gone */
+    int n_times = 3;
+    for (codes.n = with_idle(n); codes.n > 1; codes.n -= idle_step(codes.n)) {
+        prepare_many(ctx, p, codes.n, f);
+        tell_lanes(ctx, p, codes, 0, f);
+        step.n = codes.n;
+        tell_rows(ctx, 0, 1, step, f.ahead, f);
+        for (int i = 0; i < n_times; i++) {
+            replay(ctx, p, step, f);
+            replay(ctx, p, codes, f);
+        }
+        check(cudaStreamSynchronize(ctx.stream), "a frame");
+        n_times = 2;
+    }
+}
+
+void ready_frames(context &ctx, const csm_frame_parts &p, size_t n)
+{
+    frame_state &f = state_of(ctx, p);
+    if (n < 2)
+        return;
+    try {
+        ready_many(ctx, p, n, f);
+    } catch (...) {
+        let_end(ctx, f);
+        throw;
+    }
 }
 
 /* ---- the random stream -------------------------------------------------- */

@@ -20,7 +20,6 @@ size_t tell_row(const csm_lane &lane, size_t position, size_t n, size_t of, fed_
 void tell_rows(context &ctx, size_t n, size_t most_pages, frame_key &key, fed_rows &rows, frame_state &f)
 {
     enum { PAGES_STEP = 16 }; /* a graph lasts for so many pages */
-    key.n = with_idle(n);
     key.most_pages = (most_pages + PAGES_STEP - 1) / PAGES_STEP * PAGES_STEP;
     for (size_t i = n; i < key.n; i++) {
         rows.host_rows[i] = {f.idle_table.as<float *>(), 1, 0};
@@ -70,6 +69,7 @@ void feed_ahead(context &ctx, const csm_frame_parts &p, csm_frame_lane *lanes, s
     frame_key key;
     key.of = frame_key::FEED_AHEAD;
     key.model = p.first_head;
+    key.n = with_idle(n_rows);
     tell_rows(ctx, n_rows, most_pages, key, f.ahead, f);
     check(cudaEventRecord(f.ahead_told, ctx.stream), "a frame's rows");
     try {

@@ -138,7 +138,7 @@ void replay(context &ctx, const csm_frame_parts &parts, const frame_key &key, fr
 size_t with_idle(size_t n);
 
 /* ---- cuda_frame_ahead.cu ---- */
-/* Rows from n on, as many as the sequence has, are nobody's. */
+/* Rows from n on, as many as the key has, are nobody's. */
 void tell_rows(context &ctx, size_t n, size_t most_pages, frame_key &key, fed_rows &rows, frame_state &frame);
 /* Row n of a step: the lane's next position, which it has room for; gives the pages that it sees. */
 size_t tell_row(const csm_lane &lane, size_t position, size_t n, size_t of, fed_rows &rows);

@@ -293,7 +293,7 @@ static void run_sequence(context &ctx, const csm_frame_parts &p, const frame_key
 
 void replay(context &ctx, const csm_frame_parts &p, const frame_key &key, frame_state &f)
 {
-    enum { MOST_GRAPHS = 64 };
+    enum { MOST_GRAPHS = 128 };
     f.n_frames++;
     for (frame_graph &g : f.graphs) {
         if (!(g.key == key))

@@ -348,6 +348,11 @@ static csm_status frame_in_pieces(void *ctx, const struct csm_frame_parts *parts
     return on_card(ctx, err, [&](context &c) { csm_cuda::draw_frames(c, *parts, lanes, n, {arrived, user}); });
 }
 
+static csm_status frame_ready(void *ctx, const struct csm_frame_parts *parts, size_t n, csm_error *err)
+{
+    return on_card(ctx, err, [&](context &c) { csm_cuda::ready_frames(c, *parts, n); });
+}
+
 static csm_status random_new(void *ctx, uint64_t seed, size_t n_calls, size_t n_each,
                              csm_random **out, csm_error *err)
 {
@@ -396,6 +401,7 @@ static struct csm_engine_ops table()
     ops.conv_lanes = conv_lanes;
     ops.frame = frame;
     ops.frame_in_pieces = frame_in_pieces;
+    ops.frame_ready = frame_ready;
     ops.random_new = random_new;
     ops.random_free = random_free;
     return ops;

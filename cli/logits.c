@@ -2,6 +2,7 @@
 #include "logits.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <csm/tensors.h>
 
@@ -39,6 +40,8 @@ csm_status logits_read(const char *path, const char *name, struct logits *logits
     csm_status st = csm_tensors_open(path, &file, err);
     if (st != CSM_OK)
         return st;
+    if (strcmp(path, "-") == 0)
+        path = "standard input";
     const csm_tensor *tensor = NULL;
     if (name != NULL)
         tensor = csm_tensors_find(file, name);

@@ -14,7 +14,7 @@
 #include "options.h"
 
 static const char help[] =
-    "usage: csm sample FILE.safetensors [OPTIONS]\n"
+    "usage: csm sample FILE.safetensors|- [OPTIONS]\n"
     "Draw one token for each row of a [rows, vocab] tensor, in order, from one\n"
     "generator seeded once; one id a line. A token file's logits, [frames, codebooks,\n"
     "vocab], give its codes again.\n\n"

@@ -75,8 +75,9 @@ CSM_API bool csm_tensor_floats(const csm_tensor *tensor, size_t first, size_t n,
  * of at most 100 MB of valid UTF-8 JSON, known dtypes, sizes without overflow,
  * offsets inside the file, without gap or overlap, no name twice.
  *
- *   path  a safetensors file; a pickle (.pt, .bin) is refused with a message
- *         that names the way out
+ *   path  a safetensors file, a pipe, or "-" for standard input (at most 1 GiB
+ *         of these); a pickle (.pt, .bin) is refused with a message that names
+ *         the way out
  *   out   receives the open file; to be closed by csm_tensors_close; untouched
  *         on failure
  *

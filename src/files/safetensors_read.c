@@ -312,8 +312,9 @@ end:
 csm_status csm_tensors_open(const char *path, csm_tensors **out, csm_error *err)
 {
     struct csm_mapped file;
-    csm_status status = csm_mapped_open(path, "a safetensors file", &file, err);
-    return status == CSM_OK ? csm_tensors_of(path, &file, out, err) : status;
+    const char *called;
+    csm_status status = csm_mapped_read(path, "a safetensors file", &called, &file, err);
+    return status == CSM_OK ? csm_tensors_of(called, &file, out, err) : status;
 }
 
 csm_status csm_tensors_of(const char *path, struct csm_mapped *given, csm_tensors **out,

@@ -163,7 +163,7 @@ static csm_status check(const csm_sampler_options *c, csm_error *err)
     return check_temperature(c->temperature, err);
 }
 
-csm_status csm_sampler_open(const csm_sampler_options *options, csm_sampler **out, csm_error *err)
+static csm_status open_sampler(const csm_sampler_options *options, csm_sampler **out, csm_error *err)
 {
     csm_sampler_options read = csm_sampler_defaults();
     const csm_sampler_options *const config = &read;
@@ -203,6 +203,14 @@ csm_status csm_sampler_open(const csm_sampler_options *options, csm_sampler **ou
     return CSM_OK;
 }
 
+csm_status csm_sampler_open(const csm_sampler_options *options, csm_sampler **out, csm_error *err)
+{
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = open_sampler(options, out, err);
+    csm_arithmetic_end(&host);
+    return st;
+}
+
 void csm_sampler_close(csm_sampler *sampler)
 {
     if (sampler == NULL)
@@ -225,7 +233,9 @@ csm_stream *csm_sampler_stream(csm_sampler *sampler)
 
 csm_status csm_sampler_set_temperature(csm_sampler *sampler, double temperature, csm_error *err)
 {
-    csm_status st = check_temperature(temperature, err);
+    const fenv_t host = csm_arithmetic_begin();
+    const csm_status st = check_temperature(temperature, err);
+    csm_arithmetic_end(&host);
     if (st == CSM_OK)
         sampler->config.temperature = temperature;
     return st;

@@ -168,3 +168,15 @@ def test_the_gpu_shapes_noise_of_more_elements_than_it_holds(csm, tmp_path, thre
 def test_threads_of_a_gpu_are_of_its_stream(csm, stream):
     done = csm("noise", "--shape", "3", "--stream", stream, "--cuda-threads", 4096, check=False)
     assert done.returncode == 2 and "--cuda-threads" in done.stderr and stream in done.stderr
+
+
+def test_logits_are_read_from_a_pipe(csm, build_dir, tmp_path, logits):
+    save_file({"x": logits}, tmp_path / "x.safetensors")
+    want = csm("sample", tmp_path / "x.safetensors", "--seed", 3).stdout
+    for name in "-", "/dev/stdin":
+        done = subprocess.run([build_dir / "bin" / "csm", "sample", name, "--seed", "3"],
+                              input=(tmp_path / "x.safetensors").read_bytes(), capture_output=True)
+        assert (done.returncode, done.stdout.decode()) == (0, want)
+    done = subprocess.run([build_dir / "bin" / "csm", "sample", "-", "--tensor", "y"],
+                          input=(tmp_path / "x.safetensors").read_bytes(), capture_output=True)
+    assert (done.returncode, done.stderr) == (3, b"csm: standard input: y: there is no tensor of that name\n")

@@ -76,9 +76,25 @@ static void add_draws(struct made *made, csm_sampler_kind kind, csm_stream_kind 
     csm_sampler_close(sampler);
 }
 
+/* One that is a denormal as float32. */
+static void add_cold_draw(struct made *made)
+{
+    const float logits[] = {1e-39f, -1e-39f};
+    csm_sampler_options options = csm_sampler_defaults();
+    options.temperature = 1e-38;
+    csm_sampler *sampler;
+    int32_t token;
+    ok(csm_sampler_open(&options, &sampler, &err));
+    ok(csm_sampler_set_temperature(sampler, 1e-38, &err));
+    ok(csm_sampler_draw(sampler, logits, 1, 2, &token, NULL, NULL, &err));
+    add(made, &token, sizeof token);
+    csm_sampler_close(sampler);
+}
+
 /* Probabilities down to 1e-44: of the denormals that some hosts flush to zero. */
 static void add_sampling(struct made *made)
 {
+    add_cold_draw(made);
     static float logits[VOCAB];
     for (size_t i = 0; i < VOCAB; i++)
         logits[i] = -(float)(i * 2654435761u % 100000) * 0x1p-10f; /* exact in each mode */

@@ -146,23 +146,39 @@ static const csm_hidden *find_hidden(const csm_tokens *t, const csm_hidden *like
     return NULL;
 }
 
+static bool is_of_depth(const csm_hidden *h)
+{
+    return strncmp(h->name, "depth.", 6) == 0;
+}
+
 /* Rows of a tensor whose history is equal on both sides. */
 static size_t safe_rows(const csm_tokens *t, const csm_hidden *h, size_t n_prompt, size_t until)
 {
     size_t frame = until / t->n_codebooks, codebook = until % t->n_codebooks;
-    if (strncmp(h->name, "depth.", 6) == 0)
+    if (is_of_depth(h))
         return frame * t->n_codebooks + codebook + 1;
     return n_prompt + frame;
 }
 
+/* The first row whose difference is beyond the limit; rows if none. */
+static size_t first_differing_row(const csm_hidden *x, const csm_hidden *y, size_t rows, double limit)
+{
+    size_t row = 0;
+    while (row < rows && rms_relative((const float *)x->data + row * x->width,
+                                      (const float *)y->data + row * x->width, x->width) <= limit)
+        row++;
+    return row;
+}
+
 void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
-                        double logit_relative, enum csm_grain grain,
+                        const struct csm_logit_difference *logits, enum csm_grain grain,
                         struct csm_hidden_difference *out)
 {
     memset(out, 0, sizeof *out);
     double limit = grain == CSM_GRAIN_F32 ? 1e-4 : grain == CSM_GRAIN_F16 ? 4e-3 : 0.025;
     double before = 0;
     bool differs_from_start = true;
+    size_t n_covered = SIZE_MAX; /* draws of the frames that all tensors reach */
     for (size_t i = 0; i < a->n_hidden; i++) {
         const csm_hidden *x = &a->hidden[i], *y = find_hidden(b, x);
         if (y == NULL)
@@ -172,6 +188,10 @@ void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
         size_t n_prompt = prompt != NULL ? strtoull(prompt, NULL, 10) : 0;
         if (n_prompt == 0) /* then every frame but the last has a row after the prompt's */
             n_prompt = rows > a->n_frames ? rows - a->n_frames + 1 : 1;
+        const size_t n_draws = is_of_depth(x)   ? rows
+                               : rows >= n_prompt ? (rows - n_prompt + 1) * a->n_codebooks
+                                                  : 0;
+        n_covered = n_draws < n_covered ? n_draws : n_covered;
         size_t safe = safe_rows(a, x, n_prompt, until);
         rows = rows < safe ? rows : safe;
         if (rows == 0)
@@ -185,9 +205,10 @@ void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
             out->is_gradual = differs_from_start && before > limit / 10;
             out->is_first_position_equal =
                 rows > 1 && rms_relative(x->data, y->data, x->width) <= limit / 10;
-            size_t in_prompt = n_prompt < rows ? n_prompt : rows;
-            out->is_prompt_equal =
-                rows > n_prompt && rms_relative(x->data, y->data, in_prompt * x->width) <= limit;
+            out->first_row = first_differing_row(x, y, rows, limit);
+            out->is_first_pass_equal =
+                out->first_row < rows &&
+                out->first_row >= (is_of_depth(x) ? a->n_codebooks : n_prompt);
             return;
         }
         differs_from_start = differs_from_start && relative > 0;
@@ -197,9 +218,10 @@ void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
     if (out->is_known && before > limit) { /* grew past the limit without a jump */
         out->is_gradual = true;
         out->relative = before;
-    } else if (out->is_known && logit_relative > rounding_limit(grain)) {
+    } else if (out->is_known && logits->is_known && logits->first_beyond < n_covered &&
+               logits->relative_last > rounding_limit(grain)) {
         out->first = "logits";
-        out->relative = logit_relative;
+        out->relative = logits->relative_last;
         out->before = before;
     }
 }

@@ -39,19 +39,21 @@ csm_status csm_logits_compare(const csm_tokens *a, const csm_tokens *b, size_t n
 struct csm_hidden_difference {
     bool is_known;
     const char *first;   /* tensor that differs first, by name; "logits" if all hidden
-                          * ones agree and the logits do not; NULL: all agree */
+                          * ones agree and logits of the same frames do not; NULL: all agree */
     double relative;     /* its difference */
     double before;       /* that of the tensor before it */
     bool is_first_position_equal; /* its row 0 agrees: only positions after it differ */
-    bool is_prompt_equal;         /* rows of the prompt agree, later ones do not */
+    bool is_first_pass_equal;     /* rows of the prompt agree (of the depth decoder: of the first
+                                   * frame), later ones do not */
+    size_t first_row;             /* of that tensor, the first that differs */
     bool is_gradual;     /* every tensor differs, none much more than the one before:
                           * arithmetic or quantization, not one layer */
 };
 
-/*   until           the draw up to which histories are equal, it included
- *   logit_relative  what csm_logits_compare gave; 0 if not known */
+/*   until   the draw up to which histories are equal, it included
+ *   logits  what csm_logits_compare gave */
 void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
-                        double logit_relative, enum csm_grain grain,
+                        const struct csm_logit_difference *logits, enum csm_grain grain,
                         struct csm_hidden_difference *out);
 
 #endif

@@ -110,10 +110,10 @@ static csm_status step_of(csm_sampler *sampler, size_t vocab, const float *flat,
     return csm_stream_seek(stream, before, err);
 }
 
-/* Numbers of one element's noise; 0 where elements cannot be skipped alone. */
-static uint64_t element_step(csm_stream_kind kind)
+/* Whether calls take numbers of the generator one after another, however many. */
+static bool is_sequence(csm_stream_kind kind)
 {
-    return kind == CSM_STREAM_TORCH_CPU ? 2 : 0;
+    return kind == CSM_STREAM_TORCH_CPU;
 }
 
 /* A hypothesis with more misses at once is given up, whatever its bound. */
@@ -126,34 +126,64 @@ struct player {
     float *row;
 };
 
-/* Draw number `draw`; *is_drawn false if the row is none to draw from. */
+/* Settings of codebook 0 or of the others, for the draws to come. */
+static csm_status set_part(const struct csm_settings *s, struct player *p, size_t part,
+                           csm_error *err)
+{
+    csm_status status = csm_sampler_set_temperature(p->sampler, s->temperature[part], err);
+    if (status != CSM_OK)
+        return status;
+    csm_sampler_set_top_k(p->sampler, s->top_k[part]);
+    if ((status = csm_sampler_set_top_p(p->sampler, s->top_p[part], err)) != CSM_OK ||
+        (status = csm_sampler_set_min_p(p->sampler, s->min_p[part], err)) != CSM_OK)
+        return status;
+    return csm_sampler_set_cutoffs(p->sampler, &s->cutoffs[part], err);
+}
+
+/* Where the stream stands at a draw; false before its beginning. Greedy draws take no noise. */
+static bool position_of(const struct csm_replay *r, const struct csm_settings *s,
+                        const struct player *p, size_t draw, uint64_t *position)
+{
+    const size_t columns = r->codes->n_codebooks, frame = draw / columns, codebook = draw % columns;
+    const size_t n_first = s->temperature[0] > 0, n_other = s->temperature[1] > 0;
+    const size_t n_calls = frame * (n_first + (columns - 1) * n_other) +
+                           (codebook > 0 ? n_first + (codebook - 1) * n_other : 0);
+    const long long n = (long long)(n_calls * (s->batch > 0 ? s->batch : 1)) +
+                        (draw >= s->slip_at ? s->ahead : 0) +
+                        (long long)frame * s->ahead_per_frame;
+    *position = (uint64_t)n * p->step + (uint64_t)s->ahead_outputs;
+    return n >= 0;
+}
+
+/* Draw number `draw`; *is_drawn false if the row is none to draw from. probs as of
+ * csm_sampler_draw. */
 static csm_status draw_again(const struct csm_replay *r, const struct csm_settings *s,
-                             struct player *p, size_t draw, int32_t *token, bool *is_drawn,
-                             csm_error *err)
+                             struct player *p, size_t draw, int32_t *token, float *probs,
+                             bool *is_drawn, csm_error *err)
 {
     const csm_tokens *t = r->logits;
-    size_t part = draw % r->codes->n_codebooks != 0;
-    csm_status status;
+    const size_t part = draw % r->codes->n_codebooks != 0;
+    uint64_t position = 0;
+    csm_status status = CSM_OK;
     *is_drawn = csm_tokens_logits(t, draw / r->codes->n_codebooks, draw % r->codes->n_codebooks,
                                   p->row);
-    if (s->temperature[part] == 0) {
-        status = csm_draw_greedy(p->row, 1, t->vocab, token, NULL, err);
-    } else {
-        status = csm_sampler_set_temperature(p->sampler, s->temperature[part], err);
-        if (status != CSM_OK)
-            return status;
-        csm_sampler_set_top_k(p->sampler, s->top_k[part]);
-        if ((status = csm_sampler_set_top_p(p->sampler, s->top_p[part], err)) != CSM_OK ||
-            (status = csm_sampler_set_min_p(p->sampler, s->min_p[part], err)) != CSM_OK ||
-            (status = csm_sampler_set_cutoffs(p->sampler, &s->cutoffs[part], err)) != CSM_OK)
-            return status;
-        status = csm_sampler_draw(p->sampler, p->row, 1, t->vocab, token, NULL, NULL, err);
+    if (p->stream != NULL) {
+        if (!position_of(r, s, p, draw, &position)) { /* with noise from before the stream began */
+            *is_drawn = false;
+            return CSM_OK;
+        }
+        if (position != csm_stream_save(p->stream).position)
+            status = csm_stream_seek(p->stream, position, err);
     }
+    if (status != CSM_OK)
+        return status;
+    if (s->temperature[part] == 0)
+        status = csm_draw_greedy(p->row, 1, t->vocab, token, NULL, err);
+    else if ((status = set_part(s, p, part, err)) == CSM_OK)
+        status = csm_sampler_draw(p->sampler, p->row, 1, t->vocab, token, NULL, probs, err);
     if (status == CSM_BAD_LOGITS) {
         *is_drawn = false;
         status = CSM_OK;
-        if (p->stream != NULL)
-            status = csm_stream_seek(p->stream, csm_stream_save(p->stream).position + p->step, err);
     }
     return status;
 }
@@ -180,50 +210,173 @@ static void close_player(struct player *p)
     free(p->row);
 }
 
+/* By how much `code` loses to `winner`: of the race p / q, or of a greedy draw. */
+static csm_status lose(const struct csm_settings *s, struct player *p, size_t part, size_t vocab,
+                       const float *probs, int32_t code, int32_t winner, uint64_t position,
+                       double *behind, csm_error *err)
+{
+    if (s->temperature[part] == 0) {
+        *behind = (double)p->row[winner] - p->row[code];
+        return CSM_OK;
+    }
+    if (probs[code] == 0) {
+        *behind = INFINITY;
+        return CSM_OK;
+    }
+    const csm_dtype dtype = s->sampler == CSM_SAMPLER_SESAME ? s->dtype : CSM_DTYPE_F32;
+    float *noise = malloc(vocab * sizeof *noise);
+    if (noise == NULL)
+        return csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
+    csm_status status = csm_stream_seek(p->stream, position, err);
+    if (status == CSM_OK)
+        status = csm_stream_fill(p->stream, dtype, 1, vocab, noise, err);
+    if (status == CSM_OK)
+        *behind = log((double)probs[winner] / noise[winner]) - log((double)probs[code] / noise[code]);
+    free(noise);
+    return status;
+}
+
+/* How far a race may be off because the file has its logits in 16 bits: half a unit in the last
+ * place of either rival, over the temperature. 0 for those that were drawn as they stand there. */
+static double reach_of_file(const struct csm_tokens *t, const struct csm_settings *s,
+                            const struct player *p, size_t part, int32_t code, int32_t winner)
+{
+    const double unit = t->logits.dtype == CSM_DTYPE_BF16  ? 0x1p-8
+                        : t->logits.dtype == CSM_DTYPE_F16 ? 0x1p-11
+                                                           : 0;
+    const double sum = fabs((double)p->row[code]) + fabs((double)p->row[winner]);
+    return s->dtype == CSM_DTYPE_F32 && s->temperature[part] > 0 ? unit * sum / s->temperature[part]
+                                                                 : 0;
+}
+
+/* Whether a draw that does not come out tells of the settings: not where the file's own rounding
+ * of its logits may have turned it. */
+static csm_status is_told(const struct csm_replay *r, const struct csm_settings *s,
+                          struct player *p, size_t draw, const float *probs, int32_t winner,
+                          bool *out, csm_error *err)
+{
+    const size_t part = draw % r->codes->n_codebooks != 0;
+    const int32_t code = r->codes->codes[draw];
+    *out = true;
+    if (s->stream == CSM_STREAM_MLX || code < 0 || (size_t)code >= r->logits->vocab)
+        return CSM_OK;
+    const double reach = reach_of_file(r->logits, s, p, part, code, winner);
+    uint64_t position = 0;
+    double behind = 0;
+    if (reach > 0 && probs[code] == 0) { /* left out, maybe for another that the file makes its equal */
+        float lowest = INFINITY;
+        for (size_t i = 0; i < r->logits->vocab; i++)
+            lowest = probs[i] > 0 && p->row[i] < lowest ? p->row[i] : lowest;
+        *out = ((double)lowest - p->row[code]) / s->temperature[part] > reach;
+        return CSM_OK;
+    }
+    if (reach == 0 || !position_of(r, s, p, draw, &position))
+        return CSM_OK;
+    csm_status status =
+        lose(s, p, part, r->logits->vocab, probs, code, winner, position, &behind, err);
+    *out = behind > reach;
+    return status;
+}
+
 csm_status csm_replay_run(const struct csm_replay *r, const struct csm_settings *s,
                           size_t max_misses, struct csm_replay_result *result, csm_error *err)
 {
     struct player p;
     size_t n_misses = 0, draw = 0;
     *result = (struct csm_replay_result){.first_miss = r->n_draws};
+    float *probs = malloc(r->logits->vocab * sizeof *probs);
     csm_status status = open_player(r, s, &p, err);
-    if (status != CSM_OK)
-        goto end;
-    bool is_ahead_from_start = s->slip_at == 0 && (s->ahead != 0 || s->ahead_elements != 0);
-    if (p.stream != NULL && is_ahead_from_start) {
-        long elements = s->ahead_elements * (long)element_step(s->stream);
-        /* behind: the first draws were made with noise from before the stream began */
-        draw = s->ahead < 0 ? (size_t)-s->ahead : 0;
-        status = csm_stream_seek(p.stream,
-                                 (s->ahead > 0 ? (uint64_t)s->ahead * p.step : 0) +
-                                     (uint64_t)elements,
-                                 err);
-    }
+    if (status == CSM_OK && probs == NULL)
+        status = csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
     for (; status == CSM_OK && draw < r->n_draws && n_misses <= max_misses; draw++) {
         if (n_misses > FIRST_MISSES + result->n / 25)
             break;
         int32_t token;
-        bool is_drawn;
-        if (s->slip_at != 0 && draw == s->slip_at && p.stream != NULL)
-            status = csm_stream_seek(p.stream,
-                                     csm_stream_save(p.stream).position +
-                                         (uint64_t)s->ahead * p.step,
-                                     err);
-        if (status == CSM_OK)
-            status = draw_again(r, s, &p, draw, &token, &is_drawn, err);
+        bool is_drawn, is_miss = false;
+        status = draw_again(r, s, &p, draw, &token, probs, &is_drawn, err);
         if (status != CSM_OK || !is_drawn)
             continue;
-        result->n++;
-        if (token == r->codes->codes[draw]) {
-            result->n_hits++;
-        } else {
-            if (n_misses++ == 0)
-                result->first_miss = draw;
-        }
+        const bool is_hit = token == r->codes->codes[draw];
+        if (!is_hit)
+            status = is_told(r, s, &p, draw, probs, token, &is_miss, err);
+        result->n += is_hit || is_miss;
+        result->n_hits += is_hit;
+        if (is_miss && n_misses++ == 0)
+            result->first_miss = draw;
     }
     result->is_complete = draw == r->n_draws && n_misses <= max_misses;
-end:
     close_player(&p);
+    free(probs);
+    return status;
+}
+
+csm_status csm_replay_race(const csm_tokens *t, const struct csm_settings *s, size_t draw,
+                           struct csm_race *race, csm_error *err)
+{
+    const struct csm_replay r = {.codes = t, .logits = t, .n_draws = draw + 1};
+    const int32_t code = t->codes[draw];
+    *race = (struct csm_race){.behind = INFINITY};
+    if (s->stream == CSM_STREAM_MLX || code < 0 || (size_t)code >= t->vocab)
+        return CSM_OK;
+    struct player p;
+    int32_t winner = 0;
+    bool is_drawn = false;
+    uint64_t position = 0;
+    float *probs = malloc(t->vocab * sizeof *probs);
+    csm_status status = open_player(&r, s, &p, err);
+    if (status == CSM_OK && probs == NULL)
+        status = csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
+    if (status == CSM_OK)
+        status = draw_again(&r, s, &p, draw, &winner, probs, &is_drawn, err);
+    if (status == CSM_OK && is_drawn) {
+        race->is_known = true;
+        race->behind = 0;
+        (void)position_of(&r, s, &p, draw, &position);
+        if (winner != code)
+            status = lose(s, &p, draw % t->n_codebooks != 0, t->vocab, probs, code, winner,
+                          position, &race->behind, err);
+    }
+    close_player(&p);
+    free(probs);
+    return status;
+}
+
+csm_status csm_replay_hits(const struct csm_replay *r, const struct csm_settings *s,
+                           struct csm_noise_hits *hits, csm_error *err)
+{
+    struct player p;
+    bool is_missed[2] = {false, false};
+    double expected = 0, variance = 0;
+    *hits = (struct csm_noise_hits){.is_one_codebook = true};
+    float *probs = malloc(r->logits->vocab * sizeof *probs);
+    csm_status status = open_player(r, s, &p, err);
+    if (status == CSM_OK && probs == NULL)
+        status = csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
+    for (size_t draw = 0; status == CSM_OK && draw < r->n_draws; draw++) {
+        const size_t codebook = draw % r->codes->n_codebooks;
+        const int32_t code = r->codes->codes[draw];
+        int32_t token;
+        bool is_drawn;
+        status = draw_again(r, s, &p, draw, &token, probs, &is_drawn, err);
+        if (status != CSM_OK || !is_drawn || s->temperature[codebook != 0] == 0 || code < 0 ||
+            (size_t)code >= r->logits->vocab)
+            continue;
+        expected += (double)probs[code];
+        variance += (double)probs[code] * (1 - (double)probs[code]);
+        hits->n++;
+        if (token == code) {
+            hits->n_hits++;
+            continue;
+        }
+        if (!is_missed[0] && !is_missed[1])
+            hits->codebook = codebook;
+        hits->is_one_codebook = hits->is_one_codebook && codebook == hits->codebook;
+        is_missed[codebook != 0] = true;
+    }
+    hits->n_parts_missed = (size_t)is_missed[0] + is_missed[1];
+    hits->z = variance > 0 ? ((double)hits->n_hits - expected) / sqrt(variance) : 0;
+    close_player(&p);
+    free(probs);
     return status;
 }
 
@@ -284,40 +437,79 @@ enum {
     N_TEMPERATURES = sizeof temperatures / sizeof *temperatures,
     N_TOP_KS = sizeof top_ks / sizeof *top_ks,
     MOST_AHEAD = 66,  /* two frames of 32 codebooks and a bit */
-    MOST_ELEMENTS = 8,
+    MOST_OUTPUTS = 16,
+    MOST_ROWS = 8,    /* of a batch */
     N_SEEDS = 101
 };
 
-static void set_temperature(struct csm_settings *s, double temperature)
+/* Of both parts, of codebook 0, of the others. */
+enum { BOTH_PARTS, FIRST_PART, OTHER_PART, N_PARTS };
+
+static void set_temperature(struct csm_settings *s, int part, double temperature)
 {
-    s->temperature[0] = s->temperature[1] = temperature;
+    if (part != OTHER_PART)
+        s->temperature[0] = temperature;
+    if (part != FIRST_PART)
+        s->temperature[1] = temperature;
 }
 
-static void set_top_k(struct csm_settings *s, size_t top_k)
+static void set_top_k(struct csm_settings *s, int part, size_t top_k)
 {
-    s->top_k[0] = s->top_k[1] = top_k;
+    if (part != OTHER_PART)
+        s->top_k[0] = top_k;
+    if (part != FIRST_PART)
+        s->top_k[1] = top_k;
 }
 
-/* Temperature and top-k around `base`; both == true: in all pairs. */
-static csm_status try_warps(struct search *search, const struct csm_settings *base, bool both,
+/* Temperature and top-k around `base`, in all pairs. */
+static csm_status try_pairs(struct search *search, const struct csm_settings *base, csm_error *err)
+{
+    csm_status status = CSM_OK;
+    for (size_t i = 0; status == CSM_OK && i < N_TEMPERATURES && !is_found(search); i++)
+        for (size_t j = 0; status == CSM_OK && j < N_TOP_KS && !is_found(search); j++) {
+            struct csm_settings s = *base;
+            set_temperature(&s, BOTH_PARTS, temperatures[i]);
+            set_top_k(&s, BOTH_PARTS, top_ks[j]);
+            status = try_settings(search, &s, err);
+        }
+    return status;
+}
+
+/* One of a part's settings for another; a temperature of 0 for one part is a greedy draw. */
+static csm_status try_warps(struct search *search, const struct csm_settings *base, int part,
                             csm_error *err)
 {
+    static const double top_ps[] = {0.95, 0.9, 0.8, 0.99, 0.85, 0.7, 0.98, 0.6, 0.5, 1};
+    static const double min_ps[] = {0.05, 0.1, 0.02, 0.01, 0.2, 0};
+    const size_t top_k = base->top_k[part == OTHER_PART];
     csm_status status = CSM_OK;
     for (size_t i = 0; status == CSM_OK && i < N_TEMPERATURES && !is_found(search); i++) {
         struct csm_settings s = *base;
-        set_temperature(&s, temperatures[i]);
-        if (!both) {
-            status = try_settings(search, &s, err);
-            continue;
-        }
-        for (size_t j = 0; status == CSM_OK && j < N_TOP_KS && !is_found(search); j++) {
-            set_top_k(&s, top_ks[j]);
-            status = try_settings(search, &s, err);
-        }
+        set_temperature(&s, part, temperatures[i]);
+        status = try_settings(search, &s, err);
     }
-    for (size_t j = 0; status == CSM_OK && !both && j < N_TOP_KS && !is_found(search); j++) {
+    for (size_t i = 0; status == CSM_OK && i < N_TOP_KS + 2 && !is_found(search); i++) {
         struct csm_settings s = *base;
-        set_top_k(&s, top_ks[j]);
+        /* first those that a comparison off by one makes */
+        set_top_k(&s, part, i >= 2 ? top_ks[i - 2] : i == 0 ? top_k + 1 : top_k - 1);
+        if (i >= 2 || top_k > 1)
+            status = try_settings(search, &s, err);
+    }
+    for (size_t i = 0; status == CSM_OK && i < sizeof top_ps / sizeof *top_ps; i++) {
+        struct csm_settings s = *base;
+        s.top_p[0] = part == OTHER_PART ? s.top_p[0] : top_ps[i];
+        s.top_p[1] = part == FIRST_PART ? s.top_p[1] : top_ps[i];
+        status = is_found(search) ? CSM_OK : try_settings(search, &s, err);
+    }
+    for (size_t i = 0; status == CSM_OK && i < sizeof min_ps / sizeof *min_ps; i++) {
+        struct csm_settings s = *base;
+        s.min_p[0] = part == OTHER_PART ? s.min_p[0] : min_ps[i];
+        s.min_p[1] = part == FIRST_PART ? s.min_p[1] : min_ps[i];
+        status = is_found(search) ? CSM_OK : try_settings(search, &s, err);
+    }
+    if (status == CSM_OK && part != BOTH_PARTS && !is_found(search)) {
+        struct csm_settings s = *base;
+        set_temperature(&s, part, 0);
         status = try_settings(search, &s, err);
     }
     return status;
@@ -371,13 +563,36 @@ static csm_status try_offsets(struct search *search, const struct csm_settings *
             s.ahead = sign * ahead;
             status = try_settings(search, &s, err);
         }
-    for (long n = 1; status == CSM_OK && n <= MOST_ELEMENTS && !is_found(search) &&
-                     element_step(base->stream) != 0;
-         n++) {
+    for (long n = 1; status == CSM_OK && n <= MOST_OUTPUTS && is_sequence(base->stream); n++) {
         struct csm_settings s = *base;
-        s.ahead_elements = n;
-        status = try_settings(search, &s, err);
+        s.ahead_outputs = n;
+        status = is_found(search) ? CSM_OK : try_settings(search, &s, err);
     }
+    return status;
+}
+
+/* Noise in another shape: a frame that takes more draws than it has codes, before them or after
+ * them, or one fewer; a stream that begins anew with each frame; one row of a batch. */
+static csm_status try_shapes(struct search *search, const struct csm_settings *base, csm_error *err)
+{
+    const long columns = (long)search->replay->codes->n_codebooks;
+    const struct {
+        long per_frame, ahead;
+    } frames[] = {{1, 0}, {1, 1}, {2, 0}, {2, 2}, {2, 1}, {-1, 0}, {-columns, 0}};
+    csm_status status = CSM_OK;
+    for (size_t i = 0; status == CSM_OK && i < sizeof frames / sizeof *frames; i++) {
+        struct csm_settings s = *base;
+        s.ahead_per_frame = frames[i].per_frame;
+        s.ahead = frames[i].ahead;
+        status = is_found(search) ? CSM_OK : try_settings(search, &s, err);
+    }
+    for (size_t rows = 2; status == CSM_OK && rows <= MOST_ROWS && is_sequence(base->stream); rows++)
+        for (size_t row = 0; status == CSM_OK && row < rows && !is_found(search); row++) {
+            struct csm_settings s = *base;
+            s.batch = rows;
+            s.ahead = (long)row;
+            status = try_settings(search, &s, err);
+        }
     return status;
 }
 
@@ -419,8 +634,9 @@ static csm_status search_all(struct search *search, const struct csm_settings *b
                              const struct csm_replay_result *claimed, csm_error *err)
 {
     csm_status status = CSM_OK;
-    if (!is_found(search))
-        status = try_warps(search, base, false, err);
+    const int n_parts = search->replay->codes->n_codebooks > 1 ? N_PARTS : 1;
+    for (int part = 0; status == CSM_OK && part < n_parts && !is_found(search); part++)
+        status = try_warps(search, base, part, err);
     if (status == CSM_OK && !is_found(search))
         status = try_arithmetic(search, base, err);
     if (status == CSM_OK && !is_found(search))
@@ -428,11 +644,13 @@ static csm_status search_all(struct search *search, const struct csm_settings *b
     if (status == CSM_OK && !is_found(search))
         status = try_offsets(search, base, err);
     if (status == CSM_OK && !is_found(search))
+        status = try_shapes(search, base, err);
+    if (status == CSM_OK && !is_found(search))
         status = try_slip(search, base, claimed, err);
     if (status == CSM_OK && !is_found(search))
         status = try_seeds(search, base, err);
     if (status == CSM_OK && !search->has_best)
-        status = try_warps(search, base, true, err);
+        status = try_pairs(search, base, err);
     return status;
 }
 

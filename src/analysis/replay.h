@@ -21,9 +21,11 @@ struct csm_settings {
     csm_cutoffs cutoffs[2];
     char mlx_version[32];  /* "": the newest known */
     long ahead;            /* draws that the stream was ahead when this one began */
-    long ahead_elements;   /* and single numbers of noise */
+    long ahead_outputs;    /* and single 32-bit numbers of the generator */
     /* A stream that slips: at this draw (0: never) it is ahead by `ahead` more. */
     size_t slip_at;
+    long ahead_per_frame;  /* draws beyond a frame's own that each frame moves the stream by */
+    size_t batch;          /* rows that share a call, of which this stream is number `ahead`; 0: alone */
 };
 
 /* What the metadata says; the rest as csm draws by default.
@@ -52,6 +54,33 @@ struct csm_replay_result {
  * 3 and a twenty-fifth of those so far. */
 csm_status csm_replay_run(const struct csm_replay *replay, const struct csm_settings *settings,
                           size_t max_misses, struct csm_replay_result *result, csm_error *err);
+
+/* How a stream's code fared in a race drawn again. */
+struct csm_race {
+    bool is_known;
+    double behind; /* in the unit of margins; 0: it won. INFINITY: it could not be drawn */
+};
+
+/* Draw number `draw` of a stream under its own logits. Not known of MLX's streams, where there
+ * is no race p / q, and of rows that are none to draw from. */
+csm_status csm_replay_race(const csm_tokens *tokens, const struct csm_settings *settings,
+                           size_t draw, struct csm_race *race, csm_error *err);
+
+/* Whether codes were drawn with the noise of these settings, whatever the sampler. With other
+ * noise, a code comes out again by its own probability alone; so
+ *
+ *   z  = (draws that come out - what is expected of other noise) in standard errors
+ *
+ * is 0 give or take 1, and far above in step. */
+struct csm_noise_hits {
+    size_t n, n_hits;
+    double z;
+    size_t n_parts_missed;  /* of the two, codebook 0 and the others, those with draws that do not come out */
+    bool is_one_codebook;   /* all that do not come out are of `codebook` */
+    size_t codebook;        /* of the first that does not */
+};
+csm_status csm_replay_hits(const struct csm_replay *replay, const struct csm_settings *settings,
+                           struct csm_noise_hits *hits, csm_error *err);
 
 struct csm_explanation {
     bool is_explained; /* all draws but 2 % come out under `settings` */

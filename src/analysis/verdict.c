@@ -43,7 +43,7 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         csm_rule_forced(c) || csm_rule_logits(c) || csm_rule_replay(c) || csm_rule_beyond_reach(c) ||
         csm_rule_close_race(c))
         return CSM_OK;
-    if (c->logits.is_known && csm_rule_likelihood(c))
+    if (c->logits.is_known && (csm_rule_likelihood(c) || csm_rule_same_noise(c)))
         return CSM_OK;
     if (c->logits.is_known)
         fputs("The logits agree. ", c->text);
@@ -64,11 +64,12 @@ static csm_status deliberate(struct csm_case *c, csm_error *err)
         return status;
     if (c->logits.is_known) {
         bool is_one = c->explained[0].is_explained != c->explained[1].is_explained;
-        csm_case_decide(c, CSM_VERDICT_NOISE, is_one ? "seed" : "unknown", is_one ? 0.8 : 0.6);
+        csm_case_decide(c, CSM_VERDICT_NOISE, is_one ? "seed" : "unknown", 0.6);
         if (is_one)
             csm_print(c->text,
                     "Drawn again from their logits, %s's codes come out and %s's do not, under "
-                    "no setting, offset or seed tried: drawn with another seed. ",
+                    "no setting, offset or seed tried: most likely another seed, else noise that is "
+                    "drawn in another way. ",
                     c->explained[0].is_explained ? "A" : "B",
                     c->explained[0].is_explained ? "B" : "A");
         else
@@ -111,8 +112,7 @@ csm_status csm_verdict_find(csm_analysis *analysis, const csm_analyze_options *o
                                                                              : CSM_GRAIN_F32)
                                                  : csm_case_grain(&c);
         size_t until = c.until != 0 && !out->first.exists ? c.until - 1 : c.until;
-        csm_hidden_compare(c.a, c.b, until, c.logits.is_known ? c.logits.relative_last : 0, grain,
-                           &c.hidden);
+        csm_hidden_compare(c.a, c.b, until, &c.logits, grain, &c.hidden);
     }
     bool has_logits = c.a->logits.data != NULL || c.b->logits.data != NULL;
     bool has_margins = c.a->margins != NULL && c.b->margins != NULL;

@@ -19,6 +19,7 @@ struct csm_case {
     bool has_settings, has_seed[2];
     struct csm_settings claimed[2];
     struct csm_explanation explained[2];
+    struct csm_race race[2]; /* of the draw at which they part, under settings that explain a side */
     struct csm_noise_step step[2];
     struct csm_logit_difference logits;
     struct csm_hidden_difference hidden;
@@ -30,7 +31,7 @@ struct csm_case {
 /* The first draw that differs: out->first, until. */
 void csm_case_diverge(struct csm_case *c);
 
-/* Settings under which each side's codes come out of its logits: claimed, explained. */
+/* Settings under which each side's codes come out of its logits: claimed, explained, race. */
 csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *options, csm_error *err);
 
 /* The noise of codes without logits: step. After csm_case_replay. */
@@ -59,6 +60,8 @@ const char *csm_case_claim(const csm_tokens *tokens, const char *key, const char
 const char *csm_case_precision(const csm_tokens *tokens);
 /* By the word of both. */
 bool csm_case_says_quantized(const struct csm_case *c);
+/* By what codes alone tell, both were drawn with the noise that both name. */
+bool csm_case_is_same_noise(const struct csm_case *c);
 /* Texts or speakers that differ. */
 bool csm_case_says_prompt(const struct csm_case *c);
 /* The coarser arithmetic of both, by the files' word; bf16 if nobody says. */
@@ -97,6 +100,7 @@ bool csm_rule_replay(struct csm_case *c);     /* 4: draws made again */
 bool csm_rule_beyond_reach(struct csm_case *c); /* 4, of one history for both */
 bool csm_rule_close_race(struct csm_case *c); /* 5: close races */
 bool csm_rule_likelihood(struct csm_case *c); /* 6: temperature by likelihood */
+bool csm_rule_same_noise(struct csm_case *c); /* 6, of draws that come out though others do not */
 bool csm_rule_noise(struct csm_case *c);      /* 7: noise without logits */
 csm_status csm_rule_margins(struct csm_case *c, bool *is_decided, csm_error *err); /* 8 */
 bool csm_rule_claims(struct csm_case *c);     /* 9: what the files say */

@@ -83,6 +83,14 @@ static bool is_stuck(const csm_tokens *t)
     return 2 * n_equal >= t->n_frames * t->n_codebooks;
 }
 
+/* Equal draws after which rounding is likelier than a fault. Of that grain it turns one race in
+ * some 50, 500, or 10,000 and more: logits that are off by a hundredth of their spread, by an
+ * eighth of that, by 2e-5. */
+static size_t draws_to_rounding(enum csm_grain grain)
+{
+    return grain == CSM_GRAIN_BF16 ? 100 : grain == CSM_GRAIN_F16 ? 200 : 2000;
+}
+
 void csm_rule_codes(struct csm_case *c)
 {
     const csm_comparison *out = c->out;
@@ -97,10 +105,8 @@ void csm_rule_codes(struct csm_case *c)
         }
     double chance = ((double)n_equal + 1) / ((double)n + 4);
     bool was_in_step = (double)d->n_equal * log(chance) < log(1e-3);
-    const struct csm_noise_step *a = &c->step[0], *b = &c->step[1];
-    bool is_same_noise =
-        a->is_in_step && b->is_in_step && a->seed == b->seed && a->stream == b->stream;
-    if (is_same_noise && !was_in_step) {
+    const struct csm_noise_step *a = &c->step[0];
+    if (csm_case_is_same_noise(c) && !was_in_step) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.7);
         csm_print(c->text,
                 "Both were drawn with the noise that they name (%s, seed %" PRIu64 "), and part "
@@ -121,7 +127,7 @@ void csm_rule_codes(struct csm_case *c)
                 "single codes differ, by close races that the streams go on from together or by a "
                 "change after they were drawn. ",
                 n_equal, n);
-    } else if (was_in_step && d->n_equal >= 100) {
+    } else if (was_in_step && d->n_equal >= draws_to_rounding(csm_case_grain(c))) {
         csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", 0.5);
         csm_print(c->text,
                 "Streams out of step would not agree for %zu draws, so noise and sampler are the "

@@ -36,7 +36,14 @@ static bool name_by_hidden(struct csm_case *c)
     csm_print(c->text, " (by %.2g of its size; before it %.1g)", h->relative, h->before);
     bool is_layer0 = strstr(h->first, "layer0") != NULL;
     bool is_embedding = strcmp(h->first, "inputs_embeds") == 0;
-    if (is_layer0 && h->is_first_position_equal) {
+    const bool is_depth = strncmp(h->first, "depth.", 6) == 0;
+    if (strstr(h->first, "layer") != NULL && h->is_first_pass_equal) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "cache", 0.9);
+        csm_print(c->text,
+                  ", from its row %zu on; %s agrees: positions of the steps after that, or the keys "
+                  "and values that are kept for them (cache, mask, window). ",
+                  h->first_row, is_depth ? "the first frame" : "the prompt");
+    } else if (is_layer0 && h->is_first_position_equal) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "rotation", 0.9);
         fputs(", and there position 0 agrees, which no rotation moves: the rotary embedding "
               "(interleaved pairs against halves, its base or scaling), or q and k of this "
@@ -50,11 +57,17 @@ static bool name_by_hidden(struct csm_case *c)
         fputs(", and its position 0 agrees: the embedding of the code before, most likely its "
               "codebook's offset (codebook off by one). ",
               c->text);
-    } else if (is_embedding && h->is_prompt_equal) {
+    } else if (is_embedding && h->is_first_pass_equal) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "codebook", 0.9);
         fputs(", and the prompt agrees: the embedding of codes drawn, most likely the codebooks' "
               "offsets (codebook off by one). ",
               c->text);
+    } else if (is_embedding && h->is_first_position_equal) {
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "prompt", 0.9);
+        csm_print(c->text,
+                  ", from position %zu of the prompt on, and those before it agree: other ids or other "
+                  "context (text, speaker, tokenizer). ",
+                  h->first_row);
     } else if (is_embedding && (csm_case_says_quantized(c) || h->relative < 0.3)) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "quantization",
                         csm_case_says_quantized(c) ? 0.95 : 0.7);
@@ -133,21 +146,34 @@ bool csm_rule_logits(struct csm_case *c)
     return true;
 }
 
+/* Whether races as many as there were are expected to hold one that logits turn which differ by
+ * `reach`. Of two rivals the lead is spread over a unit or more, so that one in 1 / reach is
+ * that close. */
+static bool may_have_turned(const struct csm_case *c, double reach)
+{
+    return reach * ((double)c->until + 1) > 0.05;
+}
+
 bool csm_rule_close_race(struct csm_case *c)
 {
     const csm_divergence *d = &c->out->first;
     const struct csm_logit_difference *l = &c->logits;
     if (!l->is_known || l->largest == 0)
         return false;
-    double temperature = csm_case_temperature(c->a, d->codebook);
+    const double reach = 2.5 * l->largest / csm_case_temperature(c->a, d->codebook);
     /* of the side that went on, where the other ended: its last draw is in no file */
     const bool is_ending = csm_case_is_ending(c);
     const double margin = is_ending && isnan(d->margin_a) ? d->margin_b : d->margin_a;
-    bool is_small = isnan(margin) || margin <= 2.5 * l->largest / temperature;
-    bool is_replayed = !is_ending && c->explained[0].is_explained && c->explained[1].is_explained;
-    if (!is_small && !is_replayed)
+    /* Each code has to come out of its own logits, or to be no farther from it than they are off. */
+    const bool is_replayed = c->race[0].is_known && c->race[1].is_known;
+    if (is_replayed ? !(fmax(c->race[0].behind, c->race[1].behind) <= reach)
+        : isnan(margin) ? !may_have_turned(c, reach)
+                        : !(margin <= reach))
         return false;
-    csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding", is_replayed ? 0.99 : 0.9);
+    csm_case_decide(c, CSM_VERDICT_ROUNDING, "rounding",
+                    is_replayed      ? 0.99
+                    : isnan(margin) ? 0.6
+                                    : 0.9);
     csm_print(c->text, "Logits agree to %.2g of their spread (at most %.3g), which is rounding",
             l->relative, l->largest);
     if (!isnan(margin))
@@ -156,7 +182,8 @@ bool csm_rule_close_race(struct csm_case *c)
         csm_print(c->text, "; the logits moved the race by %.3g", d->shift);
     fputs(". ", c->text);
     if (is_replayed)
-        fputs("Both streams come out of their own logits under the same settings. ", c->text);
+        fputs("Drawn again under the same settings, each side's code comes out of its own logits. ",
+              c->text);
     return true;
 }
 

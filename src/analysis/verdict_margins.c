@@ -193,11 +193,18 @@ static bool decide(struct csm_case *c, const struct pairs *p)
     }
     if (isnan(needed) || p->n_margins < FEW)
         return false;
-    csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", 0.5);
+    const bool is_same_noise = csm_case_is_same_noise(c);
+    if (is_same_noise)
+        csm_case_decide(c, CSM_VERDICT_LOGITS, "unknown", 0.5);
+    else
+        csm_case_decide(c, CSM_VERDICT_NOISE, "stream_offset", 0.5);
     csm_print(c->text,
               "Up to here the races agree, and then one with margins %.3g and %.3g turns: the "
-              "stream slips, or a mask differs (top-k). Logits on both sides would tell. ",
-              d->margin_a, d->margin_b);
+              "%s, or a mask differs (top-k). Logits on both sides would tell. ",
+              d->margin_a, d->margin_b,
+              is_same_noise ? "noise is that of both all along, so the logits part here (cache, "
+                              "positions, how codes go back)"
+                            : "stream slips");
     return true;
 }
 

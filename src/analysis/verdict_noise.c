@@ -19,6 +19,12 @@ csm_status csm_case_find_noise(struct csm_case *c, const csm_analyze_options *op
     return status;
 }
 
+bool csm_case_is_same_noise(const struct csm_case *c)
+{
+    const struct csm_noise_step *a = &c->step[0], *b = &c->step[1];
+    return a->is_in_step && b->is_in_step && a->seed == b->seed && a->stream == b->stream;
+}
+
 bool csm_rule_noise(struct csm_case *c)
 {
     const struct csm_noise_step *a = &c->step[0], *b = &c->step[1];

@@ -9,6 +9,18 @@
 #include "analysis/verdict_case.h"
 #include "base/numbers.h"
 
+/* Settings under which a side with logits of its own was drawn, where both have logits. */
+static const struct csm_settings *settings_known(const struct csm_case *c)
+{
+    if (c->a->logits.data == NULL || c->b->logits.data == NULL ||
+        c->a->n_codebooks != c->b->n_codebooks || c->a->vocab != c->b->vocab)
+        return NULL;
+    for (size_t i = 0; i < 2; i++)
+        if (c->explained[i].is_explained)
+            return &c->explained[i].settings;
+    return NULL;
+}
+
 csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *options, csm_error *err)
 {
     const csm_tokens *sides[2] = {c->a, c->b};
@@ -36,7 +48,37 @@ csm_status csm_case_replay(struct csm_case *c, const csm_analyze_options *option
         status = csm_replay_explain(&replay, &c->claimed[i], c->has_seed[i], replay.logits == own,
                                     hint, &c->explained[i], err);
     }
+    const struct csm_settings *settings = settings_known(c);
+    for (size_t i = 0; i < 2 && status == CSM_OK && settings != NULL; i++)
+        if (c->out->first.frame < sides[i]->n_frames)
+            status = csm_replay_race(sides[i], settings, c->until, &c->race[i], err);
     return status;
+}
+
+bool csm_rule_same_noise(struct csm_case *c)
+{
+    const struct csm_settings *settings = settings_known(c);
+    if (settings == NULL)
+        return false;
+    const bool is_b = settings == &c->explained[0].settings; /* whose draws are held against them */
+    const csm_tokens *other = is_b ? c->b : c->a;
+    const struct csm_replay replay = {
+        .codes = other, .logits = other, .n_draws = other->n_frames * other->n_codebooks};
+    struct csm_noise_hits hits;
+    if (csm_replay_hits(&replay, settings, &hits, NULL) != CSM_OK || hits.z < 6 ||
+        hits.n_hits == hits.n)
+        return false;
+    csm_case_decide(c, CSM_VERDICT_SAMPLER, "unknown", 0.8);
+    csm_print(c->text,
+              "Drawn again from its logits with %s's settings, %zu of %zu draws of %s come out, far "
+              "more than with other noise: the noise is the same, and the sampler differs",
+              is_b ? "A" : "B", hits.n_hits, hits.n, is_b ? "B" : "A");
+    if (hits.is_one_codebook)
+        csm_print(c->text, ", in draws of codebook %zu alone", hits.codebook);
+    else if (hits.n_parts_missed == 1)
+        fputs(", in draws of the depth decoder alone", c->text);
+    fputs(" (a setting that was not tried, a penalty, a mask, another softmax). ", c->text);
+    return true;
 }
 
 /* What leaves improbable codes out, but for top-k: cause, words, and the two values of the first
@@ -84,20 +126,24 @@ static bool same_arithmetic(const struct csm_settings *a, const struct csm_setti
 static bool same_noise(const struct csm_settings *a, const struct csm_settings *b)
 {
     return a->stream == b->stream && a->seed == b->seed && a->ahead == b->ahead &&
-           a->ahead_elements == b->ahead_elements && a->slip_at == b->slip_at;
+           a->ahead_outputs == b->ahead_outputs && a->slip_at == b->slip_at &&
+           a->ahead_per_frame == b->ahead_per_frame && a->batch == b->batch;
 }
 
-/* True if b's codes come out under a's settings too: then a difference of settings
- * is one on paper only. */
-static bool is_same_in_effect(struct csm_case *c)
+enum { FEW_MISSES = 4 };
+
+/* How many of b's codes do not come out under a's settings, up to FEW_MISSES. None: a difference
+ * of settings is one on paper only. One or two: other settings may explain them by chance. */
+static size_t misses_of_other(const struct csm_case *c)
 {
     if (c->b->logits.data == NULL)
-        return false;
-    struct csm_replay replay = {.codes = c->b, .logits = c->b};
-    replay.n_draws = c->b->n_frames * c->b->n_codebooks;
+        return FEW_MISSES;
+    const struct csm_replay replay = {
+        .codes = c->b, .logits = c->b, .n_draws = c->b->n_frames * c->b->n_codebooks};
     struct csm_replay_result result;
-    csm_status status = csm_replay_run(&replay, &c->explained[0].settings, 0, &result, NULL);
-    return status == CSM_OK && result.n != 0 && result.n_hits == result.n;
+    csm_status status =
+        csm_replay_run(&replay, &c->explained[0].settings, FEW_MISSES - 1, &result, NULL);
+    return status != CSM_OK || result.n == 0 ? FEW_MISSES : result.n - result.n_hits;
 }
 
 static void tell_offset(FILE *to, const struct csm_settings *s, const char *who)
@@ -106,13 +152,29 @@ static void tell_offset(FILE *to, const struct csm_settings *s, const char *who)
         csm_print(to,
                 "%s's stream slips by %ld draw%s at draw %zu and agrees again with that offset. ",
                 who, s->ahead, s->ahead == 1 ? "" : "s", s->slip_at);
-    else if (s->ahead_elements != 0)
-        csm_print(to, "%s's stream is %ld number%s ahead from the start. ", who, s->ahead_elements,
-                s->ahead_elements == 1 ? "" : "s");
+    else if (s->ahead_outputs != 0)
+        csm_print(to, "%s's stream is %ld number%s of 32 bits ahead from the start. ", who,
+                s->ahead_outputs, s->ahead_outputs == 1 ? "" : "s");
+    else if (s->batch != 0)
+        csm_print(to, "%s's noise is that of row %ld in a batch of %zu. ", who, s->ahead, s->batch);
+    else if (s->ahead_per_frame < 0 && s->ahead_per_frame != -1)
+        csm_print(to, "%s's stream begins anew with each frame. ", who);
+    else if (s->ahead_per_frame != 0)
+        csm_print(to, "%s's stream moves by %ld draw%s %s in each frame than there are codes. ", who,
+                labs(s->ahead_per_frame), labs(s->ahead_per_frame) == 1 ? "" : "s",
+                s->ahead_per_frame > 0 ? "more" : "fewer");
     else if (s->ahead != 0)
         csm_print(to, "%s's stream is %ld draw%s %s from the start; with that offset it agrees. ",
                 who, labs(s->ahead), labs(s->ahead) == 1 ? "" : "s",
                 s->ahead > 0 ? "ahead" : "behind");
+}
+
+/* Of which draws, where the temperature or top-k of the others is the same. */
+static const char *part_words(const struct csm_settings *a, const struct csm_settings *b)
+{
+    const bool first = a->temperature[0] != b->temperature[0] || a->top_k[0] != b->top_k[0];
+    const bool others = a->temperature[1] != b->temperature[1] || a->top_k[1] != b->top_k[1];
+    return first == others ? "" : first ? " in codebook 0" : " in the depth decoder";
 }
 
 /* Both streams' settings are found: what differs between them is the cause. */
@@ -126,7 +188,10 @@ bool csm_rule_replay(struct csm_case *c)
     bool is_mlx = (a->stream == CSM_STREAM_MLX) != (b->stream == CSM_STREAM_MLX);
     if (is_mlx) /* an mlx stream has an mlx sampler: the stream is the cause */
         arithmetic = true;
-    if ((warp && arithmetic && noise) || is_same_in_effect(c))
+    if (warp && arithmetic && noise)
+        return false;
+    const size_t n_misses = misses_of_other(c);
+    if (n_misses == 0)
         return false;
     csm_print(c->text,
             "Drawn again from the captured logits, %zu of %zu draws of A and %zu of %zu "
@@ -136,17 +201,19 @@ bool csm_rule_replay(struct csm_case *c)
     const char *cut, *words;
     double values[2];
     double confidence =
-        ea->result.n_hits == ea->result.n && eb->result.n_hits == eb->result.n && eb->result.n >= 16
+        n_misses < FEW_MISSES ? 0.7
+        : ea->result.n_hits == ea->result.n && eb->result.n_hits == eb->result.n && eb->result.n >= 16
             ? 0.99
             : 0.9;
-    if (ea->is_greedy != eb->is_greedy) {
+    if ((a->temperature[part] == 0) != (b->temperature[part] == 0)) {
+        const bool is_a = a->temperature[part] == 0;
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "greedy", confidence);
-        csm_print(c->text, "%s takes the most probable code each time, %s draws. ",
-                ea->is_greedy ? "A" : "B", ea->is_greedy ? "B" : "A");
+        csm_print(c->text, "%s takes the most probable code each time%s, %s draws. ",
+                is_a ? "A" : "B", part_words(a, b), is_a ? "B" : "A");
     } else if (a->temperature[part] != b->temperature[part]) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "temperature", confidence);
-        csm_print(c->text, "A was drawn at temperature %g, B at temperature %g. ",
-                a->temperature[part], b->temperature[part]);
+        csm_print(c->text, "A was drawn at temperature %g, B at temperature %g%s. ",
+                a->temperature[part], b->temperature[part], part_words(a, b));
         if (a->top_k[part] != b->top_k[part])
             csm_print(c->text, "Top-k differs too: %zu against %zu. ", a->top_k[part],
                     b->top_k[part]);
@@ -156,8 +223,8 @@ bool csm_rule_replay(struct csm_case *c)
         csm_print(c->text, "A was drawn with %s %g, B with %g. ", words, values[0], values[1]);
     } else if (!warp) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "top_k", confidence);
-        csm_print(c->text, "A was drawn with top-k %zu, B with top-k %zu. ", a->top_k[part],
-                b->top_k[part]);
+        csm_print(c->text, "A was drawn with top-k %zu, B with top-k %zu%s. ", a->top_k[part],
+                b->top_k[part], part_words(a, b));
     } else if (!arithmetic && a->dtype != b->dtype) {
         csm_case_decide(c, CSM_VERDICT_SAMPLER, "dtype", confidence);
         csm_print(c->text,

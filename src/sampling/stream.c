@@ -104,14 +104,36 @@ csm_stream_state csm_stream_save(const csm_stream *stream)
     return stream->state;
 }
 
+/* The generator of those that walk from number to number. */
+static struct mt19937 *twister_of(csm_stream *stream)
+{
+    switch (stream->state.kind) {
+    case CSM_STREAM_TORCH_CPU:
+        return &stream->torch_cpu.engine;
+    case CSM_STREAM_TORCH_CPU_MKL:
+        return &stream->torch_mkl.engine;
+    case CSM_STREAM_TORCH_INDUCTOR:
+        return &stream->torch_inductor.engine;
+    default:
+        return NULL;
+    }
+}
+
 csm_status csm_stream_seek(csm_stream *stream, uint64_t position, csm_error *err)
 {
     csm_stream_state there = stream->state;
     there.position = position;
     csm_status st = csm_stream_check(&there, err);
-    if (st == CSM_OK)
+    if (st != CSM_OK)
+        return st;
+    struct mt19937 *twister = twister_of(stream);
+    if (twister != NULL && position >= stream->state.position) {
+        csm_mt19937_skip(twister, position - stream->state.position);
+        stream->state.position = position;
+    } else {
         begin(stream, position);
-    return st;
+    }
+    return CSM_OK;
 }
 
 csm_status csm_stream_follow(csm_stream *stream, const csm_stream *other, csm_error *err)

@@ -135,6 +135,58 @@ def test_what_leaves_codes_out_is_named(csm, tmp_path, keys, cause, confidence, 
     assert report["confidence"] == confidence and words in report["explanation"]
 
 
+def header_of(path):
+    raw = path.read_bytes()
+    n = struct.unpack("<Q", raw[:8])[0]
+    return json.loads(raw[8:8 + n]), raw[8 + n:]
+
+
+def as_another_machine(path, like, greedy=None):
+    """The same draws from logits as off as another order of sums leaves them, without margins, under
+    the metadata of `like`; greedy: a codebook that takes the most probable code."""
+    header, data = header_of(path)
+    arrays = {}
+    for name, kind in (("codes", np.int32), ("logits", np.float32)):
+        first, last = header[name]["data_offsets"]
+        arrays[name] = np.frombuffer(data[first:last], kind).reshape(header[name]["shape"])
+    noise = np.random.default_rng(2).standard_normal(arrays["logits"].shape).astype(np.float32)
+    arrays["logits"] = arrays["logits"] * (1 + np.float32(1e-6) * noise)
+    if greedy is not None:
+        arrays["codes"] = arrays["codes"].copy()
+        arrays["codes"][:, greedy] = arrays["logits"][:, greedy].argmax(-1)
+    return safetensors(path.with_suffix(".other"), arrays, header_of(like)[0]["__metadata__"])
+
+
+def drawn_with(csm, path, *more):
+    csm("generate", "--model-path", MODEL, "--text", "Hello there.", "--seed", 4, "--strategy", "exact",
+        "--engine", "native", "--dtype", "f32", "--max-audio-length-ms", 8000, "--temperature", 0.9,
+        "--topk", 50, "--output", "none", "--quiet", "--save-logits", "--save-tokens", path, *more)
+    return path
+
+
+@pytest.mark.parametrize("options, cause, words", [
+    (["--topk", 49], "top_k", "A was drawn with top-k 50, B with top-k 49."),
+    (["--topk", 51], "top_k", "A was drawn with top-k 50, B with top-k 51."),
+    (["--top-p", 0.95], "top_p", "A was drawn with top-p 1, B with 0.95."),
+    (["--depth-min-p", 0.05], "min_p", "A was drawn with min-p 0, B with 0.05."),
+    (["--depth-temperature", 0.8], "temperature", "B at temperature 0.8 in the depth decoder."),
+    (["--depth-topk", 1], "top_k", "A was drawn with top-k 50, B with top-k 1 in the depth decoder."),
+    (["--depth-temperature", 0], "greedy", "B takes the most probable code each time in the depth decoder")])
+def test_a_sampler_is_no_rounding_where_the_logits_are(csm, tmp_path, options, cause, words):
+    """Logits that differ by rounding, settings that no file tells, and codes that part."""
+    a = drawn_with(csm, tmp_path / "a.st")
+    report, code = analyzed(csm, a, as_another_machine(drawn_with(csm, tmp_path / "b.st", *options), a))
+    assert (report["verdict"], report["cause"], code) == ("sampler", cause, 1), report["explanation"]
+    assert words in report["explanation"]
+
+
+def test_draws_of_one_codebook_are_told_from_other_noise(csm, tmp_path):
+    a = drawn_with(csm, tmp_path / "a.st")
+    report, code = analyzed(csm, a, as_another_machine(a, a, greedy=3))
+    assert (report["verdict"], report["cause"], code) == ("sampler", "unknown", 1), report["explanation"]
+    assert "the noise is the same, and the sampler differs, in draws of codebook 3 alone" in report["explanation"]
+
+
 @pytest.mark.parametrize("keys, cause, words", [
     ({"library": ["PyTorch 2.13.0, oneDNN 3.12.0", "PyTorch 2.15.0, oneDNN 3.13.3"]}, "library",
      "PyTorch or oneDNN is another: PyTorch 2.13.0, oneDNN 3.12.0 against PyTorch 2.15.0"),

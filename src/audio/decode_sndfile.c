@@ -198,7 +198,8 @@ static const char *foreign_encoding(const unsigned char *p, size_t n)
     static const struct {
         unsigned tag;
         const char *kind;
-    } kinds[] = {{0x22, "TrueSpeech in WAV"}, {0x42, "G.723.1 in WAV"},
+    } kinds[] = {{0x20, "ADPCM of Yamaha in WAV"}, {0x22, "TrueSpeech in WAV"},
+                 {0x28F, "G.722 in WAV"}, {0x42, "G.723.1 in WAV"}, {0x50, "MPEG layer 2 in WAV"},
                  {0x45, "G.726 in WAV"}, {0x64, "G.726 in WAV"}, {0x65, "G.722 in WAV"},
                  {0xFF, "AAC in WAV"}, {0x160, "Windows Media in WAV"}, {0x161, "Windows Media in WAV"},
                  {0x162, "Windows Media in WAV"}, {0x1600, "AAC in WAV"}, {0x2000, "AC-3 in WAV"},
@@ -210,6 +211,17 @@ static const char *foreign_encoding(const unsigned char *p, size_t n)
         if (kinds[i].tag == (unsigned)(p[20] | p[21] << 8))
             return kinds[i].kind;
     return NULL;
+}
+
+/* Sound that libsndfile opens and takes for other samples; NULL: it is none. */
+static const char *misread_kind(const unsigned char *p, size_t n)
+{
+    enum { FORMAT = 40, SUBFORMAT = 88, EXTENSIBLE = 0xFFFE, FLOATS = 3 }; /* of Wave64, as FFmpeg writes it */
+    if (n > SUBFORMAT + 2 && memcmp(p, "riff", 4) == 0 && memcmp(p + FORMAT, "fmt ", 4) == 0 &&
+        (p[FORMAT + 24] | p[FORMAT + 25] << 8) == EXTENSIBLE && p[SUBFORMAT] == FLOATS && p[SUBFORMAT + 1] == 0)
+        return "Wave64 of floats"; /* it takes them for integers */
+    /* Behind the first of its blocks the others' heads become samples, and stereo changes sides. */
+    return n >= 20 && memcmp(p, "Creative Voice File\x1A", 20) == 0 ? "Creative Voice" : NULL;
 }
 
 /* Sound that players know and libsndfile does not; NULL: none that is known here. */
@@ -256,22 +268,30 @@ csm_status csm_audio_decode(const char *path, const void *bytes, size_t n_bytes,
     n_bytes -= n_tag;
     struct stream stream = {bytes, (sf_count_t)csm_riff_before_broken_list(bytes, n_bytes), 0};
     SF_INFO info = {0};
-    SNDFILE *file = n_bytes > 0 ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
+    if (n_bytes == 0)
+        return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: it is empty", path);
+    const char *foreign = misread_kind(bytes, n_bytes);
+    SNDFILE *file = foreign == NULL ? sf_open_virtual(&io, SFM_READ, &info, &stream) : NULL;
     enum { UNSUPPORTED = 4 /* SF_ERR_UNSUPPORTED_ENCODING */ };
-    const char *foreign = file == NULL ? foreign_kind(bytes, n_bytes) : NULL;
-    if (file == NULL && foreign == NULL && n_bytes > 0 && sf_error(NULL) == UNSUPPORTED)
+    if (file == NULL && foreign == NULL)
+        foreign = foreign_kind(bytes, n_bytes);
+    if (file == NULL && foreign == NULL && sf_error(NULL) == UNSUPPORTED)
         foreign = "an encoding";
     if (foreign != NULL)
         return csm_fail(err, CSM_BAD_FORMAT,
                         "%s: %s, which libsndfile does not read: convert it first (ffmpeg -i IN "
                         "OUT.wav)",
                         path, foreign);
-    if (file == NULL && n_bytes > 0 && strstr(sf_strerror(NULL), "SF_INFO") != NULL)
+    if (file == NULL && strstr(sf_strerror(NULL), "SF_INFO") != NULL)
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %s: convert it first (ffmpeg -i IN OUT.wav)", path,
                         missing_part(bytes, n_bytes));
-    if (file == NULL)
-        return csm_fail(err, CSM_BAD_FORMAT, "%s: not a sound file: %s", path,
-                        n_bytes > 0 ? sf_strerror(NULL) : "it is empty.");
+    if (file == NULL) {
+        const char *reason = sf_strerror(NULL);
+        const size_t n = strlen(reason);
+        return csm_fail(err, CSM_BAD_FORMAT,
+                        "%s: not a sound file: %.*s: if players know it, convert it first (ffmpeg -i IN OUT.wav)",
+                        path, (int)(n > 0 && reason[n - 1] == '.' ? n - 1 : n), reason);
+    }
     enum { HEADERS = 4096 };
     if (info.frames == 0 && n_bytes > HEADERS) { /* of a recorder that was ended before its end */
         sf_close(file);

@@ -110,7 +110,7 @@ static void make_header(const struct pcm *p, uint64_t n_bytes, struct csm_builde
         put(&rest, 0, 2);
         csm_builder_add(&rest, "fact", 4);
         put(&rest, 4, 4);
-        put(&rest, is_known ? n_bytes / width : UNKNOWN, 4);
+        put(&rest, is_known ? n_bytes / width : 0, 4); /* players take another number for the length */
     }
     put_tags(&rest, p->to);
     csm_builder_add(&rest, "data", 4);

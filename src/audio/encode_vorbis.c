@@ -18,6 +18,7 @@ struct vorbis {
     vorbis_block block;
     ogg_stream_state stream;
     bool has_dsp, has_block, has_stream;
+    bool has_sound; /* the first packet alone gives no sample, and is to be no page */
 };
 
 /* Pages that are full, and the rest too if is_all. */
@@ -69,19 +70,21 @@ static csm_status vorbis_open(struct csm_encoding *to, void **state, csm_error *
 }
 
 /* What can be coded now. */
-static csm_status encode(struct vorbis *v, bool is_all, csm_error *err)
+static csm_status encode(struct vorbis *v, bool is_end, csm_error *err)
 {
     csm_status status = CSM_OK;
     while (status == CSM_OK && vorbis_analysis_blockout(&v->dsp, &v->block) == 1) {
         ogg_packet packet;
         bool is_coded =
             vorbis_analysis(&v->block, NULL) == 0 && vorbis_bitrate_addblock(&v->block) == 0;
-        while (is_coded && vorbis_bitrate_flushpacket(&v->dsp, &packet) != 0)
+        while (is_coded && vorbis_bitrate_flushpacket(&v->dsp, &packet) != 0) {
             is_coded = ogg_stream_packetin(&v->stream, &packet) == 0;
+            v->has_sound = v->has_sound || packet.granulepos > 0;
+        }
         status = is_coded ? write_pages(v, false, err)
                           : csm_encoding_failed(v->to, "libvorbis cannot encode", err);
     }
-    return status == CSM_OK && is_all ? write_pages(v, true, err) : status;
+    return status == CSM_OK && (v->has_sound || is_end) ? write_pages(v, true, err) : status;
 }
 
 static csm_status vorbis_push(void *state, const float *samples, size_t n, csm_error *err)
@@ -93,7 +96,7 @@ static csm_status vorbis_push(void *state, const float *samples, size_t n, csm_e
     memcpy(channels[0], samples, n * sizeof *samples);
     if (vorbis_analysis_wrote(&v->dsp, (int)n) != 0)
         return csm_encoding_failed(v->to, "libvorbis cannot encode", err);
-    return encode(v, true, err);
+    return encode(v, false, err);
 }
 
 static csm_status vorbis_finish(void *state, csm_error *err)

@@ -47,16 +47,19 @@ static int run(int argc, char **argv)
         return run_generate(argc, argv);
     if (argc < 2)
         return usage(stderr);
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+    const bool asks_help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+                           strcmp(argv[1], "-h") == 0;
+    if (asks_help && argc == 2)
         return usage(stdout);
     if (strcmp(argv[1], "--version") == 0) {
         printf("csm %s\n", csm_version());
         return EXIT_OK;
     }
+    char *help[] = {argv[asks_help ? 2 : 1], "--help", NULL};
     for (const struct command *c = commands; c->name != NULL; c++)
-        if (strcmp(argv[1], c->name) == 0)
-            return c->run(argc - 1, argv + 1);
-    fprintf(stderr, "csm: no command '%s'\n", argv[1]);
+        if (strcmp(help[0], c->name) == 0)
+            return asks_help ? c->run(2, help) : c->run(argc - 1, argv + 1);
+    fprintf(stderr, "csm: no command '%s'\n", help[0]);
     return usage(stderr);
 }
 

@@ -12,6 +12,7 @@
 #include <csm/remarks.h>
 
 #include "command.h"
+#include "json_shown.h"
 #include "marking.h"
 #include "options.h"
 
@@ -86,14 +87,15 @@ static int detect(const char *path, const csm_mark_options *options, json_t *fil
     if (st != CSM_OK) {
         code = report(st, &err);
         if (files != NULL)
-            json_array_append_new(files, json_pack("{s:s, s:s}", "file", path, "error", err.text));
+            json_array_append_new(files, json_pack("{s:o, s:s}", "file", json_shown(path), "error",
+                                                   err.text));
     } else if (files == NULL) {
         print(path, found, n, p_value);
     } else {
         json_t *list = json_array();
         for (size_t i = 0; i < n; i++)
             json_array_append_new(list, found_json(&found[i]));
-        json_array_append_new(files, json_pack("{s:s, s:b, s:f, s:o}", "file", path, "marked",
+        json_array_append_new(files, json_pack("{s:o, s:b, s:f, s:o}", "file", json_shown(path), "marked",
                                                n > 0, "p_value", p_value, "found", list));
     }
     csm_detector_close(detector);

@@ -10,6 +10,7 @@
 #include <csm/notes.h>
 
 #include "command.h"
+#include "json_shown.h"
 #include "model_path.h"
 #include "options.h"
 
@@ -87,9 +88,9 @@ static int print_json(const csm_model *model)
                                     (json_int_t)i->n_entries)
                         : json_null();
     json_t *all = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:i, s:I, s:f, "
+        "{s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:i, s:I, s:f, "
         "s:f, s:i, s:f, s:i, s:i, s:o}",
-        "path", i->path, "name", i->name, "layout", i->layout, "stored_dtype", i->stored_dtype,
+        "path", json_shown(i->path), "name", i->name, "layout", i->layout, "stored_dtype", i->stored_dtype,
         "digest", i->digest, "parameters", (json_int_t)i->n_parameters, "bytes",
         (json_int_t)i->n_bytes, "backbone", transformer_json(&i->backbone), "depth_decoder",
         transformer_json(&i->depth), "codec", codec, "codebooks", (json_int_t)i->n_codebooks,

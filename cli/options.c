@@ -152,18 +152,19 @@ static const struct option_spec *find(const struct option_spec *options, const c
     return NULL;
 }
 
-/* One option at argv[*i], which begins with two dashes; moves *i to its value. */
+/* One option at argv[*i], which begins with a dash; moves *i to its value. All but -h begin with two. */
 static enum parsed parse_one(int argc, char **argv, int *i, const struct option_spec *options,
                              const char *help, bool *given)
 {
+    const bool is_long = argv[*i][1] == '-';
     const char *name = argv[*i] + 2;
     const char *equals = strchr(name, '=');
     size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
-    if (strcmp(name, "help") == 0) {
+    if (strcmp(argv[*i], "--help") == 0 || strcmp(argv[*i], "-h") == 0) {
         fputs(help, stdout);
         return PARSED_HELP;
     }
-    const struct option_spec *option = find(options, name, length);
+    const struct option_spec *option = is_long ? find(options, name, length) : NULL;
     if (option == NULL) {
         fprintf(stderr, "csm: %s: no option %s; --help lists them\n", argv[0], argv[*i]);
         return PARSED_WRONG;
@@ -276,7 +277,7 @@ enum parsed parse_options_given(int argc, char **argv, const struct option_spec 
     for (int i = 1; i < argc; i++) {
         if (!only_operands && strcmp(argv[i], "--") == 0) {
             only_operands = true;
-        } else if (!only_operands && strncmp(argv[i], "--", 2) == 0) {
+        } else if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {
             enum parsed parsed = parse_one(argc, argv, &i, options, help, given);
             if (parsed != PARSED)
                 return parsed;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_shown.h"
+
 static json_t *timings(const csm_report *r, double open_ms)
 {
     return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "open", open_ms,
@@ -60,9 +62,9 @@ csm_status report_json(const csm_model_info *info, const csm_result *result, con
         r->depth_top_p, "depth_min_p", r->depth_min_p, "cutoffs", cutoffs(&r->cutoffs),
         "depth_cutoffs", cutoffs(&r->depth_cutoffs), "code_rules", r->code_rules);
     json_t *all = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f}",
+        "{s:s, s:i, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f}",
         "text", text,
-        "speaker", speaker, "output", output, "model", info->path, "digest", info->digest,
+        "speaker", speaker, "output", json_shown(output), "model", json_shown(info->path), "digest", info->digest,
         "version", csm_version(), "prompt_positions", (json_int_t)r->n_prompt, "prompt_reused",
         (json_int_t)r->n_reused, "guessed",
         (json_int_t)r->n_guessed, "confirmed", (json_int_t)r->n_confirmed, "frames",

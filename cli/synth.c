@@ -71,7 +71,7 @@ static bool check(const struct arguments *a)
     const struct speak *s = &a->speak;
     const char *wrong = NULL;
     if (a->synth.manifest == NULL || a->synth.directory == NULL)
-        wrong = "csm synth: expected --manifest IN.jsonl and --output-dir DIR";
+        wrong = "synth: expected --manifest IN.jsonl and --output-dir DIR";
     else if (is_stream(a) && (a->shard != NULL || a->synth.is_resumed || a->synth.is_skipping))
         wrong = "--manifest -: lines are answered as they come, expected no --shard, --resume, "
                 "--skip-bad";

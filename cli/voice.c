@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * voice.c - csm voice: voices by name. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <csm/audio.h>
 #include <csm/remarks.h>
@@ -44,8 +46,14 @@ static csm_status add(const struct arguments *a, csm_model *model, const char *n
     if (st == CSM_OK && csm_remark_recording(a->audio, samples, turn.n_samples,
                                              info->sample_rate_hz, &remark))
         st = csm_fail(err, CSM_BAD_FORMAT, "%s", remark.text);
+    char path[PATH_MAX];
+    if (st == CSM_OK)
+        st = csm_voice_path(model, name, path, sizeof path, err);
+    const bool is_replaced = st == CSM_OK && access(path, F_OK) == 0;
     if (st == CSM_OK)
         st = csm_voice_add(model, name, &turn, err);
+    if (st == CSM_OK && is_replaced)
+        fprintf(stderr, "csm: voice '%s': the recording of before is replaced\n", name);
     if (st == CSM_OK && whole.code[0] != '\0')
         fprintf(stderr, "csm: %s\n", whole.text);
     csm_remark heard[CSM_REFERENCE_REMARKS];

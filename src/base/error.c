@@ -9,14 +9,10 @@
 #include "base/numbers.h"
 #include "base/utf8.h"
 
-/* Names out of files may hold anything; a message stays one line of UTF-8, and no
- * terminal takes orders from it: control characters, those of two bytes (U+0080 to
- * U+009F) too, and bytes of no character become '?'. What the buffer's end cut in
- * two goes. */
-static void scrub(char *text)
+void csm_scrub(char *text, size_t size)
 {
     size_t n = strlen(text), at = 0;
-    for (size_t back = 1; n == sizeof((csm_error *)0)->text - 1 && back < 4; back++)
+    for (size_t back = 1; n == size - 1 && back < 4; back++)
         if (((unsigned char)text[n - back] & 0xc0) == 0xc0) { /* the last character's first byte */
             if (csm_utf8_valid(text + n - back, back) == 0)
                 text[n -= back] = '\0';
@@ -52,7 +48,7 @@ csm_status csm_fail(csm_error *err, csm_status status, const char *format, ...)
         memcpy(text, "''", 2);
         text[sizeof text - 1] = '\0';
     }
-    scrub(text);
+    csm_scrub(text, sizeof text);
     memcpy(err->text, text, sizeof text);
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include <csm/text.h>
 
+#include "base/error.h"
 #include "base/numbers.h"
 #include "base/utf8.h"
 #include "conversation/speakers.h"
@@ -20,6 +21,7 @@ void csm_remark_write(csm_remark *remark, const char *code, const char *format, 
     va_start(arguments, format);
     csm_vformat(remark->text, sizeof remark->text, format, arguments);
     va_end(arguments);
+    csm_scrub(remark->text, sizeof remark->text);
 }
 
 bool csm_remark_letters(const char *text, csm_remark *remark)

@@ -10,7 +10,9 @@ import shutil
 import struct
 import subprocess
 
+import numpy as np
 import pytest
+import soundfile
 
 from conftest import ROOT
 
@@ -138,6 +140,21 @@ def test_names_out_of_files_give_the_terminal_no_orders(csm, tmp_path):
     done = csm("sample", evil, check=False)
     assert done.returncode == 3 and "EVIL" in done.stderr
     assert not set(done.stderr) & {chr(c) for c in [*range(10), *range(11, 32), *range(127, 160)]}
+    recording = tmp_path / "\x1b[31mEVIL\x07\n2J.wav"
+    soundfile.write(recording, 0.1 * np.sin(np.arange(24000) / 9), 24000)
+    told = csm("generate", "--text", "Hi.", "--output", "none", "--context-audio", recording, "--context-text", "x" * 99)
+    assert "?[31mEVIL??2J.wav: a text of 99 characters" in told.stderr.split("\n")[0]
+
+
+def test_a_name_that_is_not_utf8_is_in_each_answer(build_dir, tmp_path):
+    """Of an old archive: JSON has U+FFFD for its bytes. It was left out, or the whole answer was."""
+    name = os.fsencode(tmp_path) + b"/gr\xfc\xdfe\xe2\x82.wav"
+    shown = str(tmp_path) + "/gr\ufffd\ufffde\ufffd\ufffd.wav"
+    answers = []
+    for line in ["generate", "--text", "Hi.", "--output", name, "--json"], ["detect", name, "--json"]:
+        done = subprocess.run([build_dir / "bin" / "csm", *line], capture_output=True)
+        answers.append(json.loads(done.stdout))
+    assert answers[0]["output"] == answers[1]["files"][0]["file"] == shown
 
 
 @pytest.mark.parametrize("name", ["plain.pt", "two words.pt", "it's.pt", "$(touch x) `y`; z.pt"])

@@ -15,6 +15,24 @@ def test_an_unknown_command_is_a_usage_error(csm):
     assert csm("nonsense", check=False).returncode == 2
 
 
+def test_help_is_found_by_each_of_its_names(csm):
+    for command in "generate", "codec", "voice":
+        page = csm(command, "--help").stdout
+        assert page.startswith("usage: csm " + command) and csm(command, "-h").stdout == page
+        assert csm("help", command).stdout == csm("--help", command).stdout == page
+    assert csm("-h").stdout == csm("help").stdout == csm("--help").stdout
+    done = csm("help", "speak", check=False)
+    assert done.returncode == 2 and "csm: no command 'speak'" in done.stderr
+
+
+def test_one_dash_is_no_file(csm, tmp_path):
+    """Other programs have -o; a file may be called so, too."""
+    done = csm("generate", "-o", "a.wav", "--text", "Hi.", check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "csm: generate: no option -o; --help lists them\n")
+    csm("generate", "--text", "Hi.", "--output", "-o.wav", cwd=tmp_path)
+    assert csm("detect", "--", "-o.wav", cwd=tmp_path, check=False).stdout.startswith("-o.wav: not marked")
+
+
 def test_threads_are_the_cores_that_the_process_may_use(csm):
     """Not those of the machine: a container or taskset gives fewer."""
     first = min(os.sched_getaffinity(0))

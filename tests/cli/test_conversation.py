@@ -162,7 +162,9 @@ def test_a_speaker_of_the_model_is_a_voice(csm, tmp_path):
 
 
 def test_a_voice_is_added_used_and_removed(csm, speech, voices, tmp_path):
-    csm("voice", "add", "anna", "--audio", speech, "--text", "Hello there.", env=voices)
+    add = ["voice", "add", "anna", "--audio", speech, "--text", "Hello there."]
+    assert csm(*add, env=voices).stderr == ""
+    assert csm(*add, env=voices).stderr == "csm: voice 'anna': the recording of before is replaced\n"
     assert [line.split()[0] for line in csm("voice", "list", env=voices).stdout.splitlines()] == [
         "rms", "slt", "awb", "kal16", "anna"]
     out = tmp_path / "a.wav", tmp_path / "b.wav"
@@ -185,7 +187,7 @@ def test_a_voice_is_added_used_and_removed(csm, speech, voices, tmp_path):
     (["voice", "list", "--text", "y"], 2, "of add"),
     (["voice", "remove", "bob", "--speaker", "0"], 2, "of add"),
     (["voice", "remove", "bob", "--model-path", "."], 2, "--model-path"),
-    (["voice", "add", "-bob", "--audio", "{speech}", "--text", "y"], 2, "- (not first)"),
+    (["voice", "add", "--audio", "{speech}", "--text", "y", "--", "-bob"], 2, "- (not first)"),
     (["voice", "add", "slt", "--audio", "{speech}", "--text", "y"], 2, "slt"),
     (["voice", "add", "bob", "--audio", "{speech}", "--text", " "], 2, "text"),
     (["voice", "add", "bob", "--audio", "{speech}", "--text", "y", "--speaker", "-1"], 2,

@@ -28,7 +28,7 @@ def test_what_is_only_told_is_a_warning():
     assert told == {"cli/analyze.c", "cli/choices.c", "cli/dry_run.c", "cli/marking.c", "cli/model_notes.c",
                     "cli/model_path.c",
                     "cli/options.c", "cli/speak.c", "cli/synth.c", "cli/synth_keys.c", "cli/synth_run.c", "cli/synth_shard.c",
-                    "cli/tokens.c", "cli/utterances.c", "cli/warnings.c"}
+                    "cli/tokens.c", "cli/utterances.c", "cli/voice.c", "cli/warnings.c"}
 
 
 def tensors(path, name, dtype, shape, data):

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "base/quantized_row.h"
 #include "checkpoint/checkpoint_parts.h"
 
@@ -126,20 +127,13 @@ static csm_status note_zeros(struct csm_checkpoint *checkpoint, csm_error *err)
                          first->file, n, first->tensor.name);
 }
 
-/* The first element that is NaN or an infinity, or the number of elements: exponents of ones. */
+/* The first element that is NaN or an infinity, or the number of elements. */
 static size_t first_no_number(const csm_tensor *t)
 {
     const size_t n = t->n_bytes / csm_dtype_size(t->dtype);
-    const uint32_t *words = t->data;
-    const uint16_t *halves = t->data;
-    const uint16_t ones = t->dtype == CSM_DTYPE_F16 ? 0x7c00 : 0x7f80;
     size_t i = 0;
-    if (t->dtype == CSM_DTYPE_F32)
-        while (i < n && (words[i] & 0x7f800000u) != 0x7f800000u)
-            i++;
-    else
-        while (i < n && (halves[i] & ones) != ones)
-            i++;
+    while (i < n && isfinite(csm_element(t, i)))
+        i++;
     return i;
 }
 

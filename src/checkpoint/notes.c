@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/numbers.h"
-#include "base/numbers.h"
 
 csm_status csm_notes_add(struct csm_notes *notes, bool is_warning, csm_error *err,
                          const char *format, ...)

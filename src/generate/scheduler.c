@@ -4,7 +4,8 @@
  * which generations want to leave or have a reader who is behind; then, in the model's turn,
  * it reads pieces of prompts and feeds the last frames of those that speak, in one pass, draws
  * a frame of each, and hands each over as soon as it has its sound.
- * pace.h says how much is done between two borders, and for whom. */
+ * pace.h says how much is done between two borders, and for whom; scheduler_parts.h, what is
+ * done in which file. */
 #include "generate/scheduler.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "generate/fallback.h"
 #include "generate/frames.h"
 #include "generate/pace.h"
+#include "generate/scheduler_parts.h"
 
 enum {
     FIRST_PIECE = 2,
@@ -24,96 +26,7 @@ enum {
     WORTH_WAITING = 32 /* positions that another generation is about to read */
 };
 
-/* ---- what the reader sees ------------------------------------------------------------ */
-
-static void fill_report(csm_generation *g)
-{
-    const csm_model *m = g->model;
-    const struct csm_settings *s = &g->settings;
-    csm_report *r = &g->work;
-    r->strategy = s->strategy;
-    r->reason = s->reason;
-    r->engine = g->host->engine.ops->name;
-    r->engine_version = g->host->engine.ops->version(g->host->engine.ctx);
-    r->codec_engine = m->info.codec_engine;
-    r->stream = s->is_greedy ? "none" : csm_stream_name(s->stream);
-    r->sampler = csm_sampler_name(s->sampler);
-    r->dtype = csm_settings_dtype_name(s->dtype);
-    r->seed = s->seed;
-    r->temperature = s->first.temperature;
-    r->depth_temperature = s->depth.temperature;
-    r->top_k = s->first.top_k;
-    r->depth_top_k = s->depth.top_k;
-    r->top_p = s->first.top_p;
-    r->depth_top_p = s->depth.top_p;
-    r->min_p = s->first.min_p;
-    r->depth_min_p = s->depth.min_p;
-    const struct csm_engine_bits *bits = &g->host->engine.bits;
-    memcpy(r->library, bits->library, sizeof r->library);
-    memcpy(r->processor, bits->processor, sizeof r->processor);
-    r->n_threads = bits->n_threads > 0 ? bits->n_threads : m->info.n_threads;
-    r->cutoffs = s->first.cutoffs;
-    r->depth_cutoffs = s->depth.cutoffs;
-    r->code_rules = csm_checkpoint_config(m->checkpoint)->generation.rule_names;
-    r->n_prompt = g->n_prompt;
-    r->encode_ms = g->encode_ms;
-    if (r->guarded == NULL)
-        r->guarded = "";
-    r->adapter = g->adapter > 0 ? g->model->adapters[g->adapter - 1] : "";
-    const char *version = s->mlx_version[0] != '\0' ? s->mlx_version : "newest known";
-    strcpy(r->mlx_version, s->stream == CSM_STREAM_MLX ? version : "");
-}
-
-/* Under the lock. */
-static void publish(csm_generation *g)
-{
-    const size_t n_frames = g->report.n_frames;
-    g->report = g->work;
-    g->report.n_frames = n_frames;
-}
-
-static void call(const csm_generation *g)
-{
-    if (g->notify != NULL)
-        g->notify(g->notify_user);
-    if (g->on_ready != NULL)
-        g->on_ready(g->user);
-}
-
-static void hand_over(struct csm_scheduler *s, csm_generation *g)
-{
-    fill_report(g);
-    if (g->n_sound == 1)
-        g->heard_from_ms = csm_now_ms();
-    pthread_mutex_lock(&s->lock);
-    g->n_put = g->n_sound;
-    s->load.n_frames++;
-    publish(g);
-    pthread_cond_broadcast(&g->changed);
-    pthread_mutex_unlock(&s->lock);
-    call(g);
-}
-
-/* It is over for the reader, then nobody's but the reader's. */
-static void let_go(struct csm_scheduler *s, csm_generation *g, csm_status st, const csm_error *err)
-{
-    fill_report(g);
-    pthread_mutex_lock(&s->lock);
-    g->status = st;
-    if (st != CSM_OK)
-        g->error = *err;
-    g->phase = CSM_PHASE_OVER;
-    publish(g);
-    pthread_cond_broadcast(&g->changed);
-    pthread_mutex_unlock(&s->lock);
-    call(g);
-    pthread_mutex_lock(&s->lock);
-    g->is_let_go = true;
-    pthread_cond_broadcast(&g->changed);
-    pthread_mutex_unlock(&s->lock);
-}
-
-/* ---- coming and going ----------------------------------------------------------------- */
+/* ---- beginning and ending --------------------------------------------------------------- */
 
 static bool keeps_prefixes(const struct csm_scheduler *s)
 {
@@ -134,7 +47,8 @@ static void keep(struct csm_scheduler *s, csm_generation *g)
 }
 
 /* In the model's turn. */
-static void end(struct csm_scheduler *s, csm_generation *g, csm_status st, const csm_error *err)
+void csm_scheduler_end(struct csm_scheduler *s, csm_generation *g, csm_status st,
+                       const csm_error *err)
 {
     size_t i = 0;
     while (s->lanes[i] != g)
@@ -144,7 +58,7 @@ static void end(struct csm_scheduler *s, csm_generation *g, csm_status st, const
     if (st == CSM_OK || st == CSM_CANCELLED)
         keep(s, g);
     csm_drawing_stop(g);
-    let_go(s, g, st, err);
+    csm_scheduler_let_go(s, g, st, err);
 }
 
 static csm_status fail_again(const csm_generation *g, csm_status st, csm_error *err)
@@ -169,7 +83,7 @@ static void give_up(struct csm_scheduler *s, csm_generation *g)
     } else {
         st = fail_again(g, st, &err);
     }
-    end(s, g, st, &err);
+    csm_scheduler_end(s, g, st, &err);
 }
 
 /* Positions that a new prompt shares with what another generation has read, or will have
@@ -219,7 +133,7 @@ static void start(struct csm_scheduler *s, csm_generation *g)
     const csm_lane *shared;
     size_t n_shared;
     if (g->settings.max_frames == 0) {
-        end(s, g, CSM_OK, NULL);
+        csm_scheduler_end(s, g, CSM_OK, NULL);
         return;
     }
     if (!find_shared(s, g, &shared, &n_shared))
@@ -235,94 +149,6 @@ static void start(struct csm_scheduler *s, csm_generation *g)
     pthread_mutex_lock(&s->lock);
     s->load.n_reused += n_shared;
     pthread_mutex_unlock(&s->lock);
-}
-
-/* ---- a border ------------------------------------------------------------------------- */
-
-static bool make_room(struct csm_scheduler *s, size_t n, csm_error *err)
-{
-    if (n > s->n_rooms) {
-        size_t n_rooms = 2 * n;
-        csm_generation **lanes = realloc(s->lanes, n_rooms * sizeof *lanes);
-        if (lanes == NULL)
-            return csm_fail(err, CSM_NO_MEMORY, "generation: %zu side by side", n) == CSM_OK;
-        s->lanes = lanes;
-        s->n_rooms = n_rooms;
-    }
-    return csm_scratch_reserve(&s->scratch, s->model, s->n_rooms, err) == CSM_OK;
-}
-
-static csm_generation *pop(struct csm_scheduler *s)
-{
-    csm_generation *g = s->first;
-    s->first = g->next;
-    if (s->first == NULL)
-        s->last = NULL;
-    s->n_queued--;
-    g->phase = CSM_PHASE_TAKEN;
-    return g;
-}
-
-static bool is_gone(const struct csm_scheduler *s, const csm_generation *g)
-{
-    return g->is_cancelled || g->is_closing || s->is_stopping;
-}
-
-/* From the queue, under the lock, which is given up where one cannot be taken. */
-static void admit(struct csm_scheduler *s)
-{
-    const csm_error cancelled = {"generation: cancelled"};
-    csm_error err;
-    csm_generation **link = &s->first;
-    csm_generation *last = NULL;
-    while (*link != NULL) { /* who left the queue again, wherever in it */
-        csm_generation *g = *link;
-        if (!is_gone(s, g)) {
-            last = g;
-            link = &g->next;
-            continue;
-        }
-        *link = g->next;
-        s->n_queued--;
-        if (s->last == g)
-            s->last = last;
-        pthread_mutex_unlock(&s->lock);
-        let_go(s, g, CSM_CANCELLED, &cancelled);
-        pthread_mutex_lock(&s->lock);
-        link = &s->first; /* it may have changed meanwhile */
-        last = NULL;
-    }
-    while (s->first != NULL && (s->max_lanes == 0 || s->n_lanes < s->max_lanes)) {
-        if (make_room(s, s->n_lanes + 1, &err)) {
-            s->lanes[s->n_lanes++] = pop(s);
-            continue;
-        }
-        csm_generation *g = pop(s);
-        pthread_mutex_unlock(&s->lock);
-        let_go(s, g, CSM_NO_MEMORY, &err);
-        pthread_mutex_lock(&s->lock);
-    }
-}
-
-/* Under the lock: what each wants; whether there is anything to do. */
-static bool look(struct csm_scheduler *s)
-{
-    bool has_work = false;
-    csm_load *load = &s->load;
-    load->n_running = s->n_lanes;
-    load->n_waiting = s->n_queued;
-    load->n_paused = load->n_positions = 0;
-    load->kept_bytes = csm_prefixes_bytes(&s->prefixes);
-    for (size_t i = 0; i < s->n_lanes; i++) {
-        csm_generation *g = s->lanes[i];
-        g->is_leaving = is_gone(s, g);
-        g->has_room = g->n_put + g->is_waiting - g->n_taken < g->settings.n_ahead;
-        load->n_paused += !g->has_room;
-        load->n_positions += g->sequence.n_positions;
-        has_work = has_work || g->is_leaving || !csm_pace_is_speaking(g) || g->has_room ||
-                   g->is_waiting;
-    }
-    return has_work;
 }
 
 /* ---- the work between two borders ---------------------------------------------------------- */
@@ -377,131 +203,19 @@ static size_t find_ready(struct csm_scheduler *s, struct csm_host *host)
     return n;
 }
 
-/* Its sound again, from another engine, where the codec's device was lost. */
-static void hear_elsewhere(struct csm_scheduler *s, csm_generation *g)
-{
-    const csm_status st = csm_move_sound(g, g->unheard, &g->unheard_why);
-    if (st == CSM_OK)
-        csm_frames_sound(s->model, &g, 1, s->scratch);
-    else
-        g->unheard = st;
-}
-
 /* A frame and its sound are there: to its reader. */
 static void take(struct csm_scheduler *s, csm_generation *g)
 {
     if (csm_can_move_sound(g, g->unheard))
-        hear_elsewhere(s, g);
+        csm_scheduler_hear_elsewhere(s, g);
     csm_error err = g->unheard_why;
     csm_status st = g->unheard != CSM_OK ? g->unheard : csm_drawing_take(g, &err);
     if (st == CSM_OK && g->is_sound) {
         csm_drawing_watch(g);
-        hand_over(s, g);
+        csm_scheduler_hand_over(s, g);
     }
     if (st != CSM_OK || g->is_over)
-        end(s, g, st, &err);
-}
-
-/* The codec, where all streams go through it together: its engine takes them so and has no
- * sides, on which each thread has some of its own. */
-static struct csm_mimi *together(csm_model *model)
-{
-    struct csm_mimi *mimi = &model->codec.mimi;
-    const struct csm_engine_ops *ops = mimi->engine != NULL ? mimi->engine->ops : NULL;
-    return ops != NULL && ops->conv_lanes != NULL && ops->side == NULL ? mimi : NULL;
-}
-
-/* ---- sound that is made beside the next frame --------------------------------------------- */
-
-/* A frame's codes are there, and its sound is made while the next one is drawn. */
-static void let_wait(struct csm_scheduler *s, csm_generation *g)
-{
-    csm_error err;
-    const csm_status st = csm_drawing_take(g, &err);
-    if (st != CSM_OK) {
-        end(s, g, st, &err);
-        return;
-    }
-    g->is_waiting = true;
-    s->n_waiting++;
-    g->is_done = g->is_over;
-}
-
-/* What waited for its sound, and has it, goes to its reader. */
-static void give_heard(struct csm_scheduler *s)
-{
-    for (size_t i = 0; i < s->n_lanes; i++) {
-        csm_generation *g = s->lanes[i];
-        if (!g->is_waiting || g->unheard != CSM_OK)
-            continue;
-        csm_drawing_watch(g);
-        g->is_done = g->is_done || g->is_over;
-        g->is_waiting = false;
-        s->n_waiting--;
-        hand_over(s, g);
-    }
-}
-
-static void begin_waiting(struct csm_scheduler *s)
-{
-    struct csm_scratch *x = s->scratch; /* another than before, where there was no room for all */
-    size_t n = 0;
-    x->mimi = together(s->model);
-    for (size_t i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i]->is_waiting)
-            x->waiting[n++] = s->lanes[i];
-    csm_frames_begin_sound(x->waiting, n, x);
-    s->has_begun = true;
-}
-
-/* csm_scratch's. While the engine is at work, those wait on whose sound failed. */
-static void settle(void *user, enum csm_settle what)
-{
-    struct csm_scheduler *s = user;
-    if (s->n_waiting == 0)
-        return;
-    if (!s->has_begun)
-        begin_waiting(s);
-    if (what == CSM_SETTLE_BEGIN)
-        return;
-    csm_frames_finish_sound(s->scratch);
-    give_heard(s);
-    if (what == CSM_SETTLE_GIVE || s->n_waiting == 0)
-        return;
-    for (size_t i = 0; i < s->n_lanes; i++) {
-        csm_generation *g = s->lanes[i];
-        if (g->is_waiting && g->unheard != CSM_OK && csm_can_move_sound(g, g->unheard))
-            hear_elsewhere(s, g);
-    }
-    give_heard(s);
-    for (size_t i = 0; i < s->n_lanes; i++) {
-        csm_generation *g = s->lanes[i];
-        if (!g->is_waiting)
-            continue;
-        g->failed = g->unheard; /* nothing more is drawn */
-        g->is_done = true;
-        g->is_waiting = false;
-    }
-    s->n_waiting = 0;
-}
-
-/* Those whose last frame has been handed over, or could not be. */
-static void end_done(struct csm_scheduler *s)
-{
-    for (size_t i = s->n_lanes; i-- > 0;) {
-        csm_generation *g = s->lanes[i];
-        if (g->is_done && !g->is_waiting)
-            end(s, g, g->unheard, &g->unheard_why);
-    }
-}
-
-/* Nothing waits any more. */
-static void settle_all(struct csm_scheduler *s)
-{
-    if (s->n_waiting == 0)
-        return;
-    settle(s, CSM_SETTLE_ALL);
-    end_done(s);
+        csm_scheduler_end(s, g, st, &err);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------ */
@@ -517,7 +231,7 @@ static void take_all(struct csm_scheduler *s, csm_generation **ready, size_t n)
         /* The frame before was the last: the guard's doing, or its sound failed. This one counts for nothing. */
         if (ready[i]->is_done) {
             ready[i]->work.has_ended = false;
-            end(s, ready[i], ready[i]->unheard, &ready[i]->unheard_why);
+            csm_scheduler_end(s, ready[i], ready[i]->unheard, &ready[i]->unheard_why);
         } else if (ready[i]->failed != CSM_OK) {
             give_up(s, ready[i]);
         } else {
@@ -535,7 +249,7 @@ static void take_all(struct csm_scheduler *s, csm_generation **ready, size_t n)
     for (size_t i = 0; i < n_right; i++) {
         csm_generation *g = ready[i];
         if (i < n_together && g->is_sound && g->settings.has_sound)
-            let_wait(s, g);
+            csm_scheduler_let_wait(s, g);
         else
             take(s, g);
     }
@@ -570,7 +284,7 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
     const double from = csm_now_ms();
     const size_t n = gather(s, host, n_speaking, n_present, &n_rows);
     if (n > 0)
-        settle(s, CSM_SETTLE_ALL); /* reading may take longer than a frame */
+        csm_scheduler_settle(s, CSM_SETTLE_ALL); /* reading may take longer than a frame */
     csm_frames_read(host, x->feeds, x->group, n, &err);
     const double read = csm_now_ms();
     if (n_speaking == 0 && n_rows > 0)
@@ -580,13 +294,13 @@ static void advance(struct csm_scheduler *s, struct csm_host *host)
         if (x->group[i]->failed != CSM_OK && !x->group[i]->is_done)
             give_up(s, x->group[i]);
     x->threads = find_threads(s, host, n_ready);
-    x->mimi = together(s->model);
-    x->settle = settle;
+    x->mimi = csm_scheduler_together(s->model);
+    x->settle = csm_scheduler_settle;
     x->settle_user = s;
     csm_frames_draw(host, x->ready, n_ready, x);
-    settle(s, CSM_SETTLE_ALL); /* where nobody was drawn */
+    csm_scheduler_settle(s, CSM_SETTLE_ALL); /* where nobody was drawn */
     take_all(s, x->ready, n_ready);
-    end_done(s);
+    csm_scheduler_end_done(s);
     if (n_ready > 0)
         s->draw_ms = csm_pace_usually(s->draw_ms, (csm_now_ms() - read) / (double)n_ready);
     if (n_speaking == n_ready)
@@ -604,14 +318,14 @@ static void work(struct csm_scheduler *s)
     for (size_t i = 0; i < s->n_lanes; i++)
         is_leaving = is_leaving || s->lanes[i]->is_leaving;
     if (is_leaving)
-        settle_all(s); /* what is computed for them */
+        csm_scheduler_settle_all(s); /* what is computed for them */
     const size_t n = s->n_lanes;
     if (n > 0)
         memcpy(x->lanes, s->lanes, n * sizeof *x->lanes);
     const double until = csm_now_ms() + START_MS;
     for (size_t i = 0; i < n; i++)
         if (x->lanes[i]->is_leaving)
-            end(s, x->lanes[i], CSM_CANCELLED, &cancelled);
+            csm_scheduler_end(s, x->lanes[i], CSM_CANCELLED, &cancelled);
         else if (!x->lanes[i]->is_started && csm_now_ms() < until)
             start(s, x->lanes[i]);
     csm_pace_let_rest(s);
@@ -620,15 +334,15 @@ static void work(struct csm_scheduler *s)
         advance(s, &s->fallback->host);
 }
 
-static void *run(void *argument)
+void *csm_scheduler_run(void *argument)
 {
     struct csm_scheduler *s = argument;
     csm_arithmetic_of_thread();
     pthread_mutex_lock(&s->lock);
     for (;;) {
         s->is_awake = false;
-        admit(s);
-        const bool has_work = look(s);
+        csm_scheduler_admit(s);
+        const bool has_work = csm_scheduler_look(s);
         if (s->is_stopping && s->n_lanes == 0 && s->first == NULL)
             break;
         if (!has_work) {
@@ -639,8 +353,8 @@ static void *run(void *argument)
         pthread_mutex_unlock(&s->lock);
         csm_turns_take(&s->model->turns);
         pthread_mutex_lock(&s->lock); /* what came while it waited */
-        admit(s);
-        look(s);
+        csm_scheduler_admit(s);
+        csm_scheduler_look(s);
         pthread_mutex_unlock(&s->lock);
         const double from = csm_now_ms();
         work(s);
@@ -686,38 +400,6 @@ void csm_scheduler_close(struct csm_scheduler *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     s->model = NULL;
-}
-
-csm_status csm_scheduler_enter(struct csm_scheduler *s, csm_generation *g, csm_error *err)
-{
-    csm_status st = csm_turns_check(&s->model->turns, err);
-    if (st != CSM_OK)
-        return st;
-    fill_report(g);
-    pthread_mutex_lock(&s->lock);
-    if (!s->has_thread)
-        s->has_thread = pthread_create(&s->thread, NULL, run, s) == 0;
-    if (!s->has_thread) {
-        st = csm_fail(err, CSM_NO_MEMORY, "generation: no thread to be had");
-    } else {
-        publish(g);
-        g->next = NULL;
-        if (s->last != NULL)
-            s->last->next = g;
-        else
-            s->first = g;
-        s->last = g;
-        s->n_queued++;
-        csm_scheduler_wake(s);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return st;
-}
-
-void csm_scheduler_wake(struct csm_scheduler *s)
-{
-    s->is_awake = true;
-    pthread_cond_signal(&s->work);
 }
 
 void csm_model_load(const csm_model *model, csm_load *load)

@@ -88,8 +88,8 @@ static void on_end(void *owner)
         audio == NULL
             ? NULL
             : json_pack("{s:I, s:o, s:s, s:s, s:s, s:I, s:s, s:{s:I, s:I, s:I}}", "index",
-                        (json_int_t)item->index, "remarks", remark_list_json(&remarks), "status", "success", "audio_data", audio,
-                        "media_type",
+                        (json_int_t)item->index, "remarks", remark_list_json(&remarks), "status", "success",
+                        "audio_data", audio, "media_type",
                         speech_request_type(asked, item->batch->service->info, type), "seed", (json_int_t)r.seed,
                         "finish_reason", r.finish, "usage", "input_tokens",
                         (json_int_t)(r.n_text + r.n_prompt), "output_tokens", (json_int_t)r.n_frames,

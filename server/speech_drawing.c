@@ -161,12 +161,14 @@ bool speech_keep_codes(struct speech *s, const csm_frame *frame)
 /* The sentence is drawn: what it was, and what the next one has as context. */
 bool speech_end_sentence(struct speech *s)
 {
-    const csm_report report = csm_report_of(s->notice->generation);
+    csm_report report = csm_report_of(s->notice->generation);
     const size_t n_frames = s->n_codes / s->all->info->n_codebooks;
     s->tally.n_sentences++;
     s->tally.is_cut = s->tally.is_cut || (!report.has_ended && report.guarded[0] == '\0');
     if (report.guarded[0] != '\0')
         s->tally.guarded = report.guarded;
+    if (report.n_frames > 0)
+        report.n_frames = s->tally.n_frames; /* where it was cut, in all that is heard */
     csm_remark remarks[CSM_ENDING_REMARKS];
     const size_t n_remarks = csm_remark_ending(&report, s->all->info->frame_ms, remarks);
     for (size_t i = 0; i < n_remarks; i++)

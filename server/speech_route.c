@@ -118,8 +118,9 @@ static void push_done(struct spoken *s)
                   "text_tokens", (json_int_t)r.n_text, "audio_tokens", (json_int_t)r.n_prompt);
     push_event(s, "speech.audio.done",
                json_pack("{s:s, s:o, s:o, s:s, s:I, s:f, s:f, s:f}", "type", "speech.audio.done", "usage",
-                         usage, "remarks", remark_list_json(&remarks), "finish_reason", r.finish, "seed", (json_int_t)r.seed, "audio_ms",
-                         r.sound_s * 1e3, "first_audio_ms", r.first_s * 1e3, "rtf", rtf(&r)));
+                         usage, "remarks", remark_list_json(&remarks), "finish_reason", r.finish, "seed",
+                         (json_int_t)r.seed, "audio_ms", r.sound_s * 1e3, "first_audio_ms", r.first_s * 1e3,
+                         "rtf", rtf(&r)));
 }
 
 /* ---- the saying's news ------------------------------------------------------------- */

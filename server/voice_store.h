@@ -15,7 +15,8 @@ struct voice_store;
 
 /* Reads all voices. `tell` is called with a line for each recording that cannot be read, and
  * is not there then. aliases: "NAME=VOICE" [n_aliases], added to OpenAI's names, which
- * stand for the model's speakers in turn. Errors as csm_voices_list; CSM_BAD_ARG for an alias that is none, or of a voice that is none. */
+ * stand for the model's speakers in turn. Errors as csm_voices_list; CSM_BAD_ARG for an alias that is
+ * none, or of a voice that is none. */
 csm_status voice_store_open(csm_model *model, const char *const *aliases, size_t n_aliases,
                             void (*tell)(void *user, const char *line), void *user,
                             struct voice_store **out, csm_error *err);

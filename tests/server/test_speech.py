@@ -320,12 +320,16 @@ def test_a_batch_is_whole(server):
             assert status == 400 and json.loads(answer)["error"]["param"] == param
 
 
-def test_what_is_cut_between_sentences_is_told(server):
-    """The first sentence ends by itself at the limit: the second is not begun."""
+def test_what_is_cut_is_told_by_its_place_in_the_whole(server):
+    """In the first sentence, after which the second is not begun, and in the second."""
     first = len(server.speak("Hello there.", seed=1)) // 3840
-    _, headers, _ = server.request("POST", "/v1/audio/speech", {
-        "input": "Hello there. And you?", "seed": 1, "max_new_tokens": first, "response_format": "wav"})
-    assert headers["X-Finish-Reason"] == "length" and headers["X-Remarks"] == "cut"
+    for n in first, first + 1:
+        status, _, events = server.request("POST", "/v1/audio/speech", {
+            "input": "Hello there. And you?", "seed": 1, "max_new_tokens": n, "stream_format": "sse"})
+        done = json.loads(events.decode().split("data: ")[-1])
+        assert (status, done["finish_reason"], done["usage"]["output_tokens"]) == (200, "length", n)
+        assert [r["code"] for r in done["remarks"]] == ["cut"]
+        assert f"cut at {0.08 * n:.2f} s" in done["remarks"][0]["message"]
 
 
 def test_batch_says_each_with_its_own_settings(server):

@@ -207,8 +207,8 @@ static bool is_behind_number(const char *text, size_t at)
     return at > space && (is_wide || text[at - 1] == ' ') && isdigit((unsigned char)text[at - space - 1]);
 }
 
-/* MR. SMITH, SEPT. 15 and NO. 5 in capitals alone; NULL: the word [n] is none of that kind. ST. may be
- * a street, FT. feet, and what may end a sentence is left alone. */
+/* MR. SMITH, SEPT. 15 and NO. 5 in capitals alone, before a number or more of them; NULL: the word [n] is
+ * none of that kind. ST. may be a street, FT. feet, and what may end a sentence is left alone. */
 static const struct csm_abbreviation *find_shouted(const char *word, size_t n)
 {
     char capitalized[8];
@@ -219,8 +219,10 @@ static const struct csm_abbreviation *find_shouted(const char *word, size_t n)
             return NULL;
         capitalized[i] = (char)(i == 0 ? word[i] : tolower((unsigned char)word[i]));
     }
+    const char *next = word + n + (word[n] == '.') + (word[n] == '.' && word[n + 1] == ' ');
     const struct csm_abbreviation *found = csm_abbreviation_find(capitalized, n);
-    return found != NULL && found->use != MAY_END ? found : NULL;
+    const bool is_before = isupper((unsigned char)*next) || isdigit((unsigned char)*next);
+    return found != NULL && found->use != MAY_END && is_before ? found : NULL;
 }
 
 const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, size_t n)
@@ -230,16 +232,22 @@ const struct csm_abbreviation *csm_abbreviation_at(const char *text, size_t at, 
     if (n == 3 && (strncmp(text + at, "Mio", n) == 0 || strncmp(text + at, "Mrd", n) == 0) &&
         !is_behind_number(text, at))
         return NULL;
-    static const struct csm_abbreviation review = {"Rev", "Review", MIDDLE}, revision = {"Rev", "revision", MIDDLE};
+    static const struct csm_abbreviation review = {"Rev", "Review", MIDDLE},
+                                         revision = {"Rev", "revision", MIDDLE},
+                                         revelation = {"Rev", "Revelation", MIDDLE},
+                                         genesis = {"Gen", "Genesis", MIDDLE},
+                                         generation = {"Gen", "generation", MIDDLE};
+    const char *number = text + at + n + 1 + (text[at + n] == '.' && text[at + n + 1] == ' ');
+    const size_t n_digits = text[at + n] == '.' ? strspn(number, "0123456789") : 0;
+    const bool is_verse = n_digits > 0 && number[n_digits] == ':';
     if (n == 3 && strncmp(text + at, "Rev", n) == 0) {
         if (at >= 3 && strncmp(text + at - 3, "L. ", 3) == 0)
             return &review; /* 75 Colum. L. Rev. 559 */
-        if (text[at + 3] == '.' && isdigit((unsigned char)text[at + 4 + (text[at + 4] == ' ')]))
-            return &revision;
+        if (n_digits > 0)
+            return is_verse ? &revelation : &revision; /* Rev. 21:4, Rev. 2.1 */
     }
-    static const struct csm_abbreviation genesis = {"Gen", "Genesis", MIDDLE};
-    if (n == 3 && strncmp(text + at, "Gen. ", 5) == 0 && isdigit((unsigned char)text[at + 5]))
-        return &genesis;
+    if (n == 3 && strncmp(text + at, "Gen", n) == 0 && n_digits > 0)
+        return is_verse ? &genesis : &generation; /* Gen. 1:1, USB 3.2 Gen. 2 */
     const struct csm_abbreviation *shouted = find_shouted(text + at, n);
     if (shouted != NULL)
         return shouted;

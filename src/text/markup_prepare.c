@@ -52,7 +52,16 @@ static const struct {
      "(?=(?s:.{0,4000}?)[.,]\\d{1,3}[ \\t]+-->)", ""},
     {"(?m)\\s{0,16}^(?:(?:\\d{1,6}|(?<=\\n\\n|\\n\\r\\n)(?![^\\n]*-->)[^\\n]{1,100}?)[ \\t]*\\r?\\n)?"
      CUE_TIME "[ \\t]+-->[ \\t]+" CUE_TIME "[^\\n]*$", "\n"},
-    {"<(?:v[. ][^<>\\n]{1,60}|" CUE_TIME ")>|\\{\\\\an\\d\\}", ""},
+    {"<(?:v[. ][^<>\\n]{1,60}|" CUE_TIME ")>", ""},
+    /* of ASS: all but the text of a line of dialogue, whose line breaks are \N; styles are SRT's, too */
+    {"(?s)\\A\\[Script Info\\]\\r?\\n.{0,16000}?\\n(?=Dialogue:)", "\n"},
+    {"(?m)(?:^Dialogue: ?[^,\\n]{0,20},\\d:\\d\\d:|\\G(?!\\A))[^\\n\\\\]*+(?:\\\\(?![Nn])[^\\n\\\\]*+)*+\\K\\\\[Nn]", " "},
+    {"(?m)^Dialogue: ?[^,\\n]{0,20}(?:,\\d:\\d\\d:\\d\\d\\.\\d\\d){2}(?:,[^,\\n]{0,100}){6},", "\n"},
+    {"\\{(?:\\\\\\d?[a-z]{1,5}(?:-?[\\d.]+|&H[0-9A-Fa-f]{1,8}&|\\([^(){}\\n]{1,60}\\)))+\\}", ""},
+    /* of LRC and of Whisper: times before a line, and what is told of a song before the first */
+    {"(?m)^\\[(?:ti|ar|al|au|by|re|ve|la|length|offset):[^\\]\\n]{0,100}\\]\\s{1,8}"
+     "(?=(?s:.{0,1000}?)^\\[" CUE_TIME "\\])", ""},
+    {"(?m)^(?:\\[" CUE_TIME "(?:[ \\t]-->[ \\t]" CUE_TIME ")?\\])+[ \\t]*", "\n"},
     /* footnotes */
     {"(?m)^ {0,3}\\[\\^(\\d{1,4})\\]:[ \\t]*", "\nNote $2: "},
     {"(?m)^ {0,3}\\[\\^([^\\]\\s]{1,40})\\]:[ \\t]*", "\nNote: "},

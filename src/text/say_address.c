@@ -148,7 +148,7 @@ static bool file(struct csm_builder *out, const struct csm_found *found)
     const bool has_initials = are_initials(name.p + first, name.n - first);
     const bool is_name = has_initials && ending.n > 1 && is_capitalized(ending.p) && isupper((unsigned char)*name.p);
     const bool is_sentence = ending.n > 1 && is_capitalized(ending.p) && islower((unsigned char)name.p[name.n - 1]);
-    static const char *const words[] = {"the", "but", "they", "you", "my", "its", "was", "that", "there", "because"};
+    static const char *const words[] = {"the", "but", "they", "you", "its", "was", "that", "there", "because"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) /* a space is missing: them.the */
         if (strlen(words[i]) == ending.n && strncmp(words[i], ending.p, ending.n) == 0)
             return false;
@@ -245,7 +245,8 @@ const struct csm_say_rule csm_say_addresses[] = {
     {AT_WORD | AT_DIGIT,
      "(?<![\\w.@/])([\\w+-]+(?:\\.[\\w+-]+)*)\\.([A-Za-z][A-Za-z0-9]{0,9})(?![\\w@]|\\.\\w)", file,
      NULL},
-    {AT_SIGN, "(?<![\\w.])\\.(?!(?!Net)[A-Z][a-z])([A-Za-z]\\w{1,20})(?!\\w)", dot_file, NULL}, /* .NET, .env */
+    {AT_SIGN, "(?<![\\w.])\\.(?!(?!Net)[A-Z][a-z]+(?!\\w|\\.\\w))([A-Za-z]\\w{1,20})(?!\\w)", dot_file,
+     NULL}, /* .NET, .env, .LineStyle; not .Yes */
     {AT_SIGN, "(?<![\\w@.])@(\\w[\\w.-]{0,38}\\w|\\w)", mention, NULL},
     {AT_SIGN, "(?<![\\w&])#(?=\\d*[a-fA-F])(?=[a-fA-F]*\\d)([0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?)(?!\\w)",
      color, NULL},

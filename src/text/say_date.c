@@ -3,6 +3,7 @@
  * say_date.c - dates: 2025-03-21, 03/21/2025, 21.03.2025, 21 March, March 21st, 2025. With
  * slashes the month comes first where both could be; without a zero in front (3/4/2021)
  * such a date is read as it stands. */
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -126,14 +127,24 @@ static bool month_over_year(struct csm_builder *out, const struct csm_found *fou
     return true;
 }
 
+/* Whether the word at p is a month: May, Oct. and MARCH, not may and Market. */
+static bool begins_month(const char *p)
+{
+    size_t n = 0;
+    while (csm_is_letter(p[n]))
+        n++;
+    const int month = n >= 3 && isupper((unsigned char)*p) ? month_of((struct csm_group){p, 3}) : -1;
+    return month > 0 && (n == 3 || (n == 4 && strncasecmp(p, "Sept", n) == 0) ||
+                         (n == strlen(months[month - 1]) && strncasecmp(p, months[month - 1], n) == 0));
+}
+
 /* "to" before another month, of which a dash is told by: June 19-July 10, 3 May - 2 June. */
 static void say_to_month(struct csm_builder *out, const struct csm_found *found)
 {
     const char *after = found->text + found->bounds[1];
     const size_t dash = csm_range_dash(after), n_digits = dash > 0 ? csm_count_digits(after + dash) : 0;
     const char *name = after + dash + n_digits + (n_digits > 0 && after[dash + n_digits] == ' ');
-    const struct csm_group month = {name, 3};
-    if (dash == 0 || n_digits > 2 || month_of(month) < 0)
+    if (dash == 0 || n_digits > 2 || !begins_month(name))
         return;
     csm_builder_add_word(out, "to");
     *found->n_more = dash;

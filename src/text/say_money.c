@@ -344,7 +344,8 @@ const struct csm_say_rule csm_say_money[] = {
      "(\\+(?!\\w))?(?: ?(USD|AUD|CAD|NZD|SGD)(?!\\w))?",
      symbol_first, NULL},
     {AT_WORD,
-     "(?<!\\w)()(Rs\\.?|Rp|RM(?=\\d)|K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))"
+     "(?<!\\w)()(Rs\\.?|Rp|RM(?!\\d\\d? \\d[A-Z])(?=\\d)|" /* RM10 7XS is a postcode */
+     "K[sS]h|SFr\\.|Fr\\.(?= ?(?:\\d{3}|\\d+['.,][\\d-]))|kr(?=[ \\x{A0}]))"
      "[ \\x{A0}]?([-\\x{2212}]?)" FROM AMOUNT MAGNITUDE "(?:/-)?(\\+(?!\\w))?()",
      symbol_first, NULL},
     {AT_WORD,

@@ -288,9 +288,17 @@ static bool is_quotient(const char *text, size_t at)
     return *(end + (*end == ' ')) == '=';
 }
 
-/* What joins a number to the next thing: "to", "by", "times" or a space; bytes taken. */
-static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bool is_in_name,
-                        bool is_per)
+/* Whether n is less than the number at p: a range rises, normal = 60 - 100. */
+static bool is_below(const struct csm_number *n, const char *p)
+{
+    const struct csm_number next = csm_number_read(p);
+    return n->n_digits != next.n_digits ? n->n_digits < next.n_digits
+                                        : memcmp(n->digits, next.digits, n->n_digits) < 0;
+}
+
+/* What joins the number n to the next thing, at text[at]: "to", "by", "times" or a space; bytes taken. */
+static size_t say_joint(struct csm_builder *out, const struct csm_number *n, const char *text, size_t at,
+                        bool is_in_name, bool is_per)
 {
     const char *after = text + at;
     const size_t dash = csm_range_dash(after);
@@ -299,8 +307,11 @@ static size_t say_joint(struct csm_builder *out, const char *text, size_t at, bo
         const char *end = next + csm_count_digits(next), *behind = end + (*end == ' ');
         const char *result = *behind == '=' ? behind + 1 + (behind[1] == ' ') : NULL;
         const bool is_legend = result != NULL && csm_is_letter(result[0]) && csm_is_letter(result[1]);
+        const bool is_variable = csm_is_letter(*end) && !csm_is_letter(end[1]); /* y = 2 - 3x */
+        const bool is_term = is_variable || (*behind != '\0' && strchr("=+*/^", *behind) != NULL);
         const bool is_sum = !is_legend && /* 18-20 = good */
-                            ((dash == 1 && result != NULL) || (*after == ' ' && csm_is_in_formula(text, at)));
+                            ((dash == 1 && result != NULL) ||
+                             (*after == ' ' && (is_term || !is_below(n, next)) && csm_is_in_formula(text, at)));
         csm_builder_add_word(out, is_sum ? "minus" : "to");
         return dash;
     }
@@ -517,7 +528,7 @@ static size_t number(struct csm_builder *out, const char *text, size_t at)
                                      csm_number_is_one(&n) || csm_follows_article(text, at));
     taken += magnitude + unit;
     return taken +
-           say_joint(out, text, at + taken, is_in_name, /* Llama-3.1-8B is no range */
+           say_joint(out, &n, text, at + taken, is_in_name, /* Llama-3.1-8B is no range */
                      unit > 0 && !csm_is_converted(after + magnitude, text + at + taken));
 }
 

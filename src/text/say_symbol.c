@@ -446,7 +446,10 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=[\\x{391}-\\x{3C9}])/(?=[\\w(\\x{391}-\\x{3C9}])|(?<=[\\w)])/(?=\\x{2202})", over, NULL},
     {AT_SIGN, "(?<=\\d )/(?= \\d+(?![\\w,.]))", divided, NULL},
     {AT_SIGN,
-     "(?<=[\\w)]) ?/(?= ?[\\d(])|(?<=[\\w)] )(?<!(?i:select) )\\*(?= [\\w($\\x{A3}\\x{20AC}])|(?<=[\\w)] )-(?= \\d)|"
+     "(?:(?<=[\\d)])|(?<=(?<!\\w)[A-Za-z])|(?<=(?<!\\w)[a-z]{2}))/(?=[\\d(])|(?<=[\\w)]) /(?= [\\d(])|"
+     "(?<=[\\w)] )(?<!(?i:select|import) |(?i:the) )\\*(?= [\\w($\\x{A3}\\x{20AC}])|"
+     "(?:(?<=[\\d)] )|(?<=(?<!\\w)[A-Za-z] ))-(?= \\d)|"
+     "(?<=[a-z] )-(?= \\d[\\d.,]*+(?! ?[A-Za-z]))|"
      "(?<=\\d|(?<!\\w)[a-z]|\\))!(?= ?[=*/)\\x{D7}]| [-+])",
      operation, NULL}, /* 14 miles / 48 = */
     {AT_SIGN, "(?<!\\d) /(?= )| /(?= (?!\\d+(?![\\w,.])))", comma, NULL},
@@ -464,12 +467,13 @@ const struct csm_say_rule csm_say_symbols[] = {
     {AT_SIGN, "(?<=\\d)[-\\x{2013}](?=[$\\x{A3}\\x{20AC}]\\d)", to, NULL},
     {AT_SIGN, "(?<=[\\w.,;!?)\"'])/(?=[\\w(\"'\\x{BC}-\\x{BE}\\x{2153}-\\x{215E}])", apart, NULL},
     {AT_SIGN, /* a comment */
-     "(?<![^\\s;{}])//+(?= )|(?<![^\\s;{})])#+(?= [A-Z][a-z])|(?:(?<=  |;|\\n)|^)#+(?= [A-Za-z])", remark, NULL},
+     "(?:(?<=[;{}] |[;{}]|  |\\n)|^)//+(?= )|(?<=[\\d)\\]\"'] )//+(?= [A-Za-z][\\w']* [\\w'\"])|"
+     "(?<![^\\s;{})])#+(?= [A-Z][a-z])|(?:(?<=  |;|\\n)|^)#+(?= [A-Za-z])", remark, NULL},
     {AT_SIGN, "##+", nothing, NULL},
     {AT_SIGN, "/+", slash, NULL},
     {AT_SIGN, "^-(?=[A-Z][a-z]|[a-z]{3})|(?<=[.!?] )-(?=[A-Za-z][a-z])|(?<=[.!?,])-$", nothing, NULL}, /* - she said */
-    {AT_SIGN, "(?<=[\\s(=]|^|^[\"'`]|[\\s(][\"'`])(-(?=[A-Za-z])|--(?=[a-z]))", flag, NULL},
-    {AT_SIGN, "&c(?:\\.(?= [a-z]|[,;:)])|(?!\\w))", et_cetera, NULL},
+    {AT_SIGN, "(?<=[\\s(=]|^|^[\"'`]|[\\s(=[{][\"'`])(-(?=[A-Za-z])|--(?=[a-z]))", flag, NULL},
+    {AT_SIGN, "&c(?:\\.(?= [a-z]|[,;:)])|(?=\\.(?!\\w)))|(?<=[a-z] |[a-z], )&c(?=[ ;]|$)", et_cetera, NULL},
     {AT_SIGN, NULL, NULL, symbol},
     {AT_SIGN, NULL, NULL, pause},
     {AT_SIGN, NULL, NULL, replacement},

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include <csm/csm.h>
 
 #include "clock.h"
@@ -126,6 +128,15 @@ static void settle(struct arguments *a)
                                           a->recite.is_per_turn);
 }
 
+/* Whether the text is objects of JSON: such a file was meant for another program. */
+static bool is_json(const char *text)
+{
+    json_t *root = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+    const bool is_so = json_is_object(root) || json_is_object(json_array_get(root, 0));
+    json_decref(root);
+    return is_so;
+}
+
 static csm_status read_text(struct arguments *a, const char *operand, char **text, csm_error *err)
 {
     *text = NULL;
@@ -136,6 +147,10 @@ static csm_status read_text(struct arguments *a, const char *operand, char **tex
                        : a->text_file != NULL ? a->text_file
                                               : operand;
     csm_status st = text_input(path, text, err);
+    if (st == CSM_OK && is_json(*text))
+        st = csm_fail(err, CSM_BAD_FORMAT,
+                      "%s: JSON, expected a text (jq -r '.[].content' FILE prints that of chat messages)",
+                      strcmp(path, "-") == 0 ? "standard input" : path);
     if (a->script != NULL)
         a->recite.script = *text;
     else

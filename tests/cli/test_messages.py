@@ -43,6 +43,7 @@ def folder(tmp_path_factory):
     (here / "text").write_text("Hello.\n")
     (here / "empty").write_text("")
     (here / "zero").write_bytes(b"a\0b")
+    (here / "chat").write_text('[{"role": "user", "content": "Hi."}]')
     (here / "latin1").write_bytes(b"caf\xe9")
     (here / "script").write_text("[0] One.\nTwo.\n")
     (here / "names").write_text("[Alice] One.\n")
@@ -103,7 +104,7 @@ FAILING = [(code, line.split() if isinstance(line, str) else line) for code, lin
     (2, "generate --text-file text --output text"), (2, "generate --text x --adapter :1"),
     (2, "generate --text x --adapter nowhere:two"), (3, "generate --text x --adapter nowhere"),
     (3, "generate --text-file nowhere"), (3, "generate --text-file empty"),
-    (3, "generate --text-file zero"), (3, "generate --script script"),
+    (3, "generate --text-file zero"), (3, "generate --text-file chat"), (3, "generate --script script"),
     (2, "generate --script names"), (2, "generate --script names --cast Alice"),
     (2, "generate --script names --cast Bob=1"),
     (2, "generate --script names --cast Alice=1 --cast Alice=2"),

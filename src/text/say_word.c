@@ -256,8 +256,10 @@ static bool roman(struct csm_builder *out, const struct csm_found *found)
         strncmp(after, ". ", 2) == 0 && isupper((unsigned char)after[2]) && !begins_sentence_at(after + 2);
     const bool is_ended = strchr(".,;:)'\"\n", *after) != NULL || strncmp(after, " of ", 4) == 0 ||
                           strncmp(after, "\xE2\x80\x99", 3) == 0;
-    if (is_shouted && value == 1 && !is_ended && strncmp(after, " -", 2) != 0)
-        return false; /* THE PART I LIKE */
+    const size_t quote = *after == '\'' ? 1 : strncmp(after, "\xE2\x80\x99", 3) == 0 ? 3 : 0;
+    const bool is_word = quote > 0 && csm_is_letter(after[quote]) && after[quote] != 's'; /* CLEOPATRA I'll */
+    if (value == 1 && (is_word || (is_shouted && !is_ended && strncmp(after, " -", 2) != 0))) /* THE PART I LIKE */
+        return false;
     if (numeral.n == 1 && !is_part && !(is_ruler && (value != 1 || is_ended) && !is_initial))
         return false; /* I is a word, Malcolm X a name, George V. Higgins has an initial */
     const bool has_stop = csm_group(found, 1).p[csm_group(found, 1).n] == '.';

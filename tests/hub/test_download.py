@@ -170,8 +170,9 @@ def test_refusals_are_said_as_what_they_are(hub, download):
 
 
 def test_mistakes_are_refused_before_anybody_is_asked(hub, download):
-    for repo in ("model", "a/b/c", "../x", "a--b/c", "-a/b", "a/b.git", "a/..", "a b/c", "/a/b"):
+    for repo in ("model", "a/b/c", "../x", "a--b/c", "a/b.git", "a/..", "a b/c", "/a/b"):
         assert "expected ORG/NAME" in refusal(download(repo=repo), 2)
+    assert "expected ORG/NAME" in refusal(download("-a/b", repo="--"), 2)
     for revision in ("../../x", "/etc", "a//b", "a\nb", ""):
         assert "expected a branch, a tag or a commit" in refusal(
             download("--revision", revision), 2)

@@ -236,21 +236,34 @@ static csm_status lose(const struct csm_settings *s, struct player *p, size_t pa
     return status;
 }
 
-/* How far a race may be off because the file has its logits in 16 bits: half a unit in the last
- * place of either rival, over the temperature. 0 for those that were drawn as they stand there. */
-static double reach_of_file(const struct csm_tokens *t, const struct csm_settings *s,
-                            const struct player *p, size_t part, int32_t code, int32_t winner)
+/* How far two logits may be off each other because the file has them in 16 bits: half a unit in the
+ * last place of either, over the temperature. 0 for those that were drawn as they stand there. */
+static double reach_of_file(const struct csm_tokens *t, const struct csm_settings *s, size_t part,
+                            float x, float y)
 {
     const double unit = t->logits.dtype == CSM_DTYPE_BF16  ? 0x1p-8
                         : t->logits.dtype == CSM_DTYPE_F16 ? 0x1p-11
                                                            : 0;
-    const double sum = fabs((double)p->row[code]) + fabs((double)p->row[winner]);
-    return s->dtype == CSM_DTYPE_F32 && s->temperature[part] > 0 ? unit * sum / s->temperature[part]
-                                                                 : 0;
+    return s->dtype == CSM_DTYPE_F32 && s->temperature[part] > 0
+               ? unit * (fabs((double)x) + fabs((double)y)) / s->temperature[part]
+               : 0;
+}
+
+/* How many logits are above that of `entry`: for certain, or if the file's rounding hides it. */
+static size_t n_above(const struct csm_tokens *t, const struct csm_settings *s,
+                      const struct player *p, size_t part, int32_t entry, bool is_certain)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->vocab; i++) {
+        const double lead = ((double)p->row[i] - p->row[entry]) / s->temperature[part];
+        const double reach = reach_of_file(t, s, part, p->row[i], p->row[entry]);
+        n += i != (size_t)entry && (is_certain ? lead > reach : lead >= -reach);
+    }
+    return n;
 }
 
 /* Whether a draw that does not come out tells of the settings: not where the file's own rounding
- * of its logits may have turned it. */
+ * of its logits may have turned the race, left the code out, or let the winner in. */
 static csm_status is_told(const struct csm_replay *r, const struct csm_settings *s,
                           struct player *p, size_t draw, const float *probs, int32_t winner,
                           bool *out, csm_error *err)
@@ -260,20 +273,24 @@ static csm_status is_told(const struct csm_replay *r, const struct csm_settings 
     *out = true;
     if (s->stream == CSM_STREAM_MLX || code < 0 || (size_t)code >= r->logits->vocab)
         return CSM_OK;
-    const double reach = reach_of_file(r->logits, s, p, part, code, winner);
+    const csm_tokens *t = r->logits;
+    const double reach = reach_of_file(t, s, part, p->row[code], p->row[winner]);
     uint64_t position = 0;
     double behind = 0;
-    if (reach > 0 && probs[code] == 0) { /* left out, maybe for another that the file makes its equal */
-        float lowest = INFINITY;
-        for (size_t i = 0; i < r->logits->vocab; i++)
-            lowest = probs[i] > 0 && p->row[i] < lowest ? p->row[i] : lowest;
-        *out = ((double)lowest - p->row[code]) / s->temperature[part] > reach;
+    if (reach == 0)
         return CSM_OK;
-    }
-    if (reach == 0 || !position_of(r, s, p, draw, &position))
+    size_t n_left = 0; /* by a cut: top-k, top-p */
+    for (size_t i = 0; i < t->vocab; i++)
+        n_left += probs[i] > 0;
+    if (s->top_k[part] > 0 && s->top_k[part] < n_left) /* equals at its end are left, too */
+        n_left = s->top_k[part];
+    const bool is_out = probs[code] == 0;
+    *out = is_out ? n_above(t, s, p, part, code, true) >= n_left
+                  : n_above(t, s, p, part, winner, false) < n_left;
+    if (!*out || is_out || !position_of(r, s, p, draw, &position))
         return CSM_OK;
     csm_status status =
-        lose(s, p, part, r->logits->vocab, probs, code, winner, position, &behind, err);
+        lose(s, p, part, t->vocab, probs, code, winner, position, &behind, err);
     *out = behind > reach;
     return status;
 }
@@ -332,7 +349,10 @@ csm_status csm_replay_race(const csm_tokens *t, const struct csm_settings *s, si
         race->is_known = true;
         race->behind = 0;
         (void)position_of(&r, s, &p, draw, &position);
-        if (winner != code)
+        bool is_behind = winner != code;
+        if (is_behind)
+            status = is_told(&r, s, &p, draw, probs, winner, &is_behind, err);
+        if (status == CSM_OK && is_behind)
             status = lose(s, &p, draw % t->n_codebooks != 0, t->vocab, probs, code, winner,
                           position, &race->behind, err);
     }
@@ -361,6 +381,11 @@ csm_status csm_replay_hits(const struct csm_replay *r, const struct csm_settings
         if (status != CSM_OK || !is_drawn || s->temperature[codebook != 0] == 0 || code < 0 ||
             (size_t)code >= r->logits->vocab)
             continue;
+        bool is_counted = true;
+        if (token != code)
+            status = is_told(r, s, &p, draw, probs, token, &is_counted, err);
+        if (!is_counted)
+            continue;
         expected += (double)probs[code];
         variance += (double)probs[code] * (1 - (double)probs[code]);
         hits->n++;
@@ -388,11 +413,13 @@ struct search {
     struct csm_explanation *best;
     size_t fewest;  /* misses of the best */
     bool has_best;
+    size_t n_drawn; /* by all hypotheses so far */
 };
 
 enum {
     SAMPLE_DRAWS = 600,
     FULL_DRAWS = 4096,
+    MOST_DRAWS = 1000000, /* of all hypotheses: then the search ends with what it has */
     ENOUGH_DRAWS = 6 /* fewer explain nothing */
 };
 
@@ -408,11 +435,14 @@ static csm_status try_settings(struct search *search, const struct csm_settings 
     size_t bound = tolerated(search->sample.n_draws);
     if (search->has_best && search->fewest <= bound)
         bound = search->fewest;
+    if (search->n_drawn > MOST_DRAWS)
+        return CSM_OK;
     csm_status status = csm_replay_run(&search->sample, s, bound, &result, err);
     if (status == CSM_BAD_ARG) /* no program has this combination */
         return CSM_OK;
     if (status != CSM_OK)
         return status;
+    search->n_drawn += result.n;
     size_t n_misses = result.n - result.n_hits;
     if (!result.is_complete || result.n < ENOUGH_DRAWS || n_misses > bound ||
         (search->has_best && n_misses >= search->fewest))

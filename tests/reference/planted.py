@@ -123,6 +123,9 @@ def run(model, ids, seeds, n_frames, fault="", top_k=50, temperature=0.9, hidden
     codes, margins, probs, rows = [], [], [], []
 
     def draw_one(logits):
+        if fault == "noise": # no fault: what other kernels do
+            seeded = torch.Generator().manual_seed(len(codes))
+            logits = logits * (1 + 1e-3 * torch.randn(logits.shape, generator=seeded))
         c, m, p = draw(logits, fault, top_k, temperature, generators)
         for gathered, one in zip((codes, margins, probs, rows), (c, m, p, logits)):
             gathered.append(one)

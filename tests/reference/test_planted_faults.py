@@ -86,6 +86,19 @@ def test_rounding_is_not_called_a_fault(csm, tmp_path, model, prompt, reference)
         assert verdict(csm, tmp_path, a, b)["holds"]
 
 
+def test_noise_under_logits_kept_in_16_bits_is_no_sampler(csm, tmp_path, model, prompt, reference):
+    """Drawn in float32 from logits that differ by a thousandth, which the files round to bfloat16:
+    that turns races, and moves codes across the end of top-k."""
+    noisy = planted.run(model, prompt, SEEDS[:8], FRAMES, "noise")
+    found = set()
+    for pair in zip(reference, noisy):
+        a, b = ({"metadata": run["metadata"], "tensors": {
+            "codes": run["tensors"]["codes"], "margins": run["tensors"]["margins"],
+            "logits": run["tensors"]["logits"].bfloat16()}} for run in pair)
+        found.add(verdict(csm, tmp_path, a, b)["verdict"])
+    assert found <= {"same", "rounding"} and "rounding" in found
+
+
 def test_two_seeds_are_alike(csm, tmp_path, model, prompt, reference):
     """False alarms of the two-sample test on a real model's draws, at p = 0.05."""
     alarms = 0

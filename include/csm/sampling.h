@@ -167,7 +167,7 @@ typedef struct csm_sampler_options {
     csm_stream_kind stream;
     csm_dtype dtype; /* of the logits in the other program: CSM_DTYPE_F32, CSM_DTYPE_BF16 or CSM_DTYPE_F16 */
     uint64_t seed;
-    double temperature;        /* finite, above 0 */
+    double temperature;        /* finite, above 0; of the mlx samplers 1 / temperature, too, in `dtype` */
     size_t top_k;              /* 0, or more than there are: all */
     double top_p;              /* (0, 1]; 0 or 1: all */
     double min_p;              /* [0, 1]; 0: all */

@@ -49,13 +49,21 @@ static bool is_mlx(csm_sampler_kind kind)
     return kind == CSM_SAMPLER_CSM_MLX || kind == CSM_SAMPLER_MLX_CATEGORICAL;
 }
 
-static csm_status check_temperature(double temperature, csm_error *err)
+static csm_status check_temperature(const csm_sampler_options *config, double temperature,
+                                    csm_error *err)
 {
     /* As float32 it divides or multiplies: it may not become 0 or infinite. */
     if (!((float)temperature > 0.0f && (float)temperature < INFINITY) ||
         !((float)(1.0 / temperature) < INFINITY))
         return csm_fail(err, CSM_BAD_ARG, "temperature: %g, expected a finite number above 0",
                         temperature);
+    const float factor = csm_round_to(config->dtype, (float)(1.0 / temperature));
+    if (is_mlx(config->sampler) && !(factor > 0.0f && factor < INFINITY))
+        return csm_fail(err, CSM_BAD_ARG,
+                        "temperature: %g with sampler %s in %s, which multiplies by 1 / temperature: "
+                        "expected one for which that is neither 0 nor infinite there",
+                        temperature, csm_sampler_name(config->sampler),
+                        csm_dtype_name(config->dtype));
     return CSM_OK;
 }
 
@@ -160,7 +168,7 @@ static csm_status check(const csm_sampler_options *c, csm_error *err)
         return csm_fail(err, CSM_BAD_ARG,
                         "MLX version with sampler %s, expected csm-mlx or mlx-categorical",
                         csm_sampler_name(c->sampler));
-    return check_temperature(c->temperature, err);
+    return check_temperature(c, c->temperature, err);
 }
 
 static csm_status open_sampler(const csm_sampler_options *options, csm_sampler **out, csm_error *err)
@@ -234,7 +242,7 @@ csm_stream *csm_sampler_stream(csm_sampler *sampler)
 csm_status csm_sampler_set_temperature(csm_sampler *sampler, double temperature, csm_error *err)
 {
     const fenv_t host = csm_arithmetic_begin();
-    const csm_status st = check_temperature(temperature, err);
+    const csm_status st = check_temperature(&sampler->config, temperature, err);
     csm_arithmetic_end(&host);
     if (st == CSM_OK)
         sampler->config.temperature = temperature;

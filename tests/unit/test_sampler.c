@@ -153,8 +153,31 @@ static void settings_out_of_range_are_refused(void **state)
     }
 }
 
-/* 60 entries that are not masked share 40 of the 112 groups that the selection
- * looks at first. */
+/* MLX multiplies by 1 / temperature in the dtype: in F16 that is infinite below 2^-16, and 0 from
+ * 2^25 on. */
+static void a_factor_that_the_type_does_not_have_is_refused(void **state)
+{
+    (void)state;
+    const double within[] = {1.6e-5, 3e7}, beyond[] = {1.5e-5, 0x1p25};
+    csm_sampler_options config = csm_sampler_defaults();
+    config.sampler = CSM_SAMPLER_CSM_MLX;
+    config.stream = CSM_STREAM_MLX;
+    config.dtype = CSM_DTYPE_F16;
+    csm_sampler *s = sampler_of(config), *none = NULL;
+    csm_error err;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(csm_sampler_set_temperature(s, within[i], &err), CSM_OK);
+        assert_int_equal(csm_sampler_set_temperature(s, beyond[i], &err), CSM_BAD_ARG);
+        assert_non_null(strstr(err.text, "with sampler csm-mlx in F16"));
+        csm_sampler_options other = config;
+        other.temperature = beyond[i];
+        assert_int_equal(csm_sampler_open(&other, &none, &err), CSM_BAD_ARG);
+        other.dtype = CSM_DTYPE_BF16;
+        csm_sampler_close(sampler_of(other));
+    }
+    csm_sampler_close(s);
+}
+
 /* A GPU that holds less than one block would give no thread an element. */
 static void a_gpu_of_less_than_a_block_is_refused(void **state)
 {
@@ -183,6 +206,8 @@ static void a_gpu_of_less_than_a_block_is_refused(void **state)
     assert_null(stream);
 }
 
+/* 60 entries that are not masked share 40 of the 112 groups that the selection
+ * looks at first. */
 static void top_k_counts_among_few_unmasked_entries(void **state)
 {
     (void)state;
@@ -359,6 +384,7 @@ int main(void)
         cmocka_unit_test(mt19937_gives_the_published_10000th_output),
         cmocka_unit_test(bad_logits_are_named_and_move_nothing),
         cmocka_unit_test(settings_out_of_range_are_refused),
+        cmocka_unit_test(a_factor_that_the_type_does_not_have_is_refused),
         cmocka_unit_test(a_gpu_of_less_than_a_block_is_refused),
         cmocka_unit_test(top_k_counts_among_few_unmasked_entries),
         cmocka_unit_test(a_saved_stream_goes_on_where_it_was),

@@ -36,26 +36,23 @@ struct look {
     bool *is_part; /* [set->n] */
     csm_dtype dtype; /* the model's, by config.json */
     bool has_integers; /* compressed-tensors: I8 with a scale is a weight */
+    bool is_out_of_memory; /* a name could not be looked up */
     csm_error *err;
 };
 
-/* The type that transformers gives a model of that config.json. */
-static csm_dtype model_dtype(const json_t *root)
+/* A type as PyTorch calls it; F32 for any other name, or none. */
+static csm_dtype dtype_named(const char *name)
 {
-    const char *name = json_string_value(json_object_get(root, "dtype"));
-    if (name == NULL)
-        name = json_string_value(json_object_get(root, "torch_dtype"));
     if (name != NULL && strcmp(name, "bfloat16") == 0)
         return CSM_DTYPE_BF16;
     return name != NULL && strcmp(name, "float16") == 0 ? CSM_DTYPE_F16 : CSM_DTYPE_F32;
 }
 
-static csm_dtype dtype_named(const char *name)
+/* The type that transformers gives a model of that config.json. */
+static csm_dtype model_dtype(const json_t *root)
 {
-    json_t *said = json_pack("{s:s}", "dtype", name);
-    const csm_dtype dtype = model_dtype(said);
-    json_decref(said);
-    return dtype;
+    const char *name = json_string_value(json_object_get(root, "dtype"));
+    return dtype_named(name != NULL ? name : json_string_value(json_object_get(root, "torch_dtype")));
 }
 
 /* The tensor NAME SUFFIX, marked as a part of another; NULL: none. */
@@ -63,8 +60,10 @@ static const csm_tensor *part_of(struct look *look, const char *name, const char
 {
     const size_t size = strlen(name) + strlen(suffix) + 1;
     char *full = malloc(size);
-    if (full == NULL)
+    if (full == NULL) {
+        look->is_out_of_memory = true;
         return NULL;
+    }
     snprintf(full, size, "%s%s", name, suffix);
     const struct csm_set_tensor *found = csm_tensor_set_find(look->set, full);
     free(full);
@@ -340,13 +339,21 @@ static void make_blocks(void *user, size_t first, size_t end, int thread)
     const struct job *job = user;
     const uint8_t *codes = job->codes->data;
     const size_t size = csm_dtype_size(job->made.dtype);
+    float values[1024];
     (void)thread;
-    for (size_t b = first; b < end; b++)
-        for (size_t i = b * job->block_cols; i < (b + 1) * job->block_cols && i < job->cols; i++) {
-            const int code = i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15;
-            const float value = job->table[code] * job->scales[b];
-            csm_floats_store(&value, 1, job->made.dtype, (char *)job->made.data + i * size);
+    for (size_t b = first; b < end; b++) {
+        const size_t begin = b * job->block_cols, rest = job->cols - begin;
+        const size_t stop = begin + (rest < job->block_cols ? rest : job->block_cols);
+        for (size_t at = begin; at < stop;) {
+            const size_t n = stop - at < 1024 ? stop - at : 1024;
+            for (size_t i = 0; i < n; i++) {
+                const uint8_t two = codes[(at + i) / 2];
+                values[i] = job->table[(at + i) % 2 == 0 ? two >> 4 : two & 15] * job->scales[b];
+            }
+            csm_floats_store(values, n, job->made.dtype, (char *)job->made.data + at * size);
+            at += n;
         }
+    }
 }
 
 /* Make the tensor and add it to the new set, which owns its bytes. */
@@ -383,9 +390,11 @@ static csm_status fill(struct look *look, struct job *jobs, struct csm_tensor_se
                                        look->err);
     for (size_t i = 0; st == CSM_OK && i < look->set->n; i++) {
         const struct csm_set_tensor *t = &look->set->tensors[i];
+        if (look->is_part[i])
+            continue;
         if (jobs[i].kind != NULL)
             st = convert(&jobs[i], t, into, threads, look->err);
-        else if (!look->is_part[i])
+        else
             st = csm_tensor_set_add(into, &t->tensor, t->format, t->file, look->err);
     }
     into->doubled = look->set->doubled;
@@ -394,22 +403,27 @@ static csm_status fill(struct look *look, struct job *jobs, struct csm_tensor_se
 }
 
 /* One line for each kind. */
-static csm_status note_kinds(const struct csm_tensor_set *set, const struct job *jobs, size_t n,
-                             struct csm_notes *notes, csm_error *err)
+static csm_status note_kinds(const struct look *look, const struct job *jobs,
+                             struct csm_notes *notes)
 {
+    struct {
+        const struct job *first;
+        size_t n;
+    } kinds[8] = {{0}};
     csm_status st = CSM_OK;
-    for (size_t i = 0; st == CSM_OK && i < n; i++) {
-        size_t count = 0;
-        bool is_first = jobs[i].kind != NULL;
-        for (size_t k = 0; k < n && jobs[i].kind != NULL; k++)
-            if (jobs[k].kind != NULL && strcmp(jobs[k].kind, jobs[i].kind) == 0) {
-                is_first = is_first && k >= i;
-                count++;
-            }
-        if (is_first)
-            st = csm_notes_add(notes, false, err, "%s: %zu tensors of %s are made %s as it opens",
-                               set->name, count, jobs[i].kind, csm_dtype_name(jobs[i].made.dtype));
+    for (size_t i = 0; i < look->set->n; i++) {
+        size_t k = 0;
+        if (jobs[i].kind == NULL || look->is_part[i])
+            continue;
+        while (kinds[k].n > 0 && strcmp(kinds[k].first->kind, jobs[i].kind) != 0)
+            k++;
+        if (kinds[k].n++ == 0)
+            kinds[k].first = &jobs[i];
     }
+    for (size_t k = 0; st == CSM_OK && kinds[k].n > 0; k++)
+        st = csm_notes_add(notes, false, look->err, "%s: %zu tensors of %s are made %s as it opens",
+                           look->set->name, kinds[k].n, kinds[k].first->kind,
+                           csm_dtype_name(kinds[k].first->made.dtype));
     return st;
 }
 
@@ -433,6 +447,8 @@ csm_status csm_dequantize(struct csm_tensor_set **set, const json_t *root,
         st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", old->name);
     for (size_t i = 0; st == CSM_OK && i < old->n; i++) {
         st = look_at(&look, &old->tensors[i], &jobs[i]);
+        if (st == CSM_OK && look.is_out_of_memory)
+            st = csm_fail(err, CSM_NO_MEMORY, "%s: out of memory", old->name);
         n += jobs[i].kind != NULL;
     }
     if (st == CSM_OK && n > 0)
@@ -442,7 +458,7 @@ csm_status csm_dequantize(struct csm_tensor_set **set, const json_t *root,
     if (made != NULL && st == CSM_OK)
         st = fill(&look, jobs, made);
     if (made != NULL && st == CSM_OK && notes != NULL)
-        st = note_kinds(old, jobs, old->n, notes, err);
+        st = note_kinds(&look, jobs, notes);
     if (made != NULL && st == CSM_OK) {
         st = csm_tensor_set_keep(made, old, free_set, err);
         *set = made;

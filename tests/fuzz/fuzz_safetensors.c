@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What opens is written again, and the copy opens with the same tensors. */
+ * What opens is written again, and the copy opens with the same tensors. Of what other programs
+ * stored in forms of their own, floats are made. */
 #include <string.h>
 
 #include <csm/tensors.h>
 
+#include "checkpoint/dequantize.h"
 #include "scratch_file.h"
 
 static void check_same(const csm_tensors *a, const csm_tensors *b)
@@ -20,6 +22,37 @@ static void check_same(const csm_tensors *a, const csm_tensors *b)
         CHECK((uintptr_t)x->data % csm_dtype_size(x->dtype) == 0 || x->n_bytes == 0);
         CHECK(x->n_bytes == 0 || memcmp(x->data, y->data, x->n_bytes) == 0);
     }
+}
+
+static void check_made(const csm_tensor *t)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < t->rank; i++)
+        n *= t->shape[i];
+    CHECK(t->n_bytes == n * csm_dtype_size(t->dtype));
+    float *floats = malloc((n + 1) * sizeof *floats);
+    CHECK(floats != NULL && csm_tensor_floats(t, 0, n, floats));
+    free(floats);
+}
+
+/* The set is whole whatever comes of it, and what was made can be read. */
+static void check_floats(const csm_tensors *file)
+{
+    csm_error err = {""};
+    struct csm_tensor_set *set = NULL;
+    json_t *root = json_pack("{s:s,s:{s:s}}", "dtype", "bfloat16", "quantization_config",
+                             "quant_method", "compressed-tensors");
+    csm_status st = csm_tensor_set_new("fuzz", &set, &err);
+    for (size_t i = 0; st == CSM_OK && i < csm_tensors_count(file); i++)
+        st = csm_tensor_set_add(set, csm_tensors_at(file, i), CSM_WEIGHT_FLOAT, "fuzz", &err);
+    if (st == CSM_OK)
+        st = csm_dequantize(&set, root, NULL, &err);
+    CHECK(st == CSM_OK || err.text[0] != '\0');
+    for (size_t i = 0; set != NULL && i < set->n; i++)
+        if (set->tensors[i].stored.kind != NULL)
+            check_made(&set->tensors[i].tensor);
+    csm_tensor_set_free(set);
+    json_decref(root);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -40,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
               CSM_OK);
         CHECK(csm_tensors_open(copy.path, &again, &err) == CSM_OK);
         check_same(file, again);
+        check_floats(file);
         free(tensors);
     }
     csm_tensors_close(again);

@@ -198,8 +198,15 @@ static csm_status force(struct speak *w, const csm_model_info *info, csm_tokens 
         return csm_fail(err, CSM_BAD_FORMAT, "%s: %zu frames of %zu codes, expected frames of %zu",
                         w->forced_tokens, (*tokens)->n_frames, (*tokens)->n_codebooks,
                         info->n_codebooks);
-    w->options.forced = (*tokens)->codes;
-    w->options.n_forced = (*tokens)->n_frames;
+    const csm_tokens *t = *tokens;
+    const size_t n_frames = tokens_frames(t, info->n_entries != 0 ? info->n_entries : info->vocab, true);
+    for (size_t i = 0; i < n_frames * t->n_codebooks; i++)
+        if (t->codes[i] < 0 || (size_t)t->codes[i] >= info->vocab)
+            return csm_fail(err, CSM_BAD_FORMAT, "%s: frame %zu, codebook %zu: code %d, expected 0 to %zu",
+                            w->forced_tokens, i / t->n_codebooks, i % t->n_codebooks, t->codes[i],
+                            info->vocab - 1);
+    w->options.forced = t->codes;
+    w->options.n_forced = n_frames;
     return CSM_OK;
 }
 

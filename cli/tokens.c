@@ -34,19 +34,29 @@ csm_status tokens_order(csm_tokens **tokens, size_t n_codebooks, csm_error *err)
     return CSM_OK;
 }
 
-/* Whether codes of another program end as a CSM's speech does in transformers: with a frame of
- * zeros, which is no sound and would be a click. */
-static bool has_end_of_speech(const csm_tokens *t)
+/* Whether a frame is no sound: all zeros, with which a CSM's speech ends in transformers, or one
+ * value in all codebooks that the codec has not, with which batches are filled up. */
+static bool is_filling(const int32_t *frame, size_t n_codebooks, size_t n_entries)
 {
-    const int32_t *last = t->codes + (t->n_frames - 1) * t->n_codebooks;
-    if (csm_tokens_metadata(t, "version") != NULL || t->n_frames < 2)
-        return false;
-    for (size_t k = 0; k < t->n_codebooks; k++)
-        if (last[k] != 0)
+    for (size_t k = 1; k < n_codebooks; k++)
+        if (frame[k] != frame[0])
             return false;
-    fprintf(stderr, "csm: %s: its last frame is all zeros, the end of a CSM's speech: it is left out\n",
-            t->name);
-    return true;
+    return frame[0] <= 0 || (size_t)frame[0] >= n_entries;
+}
+
+size_t tokens_frames(const csm_tokens *t, size_t n_entries, bool has_end)
+{
+    size_t n = t->n_frames;
+    if (csm_tokens_metadata(t, "version") != NULL || t->n_codebooks < 2)
+        return n;
+    while (n > 1 && is_filling(t->codes + (n - 1) * t->n_codebooks, t->n_codebooks, n_entries))
+        n--;
+    if (has_end && n < t->n_frames && t->codes[n * t->n_codebooks] == 0)
+        n++;
+    if (n < t->n_frames)
+        fprintf(stderr, "csm: %s: the last %zu of its frames are zeros, the end of a CSM's speech, or "
+                "padding: left out\n", t->name, t->n_frames - n);
+    return n;
 }
 
 csm_status tokens_to_sound(const char *tokens, const char *model_path,
@@ -64,7 +74,7 @@ csm_status tokens_to_sound(const char *tokens, const char *model_path,
     if (st == CSM_OK)
         st = tokens_order(&file, csm_codec_describe(codec)->n_codebooks, err);
     if (st == CSM_OK)
-        n_frames = file->n_frames - has_end_of_speech(file);
+        n_frames = tokens_frames(file, csm_codec_describe(codec)->n_entries, false);
     if (st == CSM_OK && n_frames == 0)
         st = csm_fail(err, CSM_BAD_FORMAT, "%s: no frame, expected some: there is no sound", tokens);
     if (st == CSM_OK) {

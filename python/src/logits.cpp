@@ -15,20 +15,28 @@ csm_dtype dtype_of(const nb::dlpack::dtype &type)
     throw nb::type_error("logits: dtype must be float32, bfloat16 or float16");
 }
 
-/* torch's tensors may be views whose numbers count with the other sign (x.conj().imag), which
- * torch leaves out where it hands them over by DLPack (findings/torch-dlpack-loses-the-sign.sh). */
-nb::object with_own_sign(nb::handle object)
+/* What nanobind reads as it is meant. torch's tensors may be views whose numbers count with the
+ * other sign (x.conj().imag), which torch leaves out where it hands them over by DLPack
+ * (findings/torch-dlpack-loses-the-sign.sh). ctypes' arrays come without strides, which nanobind
+ * reads all the same; a memoryview has them. */
+nb::object readable(nb::handle object)
 {
-    if (PyObject_CheckBuffer(object.ptr()) || !nb::hasattr(object, "resolve_neg"))
+    if (nb::hasattr(object, "resolve_neg"))
+        return object.attr("resolve_neg")();
+    if (!PyObject_CheckBuffer(object.ptr()) || nb::hasattr(object, "__dlpack__"))
         return nb::borrow(object);
-    return object.attr("resolve_neg")();
+    PyObject *view = PyMemoryView_FromObject(object.ptr());
+    if (view == nullptr)
+        throw nb::python_error();
+    return nb::steal(view);
 }
 
 } // namespace
 
 Logits::Logits(nb::handle object)
 {
-    if (!nb::try_cast(with_own_sign(object), array))
+    if (!nb::try_cast(readable(object), array) ||
+        (array.data() == nullptr && array.size() != 0)) /* torch's FakeTensor has no values */
         throw nb::type_error("logits: expected an array on the CPU, contiguous, of float32, "
                              "bfloat16 or float16");
     if (array.ndim() != 1 && array.ndim() != 2)

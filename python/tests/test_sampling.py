@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """mlx_sample_exact and Sampler against PyTorch's own draws, live."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,21 @@ def test_a_view_of_torchs_with_the_other_sign_is_read_so():
                            mlx_sample_exact(logits, 5, 0.9, seed=5))
     drawn = [csm.Sampler(seed=5).draw(each)[0] for each in (logits, torch._neg_view(-logits))]
     assert np.array_equal(*drawn)
+
+
+def test_arrays_of_ctypes_have_no_strides_and_are_read():
+    logits = random_logits(3, 6, 6).numpy()
+    for rows, kind in (logits, ctypes.c_float * 6 * 3), (logits[0], ctypes.c_float * 6):
+        drawn = csm.Sampler(seed=5).draw(kind.from_buffer_copy(rows.tobytes()))[0]
+        assert np.array_equal(drawn, csm.Sampler(seed=5).draw(rows)[0])
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_a_tensor_without_values_is_refused():
+    from torch._subclasses import FakeTensorMode
+
+    with pytest.raises(TypeError, match="^logits: expected an array"):
+        csm.Sampler().draw(FakeTensorMode().from_tensor(torch.zeros(1, 4)))
 
 
 @pytest.mark.parametrize(("arguments", "error", "names"), [

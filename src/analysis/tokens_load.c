@@ -270,9 +270,19 @@ static csm_status load_numpy(const char *path, const char *called, const struct 
     return status;
 }
 
+/* A byte order mark of UTF-8 or UTF-16: spreadsheets and PowerShell begin their texts with one. */
+static bool has_mark(const struct csm_mapped *file)
+{
+    return file->size >= 3 && (memcmp(file->data, "\xEF\xBB\xBF", 3) == 0 ||
+                               memcmp(file->data, "\xFF\xFE", 2) == 0 ||
+                               memcmp(file->data, "\xFE\xFF", 2) == 0);
+}
+
 /* Codes as text or JSON. A safetensors file begins with a length, which has zeros. */
 static bool is_text(const struct csm_mapped *file)
 {
+    if (has_mark(file))
+        return true;
     for (size_t i = 0; i < 8 && i < file->size; i++)
         if (file->data[i] != '\n' && file->data[i] != '\r' && file->data[i] != '\t' &&
             (file->data[i] < ' ' || file->data[i] > '~'))
@@ -289,7 +299,8 @@ static csm_status refuse_others(const char *path, const struct csm_mapped *file,
         size_t n;
     } sounds[] = {{"RIFF", 4}, {"RF64", 4}, {"fLaC", 4}, {"OggS", 4}, {"ID3", 3}, {"FORM", 4}};
     /* MPEG audio begins with eleven bits that are set */
-    bool is_sound = file->size >= 2 && file->data[0] == 0xFF && (file->data[1] & 0xE0) == 0xE0;
+    bool is_sound = file->size >= 2 && !has_mark(file) && file->data[0] == 0xFF &&
+                    (file->data[1] & 0xE0) == 0xE0;
     for (size_t i = 0; !is_sound && i < sizeof sounds / sizeof *sounds; i++)
         is_sound = file->size >= sounds[i].n && memcmp(file->data, sounds[i].magic, sounds[i].n) == 0;
     if (is_sound)

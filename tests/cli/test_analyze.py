@@ -250,6 +250,13 @@ def test_codes_as_text_are_refused_with_the_way_out(csm, tmp_path, text):
         assert "codes.txt: text, expected codes as safetensors, .npy or .npz" in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_codes_of_a_spreadsheet_are_text_too(csm, tmp_path, encoding):
+    (tmp_path / "codes.csv").write_text("1,2,3\n", encoding=encoding)  # FF FE is no MPEG
+    done = csm("analyze", tmp_path / "codes.csv", check=False)
+    assert done.returncode == 3 and "codes.csv: text, expected codes as" in done.stderr
+
+
 def test_tensors_that_do_not_fit_the_codes_are_refused(csm, tmp_path):
     for bad in ({"margins": np.zeros((50, 7), np.float32)},
                 {"logits": np.zeros((50, 8), np.float32)},

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import soundfile
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 
@@ -148,10 +149,29 @@ def test_codebooks_first_is_turned_round_wherever_codes_are_read(csm, encoded, t
 
 @pytest.mark.parametrize("ending", ["npy", "safetensors"])
 @pytest.mark.parametrize("shape", ["frames first", "codebooks first"])
-def test_the_frame_that_ends_speech_in_transformers_is_no_sound(csm, encoded, tmp_path, ending, shape):
+@pytest.mark.parametrize("filling", [[0], [0, 0, 0], [-1, -1], [2050], [0, 2050, 2050]])
+def test_the_end_of_speech_in_transformers_and_padding_are_no_sound(csm, encoded, tmp_path, ending, shape, filling):
     _, codes, sound = encoded
-    ended = np.concatenate([codes, np.zeros((1, codes.shape[1]), codes.dtype)])
+    ended = np.concatenate([codes, np.repeat(np.array(filling, codes.dtype)[:, None], codes.shape[1], 1)])
     write(tmp_path / f"c.{ending}", ended if shape == "frames first" else ended.T)
     done = csm("codec", "decode", tmp_path / f"c.{ending}", tmp_path / "o.wav")
-    assert "its last frame is all zeros" in done.stderr
+    assert f"the last {len(filling)} of its frames are zeros" in done.stderr
     assert np.array_equal(soundfile.read(tmp_path / "o.wav", dtype="float32")[0], sound)
+
+
+@pytest.mark.parametrize("filling, ended", [([0], "true"), ([0, 0, 0], "true"), ([-1, -1], "false"),
+                                            ([0, 2050, 2050], "true")])
+def test_padding_is_not_forced_and_bad_codes_are_the_files_fault(csm, encoded, tmp_path, filling, ended):
+    _, codes, _ = encoded
+    codes = codes[:5].copy()
+    forced = ["generate", "--text", "Hello.", "--output", "none", "--forced-tokens", tmp_path / "c.npy",
+              "--save-tokens", tmp_path / "f.safetensors"]
+    write(tmp_path / "c.npy", np.concatenate([codes, np.repeat(np.array(filling)[:, None], codes.shape[1], 1)]))
+    csm(*forced)
+    assert len(load_file(tmp_path / "f.safetensors")["forced"]) == 5
+    with safe_open(tmp_path / "f.safetensors", "np") as file:
+        assert file.metadata()["ended"] == ended
+    codes[2, 1] = -1
+    write(tmp_path / "c.npy", codes)
+    done = csm(*forced, check=False)
+    assert done.returncode == 3 and "c.npy: frame 2, codebook 1: code -1, expected 0 to" in done.stderr

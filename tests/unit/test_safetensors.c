@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -199,6 +201,13 @@ static void other_formats_are_named(void **state)
     assert_refused(path, "git lfs pull");
 }
 
+/* A writer that has nothing to say. */
+static void *open_and_close(void *path)
+{
+    close(open(path, O_WRONLY));
+    return NULL;
+}
+
 static void what_cannot_be_opened_is_bad_file(void **state)
 {
     (void)state;
@@ -211,8 +220,11 @@ static void what_cannot_be_opened_is_bad_file(void **state)
     assert_int_equal(csm_tensors_open(path, &file, &err), CSM_BAD_FILE);
     assert_non_null(strstr(err.text, "is a directory"));
     scratch_path(path, "pipe");
+    pthread_t writer;
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(csm_tensors_open(path, &file, &err), CSM_BAD_FILE);
+    assert_int_equal(pthread_create(&writer, NULL, open_and_close, path), 0);
+    assert_int_equal(csm_tensors_open(path, &file, &err), CSM_BAD_FORMAT); /* 0 bytes */
+    assert_int_equal(pthread_join(writer, NULL), 0);
     assert_int_equal(csm_tensors_open("/dev/null", &file, &err), CSM_BAD_FILE);
     assert_null(file);
 }

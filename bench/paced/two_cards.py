@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the host of csm serve gives with one card and with two, on a machine that has none.
+"""What csm serve gives with one card and with two: on cards, or its host alone on a machine that has none.
 
-    bench/paced/two_cards.py MODEL [--streams N] [--slower X] [--seconds S] [--turns N] [--old CSM]
+    bench/paced/two_cards.py MODEL [--device cuda] [--streams N] [--seconds S] [--turns N] [--old CSM]
 
-MODEL: a directory of bench/peers/random_checkpoint.py --narrow. The cards are those of paced_engine.c
-(cmake --build build --target bench_paced_engine). N clients a card ask for one speech after another and
-read as fast as it comes. Said are, of one card and of two in turns: seconds of sound a second; the
+MODEL: a directory of bench/peers/random_checkpoint.py, with --narrow for cards that are none. Those are
+paced_engine.c's (cmake --build build --target bench_paced_engine). N clients a card ask for one speech
+after another and read as fast as it comes. Said are, of one card and of two in turns: seconds of sound a second; the
 processor time of the server, in cores, of its loop's thread and of the busiest others, with the time for
 which these waited for a core; --perf: where the loop's thread had its time. --old: another build's csm, in
 turns with this one's."""
@@ -29,9 +29,11 @@ WARM_S = 3  # until all streams speak, each at a place of its own
 
 
 def begin(csm, a, n_cards, options):
-    environment = {**os.environ, "CSM_ENGINE_DIR": str(BUILD / "bench/paced"), "CSM_PACED_SLOWER": str(a.slower)}
+    environment = {**os.environ, "CSM_PACED_SLOWER": str(a.slower)}
+    if a.device == "paced":
+        environment["CSM_ENGINE_DIR"] = str(BUILD / "bench/paced")
     command = [csm, "serve", "--model-path", a.model, "--engine", "cuda", "--port", "0", "--max-streams", "4096",
-               "--device", ",".join(f"paced:{i}" for i in range(n_cards)), *options]
+               "--device", ",".join(f"{a.device}:{i}" for i in range(n_cards)), *options]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     found = re.search(r":(\d+)\n", server.stdout.readline())
     if not found:
@@ -136,8 +138,9 @@ def measure(name, csm, a, n_cards, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model")
+    parser.add_argument("--device", choices=["paced", "cuda"], default="paced", help="cuda: real cards")
     parser.add_argument("--streams", type=int, default=256, help="of each card")
-    parser.add_argument("--slower", type=float, default=1, help="cards so many times as slow as an H200")
+    parser.add_argument("--slower", type=float, default=1, help="paced cards so many times as slow as an H200")
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--cards", default="1,2")

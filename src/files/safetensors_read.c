@@ -70,11 +70,20 @@ static bool is_npz(const unsigned char *bytes, size_t n)
 static csm_status refuse_form(const char *path, const char *what, const char *modules,
                               const char *tensors, csm_error *err)
 {
-    char word[160];
+    enum { LINE = 128 }; /* of the line itself */
+    char room[160];
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path, *where = path;
+    const char *word = quoted(path, room, sizeof room);
+    const size_t others = LINE + strlen(what) + strlen(modules) + strlen(tensors);
+    const bool is_whole = others + strlen(path) + strlen(word) < sizeof err->text;
+    if (!is_whole) { /* a command that is cut does something else */
+        word = quoted(name, room, sizeof room);
+        where = others + strlen(path) + strlen(word) < sizeof err->text ? path : name;
+    }
     return csm_fail(err, CSM_BAD_FORMAT,
-                    "%s: %s, expected safetensors; convert it: python3 -c 'import sys, %s as s; "
+                    "%s: %s, expected safetensors; convert it%s: python3 -c 'import sys, %s as s; "
                     "s.save_file(%s, sys.argv[2])' %s model.safetensors",
-                    path, what, modules, tensors, quoted(path, word, sizeof word));
+                    where, what, is_whole ? "" : " there", modules, tensors, word);
 }
 
 /* The file's first bytes tell what people most often hand over instead. */

@@ -165,6 +165,14 @@ def test_the_way_out_of_a_pickle_can_be_pasted(csm, tmp_path, name):
     assert shlex.split(done.stderr.split("convert it: ")[1])[-2:] == [name, "model.safetensors"]
 
 
+@pytest.mark.parametrize("n", [40, 120, 200])
+def test_the_way_out_of_a_pickle_is_whole_where_its_path_is_long(csm, tmp_path, n):
+    (tmp_path / ("d" * n)).mkdir()
+    (tmp_path / ("d" * n) / "plain.pt").write_bytes(b"PK\3\4" + bytes(64))
+    done = csm("sample", tmp_path / ("d" * n) / "plain.pt", check=False)
+    assert shlex.split(done.stderr.split("convert it there: ")[1])[-2:] == ["plain.pt", "model.safetensors"]
+
+
 def test_a_name_that_a_message_cannot_keep_is_not_pasted(csm, tmp_path):
     name = "a\nb.pt"
     (tmp_path / name).write_bytes(b"PK\3\4" + bytes(64))

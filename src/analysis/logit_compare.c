@@ -200,6 +200,7 @@ void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
         double relative = rms_relative(x->data, y->data, rows * x->width);
         if (relative > limit && relative > 4 * before) {
             out->first = x->name;
+            out->is_of_depth = is_of_depth(x);
             out->relative = relative;
             out->before = before;
             out->is_gradual = differs_from_start && before > limit / 10;
@@ -208,7 +209,7 @@ void csm_hidden_compare(const csm_tokens *a, const csm_tokens *b, size_t until,
             out->first_row = first_differing_row(x, y, rows, limit);
             out->is_first_pass_equal =
                 out->first_row < rows &&
-                out->first_row >= (is_of_depth(x) ? a->n_codebooks : n_prompt);
+                out->first_row >= (out->is_of_depth ? a->n_codebooks : n_prompt);
             return;
         }
         differs_from_start = differs_from_start && relative > 0;

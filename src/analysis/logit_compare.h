@@ -40,6 +40,7 @@ struct csm_hidden_difference {
     bool is_known;
     const char *first;   /* tensor that differs first, by name; "logits" if all hidden
                           * ones agree and logits of the same frames do not; NULL: all agree */
+    bool is_of_depth;    /* it is of the depth decoder */
     double relative;     /* its difference */
     double before;       /* that of the tensor before it */
     bool is_first_position_equal; /* its row 0 agrees: only positions after it differ */

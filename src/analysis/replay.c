@@ -123,7 +123,7 @@ struct player {
     csm_sampler *sampler; /* NULL: greedy */
     csm_stream *stream;
     uint64_t step;
-    float *row;
+    float *row, *probs, *noise; /* [vocab]: logits, what csm_sampler_draw leaves of them, a race's noise */
 };
 
 /* Settings of codebook 0 or of the others, for the draws to come. */
@@ -155,11 +155,10 @@ static bool position_of(const struct csm_replay *r, const struct csm_settings *s
     return n >= 0;
 }
 
-/* Draw number `draw`; *is_drawn false if the row is none to draw from. probs as of
- * csm_sampler_draw. */
+/* Draw number `draw`; *is_drawn false if the row is none to draw from. */
 static csm_status draw_again(const struct csm_replay *r, const struct csm_settings *s,
-                             struct player *p, size_t draw, int32_t *token, float *probs,
-                             bool *is_drawn, csm_error *err)
+                             struct player *p, size_t draw, int32_t *token, bool *is_drawn,
+                             csm_error *err)
 {
     const csm_tokens *t = r->logits;
     const size_t part = draw % r->codes->n_codebooks != 0;
@@ -180,7 +179,7 @@ static csm_status draw_again(const struct csm_replay *r, const struct csm_settin
     if (s->temperature[part] == 0)
         status = csm_draw_greedy(p->row, 1, t->vocab, token, NULL, err);
     else if ((status = set_part(s, p, part, err)) == CSM_OK)
-        status = csm_sampler_draw(p->sampler, p->row, 1, t->vocab, token, NULL, probs, err);
+        status = csm_sampler_draw(p->sampler, p->row, 1, t->vocab, token, NULL, p->probs, err);
     if (status == CSM_BAD_LOGITS) {
         *is_drawn = false;
         status = CSM_OK;
@@ -192,9 +191,11 @@ static csm_status open_player(const struct csm_replay *r, const struct csm_setti
                               struct player *p, csm_error *err)
 {
     memset(p, 0, sizeof *p);
-    p->row = calloc(r->logits->vocab, sizeof *p->row);
+    p->row = calloc(3 * r->logits->vocab, sizeof *p->row);
     if (p->row == NULL)
         return csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
+    p->probs = p->row + r->logits->vocab;
+    p->noise = p->probs + r->logits->vocab;
     if (s->temperature[0] == 0 && s->temperature[1] == 0)
         return CSM_OK;
     csm_status status = make_sampler(s, &p->sampler, err);
@@ -212,27 +213,24 @@ static void close_player(struct player *p)
 
 /* By how much `code` loses to `winner`: of the race p / q, or of a greedy draw. */
 static csm_status lose(const struct csm_settings *s, struct player *p, size_t part, size_t vocab,
-                       const float *probs, int32_t code, int32_t winner, uint64_t position,
-                       double *behind, csm_error *err)
+                       int32_t code, int32_t winner, uint64_t position, double *behind,
+                       csm_error *err)
 {
     if (s->temperature[part] == 0) {
         *behind = (double)p->row[winner] - p->row[code];
         return CSM_OK;
     }
-    if (probs[code] == 0) {
+    if (p->probs[code] == 0) {
         *behind = INFINITY;
         return CSM_OK;
     }
     const csm_dtype dtype = s->sampler == CSM_SAMPLER_SESAME ? s->dtype : CSM_DTYPE_F32;
-    float *noise = malloc(vocab * sizeof *noise);
-    if (noise == NULL)
-        return csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
     csm_status status = csm_stream_seek(p->stream, position, err);
     if (status == CSM_OK)
-        status = csm_stream_fill(p->stream, dtype, 1, vocab, noise, err);
+        status = csm_stream_fill(p->stream, dtype, 1, vocab, p->noise, err);
     if (status == CSM_OK)
-        *behind = log((double)probs[winner] / noise[winner]) - log((double)probs[code] / noise[code]);
-    free(noise);
+        *behind = log((double)p->probs[winner] / p->noise[winner]) -
+                  log((double)p->probs[code] / p->noise[code]);
     return status;
 }
 
@@ -265,8 +263,8 @@ static size_t n_above(const struct csm_tokens *t, const struct csm_settings *s,
 /* Whether a draw that does not come out tells of the settings: not where the file's own rounding
  * of its logits may have turned the race, left the code out, or let the winner in. */
 static csm_status is_told(const struct csm_replay *r, const struct csm_settings *s,
-                          struct player *p, size_t draw, const float *probs, int32_t winner,
-                          bool *out, csm_error *err)
+                          struct player *p, size_t draw, int32_t winner, bool *out,
+                          csm_error *err)
 {
     const size_t part = draw % r->codes->n_codebooks != 0;
     const int32_t code = r->codes->codes[draw];
@@ -281,16 +279,15 @@ static csm_status is_told(const struct csm_replay *r, const struct csm_settings 
         return CSM_OK;
     size_t n_left = 0; /* by a cut: top-k, top-p */
     for (size_t i = 0; i < t->vocab; i++)
-        n_left += probs[i] > 0;
+        n_left += p->probs[i] > 0;
     if (s->top_k[part] > 0 && s->top_k[part] < n_left) /* equals at its end are left, too */
         n_left = s->top_k[part];
-    const bool is_out = probs[code] == 0;
+    const bool is_out = p->probs[code] == 0;
     *out = is_out ? n_above(t, s, p, part, code, true) >= n_left
                   : n_above(t, s, p, part, winner, false) < n_left;
     if (!*out || is_out || !position_of(r, s, p, draw, &position))
         return CSM_OK;
-    csm_status status =
-        lose(s, p, part, t->vocab, probs, code, winner, position, &behind, err);
+    csm_status status = lose(s, p, part, t->vocab, code, winner, position, &behind, err);
     *out = behind > reach;
     return status;
 }
@@ -301,21 +298,18 @@ csm_status csm_replay_run(const struct csm_replay *r, const struct csm_settings 
     struct player p;
     size_t n_misses = 0, draw = 0;
     *result = (struct csm_replay_result){.first_miss = r->n_draws};
-    float *probs = malloc(r->logits->vocab * sizeof *probs);
     csm_status status = open_player(r, s, &p, err);
-    if (status == CSM_OK && probs == NULL)
-        status = csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
     for (; status == CSM_OK && draw < r->n_draws && n_misses <= max_misses; draw++) {
         if (n_misses > FIRST_MISSES + result->n / 25)
             break;
         int32_t token;
         bool is_drawn, is_miss = false;
-        status = draw_again(r, s, &p, draw, &token, probs, &is_drawn, err);
+        status = draw_again(r, s, &p, draw, &token, &is_drawn, err);
         if (status != CSM_OK || !is_drawn)
             continue;
         const bool is_hit = token == r->codes->codes[draw];
         if (!is_hit)
-            status = is_told(r, s, &p, draw, probs, token, &is_miss, err);
+            status = is_told(r, s, &p, draw, token, &is_miss, err);
         result->n += is_hit || is_miss;
         result->n_hits += is_hit;
         if (is_miss && n_misses++ == 0)
@@ -323,7 +317,6 @@ csm_status csm_replay_run(const struct csm_replay *r, const struct csm_settings 
     }
     result->is_complete = draw == r->n_draws && n_misses <= max_misses;
     close_player(&p);
-    free(probs);
     return status;
 }
 
@@ -339,25 +332,21 @@ csm_status csm_replay_race(const csm_tokens *t, const struct csm_settings *s, si
     int32_t winner = 0;
     bool is_drawn = false;
     uint64_t position = 0;
-    float *probs = malloc(t->vocab * sizeof *probs);
     csm_status status = open_player(&r, s, &p, err);
-    if (status == CSM_OK && probs == NULL)
-        status = csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
     if (status == CSM_OK)
-        status = draw_again(&r, s, &p, draw, &winner, probs, &is_drawn, err);
+        status = draw_again(&r, s, &p, draw, &winner, &is_drawn, err);
     if (status == CSM_OK && is_drawn) {
         race->is_known = true;
         race->behind = 0;
         (void)position_of(&r, s, &p, draw, &position);
         bool is_behind = winner != code;
         if (is_behind)
-            status = is_told(&r, s, &p, draw, probs, winner, &is_behind, err);
+            status = is_told(&r, s, &p, draw, winner, &is_behind, err);
         if (status == CSM_OK && is_behind)
-            status = lose(s, &p, draw % t->n_codebooks != 0, t->vocab, probs, code, winner,
-                          position, &race->behind, err);
+            status = lose(s, &p, draw % t->n_codebooks != 0, t->vocab, code, winner, position,
+                          &race->behind, err);
     }
     close_player(&p);
-    free(probs);
     return status;
 }
 
@@ -368,26 +357,23 @@ csm_status csm_replay_hits(const struct csm_replay *r, const struct csm_settings
     bool is_missed[2] = {false, false};
     double expected = 0, variance = 0;
     *hits = (struct csm_noise_hits){.is_one_codebook = true};
-    float *probs = malloc(r->logits->vocab * sizeof *probs);
     csm_status status = open_player(r, s, &p, err);
-    if (status == CSM_OK && probs == NULL)
-        status = csm_fail(err, CSM_NO_MEMORY, "replay: out of memory");
     for (size_t draw = 0; status == CSM_OK && draw < r->n_draws; draw++) {
         const size_t codebook = draw % r->codes->n_codebooks;
         const int32_t code = r->codes->codes[draw];
         int32_t token;
         bool is_drawn;
-        status = draw_again(r, s, &p, draw, &token, probs, &is_drawn, err);
+        status = draw_again(r, s, &p, draw, &token, &is_drawn, err);
         if (status != CSM_OK || !is_drawn || s->temperature[codebook != 0] == 0 || code < 0 ||
             (size_t)code >= r->logits->vocab)
             continue;
         bool is_counted = true;
         if (token != code)
-            status = is_told(r, s, &p, draw, probs, token, &is_counted, err);
+            status = is_told(r, s, &p, draw, token, &is_counted, err);
         if (!is_counted)
             continue;
-        expected += (double)probs[code];
-        variance += (double)probs[code] * (1 - (double)probs[code]);
+        expected += (double)p.probs[code];
+        variance += (double)p.probs[code] * (1 - (double)p.probs[code]);
         hits->n++;
         if (token == code) {
             hits->n_hits++;
@@ -401,7 +387,6 @@ csm_status csm_replay_hits(const struct csm_replay *r, const struct csm_settings
     hits->n_parts_missed = (size_t)is_missed[0] + is_missed[1];
     hits->z = variance > 0 ? ((double)hits->n_hits - expected) / sqrt(variance) : 0;
     close_player(&p);
-    free(probs);
     return status;
 }
 
@@ -475,12 +460,13 @@ enum {
 /* Of both parts, of codebook 0, of the others. */
 enum { BOTH_PARTS, FIRST_PART, OTHER_PART, N_PARTS };
 
-static void set_temperature(struct csm_settings *s, int part, double temperature)
+/* A temperature, top_p or min_p. */
+static void set_number(double of[2], int part, double value)
 {
     if (part != OTHER_PART)
-        s->temperature[0] = temperature;
+        of[0] = value;
     if (part != FIRST_PART)
-        s->temperature[1] = temperature;
+        of[1] = value;
 }
 
 static void set_top_k(struct csm_settings *s, int part, size_t top_k)
@@ -498,7 +484,7 @@ static csm_status try_pairs(struct search *search, const struct csm_settings *ba
     for (size_t i = 0; status == CSM_OK && i < N_TEMPERATURES && !is_found(search); i++)
         for (size_t j = 0; status == CSM_OK && j < N_TOP_KS && !is_found(search); j++) {
             struct csm_settings s = *base;
-            set_temperature(&s, BOTH_PARTS, temperatures[i]);
+            set_number(s.temperature, BOTH_PARTS, temperatures[i]);
             set_top_k(&s, BOTH_PARTS, top_ks[j]);
             status = try_settings(search, &s, err);
         }
@@ -515,7 +501,7 @@ static csm_status try_warps(struct search *search, const struct csm_settings *ba
     csm_status status = CSM_OK;
     for (size_t i = 0; status == CSM_OK && i < N_TEMPERATURES && !is_found(search); i++) {
         struct csm_settings s = *base;
-        set_temperature(&s, part, temperatures[i]);
+        set_number(s.temperature, part, temperatures[i]);
         status = try_settings(search, &s, err);
     }
     for (size_t i = 0; status == CSM_OK && i < N_TOP_KS + 2 && !is_found(search); i++) {
@@ -527,19 +513,17 @@ static csm_status try_warps(struct search *search, const struct csm_settings *ba
     }
     for (size_t i = 0; status == CSM_OK && i < sizeof top_ps / sizeof *top_ps; i++) {
         struct csm_settings s = *base;
-        s.top_p[0] = part == OTHER_PART ? s.top_p[0] : top_ps[i];
-        s.top_p[1] = part == FIRST_PART ? s.top_p[1] : top_ps[i];
+        set_number(s.top_p, part, top_ps[i]);
         status = is_found(search) ? CSM_OK : try_settings(search, &s, err);
     }
     for (size_t i = 0; status == CSM_OK && i < sizeof min_ps / sizeof *min_ps; i++) {
         struct csm_settings s = *base;
-        s.min_p[0] = part == OTHER_PART ? s.min_p[0] : min_ps[i];
-        s.min_p[1] = part == FIRST_PART ? s.min_p[1] : min_ps[i];
+        set_number(s.min_p, part, min_ps[i]);
         status = is_found(search) ? CSM_OK : try_settings(search, &s, err);
     }
     if (status == CSM_OK && part != BOTH_PARTS && !is_found(search)) {
         struct csm_settings s = *base;
-        set_temperature(&s, part, 0);
+        set_number(s.temperature, part, 0);
         status = try_settings(search, &s, err);
     }
     return status;

@@ -36,13 +36,12 @@ static bool name_by_hidden(struct csm_case *c)
     csm_print(c->text, " (by %.2g of its size; before it %.1g)", h->relative, h->before);
     bool is_layer0 = strstr(h->first, "layer0") != NULL;
     bool is_embedding = strcmp(h->first, "inputs_embeds") == 0;
-    const bool is_depth = strncmp(h->first, "depth.", 6) == 0;
     if (strstr(h->first, "layer") != NULL && h->is_first_pass_equal) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "cache", 0.9);
         csm_print(c->text,
                   ", from its row %zu on; %s agrees: positions of the steps after that, or the keys "
                   "and values that are kept for them (cache, mask, window). ",
-                  h->first_row, is_depth ? "the first frame" : "the prompt");
+                  h->first_row, h->is_of_depth ? "the first frame" : "the prompt");
     } else if (is_layer0 && h->is_first_position_equal) {
         csm_case_decide(c, CSM_VERDICT_LOGITS, "rotation", 0.9);
         fputs(", and there position 0 agrees, which no rotation moves: the rotary embedding "
